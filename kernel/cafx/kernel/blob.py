@@ -1,0 +1,368 @@
+"""Blob and SyncedArray: N-dimensional data and diff, kept in one or more places.
+
+A place is a kind of memory: plain NumPy on the host, CUDA memory, an engine's blocked layout. At
+least one place of an array is current; another is brought up to date when it is read.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from cafx.kernel.errors import CafxError
+
+MAX_AXES = 32
+MAX_COUNT = 2**31 - 1
+Shape = tuple[int, ...]
+
+
+class Place(Protocol):
+    """A kind of memory an array may live in.
+
+    A place's arrays are flat unless it says otherwise; what they are is the place's own affair, as
+    long as it can make one and carry values between it and flat host arrays.
+    """
+
+    name: str
+
+    def allocate(self, count: int, dtype: npt.DTypeLike) -> Any:
+        """A zeroed array of ``count`` values."""
+
+    def from_host(self, host: npt.NDArray[Any], array: Any) -> Any:
+        """``array`` (or one in its stead) holding the values of ``host``."""
+
+    def to_host(self, array: Any, host: npt.NDArray[Any]) -> None:
+        """Write the values of ``array`` into ``host``."""
+
+
+class HostPlace:
+    """Plain NumPy memory."""
+
+    name = "host"
+
+    def allocate(self, count: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Zeroed memory, which the system provides page by page when it is first touched."""
+        return np.zeros(count, dtype)
+
+    def from_host(self, host: npt.NDArray[Any], array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """A copy within host memory."""
+        np.copyto(array, host)
+        return array
+
+    def to_host(self, array: npt.NDArray[Any], host: npt.NDArray[Any]) -> None:
+        """A copy within host memory."""
+        np.copyto(host, array)
+
+
+HOST: Place = HostPlace()
+
+
+class SyncedArray:
+    """``count`` values in row-major order, in whichever places were read or written."""
+
+    __slots__ = ("__weakref__", "_bound", "_capacity", "arrays", "count", "current", "dtype")
+
+    def __init__(self, count: int, dtype: npt.DTypeLike) -> None:
+        self.count = count
+        self.dtype = np.dtype(dtype)
+        self.arrays: dict[Place, Any] = {}
+        self.current: set[Place] = set()
+        self._capacity: dict[Place, Any] = {}
+        self._bound = False
+
+    def read(self, place: Place) -> Any:
+        """The array in ``place``, brought up to date first if it is not current."""
+        if place in self.current:
+            return self.arrays[place]
+        array = self._array(place)
+        if self.current:
+            array = self._convert(array, place)
+            self.arrays[place] = array
+        self.current.add(place)
+        return array
+
+    def write(self, place: Place) -> Any:
+        """The array in ``place``, up to date, for changing: it is then the only current one."""
+        array = self.read(place)
+        if len(self.current) > 1:
+            self.current = {place}
+        return array
+
+    def put(self, place: Place, array: Any, *also: Place) -> None:
+        """Declare ``array`` the newest in ``place``; ``also`` names places that alias it."""
+        self.arrays[place] = array
+        self.current = {place, *also}
+
+    def discard(self) -> None:
+        """Forget the values, keep the memory: whoever writes next need not fetch them first."""
+        self.current = set()
+
+    def bind(self, place: Place, array: Any, *, keep: bool = True) -> None:
+        """Live in ``array`` from now on (a slice of an arena or pool), carrying the values over."""
+        if keep and self.current:
+            self.put(place, self._carry(place, array))
+        else:
+            self.arrays = {place: array}
+            self.current = set()
+        self._capacity.pop(place, None)
+        self._bound = True
+
+    def unbind(self) -> None:
+        """Leave a pool: memory of one's own is made at the next access."""
+        if self._bound:
+            self.arrays, self.current, self._bound = {}, set(), False
+
+    def resize(self, count: int) -> None:
+        """Hold ``count`` values. Host memory grows only, and what fits of its values is kept."""
+        if count == self.count:
+            return
+        if self._bound:
+            self.unbind()
+        if self.current and HOST not in self.current:
+            self.read(HOST)
+        self.count, self.arrays, self.current = count, {}, set()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of one copy of the values."""
+        return self.count * self.dtype.itemsize
+
+    def _array(self, place: Place) -> Any:
+        if place not in self.arrays:
+            self.arrays[place] = self._host() if place is HOST else place.allocate(self.count, self.dtype)
+        return self.arrays[place]
+
+    def _host(self) -> npt.NDArray[Any]:
+        kept = self._capacity.get(HOST)
+        if kept is None or kept.size < self.count:
+            grown = HOST.allocate(self.count, self.dtype)
+            if kept is not None:
+                grown[: kept.size] = kept
+            self._capacity[HOST] = kept = grown
+        view: npt.NDArray[Any] = kept[: self.count]
+        return view
+
+    def _convert(self, array: Any, place: Place) -> Any:
+        if place is HOST:
+            source = next(iter(self.current))
+            source.to_host(self.arrays[source], array)
+            return array
+        return place.from_host(self.read(HOST), array)
+
+    def _carry(self, place: Place, array: Any) -> Any:
+        return place.from_host(self.read(HOST), array)
+
+
+class Blob:
+    """What layers pass along and learn: an N-dimensional array with ``data`` and ``diff``.
+
+    Args:
+        shape: length of each axis; () is a scalar.
+        dtype: float32, or float64 for gradient checks.
+        place: where `data` and `diff` are read and written; an engine's, or the host.
+        name: for error messages.
+
+    Raises:
+        CafxError: a negative axis, more than 32 axes, or more than 2**31 - 1 values.
+    """
+
+    __slots__ = ("_data", "_diff", "_views", "count_", "dtype", "name", "place", "shape")
+
+    def __init__(
+        self,
+        shape: Shape = (),
+        dtype: npt.DTypeLike = np.float32,
+        place: Place = HOST,
+        name: str = "",
+    ) -> None:
+        self.name = name
+        self.dtype = np.dtype(dtype)
+        self.place = place
+        self.shape: Shape = _checked_shape(shape, name)
+        self.count_ = math.prod(self.shape)
+        self._data = SyncedArray(self.count_, dtype)
+        self._diff = SyncedArray(self.count_, dtype)
+        self._views: list[Any] = [None] * 6
+
+    def __repr__(self) -> str:
+        return f"Blob({self.name or 'unnamed'}: {shape_text(self.shape)} {self.dtype})"
+
+    @property
+    def data(self) -> Any:
+        """The values, for reading: a host array refuses writes."""
+        return self._view(self._data.read(self.place), 0, False)
+
+    @property
+    def mutable_data(self) -> Any:
+        """The values, for writing: this place becomes the newest."""
+        return self._view(self._data.write(self.place), 0, True)
+
+    @property
+    def diff(self) -> Any:
+        """The gradient, for reading."""
+        return self._view(self._diff.read(self.place), 3, False)
+
+    @property
+    def mutable_diff(self) -> Any:
+        """The gradient, for writing."""
+        return self._view(self._diff.write(self.place), 3, True)
+
+    @property
+    def synced_data(self) -> SyncedArray:
+        """The values in all their places."""
+        return self._data
+
+    @property
+    def synced_diff(self) -> SyncedArray:
+        """The gradient in all its places."""
+        return self._diff
+
+    def _view(self, flat: Any, slot: int, writable: bool) -> Any:
+        views = self._views
+        if views[slot] is not flat:
+            shaped = flat.reshape(self.shape)
+            views[slot], views[slot + 1] = flat, shaped
+            views[slot + 2] = _read_only(shaped)
+        return views[slot + 1] if writable else views[slot + 2]
+
+    @property
+    def num_axes(self) -> int:
+        """How many axes."""
+        return len(self.shape)
+
+    def count(self, start: int = 0, end: int | None = None) -> int:
+        """The number of values, or the product of the axes from ``start`` to before ``end``."""
+        return math.prod(self.shape[start:end])
+
+    def axis(self, index: int) -> int:
+        """``index`` counted from the front; CafxError if there is no such axis."""
+        if not -self.num_axes <= index < self.num_axes:
+            raise CafxError(
+                f"blob '{self.name}' of shape {shape_text(self.shape)} has no axis {index}",
+                expected=f"an axis from {-self.num_axes} to {self.num_axes - 1}",
+            )
+        return index % self.num_axes
+
+    def reshape(self, *shape: int) -> None:
+        """Take another shape; memory is made anew only if it must grow."""
+        if shape == self.shape and self._data.count == self._diff.count == self.count_:
+            return
+        self.shape = _checked_shape(shape, self.name)
+        self.count_ = math.prod(self.shape)
+        self._data.resize(self.count_)
+        self._diff.resize(self.count_)
+        self._views = [None] * 6
+
+    def share_data(self, other: Blob) -> None:
+        """Hold the very values of ``other``, which has as many."""
+        self._check_same_count(other)
+        self._data = other._data
+
+    def share_diff(self, other: Blob) -> None:
+        """Hold the very gradient of ``other``, which has as many values."""
+        self._check_same_count(other)
+        self._diff = other._diff
+
+    def _check_same_count(self, other: Blob) -> None:
+        if self.count_ != other.count_:
+            raise CafxError(
+                f"blob '{self.name}' cannot share with '{other.name}'",
+                found=f"{shape_text(self.shape)} and {shape_text(other.shape)}",
+                expected="the same number of values",
+            )
+
+    def to_proto(self, proto: Any, diff: bool = False) -> Any:
+        """Write shape, values and, if wanted, gradient into a BlobProto message."""
+        proto.Clear()
+        proto.shape.dim.extend(self.shape)
+        double = self.dtype == np.float64
+        (proto.double_data if double else proto.data).extend(host_copy(self._data))
+        if diff:
+            (proto.double_diff if double else proto.diff).extend(host_copy(self._diff))
+        return proto
+
+    def from_proto(self, proto: Any, reshape: bool = True) -> None:
+        """Take shape and values of a BlobProto; CafxError where the two do not fit."""
+        shape = proto_shape(proto)
+        if reshape:
+            self.reshape(*shape)
+        elif not same_shape(self.shape, shape):
+            raise shape_mismatch(self.name, shape, self.shape)
+        values = proto.double_data or proto.data
+        if len(values) not in (0, self.count_):
+            raise CafxError(
+                f"blob '{self.name}'", found=f"{len(values)} values",
+                expected=f"{self.count_} for shape {shape_text(shape)}",
+            )  # fmt: skip
+        if len(values):
+            self.set_data(np.array(values, self.dtype))
+        gradient = proto.double_diff or proto.diff
+        if len(gradient) == self.count_ and self.count_:
+            self._diff.write(HOST)[...] = np.array(gradient, self.dtype)
+
+    def set_data(self, values: npt.ArrayLike) -> None:
+        """Copy host values in, cast to this blob's type; CafxError if the shapes differ."""
+        array = np.asarray(values)
+        if array.size != self.count_:
+            raise shape_mismatch(self.name, array.shape, self.shape)
+        self._data.discard()
+        self._data.write(HOST)[...] = array.reshape(-1)
+
+    def host(self) -> npt.NDArray[Any]:
+        """A copy of the values as a plain NumPy array."""
+        return host_copy(self._data).reshape(self.shape)
+
+
+def host_copy(array: SyncedArray) -> npt.NDArray[Any]:
+    """The values of an array as a new flat NumPy array."""
+    copy: npt.NDArray[Any] = array.read(HOST).copy()
+    return copy
+
+
+def shape_text(shape: Shape) -> str:
+    """``64×3×28×28``, or ``scalar``."""
+    return "×".join(map(str, shape)) if shape else "scalar"
+
+
+def shape_mismatch(name: str, found: Shape, expected: Shape) -> CafxError:
+    """The error for values that do not fit a blob."""
+    return CafxError(
+        f"blob '{name}' has another shape", found=shape_text(found), expected=shape_text(expected)
+    )
+
+
+def proto_shape(proto: Any) -> Shape:
+    """The shape of a BlobProto, from ``shape`` or from the four numbers older files have."""
+    if any(proto.HasField(name) for name in ("num", "channels", "height", "width")):
+        return proto.num, proto.channels, proto.height, proto.width
+    return tuple(proto.shape.dim)
+
+
+def same_shape(shape: Shape, other: Shape) -> bool:
+    """Whether two shapes agree, a four-axis one also with leading ones left out."""
+    padded = [(1,) * (4 - len(each)) + tuple(each) for each in (shape, other)]
+    return tuple(shape) == tuple(other) or (len(other) == 4 and padded[0] == padded[1])
+
+
+def _checked_shape(shape: Shape, name: str) -> Shape:
+    checked = tuple(int(length) for length in shape)
+    if len(checked) > MAX_AXES:
+        raise CafxError(f"blob '{name}'", found=f"{len(checked)} axes", expected=f"at most {MAX_AXES}")
+    if any(length < 0 for length in checked):
+        raise CafxError(f"blob '{name}'", found=shape_text(checked), expected="no negative axis")
+    if math.prod(checked) > MAX_COUNT:
+        raise CafxError(
+            f"blob '{name}' is too large", found=shape_text(checked), expected=f"at most {MAX_COUNT} values"
+        )
+    return checked
+
+
+def _read_only(array: Any) -> Any:
+    if not isinstance(array, np.ndarray):
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view

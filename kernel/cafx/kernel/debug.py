@@ -1,0 +1,71 @@
+"""What ``debug_info`` logs: the mean magnitude of every blob as the passes go."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cafx.kernel.blob import HOST, Blob, SyncedArray
+from cafx.kernel.step import Step
+
+if TYPE_CHECKING:
+    from cafx.kernel.net import Net
+
+log = logging.getLogger("cafx.net")
+
+
+class DebugLog:
+    """Logs one line a blob to the logger ``cafx.net``, worded as Caffe's log parsers expect."""
+
+    def __init__(self, net: Net) -> None:
+        self.net = net
+
+    def forward(self, step: Step) -> None:
+        """After a step's forward: its tops, and the parameters that go into it."""
+        for part in step.parts or (step,):
+            for top in part.top:
+                _line("Forward", part, f"top blob {top.name} data", top.synced_data)
+            for i, blob in enumerate(part.layer.blobs):
+                _line("Forward", part, f"param blob {i} data", blob.synced_data)
+
+    def backward(self, step: Step) -> None:
+        """After a step's backward: the gradients of its bottoms and parameters."""
+        for part in reversed(step.parts or (step,)):
+            for bottom, wanted in zip(part.bottom, part.propagate_down, strict=True):
+                if wanted:
+                    _line("Backward", part, f"bottom blob {bottom.name} diff", bottom.synced_diff)
+            for i, blob in enumerate(part.layer.blobs):
+                if part.layer.param_propagate_down[i]:
+                    _line("Backward", part, f"param blob {i} diff", blob.synced_diff)
+
+    def update(self) -> None:
+        """Before an update: each learned parameter and what is taken off it."""
+        table = self.net.parameters
+        for index in table.learnable:
+            layer = self.net.layer_names[table.layers[index][0]]
+            blob = table.blobs[index]
+            log.info(
+                "    [Update] Layer %s, param %s data: %g; diff: %g",
+                layer, table.names[index], mean(blob.synced_data), mean(blob.synced_diff),
+            )  # fmt: skip
+
+
+def mean(array: SyncedArray) -> float:
+    """The mean magnitude of an array's values."""
+    values = array.read(HOST)
+    return float(np.abs(values).mean()) if values.size else 0.0
+
+
+def first_not_finite(net: Net) -> tuple[str, Blob] | None:
+    """The first layer, in the order of forward, with a NaN or infinity, and the blob it is in."""
+    for layer, tops in zip(net.layers, net.tops, strict=True):
+        for blob in (*layer.blobs, *tops):
+            if not np.isfinite(blob.synced_data.read(HOST)).all():
+                return layer.name, blob
+    return None
+
+
+def _line(which: str, step: Step, what: str, array: Any) -> None:
+    log.info("    [%s] Layer %s, %s: %g", which, step.layer.name, what, mean(array))

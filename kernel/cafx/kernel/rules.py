@@ -1,0 +1,81 @@
+"""What solver and policy plugins implement: one update rule, one learning-rate formula."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy.typing as npt
+
+from cafx.kernel.errors import CafxError
+
+Array = npt.NDArray[Any]
+
+
+class Policy:
+    """A learning-rate formula; a plugin of group ``cafx.policies``.
+
+    Args:
+        options: the SolverParameter.
+
+    Raises:
+        CafxError: an option the formula needs is missing or senseless.
+    """
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def rate(self, iteration: int) -> float:
+        """The learning rate of an iteration (counted from 0)."""
+        raise NotImplementedError
+
+    def step(self, iteration: int) -> int:
+        """How many steps the rate has taken, for the solverstate."""
+        return 0
+
+    def require(self, *fields: str) -> None:
+        """CafxError unless each of these options is stated."""
+        for field in fields:
+            if not self.options.HasField(field):
+                raise CafxError(
+                    f"learning rate policy '{self.options.lr_policy}' needs {field}", where="solver"
+                )
+
+
+class UpdateRule:
+    """How a solver turns a gradient into an update; a plugin of group ``cafx.solvers``.
+
+    It works value by value on flat arrays, so that the kernel may cut them as it likes.
+
+    Class attributes:
+        slots: how many arrays it remembers, each as large as the parameters.
+
+    Args:
+        options: the SolverParameter.
+
+    Raises:
+        CafxError: options that make no sense for this rule.
+    """
+
+    slots: ClassVar[int] = 1
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def update(self, diff: Array, history: Sequence[Array], rate: float, iteration: int) -> None:
+        """Replace the gradient in ``diff`` by what is to be subtracted from the parameters.
+
+        Args:
+            diff: gradient, already averaged, clipped and regularised; the update on return.
+            history: the rule's memory for these values, one array a slot; changed in place.
+            rate: learning rate times the parameter's lr_mult.
+            iteration: iterations done, from 0.
+        """
+        raise NotImplementedError
+
+    def refuse(self, field: str, why: str) -> CafxError:
+        """The error for an option this rule cannot use."""
+        return CafxError(
+            f"solver '{self.options.type}': {why}", where="solver",
+            found=f"{field}: {getattr(self.options, field)}",
+        )  # fmt: skip

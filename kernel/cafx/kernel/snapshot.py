@@ -1,0 +1,85 @@
+"""Snapshots: what a training run must find again to go on as if it had never stopped."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cafx.kernel.core import SolverParameter
+from cafx.kernel.errors import CafxError
+from cafx.kernel.files import BlobValues, TrainingState, format_named, format_of
+
+if TYPE_CHECKING:
+    from cafx.kernel.solver import Solver
+
+DEFAULT_PREFIX = "snapshot"
+
+
+def checked_prefix(options: Any, source: Path | None) -> Path:
+    """The path snapshots' names begin with; CafxError at once if they could not be written.
+
+    Without snapshot_prefix it is the solver file's name; a folder gets that name within it.
+    """
+    name = source.stem if source else DEFAULT_PREFIX
+    if options.snapshot_prefix:
+        prefix = Path(options.snapshot_prefix)
+        prefix = prefix / name if prefix.is_dir() else prefix
+    else:
+        prefix = source.with_suffix("") if source else Path(name)
+    wanted = options.snapshot or options.snapshot_after_train
+    if wanted and not (prefix.parent.is_dir() and os.access(prefix.parent, os.W_OK)):
+        raise CafxError(
+            f"snapshots cannot be written to '{prefix.parent}'", where=str(source or "solver"),
+            remedy="make that folder, or set snapshot_prefix to one that is there and writable",
+        )  # fmt: skip
+    return prefix
+
+
+def write(solver: Solver) -> tuple[Path, Path]:
+    """Write weights, then the state that names them; returns both paths."""
+    options = solver.options
+    kind = SolverParameter.SnapshotFormat(options.snapshot_format).name
+    writer = format_named(kind, solver.plugins)
+    stem = f"{solver.prefix}_iter_{solver.iter}"
+    weights = Path(f"{stem}.caffemodel{writer.suffix}")
+    state = Path(f"{stem}.solverstate{writer.suffix}")
+    net = solver.net
+    writer.write_weights(weights, net.to_proto(), net.weights(options.snapshot_diff))
+    history = [BlobValues(array.shape, array.reshape(-1)) for array in solver.updater.plain_history()]
+    step = solver.policy.step(solver.iter)
+    writer.write_state(state, TrainingState(solver.iter, str(weights), history, step, _exact(solver)))
+    return weights, state
+
+
+def restore(solver: Solver, path: Path) -> None:
+    """Put a solver where the one stood that wrote ``path``."""
+    state = format_of(path, solver.plugins).read_state(path)
+    history = [np.asarray(blob.data).reshape(blob.shape) for blob in state.history]
+    weights = _find_weights(Path(state.learned_net), path)
+    solver.updater.restore_history(history, str(path))
+    solver.net.copy_from(weights)
+    solver.iter = state.iter
+    if state.exact:
+        solver.window = [float(loss) for loss in state.exact["losses"]]
+        for net, held in zip((solver.net, *solver.test_nets), state.exact["nets"], strict=False):
+            net.restore(held)
+
+
+def _exact(solver: Solver) -> dict[str, Any]:
+    nets = [net.state() for net in (solver.net, *solver.test_nets)]
+    return {"losses": solver.window, "nets": nets}
+
+
+def _find_weights(learned: Path, state: Path) -> Path:
+    """The weights a state names, from here or beside it."""
+    beside = state.parent / learned.name
+    named = next((path for path in (learned, beside) if path.is_file()), None)
+    if named is None:
+        raise CafxError(
+            f"the weights it names are missing: {learned}", where=str(state),
+            remedy=f"put {learned.name} beside it",
+        )  # fmt: skip
+    return named

@@ -1,0 +1,110 @@
+"""One update of all parameters: clip, average, regularise, apply the rule, subtract.
+
+It walks the arena in chunks that stay in a core's cache, so that every value is fetched once.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+
+from cafx.kernel.engine import Engine
+from cafx.kernel.errors import CafxError
+from cafx.kernel.memory import Arena
+from cafx.kernel.rules import UpdateRule
+
+CHUNK = 32_768
+REGULARISERS = ("L1", "L2")
+
+
+@attrs.frozen
+class Chunk:
+    """A stretch of the arena that is updated in one go."""
+
+    start: int
+    stop: int
+    lr_mult: float
+    decay_mult: float
+
+
+class Updater:
+    """Applies one solver's rule to one net's arena.
+
+    Args:
+        options: the SolverParameter.
+        rule: the solver plugin's rule.
+        arena: the parameters.
+        engine: who runs the chunks.
+    """
+
+    def __init__(self, options: Any, rule: UpdateRule, arena: Arena, engine: Engine) -> None:
+        if options.regularization_type not in REGULARISERS:
+            raise CafxError(
+                "unknown regularization_type", where="solver",
+                found=options.regularization_type, expected="L1 or L2",
+            )  # fmt: skip
+        self.options, self.rule, self.arena, self.engine = options, rule, arena, engine
+        self.history = [arena.zeros() for _ in range(rule.slots)]
+        self.chunks = [
+            Chunk(start, min(start + CHUNK, stretch.stop), stretch.lr_mult, stretch.decay_mult)
+            for stretch in arena.stretches
+            for start in range(stretch.start, stretch.stop, CHUNK)
+        ]
+
+    def apply(self, rate: float, iteration: int) -> None:
+        """Update every parameter from its accumulated diff, which then holds what was subtracted."""
+        self.arena.fetch()
+        scale = self._clip() / self.options.iter_size
+        if scale != 1.0:
+            self.arena.diff *= self.arena.dtype.type(scale)
+        self.engine.update(lambda chunk: self._run(chunk, rate, iteration), self.chunks)
+
+    def _clip(self) -> float:
+        """The factor that brings the gradient's L2 norm down to clip_gradients."""
+        bound = self.options.clip_gradients
+        if bound < 0:
+            return 1.0
+        norm = math.sqrt(_sum_of_squares(self.arena.diff))
+        return bound / norm if norm > bound else 1.0
+
+    def _run(self, chunk: Chunk, rate: float, iteration: int) -> None:
+        stretch = slice(chunk.start, chunk.stop)
+        data, diff = self.arena.data[stretch], self.arena.diff[stretch]
+        decay = self.options.weight_decay * chunk.decay_mult
+        if decay and self.options.regularization_type == "L2":
+            diff += data.dtype.type(decay) * data
+        elif decay:
+            diff += data.dtype.type(decay) * np.sign(data)
+        self.rule.update(diff, [h[stretch] for h in self.history], rate * chunk.lr_mult, iteration)
+        data -= diff
+
+    def plain_history(self) -> list[npt.NDArray[Any]]:
+        """The rule's memory as Caffe files it: slot by slot, parameter by parameter."""
+        return [self.arena.plain(slot, s) for slot in self.history for s in self.arena.segments]
+
+    def restore_history(self, arrays: list[npt.NDArray[Any]], where: str) -> None:
+        """Take back what `plain_history` returned; CafxError where it does not fit the net."""
+        segments = self.arena.segments
+        if len(arrays) != len(segments) * self.rule.slots:
+            raise CafxError(
+                "the state is of another net or solver", where=where, found=f"{len(arrays)} histories",
+                expected=f"{len(segments) * self.rule.slots} ({self.rule.slots} a parameter)",
+            )  # fmt: skip
+        for index, array in enumerate(arrays):
+            segment = segments[index % len(segments)]
+            if array.size != segment.blob.count_:
+                raise CafxError(
+                    f"the state's history of {segment.blob.name} is of another net", where=where,
+                    found=f"{array.size} values", expected=f"{segment.blob.count_}",
+                )  # fmt: skip
+        for index, array in enumerate(arrays):
+            segment = segments[index % len(segments)]
+            self.arena.store(array, self.history[index // len(segments)], segment)
+
+
+def _sum_of_squares(values: npt.NDArray[Any]) -> float:
+    return float(sum(np.dot(part, part) for part in np.array_split(values, values.size // CHUNK + 1)))

@@ -1,0 +1,69 @@
+"""ReLU: the rectified linear unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from cafx.kernel import Blob, Message, NeuronLayer, message, option
+
+if TYPE_CHECKING:
+    from cafx.conformance import Case
+
+
+@message("relu_param", 123)
+class ReLUParameter(Message):
+    """Options of ReLU."""
+
+    class Engine(IntEnum):
+        """Which of Caffe's implementations; cafx chooses by its own engine."""
+
+        DEFAULT = 0
+        CAFFE = 1
+        CUDNN = 2
+
+    negative_slope: float = option(1, "float", 0.0, doc="slope for x <= 0; 0 is the plain unit")
+    engine: Engine = option(2, Engine, Engine.DEFAULT, doc="read and ignored")
+
+
+class ReLU(NeuronLayer):
+    """Rectified linear unit: y = max(x, 0) + negative_slope · min(x, 0).
+
+    Bottom: any shape. Top: the same shape; may be the bottom itself.
+    Gradient: dx = dy where x > 0, negative_slope · dy elsewhere (at 0 too).
+
+    Source: Nair and Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", 2010;
+    leaky: Maas et al., "Rectifier Nonlinearities Improve Neural Network Acoustic Models", 2013.
+    """
+
+    Parameter = ReLUParameter
+    options: ReLUParameter
+    kinks = (0.0,)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """y = max(x, 0) + slope · min(x, 0)."""
+        x, slope = bottom[0].data, self.options.negative_slope
+        y = top[0].mutable_data
+        if slope:
+            y[...] = self.xp.where(x > 0, x, slope * x)
+        else:
+            self.xp.maximum(x, 0, out=y)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """dx = dy · (1 where x > 0, else slope)."""
+        if propagate_down[0]:
+            slope = self.options.negative_slope
+            dy, positive = top[0].diff, bottom[0].data > 0
+            factor = self.xp.where(positive, 1, slope).astype(dy.dtype) if slope else positive
+            self.xp.multiply(dy, factor, out=bottom[0].mutable_diff)
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Plain and leaky, from one axis to five, with values on both sides of the kink."""
+        from cafx.conformance import Case
+
+        yield Case("plain", (2, 3, 4, 5))
+        yield Case("leaky", (2, 7), options={"negative_slope": 0.1, "engine": "CAFFE"})
+        yield Case("falling", (5,), options={"negative_slope": -0.5})
+        yield Case("five_axes", (2, 3, 1, 2, 2))

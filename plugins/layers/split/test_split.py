@@ -1,0 +1,5 @@
+"""Split under the shared suite."""
+
+from cafx.conformance import layer_suite
+
+TestSplit = layer_suite("Split")

@@ -1,0 +1,13 @@
+"""fixed: a learning rate that stays."""
+
+from __future__ import annotations
+
+from cafx.kernel import Policy
+
+
+class Fixed(Policy):
+    """rate = base_lr."""
+
+    def rate(self, iteration: int) -> float:
+        """base_lr, at every iteration."""
+        return float(self.options.base_lr)

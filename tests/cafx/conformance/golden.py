@@ -1,0 +1,137 @@
+"""Golden cases: replay what real Caffe computed and compare.
+
+A case is NAME.prototxt and NAME.npz; the keys are explained in the README beside the data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cafx.kernel import Net, Phase, Registry
+from cafx.kernel.blob import Blob
+from cafx.kernel.engine import Engine
+
+RELATIVE, ABSOLUTE = 1e-4, 1e-5
+EXACT_TYPES = ("ArgMax", "Threshold")
+
+
+class LayerCase:
+    """One case of the folder ``layers``.
+
+    Args:
+        path: its .npz file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with np.load(path) as held:
+            self.values = {key: held[key] for key in held.files}
+
+    @property
+    def types(self) -> set[str]:
+        """The layer types its net names."""
+        text = self.path.with_suffix(".prototxt").read_text()
+        return set(re.findall(r'(?m)^\s*type:\s*"(\w+)"', re.sub(r"filler\s*\{[^}]*\}", "", text)))
+
+    def tree(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
+        """The values whose keys begin with ``prefix``, by the rest of the key."""
+        return {k[len(prefix) :]: v for k, v in self.values.items() if k.startswith(prefix)}
+
+    def replay(self, engine: str | Engine | None = None, plugins: Registry | None = None) -> list[str]:
+        """Run it and return what differs, one line each."""
+        self.wrong: list[str] = []
+        phase = Phase[str(self.values["meta/phase"])]
+        with inside(self.path.parent):
+            self.net = Net(
+                self.path.with_suffix(".prototxt").name, phase, engine=engine, plugins=plugins
+            )
+            self._run()
+        return self.wrong
+
+    def _run(self) -> None:
+        net = self.net
+        for key, value in self.tree("param/").items():
+            _param(net, key).set_data(value)
+        outputs = [str(name) for name in self.values["meta/outputs"]]
+        if net.outputs != outputs:
+            self.wrong.append(f"outputs: {net.outputs} instead of {outputs}")
+        for iteration in range(int(self.values["meta/iters"])):
+            self._forward("" if iteration == 0 else f"iter{iteration}/", iteration)
+        if int(self.values["meta/backward"]):
+            self._backward()
+
+    def _forward(self, prefix: str, iteration: int) -> None:
+        results = self.net.forward(**self.tree(prefix + "in/"))
+        for name in self.tree(prefix + "out/"):
+            self.compare(prefix + "out/" + name, results.get(name))
+        for key in self.tree(prefix + "paramafter/"):
+            self.compare(prefix + "paramafter/" + key, _param(self.net, key).host())
+        losses = np.atleast_1d(self.values["meta/loss"])
+        if iteration < losses.size:
+            self.compare("meta/loss", np.asarray(self.net.loss), losses[iteration])
+
+    def _backward(self) -> None:
+        self.net.clear_param_diffs()
+        for name, value in self.tree("topdiff/").items():
+            self.net.blobs[name].mutable_diff[...] = self.net.context.xp.asarray(value)
+        gradients = self.net.backward()
+        for name in self.tree("indiff/"):
+            self.compare("indiff/" + name, gradients.get(name))
+        for key in self.tree("paramdiff/"):
+            self.compare("paramdiff/" + key, host_diff(_param(self.net, key)))
+
+    def compare(self, key: str, found: Any, expected: Any = None) -> None:
+        """Note a difference beyond the tolerance."""
+        expected = self.values[key] if expected is None else expected
+        difference = differs(found, expected)
+        if difference:
+            self.wrong.append(f"{key}: {difference}")
+
+
+def differs(
+    found: Any, expected: npt.ArrayLike, relative: float = RELATIVE, absolute: float = ABSOLUTE
+) -> str | None:
+    """How ``found`` differs from ``expected``, relative to the largest value; None if it does not."""
+    if found is None:
+        return "missing"
+    one, two = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    if one.shape != two.shape:
+        return f"shape {one.shape} instead of {two.shape}"
+    if not one.size:
+        return None
+    error = np.abs(one - two)
+    error[(one == two) | (np.isnan(one) & np.isnan(two))] = 0
+    allowed = absolute + relative * np.abs(two[np.isfinite(two)]).max(initial=0)
+    worst = float(error.max())
+    return None if worst <= allowed else f"off by {worst:.3g} where {allowed:.3g} is allowed"
+
+
+def host_diff(blob: Blob) -> npt.NDArray[Any]:
+    """A blob's gradient as a plain array."""
+    from cafx.kernel.blob import host_copy
+
+    return host_copy(blob.synced_diff).reshape(blob.shape)
+
+
+@contextlib.contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    """Work in ``folder`` for a while: the cases' paths are relative to theirs."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def _param(net: Net, key: str) -> Blob:
+    layer, index = key.rsplit("/", 1)
+    return net.params[layer][int(index)]
