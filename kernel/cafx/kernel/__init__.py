@@ -1,6 +1,6 @@
 """The kernel of cafx: Blob, Layer, Net, Solver, the schema, the registry and the engine seam."""
 
-from cafx.kernel.bases import LossLayer, NeuronLayer, Normaliser
+from cafx.kernel.bases import LabelledLayer, LossLayer, NeuronLayer, Normaliser
 from cafx.kernel.blob import HOST, Blob, Place, SyncedArray
 from cafx.kernel.core import FillerParameter, LossParameter, Phase, TransformationParameter
 from cafx.kernel.engine import Engine, Routine, Unsupported, set_engine, using_engine
@@ -17,10 +17,46 @@ from cafx.kernel.solver import Action, Solver
 
 __version__ = "0.1.0"
 __all__ = [
-    "HOST", "TEST", "TRAIN", "Action", "Blob", "CafxError", "Context", "Engine", "Filler",
-    "FillerParameter", "Format", "Layer", "LossLayer", "LossParameter", "Message", "Net",
-    "NeuronLayer", "Normaliser", "Phase", "Place", "Policy", "Registry", "Routine", "Schema",
-    "Solver", "SyncedArray", "TransformationParameter", "UnknownNameError", "Unsupported",
-    "UpdateRule", "above", "at_least", "hookimpl", "message", "one_of", "option", "registry",
-    "schema", "set_engine", "using_engine", "within",
-]  # fmt: skip
+    "HOST",
+    "TEST",
+    "TRAIN",
+    "Action",
+    "Blob",
+    "CafxError",
+    "Context",
+    "Engine",
+    "Filler",
+    "FillerParameter",
+    "Format",
+    "LabelledLayer",
+    "Layer",
+    "LossLayer",
+    "LossParameter",
+    "Message",
+    "Net",
+    "NeuronLayer",
+    "Normaliser",
+    "Phase",
+    "Place",
+    "Policy",
+    "Registry",
+    "Routine",
+    "Schema",
+    "Solver",
+    "SyncedArray",
+    "TransformationParameter",
+    "UnknownNameError",
+    "Unsupported",
+    "UpdateRule",
+    "above",
+    "at_least",
+    "hookimpl",
+    "message",
+    "one_of",
+    "option",
+    "registry",
+    "schema",
+    "set_engine",
+    "using_engine",
+    "within",
+]

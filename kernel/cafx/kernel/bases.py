@@ -1,9 +1,11 @@
-"""Bases for the two commonest kinds of layer: one value in and one out, and losses."""
+"""Bases for the commonest kinds of layer: one value in and one out, labelled scores, and losses."""
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
+import numpy as np
 from cafx.kernel.blob import Blob, shape_text
 from cafx.kernel.core import LossParameter
 from cafx.kernel.layer import Arity, Layer
@@ -23,6 +25,63 @@ class NeuronLayer(Layer):
         top[0].reshape(*bottom[0].shape)
 
 
+class LabelledLayer(Layer):
+    """A layer that holds scores, bottom 0, against one class label a position, bottom 1.
+
+    Scores are outer×classes×inner values, labels outer×inner; `line_up` says which axes are which.
+    """
+
+    integer_bottoms: ClassVar[tuple[int, ...]] = (1,)
+    outer = classes = inner = 0
+
+    def line_up(self, bottom: list[Blob], first: int, last: int | None = None) -> None:
+        """Let the classes be the scores' axes from ``first`` to before ``last`` (default: one axis).
+
+        Raises:
+            CafxError: not exactly one label for each position.
+        """
+        shape, last = bottom[0].shape, first + 1 if last is None else last
+        self.outer, self.inner = math.prod(shape[:first]), math.prod(shape[last:])
+        self.classes = math.prod(shape[first:last])
+        if bottom[1].count() != self.outer * self.inner:
+            raise self.error(
+                f"takes one label a position of its scores {shape_text(shape)}",
+                found=f"{bottom[1].count()} labels",
+                expected=self.outer * self.inner,
+                remedy="check the axis of the classes, and that labels are indices, not one-hot",
+            )
+
+    def scores(self, array: Any) -> Any:
+        """An array of the shape of bottom 0, seen as outer×classes×inner."""
+        return array.reshape(self.outer, self.classes, self.inner)
+
+    def labels(self, bottom: list[Blob], ignored: int | None = None) -> tuple[Any, Any]:
+        """The labels as integers, outer×inner, and where they count (None: everywhere).
+
+        A label ``ignored`` does not count and reads as 0.
+
+        Raises:
+            CafxError: a label that is no class.
+        """
+        labels = bottom[1].data.reshape(self.outer, self.inner).astype(np.int64)
+        counted = None
+        if ignored is not None:
+            counted = labels != ignored
+            labels = labels * counted
+        if labels.size and not (int(labels.min()) >= 0 and int(labels.max()) < self.classes):
+            raise self.error(
+                "a label is no class",
+                found=f"labels from {int(labels.min())} to {int(labels.max())}",
+                expected=f"0 to {self.classes - 1}" + ("" if ignored is None else f", or {ignored}"),
+            )
+        return labels, counted
+
+    def at(self, labels: Any) -> tuple[Any, Any, Any]:
+        """The index that picks, from outer×classes×inner values, each position's own class."""
+        arange = self.xp.arange
+        return arange(self.outer)[:, None], labels, arange(self.inner)
+
+
 class LossLayer(Layer):
     """A layer of two bottoms, predictions N×… and targets N×…, whose top is one number.
 
@@ -36,7 +95,7 @@ class LossLayer(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """The top is a scalar; predictions and targets have the same batch size."""
-        if bottom[0].shape[:1] != bottom[1].shape[:1]:
+        if not bottom[0].shape or bottom[0].shape[:1] != bottom[1].shape[:1]:
             raise self.error(
                 "predictions and targets differ in batch size",
                 found=f"{shape_text(bottom[0].shape)} and {shape_text(bottom[1].shape)}",

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-
 from cafx.kernel.errors import CafxError
 
 MAX_AXES = 32
@@ -294,9 +293,10 @@ class Blob:
         values = proto.double_data or proto.data
         if len(values) not in (0, self.count_):
             raise CafxError(
-                f"blob '{self.name}'", found=f"{len(values)} values",
+                f"blob '{self.name}'",
+                found=f"{len(values)} values",
                 expected=f"{self.count_} for shape {shape_text(shape)}",
-            )  # fmt: skip
+            )
         if len(values):
             self.set_data(np.array(values, self.dtype))
         gradient = proto.double_diff or proto.diff

@@ -163,9 +163,7 @@ class LossParameter(Message):
         NONE = 3
 
     ignore_label = option(1, "int32", doc="positions with this label do not count")
-    normalization = option(
-        3, NormalizationMode, NormalizationMode.VALID, doc="what the loss is divided by"
-    )
+    normalization = option(3, NormalizationMode, NormalizationMode.VALID, doc="what the loss is divided by")
     normalize = option(2, "bool", doc="before `normalization`: VALID if true, else BATCH_SIZE")
 
 
@@ -238,9 +236,7 @@ class SolverParameter(Message):
     snapshot = option(14, "int32", 0, doc="iterations between snapshots; 0 for none")
     snapshot_prefix = option(15, "string", doc="path snapshots' names begin with")
     snapshot_diff = option(16, "bool", False, doc="write gradients too")
-    snapshot_format = option(
-        37, SnapshotFormat, SnapshotFormat.BINARYPROTO, doc="format of snapshots"
-    )
+    snapshot_format = option(37, SnapshotFormat, SnapshotFormat.BINARYPROTO, doc="format of snapshots")
     solver_mode = option(17, SolverMode, SolverMode.GPU, doc="where Caffe would run")
     device_id = option(18, "int32", 0, doc="which GPU")
     random_seed = option(20, "int64", -1, doc="seed of every random stream; -1 for a fresh one")
@@ -263,12 +259,15 @@ class SolverState(Message):
     learned_net = option(2, "string", doc="path of the weights written with it")
     history = option(3, BlobProto, repeated=True, doc="what the solver remembers a parameter")
     current_step = option(4, "int32", 0, doc="steps the policy has taken")
-    cafx_state = option(
-        100_000, "bytes", doc="random streams and data cursors, for exact resume (JSON)"
-    )
+    cafx_state = option(100_000, "bytes", doc="random streams and data cursors, for exact resume (JSON)")
 
 
 CORE_MESSAGES = (
-    BlobProtoVector, Datum, NetParameter, SolverParameter, SolverState,
-    TransformationParameter, LossParameter,
-)  # fmt: skip
+    BlobProtoVector,
+    Datum,
+    NetParameter,
+    SolverParameter,
+    SolverState,
+    TransformationParameter,
+    LossParameter,
+)

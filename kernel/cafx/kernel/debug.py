@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from cafx.kernel.blob import HOST, Blob, SyncedArray
 from cafx.kernel.step import Step
 
@@ -48,8 +47,11 @@ class DebugLog:
             blob = table.blobs[index]
             log.info(
                 "    [Update] Layer %s, param %s data: %g; diff: %g",
-                layer, table.names[index], mean(blob.synced_data), mean(blob.synced_diff),
-            )  # fmt: skip
+                layer,
+                table.names[index],
+                mean(blob.synced_data),
+                mean(blob.synced_diff),
+            )
 
 
 def mean(array: SyncedArray) -> float:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-
 from cafx.kernel.core import Phase
 from cafx.kernel.errors import CafxError, did_you_mean
 from cafx.kernel.registry import Registry
@@ -88,9 +87,12 @@ def upgrade(proto: Any, plugins: Registry, source: str = "net") -> Any:
         proto = upgrader.upgrade_net(proto, source)
     if proto.input:
         raise CafxError(
-            "declares its inputs in the old way", where=source, found="input: ...",
-            expected="layers of an input type", remedy="try 'pip install cafx-upgrade-legacy'",
-        )  # fmt: skip
+            "declares its inputs in the old way",
+            where=source,
+            found="input: ...",
+            expected="layers of an input type",
+            remedy="try 'pip install cafx-upgrade-legacy'",
+        )
     return proto
 
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-
 from cafx.kernel.blob import HOST, Blob, Place
 from cafx.kernel.errors import CafxError
 from cafx.kernel.layer import Layer
@@ -132,9 +131,7 @@ def make_engine(choice: str | Engine | None, plugins: Registry) -> Engine:
     found: type[Engine] = plugins.load("engine", name)
     reason = found.unavailable()
     if reason:
-        raise CafxError(
-            f"engine '{name}' cannot run here: {reason}", remedy="choose another with --engine"
-        )
+        raise CafxError(f"engine '{name}' cannot run here: {reason}", remedy="choose another with --engine")
     return found(plugins)
 
 

@@ -19,7 +19,6 @@ from typing import IO, Any
 import attrs
 import numpy as np
 import numpy.typing as npt
-
 from cafx.kernel import wire
 from cafx.kernel.blob import Shape, shape_text
 from cafx.kernel.errors import CafxError
@@ -223,7 +222,9 @@ def read_blob(data: memoryview) -> BlobValues:
             chunks.setdefault(number, []).append(wire.values(payload, "<f8"))
     if legacy:
         shape = tuple(legacy.get(number, 0) for number in LEGACY_DIMS)
-    values = {number: np.concatenate(parts) if len(parts) > 1 else parts[0] for number, parts in chunks.items()}
+    values = {
+        number: np.concatenate(parts) if len(parts) > 1 else parts[0] for number, parts in chunks.items()
+    }
     read = values.get(DOUBLE_DATA_FIELD, values.get(DATA_FIELD, np.empty(0, "<f4")))
     if any(length < 0 for length in shape) or math.prod(shape) != read.size:
         raise wire.Malformed(f"a blob of shape {shape_text(shape)} with {read.size} values")
@@ -273,9 +274,10 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         _sync_folder(path.parent)
     except OSError as error:
         raise CafxError(
-            f"cannot be written: {error.strerror}", where=str(path),
+            f"cannot be written: {error.strerror}",
+            where=str(path),
             remedy="check that the folder exists, is writable and has room",
-        ) from error  # fmt: skip
+        ) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
@@ -284,16 +286,20 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 def not_weights(path: Path, head: bytes, reason: str) -> CafxError:
     """The error for a file that pretends to be a caffemodel."""
     return CafxError(
-        f"is not a complete caffemodel: {reason}", where=str(path), found=sniff(head),
+        f"is not a complete caffemodel: {reason}",
+        where=str(path),
+        found=sniff(head),
         remedy="fetch the file again (git lfs pull, or the model's own download link)",
-    )  # fmt: skip
+    )
 
 
 def _not_state(path: Path, head: bytes, reason: str) -> CafxError:
     return CafxError(
-        f"is not a complete solverstate: {reason}", where=str(path), found=sniff(head),
+        f"is not a complete solverstate: {reason}",
+        where=str(path),
+        found=sniff(head),
         remedy="resume from an older snapshot",
-    )  # fmt: skip
+    )
 
 
 def _exact(data: bytes, path: Path) -> dict[str, Any]:
@@ -305,7 +311,8 @@ def _exact(data: bytes, path: Path) -> dict[str, Any]:
 
 
 def _layer(data: memoryview, kind: wire.LayerFields) -> LayerWeights:
-    name, type_name, blobs = "", "", []
+    name, type_name = "", ""
+    blobs: list[BlobValues] = []
     for number, _, payload in wire.fields(data):
         if number == kind.inner and isinstance(payload, memoryview) and kind.inner_fields:
             inner = _layer(payload, kind.inner_fields)
@@ -330,8 +337,9 @@ def _blob_pieces(blob: BlobValues) -> list[bytes]:
     shape = wire.header(1, len(dims)) + dims if blob.shape else b""
     pieces = [wire.header(SHAPE_FIELD, len(shape)), shape]
     for values, single, double in (
-        (blob.data, DATA_FIELD, DOUBLE_DATA_FIELD), (blob.diff, DIFF_FIELD, DOUBLE_DIFF_FIELD)
-    ):  # fmt: skip
+        (blob.data, DATA_FIELD, DOUBLE_DATA_FIELD),
+        (blob.diff, DIFF_FIELD, DOUBLE_DIFF_FIELD),
+    ):
         if values is not None:
             wide = values.dtype == np.float64
             payload = np.ascontiguousarray(values, "<f8" if wide else "<f4").tobytes()

@@ -7,7 +7,6 @@ from typing import Any
 
 import attrs
 import numpy as np
-
 from cafx.kernel.blob import Blob, shape_text
 from cafx.kernel.core import ParamSpec
 from cafx.kernel.graph import Graph, Node
@@ -88,17 +87,14 @@ class Parameters:
         blob.share_data(owner)
         blob.share_diff(owner)
 
-    def _multiply(
-        self, held: list[float | None], slot: int, spec: Any, field: str, node: Node
-    ) -> None:
+    def _multiply(self, held: list[float | None], slot: int, spec: Any, field: str, node: Node) -> None:
         if not spec.HasField(field):
             return
         stated = getattr(spec, field)
         if held[slot] not in (None, stated):
             raise node.definition.error(
-                f"shared parameter '{spec.name}' has two different {field}",
-                found=stated, expected=held[slot],
-            )  # fmt: skip
+                f"shared parameter '{spec.name}' has two different {field}", found=stated, expected=held[slot]
+            )
         held[slot] = stated
 
 
@@ -127,8 +123,9 @@ def loss_weights(node: Node) -> list[float]:
     if stated and len(stated) != len(node.tops):
         raise node.definition.error(
             "loss_weight is stated for none or for each of the tops",
-            found=len(stated), expected=f"0 or {len(node.tops)}",
-        )  # fmt: skip
+            found=len(stated),
+            expected=f"0 or {len(node.tops)}",
+        )
     if not stated and node.layer_class.is_loss:
         stated = [1.0]
     return stated + [0.0] * (len(node.tops) - len(stated))
@@ -207,8 +204,7 @@ def _force(graph: Graph, layers: Sequence[Layer], needs: Needs) -> None:
     for index, (node, layer) in enumerate(zip(graph.nodes, layers, strict=True)):
         needs.layer[index] = True
         needs.bottoms[index] = [
-            needed or layer.needs_gradient(position)
-            for position, needed in enumerate(needs.bottoms[index])
+            needed or layer.needs_gradient(position) for position, needed in enumerate(needs.bottoms[index])
         ]
         layer.param_propagate_down = [True] * len(layer.blobs)
         if layer.forward_only:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-
 from cafx.kernel.definition import LayerDefinition, NetDefinition
 from cafx.kernel.errors import CafxError
 from cafx.kernel.layer import Layer, arity_text, fits
@@ -114,8 +113,9 @@ def check_arity(layer: LayerDefinition, layer_class: type[Layer]) -> None:
     if len(layer.proto.propagate_down) not in (0, bottoms):
         raise layer.error(
             "propagate_down is stated for none or for each of the bottoms",
-            found=len(layer.proto.propagate_down), expected=f"0 or {bottoms}",
-        )  # fmt: skip
+            found=len(layer.proto.propagate_down),
+            expected=f"0 or {bottoms}",
+        )
 
 
 def _missing_tops(layer: LayerDefinition, layer_class: type[Layer]) -> int:

@@ -40,6 +40,10 @@ class Hooks:
         """
 
     @hookspec
+    def final_loss(self, solver: Solver, loss: float) -> None:
+        """The loss of one more batch after the last update, where ``display`` asks for it."""
+
+    @hookspec
     def test_started(self, solver: Solver, index: int) -> None:
         """The test of test net ``index`` begins."""
 
@@ -73,7 +77,7 @@ class Monitors:
             wanted = {name: arguments[name] for name in implementation.argnames}
             try:
                 implementation.function(**wanted)
-            except Exception as error:  # a stranger's monitor may raise anything
+            except Exception as error:  # noqa: BLE001 - a stranger's monitor may raise anything
                 self._manager.unregister(implementation.plugin)
                 name = type(implementation.plugin).__name__
-                log.error("monitor %s failed in %s and is dropped: %r", name, hook, error)
+                log.error("monitor %s failed in %s and is dropped: %r", name, hook, error)  # noqa: TRY400 - one line is enough

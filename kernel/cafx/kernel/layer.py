@@ -13,7 +13,6 @@ from typing import Any, ClassVar, TypeVar
 import attrs
 import numpy as np
 import numpy.typing as npt
-
 from cafx.kernel.blob import HOST, Blob, Place, shape_text
 from cafx.kernel.core import FillerParameter, Phase
 from cafx.kernel.errors import CafxError
@@ -87,6 +86,7 @@ class Layer:
         is_input: its tops are the net's inputs.
         learnable: its parameters are trained (BatchNorm's statistics are not).
         integer_bottoms: bottoms that hold labels or indices and never get a gradient.
+        constant_tops: tops whose diff its backward ignores.
         forward_only: it has no backward.
         deterministic: its output depends on its bottoms and parameters alone.
         dynamic_shape: its tops' shapes are known only after its forward.
@@ -104,6 +104,7 @@ class Layer:
     is_input: ClassVar[bool] = False
     learnable: ClassVar[bool] = True
     integer_bottoms: ClassVar[tuple[int, ...]] = ()
+    constant_tops: ClassVar[tuple[int, ...]] = ()
     forward_only: ClassVar[bool] = False
     deterministic: ClassVar[bool] = True
     dynamic_shape: ClassVar[bool] = False
@@ -206,8 +207,17 @@ class Layer:
         if blob.shape != tuple(expected):
             raise self.error(
                 f"{what} has another shape",
-                found=shape_text(blob.shape), expected=shape_text(tuple(expected)),
-            )  # fmt: skip
+                found=shape_text(blob.shape),
+                expected=shape_text(tuple(expected)),
+            )
+
+    def refuse_gradients(self, propagate_down: list[bool]) -> None:
+        """CafxError where a gradient is asked for of a bottom that holds labels or indices."""
+        for index in self.integer_bottoms:
+            if any(propagate_down[index : index + 1]):
+                raise self.error(
+                    f"has no gradient for bottom {index}", remedy="set propagate_down: false for it"
+                )
 
     def workspace(self, shape: Sequence[int], name: str = "") -> Any:
         """Scratch memory shared with the net's other layers: it lasts until this call returns."""
@@ -215,9 +225,17 @@ class Layer:
 
 
 class Filler:
-    """How a parameter's initial values are drawn; a plugin of group ``cafx.fillers``."""
+    """How a parameter's initial values are drawn; a plugin of group ``cafx.fillers``.
+
+    Class attributes:
+        takes_sparse: it understands ``sparse``; the others refuse it.
+    """
+
+    takes_sparse: ClassVar[bool] = False
 
     def __init__(self, options: FillerParameter) -> None:
+        if options.sparse != -1 and not self.takes_sparse:
+            raise CafxError(f"filler '{options.type}' has no sparse form", found=f"sparse: {options.sparse}")
         self.options = options
 
     def fill(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[Any]:

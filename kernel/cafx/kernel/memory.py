@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import attrs
 import numpy as np
 import numpy.typing as npt
-
 from cafx.kernel.blob import HOST, Blob, Place, SyncedArray
 
 ALIGNMENT = 64
@@ -158,17 +157,13 @@ class Arena:
         decay_mult: Sequence[float],
         layouts: Sequence[Layout | None],
     ) -> None:
-        sizes = [
-            layout.size if layout else blob.count_ for blob, layout in zip(blobs, layouts, strict=True)
-        ]
+        sizes = [layout.size if layout else blob.count_ for blob, layout in zip(blobs, layouts, strict=True)]
         dtype = blobs[0].dtype if blobs else np.dtype(np.float32)
         step = max(1, ALIGNMENT // dtype.itemsize)
         segments: dict[int, Segment] = {}
         offset = 0
         for i in sorted(range(len(blobs)), key=lambda i: (lr_mult[i], decay_mult[i], i)):
-            segments[i] = Segment(
-                blobs[i], offset, offset + sizes[i], lr_mult[i], decay_mult[i], layouts[i]
-            )
+            segments[i] = Segment(blobs[i], offset, offset + sizes[i], lr_mult[i], decay_mult[i], layouts[i])
             offset += -(-sizes[i] // step) * step
         self.segments = [segments[i] for i in range(len(blobs))]
         self.size = offset

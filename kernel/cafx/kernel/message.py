@@ -15,10 +15,9 @@ import operator
 import zlib
 from collections.abc import Callable, Iterable
 from enum import IntEnum
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import attrs
-
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
 
 INTEGER_RANGES = {
@@ -54,18 +53,22 @@ class Option:
 
     @property
     def repeated(self) -> bool:
+        """Whether it holds a list."""
         return self.label == "repeated"
 
     @property
     def is_enum(self) -> bool:
+        """Whether its values are names."""
         return isinstance(self.kind, type) and issubclass(self.kind, IntEnum)
 
     @property
     def is_message(self) -> bool:
+        """Whether its values are messages."""
         return not self.is_enum and self.kind not in SCALAR_KINDS
 
     @property
     def kind_name(self) -> str:
+        """Its kind as a word."""
         return self.kind if isinstance(self.kind, str) else scoped_name(self.kind)
 
     def describe(self) -> str:
@@ -223,11 +226,13 @@ class Message:
     def from_proto(cls: type[T], proto: Any) -> T:
         """The declared class's view of a protobuf message of the same name."""
         stated = {field.name: value for field, value in proto.ListFields()}
-        return cls(**{
-            name: _from_proto(declared, stated[name])
-            for name, declared in cls.__options__.items()
-            if name in stated
-        })  # fmt: skip
+        return cls(
+            **{
+                name: _from_proto(declared, stated[name])
+                for name, declared in cls.__options__.items()
+                if name in stated
+            }
+        )
 
     def fill(self, proto: Any) -> Any:
         """Write the stated options into ``proto`` and return it."""
@@ -240,13 +245,13 @@ class Message:
 
 def _from_proto(declared: Option, value: Any) -> Any:
     if declared.is_message and isinstance(declared.kind, type):
-        convert = declared.kind.from_proto
+        convert = cast(Any, declared.kind).from_proto
         return [convert(item) for item in value] if declared.repeated else convert(value)
     return list(value) if declared.repeated else value
 
 
 def _to_proto(declared: Option, value: Any, proto: Any) -> None:
-    target = getattr(proto, declared.name) if declared.repeated or declared.is_message else None
+    target: Any = getattr(proto, declared.name) if declared.repeated or declared.is_message else None
     if declared.is_message:
         for item in value if declared.repeated else [value]:
             item.fill(target.add() if declared.repeated else target)
@@ -272,7 +277,7 @@ def message(
         defined = attrs.define(cls, init=False, slots=False, eq=False)
         defined.__options__ = {
             attribute.name: attrs.evolve(attribute.metadata["option"], name=attribute.name)
-            for attribute in attrs.fields(defined)
+            for attribute in attrs.fields(cast(Any, defined))
             if "option" in attribute.metadata
         }
         if field is not None:

@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
-
 from cafx.kernel import schedule
 from cafx.kernel.blob import Blob, host_copy, same_shape, shape_text
 from cafx.kernel.core import Phase
@@ -135,7 +134,9 @@ class Net:
         names = self.outputs if self.keep == "outputs" else self.keep
         kept = [self.blobs[name] for name in (*names, *self.inputs, *self.outputs)]
         kept += [top for _, top, _ in self._losses]
-        sources = [top for i, tops in enumerate(self._built.tops) if not self._built.bottoms[i] for top in tops]
+        sources = [
+            top for i, tops in enumerate(self._built.tops) if not self._built.bottoms[i] for top in tops
+        ]
         if self.phase is TEST:
             self.memory = schedule.share_activations(self._built, kept + sources)
         else:
@@ -164,7 +165,12 @@ class Net:
                 top.mutable_diff[...] = weight
 
     def _input_shapes(self) -> list[tuple[int, ...]]:
-        return [blob.shape for i, tops in enumerate(self._built.tops) if not self._built.bottoms[i] for blob in tops]
+        return [
+            blob.shape
+            for i, tops in enumerate(self._built.tops)
+            if not self._built.bottoms[i]
+            for blob in tops
+        ]
 
     def forward(
         self,
@@ -370,15 +376,18 @@ class Net:
 
     def _layer(self, name: str) -> int:
         if name not in self.layer_names:
-            raise CafxError(f"net '{self.name}' has no layer '{name}'", remedy=did_you_mean(name, self.layer_names))
+            raise CafxError(
+                f"net '{self.name}' has no layer '{name}'", remedy=did_you_mean(name, self.layer_names)
+            )
         return self.layer_names.index(name)
 
     def _blob(self, name: str, among: Sequence[str], kind: str) -> Blob:
         if name not in among:
             raise CafxError(
                 f"net '{self.name}' has no {kind} blob '{name}'",
-                expected="one of " + (", ".join(among) or "none"), remedy=did_you_mean(name, among),
-            )  # fmt: skip
+                expected="one of " + (", ".join(among) or "none"),
+                remedy=did_you_mean(name, among),
+            )
         return self.blobs[name]
 
     def _feed(self, name: str, values: npt.ArrayLike) -> None:
@@ -392,17 +401,22 @@ class Net:
 def _check_fit(entry: LayerWeights, mine: Sequence[Blob], where: str) -> None:
     if len(entry.blobs) != len(mine):
         raise CafxError(
-            f"layer '{entry.name}' has another number of parameters", where=where,
-            found=len(entry.blobs), expected=len(mine), remedy="rename the layer to train it anew",
-        )  # fmt: skip
+            f"layer '{entry.name}' has another number of parameters",
+            where=where,
+            found=len(entry.blobs),
+            expected=len(mine),
+            remedy="rename the layer to train it anew",
+        )
     for position, (blob, values) in enumerate(zip(mine, entry.blobs, strict=True)):
         fits = same_shape(blob.shape, values.shape) if values.legacy else blob.shape == values.shape
         if not fits:
             raise CafxError(
-                f"parameter {position} of layer '{entry.name}' has another shape", where=where,
-                found=shape_text(values.shape), expected=shape_text(blob.shape),
+                f"parameter {position} of layer '{entry.name}' has another shape",
+                where=where,
+                found=shape_text(values.shape),
+                expected=shape_text(blob.shape),
                 remedy="rename the layer to train it anew, or give it the shape of the file",
-            )  # fmt: skip
+            )
 
 
 def _values(blob: Blob, diff: bool) -> BlobValues:

@@ -43,5 +43,6 @@ class Streams:
     def restore(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned; generators already handed out go on from there."""
         self.seed = state["seed"]
-        for name, position in state["streams"].items():
+        unused = {name: self.fresh(name).bit_generator.state for name in self._streams}
+        for name, position in {**unused, **state["streams"]}.items():
             self[name].bit_generator.state = position

@@ -15,10 +15,9 @@ from importlib import metadata
 from typing import Any
 
 import attrs
+from cafx.kernel.errors import CafxError, UnknownNameError, near_misses
 from packaging.requirements import Requirement
 from packaging.version import Version
-
-from cafx.kernel.errors import CafxError, UnknownNameError, near_misses
 
 API_VERSION = Version("0.1.0")
 PREFIX = "cafx."
@@ -74,7 +73,7 @@ class Registry:
     def _found(self) -> dict[str, list[Plugin]]:
         """Plugins by group."""
         found: dict[str, list[Plugin]] = {}
-        for point in _installed() if self._entry_points is None else self._entry_points:
+        for point in installed() if self._entry_points is None else self._entry_points:
             if point.group.startswith(PREFIX):
                 plugins = found.setdefault(point.group, [])
                 plugin = _plugin(point)
@@ -84,8 +83,7 @@ class Registry:
 
     def plugins(self, kind: str) -> list[Plugin]:
         """Every plugin of a kind, by name. Kind ``engine.NAME`` is that engine's routines."""
-        groups = KINDS[kind] if kind in KINDS else (f"cafx.{kind.replace('engine', 'engines', 1)}",)
-        found = [plugin for group in groups for plugin in self._found.get(group, [])]
+        found = [plugin for group in _groups(kind) for plugin in self._found.get(group, [])]
         found += [plugin for (of, _), plugin in self._added.items() if of == kind]
         return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
 
@@ -149,7 +147,7 @@ class Registry:
     def add(self, kind: str, name: str, thing: Any) -> Any:
         """Register something of this process, as a net.py does with a layer of its own."""
         value = f"{thing.__module__}:{getattr(thing, '__qualname__', name)}"
-        plugin = Plugin(kind, KINDS[kind][0], name, value, "this process", "0", lambda: thing, list)
+        plugin = Plugin(kind, _groups(kind)[0], name, value, "this process", "0", lambda: thing, list)
         self._added[kind, name] = plugin
         self._loaded[plugin] = thing
         self.generation += 1
@@ -184,7 +182,12 @@ def registry() -> Registry:
     return Registry()
 
 
-def _installed() -> Iterable[metadata.EntryPoint]:
+def _groups(kind: str) -> tuple[str, ...]:
+    """The entry-point groups of a kind; ``engine.NAME`` is that engine's routines."""
+    return KINDS.get(kind) or (f"{PREFIX}{kind.replace('engine', 'engines', 1)}",)
+
+
+def installed() -> Iterable[metadata.EntryPoint]:
     """Every entry point of the environment whose group is ours."""
     points = metadata.entry_points()
     return [p for group in points.groups if group.startswith(PREFIX) for p in points.select(group=group)]
@@ -198,9 +201,14 @@ def _plugin(point: metadata.EntryPoint) -> Plugin:
     version = distribution.version if distribution else "0"
     return Plugin(
         kind or group.removeprefix("cafx.").replace("engines", "engine", 1),
-        group, point.name, point.value, name, version, point.load,
+        group,
+        point.name,
+        point.value,
+        name,
+        version,
+        point.load,
         lambda: (distribution.requires if distribution else None) or [],
-    )  # fmt: skip
+    )
 
 
 def _check_version(plugin: Plugin) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy.typing as npt
-
 from cafx.kernel.errors import CafxError
 
 Array = npt.NDArray[Any]
@@ -33,13 +32,19 @@ class Policy:
         """How many steps the rate has taken, for the solverstate."""
         return 0
 
-    def require(self, *fields: str) -> None:
-        """CafxError unless each of these options is stated."""
-        for field in fields:
-            if not self.options.HasField(field):
+    def require(self, *fields: str, **least: float) -> None:
+        """CafxError unless all these options are stated, those with a bound no smaller than it."""
+        stated = {field.name: value for field, value in self.options.ListFields()}
+        name = f"learning rate policy '{self.options.lr_policy}'"
+        for field in (*fields, *least):
+            if field not in stated:
+                raise CafxError(f"{name} needs {field}", where="solver")
+        for field, bound in least.items():
+            if stated[field] < bound:
                 raise CafxError(
-                    f"learning rate policy '{self.options.lr_policy}' needs {field}", where="solver"
-                )
+                    f"{name}: {field}", where="solver", found=f"{stated[field]:g}",
+                    expected=f"at least {bound:g}",
+                )  # fmt: skip
 
 
 class UpdateRule:
@@ -76,6 +81,7 @@ class UpdateRule:
     def refuse(self, field: str, why: str) -> CafxError:
         """The error for an option this rule cannot use."""
         return CafxError(
-            f"solver '{self.options.type}': {why}", where="solver",
+            f"solver '{self.options.type}': {why}",
+            where="solver",
             found=f"{field}: {getattr(self.options, field)}",
-        )  # fmt: skip
+        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
-
 from cafx.kernel.blob import Blob, SyncedArray
 from cafx.kernel.engine import Engine, Unsupported
 from cafx.kernel.errors import CafxError
@@ -38,18 +37,19 @@ def build(graph: Graph, context: Context) -> Built:
             layer.setup(bottom, top)
             layer.reshape(bottom, top)
         except CafxError as error:
-            raise _located(error, node.definition.where) from error
+            _locate(error, node.definition.where)
+            raise
         built.layers.append(layer)
         built.bottoms.append(bottom)
         built.tops.append(top)
     return built
 
 
-def _located(error: CafxError, where: str) -> CafxError:
-    """A layer's error with file and line, and the layer named once."""
+def _locate(error: CafxError, where: str) -> None:
+    """Give a layer's error file and line, and name the layer once."""
     if error.where is not None and where.endswith(error.where):
         error.where = None
-    return error.at(where)
+    error.at(where)
 
 
 def reshape(built: Built, start: int = 0) -> None:
@@ -58,7 +58,8 @@ def reshape(built: Built, start: int = 0) -> None:
         try:
             built.layers[index].reshape(built.bottoms[index], built.tops[index])
         except CafxError as error:
-            raise _located(error, built.graph.nodes[index].definition.where) from error
+            _locate(error, built.graph.nodes[index].definition.where)
+            raise
 
 
 def make_steps(built: Built, needs: Needs, engine: Engine) -> tuple[list[Step], list[Step]]:
@@ -66,9 +67,8 @@ def make_steps(built: Built, needs: Needs, engine: Engine) -> tuple[list[Step], 
     steps = []
     for index, layer in enumerate(built.layers):
         step = plain_step(
-            layer, index, built.bottoms[index], built.tops[index],
-            needs.bottoms[index], needs.layer[index],
-        )  # fmt: skip
+            layer, index, built.bottoms[index], built.tops[index], needs.bottoms[index], needs.layer[index]
+        )
         try:
             routine = engine.routine(layer, step)
         except Unsupported as reason:

@@ -8,13 +8,12 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
-from google.protobuf.message import DecodeError
-
 from cafx.kernel.core import CORE_MESSAGES
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
 from cafx.kernel.message import Message, Option, messages_of, scoped_name
 from cafx.kernel.registry import Registry, likely_distribution, registry
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf.message import DecodeError
 
 PACKAGE = "caffe"
 KERNEL = "cafx-kernel"
@@ -33,8 +32,8 @@ class Schema:
     def __init__(self, contributions: Iterable[Contribution] = ()) -> None:
         self.owners: dict[type[Message], str] = {}
         for owner, root in [(KERNEL, core) for core in CORE_MESSAGES] + list(contributions):
-            for declared in messages_of([root]):
-                self.owners.setdefault(declared, owner)
+            for each in messages_of([root]):
+                self.owners.setdefault(each, owner)
         self.clashes: dict[str, CafxError] = {}
         declared = self._without_clashes()
         pool = descriptor_pool.DescriptorPool()
@@ -87,15 +86,17 @@ class Schema:
             parsed.ParseFromString(data)
         except DecodeError:
             raise CafxError(
-                "this is not, or not all of, a binary message", where=source, found=sniff(data),
+                "this is not, or not all of, a binary message",
+                where=source,
+                found=sniff(data),
                 expected=f"a {name} in protobuf's binary format",
                 remedy="fetch or copy the file again",
-            ) from None  # fmt: skip
+            ) from None
         return parsed
 
     def to_text(self, proto: Any) -> str:
         """``proto`` as prototxt."""
-        return text_format.MessageToString(proto)
+        return str(text_format.MessageToString(proto))
 
     def _without_clashes(self) -> list[type[Message]]:
         taken: dict[tuple[str, Any], type[Message]] = {}
@@ -125,7 +126,9 @@ class Schema:
         unknown = re.search(r'type "caffe\.([\w.]+)" has no field named "(\w+)"', reason)
         if unknown:
             return self._unknown_field(unknown[1], unknown[2]).at(where)
-        value = re.search(r'Enum type "caffe\.([\w.]+)" has no value (?:named|with number) (\S+?)\.?$', reason)
+        value = re.search(
+            r'Enum type "caffe\.([\w.]+)" has no value (?:named|with number) (\S+?)\.?$', reason
+        )
         if value:
             return self._unknown_value(value[1], value[2]).at(where)
         return CafxError(f"cannot be read as prototxt: {reason}", where=where)
@@ -169,7 +172,11 @@ def _file_descriptor(declared: list[type[Message]]) -> bytes:
     for each in declared:
         built[scoped_name(each)] = file.message_type.add(name=scoped_name(each))
         for declared_option in each.__options__.values():
-            if not isinstance(declared_option.kind, str) or not declared_option.is_message or declared_option.kind in names:
+            if (
+                not isinstance(declared_option.kind, str)
+                or not declared_option.is_message
+                or declared_option.kind in names
+            ):
                 _add_field(file, built[scoped_name(each)], declared_option)
     for each in declared:
         hung = each.__extends__
@@ -182,7 +189,7 @@ def _file_descriptor(declared: list[type[Message]]) -> bytes:
         for nested in vars(each).values():
             if isinstance(nested, type) and issubclass(nested, IntEnum):
                 _add_enum(built[scoped_name(each)].enum_type.add(), nested)
-    return file.SerializeToString()
+    return bytes(file.SerializeToString())
 
 
 def _top_level_enums(declared: type[Message]) -> list[type[IntEnum]]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
 from cafx.kernel.core import SolverParameter
 from cafx.kernel.errors import CafxError
 from cafx.kernel.files import BlobValues, TrainingState, format_named, format_of
@@ -32,9 +31,10 @@ def checked_prefix(options: Any, source: Path | None) -> Path:
     wanted = options.snapshot or options.snapshot_after_train
     if wanted and not (prefix.parent.is_dir() and os.access(prefix.parent, os.W_OK)):
         raise CafxError(
-            f"snapshots cannot be written to '{prefix.parent}'", where=str(source or "solver"),
+            f"snapshots cannot be written to '{prefix.parent}'",
+            where=str(source or "solver"),
             remedy="make that folder, or set snapshot_prefix to one that is there and writable",
-        )  # fmt: skip
+        )
     return prefix
 
 
@@ -49,7 +49,7 @@ def write(solver: Solver) -> tuple[Path, Path]:
     net = solver.net
     writer.write_weights(weights, net.to_proto(), net.weights(options.snapshot_diff))
     history = [BlobValues(array.shape, array.reshape(-1)) for array in solver.updater.plain_history()]
-    step = solver.policy.step(solver.iter)
+    step = solver.policy.step(max(0, solver.iter - 1))  # as of the last update
     writer.write_state(state, TrainingState(solver.iter, str(weights), history, step, _exact(solver)))
     return weights, state
 
@@ -79,7 +79,8 @@ def _find_weights(learned: Path, state: Path) -> Path:
     named = next((path for path in (learned, beside) if path.is_file()), None)
     if named is None:
         raise CafxError(
-            f"the weights it names are missing: {learned}", where=str(state),
+            f"the weights it names are missing: {learned}",
+            where=str(state),
             remedy=f"put {learned.name} beside it",
-        )  # fmt: skip
+        )
     return named

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from cafx.kernel import debug, snapshot
 from cafx.kernel.core import Phase
 from cafx.kernel.engine import Engine, make_engine
@@ -80,7 +79,8 @@ class Solver:
         self.net = train.build(Phase.TRAIN, make_engine(engine, self.plugins), seed, dtype, keep)
         seed = self.net.context.streams.seed
         self.test_nets: list[Net] = [
-            each.build(Phase.TEST, make_engine(engine, self.plugins), seed, dtype, "outputs") for each in tests
+            each.build(Phase.TEST, make_engine(engine, self.plugins), seed, dtype, "outputs")
+            for each in tests
         ]
         self.updater = Updater(self.options, self.rule, self.net.arena, self.net.engine)
         for each in self.test_nets:
@@ -115,10 +115,18 @@ class Solver:
         self._run(max(0, options.max_iter - self.iter))
         if options.snapshot_after_train and not (options.snapshot and self.iter % options.snapshot == 0):
             self.snapshot()
+        if not self.stopped and options.display and self.iter % options.display == 0:
+            self._show_final_loss()
         if not self.stopped and options.test_interval and self.iter % options.test_interval == 0:
             self.test_all()
         self.monitors.call("training_finished", solver=self)
         return not self.stopped
+
+    def _show_final_loss(self) -> None:
+        """One more batch forward, to tell the loss after the last update."""
+        self.net.run_forward()
+        self.window = [*self.window, self.net.loss][-self.options.average_loss :]
+        self.monitors.call("final_loss", solver=self, loss=self.net.loss)
 
     def step(self, iterations: int = 1) -> float:
         """Run some iterations and return the smoothed loss."""
@@ -152,7 +160,7 @@ class Solver:
         if options.debug_info:
             net.set_debug_info(displayed)
         net.clear_param_diffs()
-        loss = 0.0
+        loss: float = 0.0
         for _ in range(options.iter_size):
             net.run_forward()
             net.run_backward()
@@ -166,16 +174,17 @@ class Solver:
             debug.DebugLog(net).update()
         self.updater.apply(self.rate, self.iter)
         self.iter += 1
-        return loss
+        return float(loss)
 
     def _not_finite(self, loss: float) -> CafxError:
         found = debug.first_not_finite(self.net)
         begin = f"it begins in blob '{found[1].name}' of layer '{found[0]}'" if found else "its outputs only"
         return CafxError(
-            f"the loss is {loss} at iteration {self.iter}: {begin}", where="solver",
+            f"the loss is {loss} at iteration {self.iter}: {begin}",
+            where="solver",
             remedy="lower base_lr, set clip_gradients, or look at that layer's input; "
             f"snapshots up to here are kept ({self.prefix}_iter_*)",
-        )  # fmt: skip
+        )
 
     def test_all(self) -> list[dict[str, npt.NDArray[Any]]]:
         """Test every test net; returns the mean of each output."""

@@ -8,7 +8,6 @@ from typing import Any
 
 import attrs
 import numpy.typing as npt
-
 from cafx.kernel.core import Phase
 from cafx.kernel.engine import Engine
 from cafx.kernel.errors import CafxError
@@ -33,9 +32,16 @@ class NetSource:
         """The net itself."""
         state = self.state
         return Net(
-            self.source, phase, engine=engine, level=state.level, stages=list(state.stage),
-            dtype=dtype, seed=seed, keep=keep, plugins=self.plugins,
-        )  # fmt: skip
+            self.source,
+            phase,
+            engine=engine,
+            level=state.level,
+            stages=list(state.stage),
+            dtype=dtype,
+            seed=seed,
+            keep=keep,
+            plugins=self.plugins,
+        )
 
 
 def read_solver(path: str | Path, plugins: Registry) -> Any:
@@ -52,9 +58,10 @@ def check_options(options: Any, plugins: Registry, source: str | Path | None) ->
         checked = upgrader.upgrade_solver(checked, where)
     if checked.HasField("solver_type"):
         raise CafxError(
-            "solver_type is the old way to name a solver", where=where,
+            "solver_type is the old way to name a solver",
+            where=where,
             remedy="write type: \"...\", or try 'pip install cafx-upgrade-legacy'",
-        )  # fmt: skip
+        )
     for field, least in (("average_loss", 1), ("iter_size", 1), ("max_iter", 0), ("test_interval", 0)):
         if getattr(checked, field) < least:
             raise CafxError(field, where=where, found=getattr(checked, field), expected=f"at least {least}")
@@ -63,9 +70,7 @@ def check_options(options: Any, plugins: Registry, source: str | Path | None) ->
     return checked
 
 
-def net_sources(
-    options: Any, source: Path | None, plugins: Registry
-) -> tuple[NetSource, list[NetSource]]:
+def net_sources(options: Any, source: Path | None, plugins: Registry) -> tuple[NetSource, list[NetSource]]:
     """The training net and the test nets a SolverParameter names.
 
     Raises:
@@ -76,9 +81,11 @@ def net_sources(
     stated = [field for field in TRAIN_FIELDS if options.HasField(field)]
     if len(stated) != 1:
         raise CafxError(
-            "names no training net" if not stated else "names more than one training net", where=where,
-            found=", ".join(stated) or None, expected="one of " + ", ".join(TRAIN_FIELDS),
-        )  # fmt: skip
+            "names no training net" if not stated else "names more than one training net",
+            where=where,
+            found=", ".join(stated) or None,
+            expected="one of " + ", ".join(TRAIN_FIELDS),
+        )
     train = _source(getattr(options, stated[0]), source)
     tests = [_source(each, source) for each in (*options.test_net_param, *options.test_net)]
     generic = max(0, len(options.test_iter) - len(tests)) if stated[0] in ("net", "net_param") else 0
@@ -92,19 +99,22 @@ def net_sources(
 def _check_tests(options: Any, nets: int, where: str) -> None:
     if len(options.test_iter) != nets:
         raise CafxError(
-            "test_iter is stated once a test net", where=where,
+            "test_iter is stated once a test net",
+            where=where,
             found=f"{len(options.test_iter)} for {nets} test nets",
             remedy="state test_iter for each test net, or name a net to test",
-        )  # fmt: skip
+        )
     if nets and options.test_interval <= 0:
         raise CafxError("test_iter without a test_interval", where=where, expected="test_interval above 0")
     if any(batches <= 0 for batches in options.test_iter):
         raise CafxError("test_iter", where=where, found=list(options.test_iter), expected="above 0")
     if options.test_state and len(options.test_state) != nets:
         raise CafxError(
-            "test_state is stated for none or for each test net", where=where,
-            found=len(options.test_state), expected=f"0 or {nets}",
-        )  # fmt: skip
+            "test_state is stated for none or for each test net",
+            where=where,
+            found=len(options.test_state),
+            expected=f"0 or {nets}",
+        )
 
 
 def _source(named: Any, beside: Path | None) -> Any:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import attrs
-
 from cafx.kernel.blob import Blob
 from cafx.kernel.layer import Layer
 
@@ -65,6 +64,12 @@ def plain_step(
 ) -> Step:
     """The step that runs a layer as its author wrote it."""
     return Step(
-        layer, index, bottom, top, down, needed,
-        partial(layer.forward, bottom, top), partial(layer.backward, top, down, bottom),
-    )  # fmt: skip
+        layer,
+        index,
+        bottom,
+        top,
+        down,
+        needed,
+        partial(layer.forward, bottom, top),
+        partial(layer.backward, top, down, bottom),
+    )

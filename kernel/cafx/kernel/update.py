@@ -11,7 +11,6 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
-
 from cafx.kernel.engine import Engine
 from cafx.kernel.errors import CafxError
 from cafx.kernel.memory import Arena
@@ -44,9 +43,11 @@ class Updater:
     def __init__(self, options: Any, rule: UpdateRule, arena: Arena, engine: Engine) -> None:
         if options.regularization_type not in REGULARISERS:
             raise CafxError(
-                "unknown regularization_type", where="solver",
-                found=options.regularization_type, expected="L1 or L2",
-            )  # fmt: skip
+                "unknown regularization_type",
+                where="solver",
+                found=options.regularization_type,
+                expected="L1 or L2",
+            )
         self.options, self.rule, self.arena, self.engine = options, rule, arena, engine
         self.history = [arena.zeros() for _ in range(rule.slots)]
         self.chunks = [
@@ -91,16 +92,20 @@ class Updater:
         segments = self.arena.segments
         if len(arrays) != len(segments) * self.rule.slots:
             raise CafxError(
-                "the state is of another net or solver", where=where, found=f"{len(arrays)} histories",
+                "the state is of another net or solver",
+                where=where,
+                found=f"{len(arrays)} histories",
                 expected=f"{len(segments) * self.rule.slots} ({self.rule.slots} a parameter)",
-            )  # fmt: skip
+            )
         for index, array in enumerate(arrays):
             segment = segments[index % len(segments)]
             if array.size != segment.blob.count_:
                 raise CafxError(
-                    f"the state's history of {segment.blob.name} is of another net", where=where,
-                    found=f"{array.size} values", expected=f"{segment.blob.count_}",
-                )  # fmt: skip
+                    f"the state's history of {segment.blob.name} is of another net",
+                    where=where,
+                    found=f"{array.size} values",
+                    expected=f"{segment.blob.count_}",
+                )
         for index, array in enumerate(arrays):
             segment = segments[index % len(segments)]
             self.arena.store(array, self.history[index // len(segments)], segment)

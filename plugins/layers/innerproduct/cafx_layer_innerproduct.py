@@ -54,9 +54,7 @@ class InnerProduct(Layer):
         axis = self.axis(bottom[0], self.options.axis)
         inputs = self.blobs[0].shape[0 if self.options.transpose else 1]
         if bottom[0].count(axis) != inputs:
-            raise self.error(
-                "takes another number of inputs", found=bottom[0].count(axis), expected=inputs
-            )
+            raise self.error("takes another number of inputs", found=bottom[0].count(axis), expected=inputs)
         top[0].reshape(*bottom[0].shape[:axis], self.options.num_output)
         self.rows = (math.prod(bottom[0].shape[:axis]), inputs)
 

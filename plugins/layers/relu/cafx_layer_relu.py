@@ -65,5 +65,6 @@ class ReLU(NeuronLayer):
 
         yield Case("plain", (2, 3, 4, 5))
         yield Case("leaky", (2, 7), options={"negative_slope": 0.1, "engine": "CAFFE"})
-        yield Case("falling", (5,), options={"negative_slope": -0.5})
+        lost = {"in-place": "as in Caffe: once overwritten, a falling side's sign is lost"}
+        yield Case("falling", (5,), options={"negative_slope": -0.5}, skip=lost)
         yield Case("five_axes", (2, 3, 1, 2, 2))

@@ -1,1 +1,28 @@
-"""The conformance suite of cafx."""
+"""The conformance suite of cafx: what every layer, first-party or not, is held to."""
+
+from cafx.conformance.cases import Bottom, Case, distinct, labels, normal, uniform, values
+from cafx.conformance.harness import Run, Trial, run_layer
+from cafx.conformance.suite import CheckFailure, Subject, items, load_checks
+from cafx.conformance.suite import layer_suite as _layer_suite
+
+load_checks()
+layer_suite = _layer_suite
+
+__version__ = "0.1.0"
+__all__ = [
+    "Bottom",
+    "Case",
+    "CheckFailure",
+    "Run",
+    "Subject",
+    "Trial",
+    "distinct",
+    "items",
+    "labels",
+    "layer_suite",
+    "load_checks",
+    "normal",
+    "run_layer",
+    "uniform",
+    "values",
+]

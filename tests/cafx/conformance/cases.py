@@ -1,9 +1,9 @@
 """Conformance cases: how a layer's author says on what the shared suite should try it.
 
-    @classmethod
-    def cases(cls):
-        yield Case("slope", (2, 3, 4, 5), options={"negative_slope": 0.1})
-        yield Case("scored", (4, 10), labels((4,), 10))
+@classmethod
+def cases(cls):
+    yield Case("slope", (2, 3, 4, 5), options={"negative_slope": 0.1})
+    yield Case("scored", (4, 10), labels((4,), 10))
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
-
 from cafx.kernel.core import Phase
 
 Shape = tuple[int, ...]
@@ -103,9 +102,16 @@ class Case:
         skip: Mapping[str, str] | None = None,
     ) -> None:
         self.__attrs_init__(  # type: ignore[attr-defined]  # attrs generates it
-            name, _bottoms(bottoms), dict(options or {}), dict(layer or {}), tops, phase,
-            tolerance, dict(params or {}), dict(skip or {}),
-        )  # fmt: skip
+            name,
+            _bottoms(bottoms),
+            dict(options or {}),
+            dict(layer or {}),
+            tops,
+            phase,
+            tolerance,
+            dict(params or {}),
+            dict(skip or {}),
+        )
 
     def __str__(self) -> str:
         return self.name

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from cafx.kernel import Net, Phase, Registry
 from cafx.kernel.blob import Blob
 from cafx.kernel.engine import Engine
@@ -50,9 +49,7 @@ class LayerCase:
         self.wrong: list[str] = []
         phase = Phase[str(self.values["meta/phase"])]
         with inside(self.path.parent):
-            self.net = Net(
-                self.path.with_suffix(".prototxt").name, phase, engine=engine, plugins=plugins
-            )
+            self.net = Net(self.path.with_suffix(".prototxt").name, phase, engine=engine, plugins=plugins)
             self._run()
         return self.wrong
 
@@ -107,8 +104,8 @@ def differs(
         return f"shape {one.shape} instead of {two.shape}"
     if not one.size:
         return None
-    error = np.abs(one - two)
-    error[(one == two) | (np.isnan(one) & np.isnan(two))] = 0
+    error = np.atleast_1d(np.abs(one - two))
+    error[np.atleast_1d(one == two) | np.atleast_1d(np.isnan(one) & np.isnan(two))] = 0
     allowed = absolute + relative * np.abs(two[np.isfinite(two)]).max(initial=0)
     worst = float(error.max())
     return None if worst <= allowed else f"off by {worst:.3g} where {allowed:.3g} is allowed"

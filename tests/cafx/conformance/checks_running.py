@@ -1,0 +1,177 @@
+"""Checks of a layer in a running net: shapes that change, seeds, engines, files, memory."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tempfile
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+from cafx.conformance.cases import Bottom, Case
+from cafx.conformance.device import DeviceEngine
+from cafx.conformance.golden import differs
+from cafx.conformance.harness import Trial
+from cafx.conformance.suite import CheckFailure, Subject, all_of, check, has_bottoms
+from cafx.kernel import CafxError
+
+ENGINE_TOLERANCE = 1e-3
+WARM_UP, ROUNDS = 3, 10
+GROWTH_ALLOWED = 64 * 1024
+
+
+def pass_through(trial: Trial) -> list[np.ndarray]:
+    """Tops, wanted bottom gradients and parameter gradients of one pass."""
+    results = trial.forward()
+    if not trial.layer.forward_only:
+        diffs = trial.backward()
+        results += [diffs[index] for index in trial.differentiable] + trial.param_diffs
+    return results
+
+
+def require_same(
+    found: list[np.ndarray], expected: list[np.ndarray], advice: str, tolerance: float = 1e-5
+) -> None:
+    """CheckFailure with ``advice`` where two passes differ."""
+    for position, (one, two) in enumerate(zip(found, expected, strict=True)):
+        problem = differs(one, two, tolerance, tolerance)
+        if problem:
+            raise CheckFailure(f"{advice} (array {position} of tops and gradients: {problem})")
+
+
+def batched(case: Case, batch: int) -> Case:
+    """The case with another first axis, where every bottom has the same one."""
+    bottoms = [Bottom((batch, *bottom.shape[1:]), bottom.draw) for bottom in case.bottoms]
+    return Case(
+        case.name,
+        *bottoms,
+        options=case.options,
+        layer=case.layer,
+        tops=case.tops,
+        phase=case.phase,
+        params=case.params,
+    )
+
+
+@check("reshape-idempotent", "reshaping twice changes nothing")
+def reshape_idempotent(subject: Subject, case: Case) -> None:
+    plain, again = (Trial(subject.type, case, plugins=subject.plugins) for _ in range(2))
+    for _ in range(2):
+        again.layer.reshape(again.bottom, again.top)
+    require_same(pass_through(again), pass_through(plain), "a second reshape changes the result")
+
+
+def can_change_batch(subject: Subject, case: Case | None) -> str | None:
+    """Applies to cases whose bottoms share a first axis that may be another."""
+    assert case is not None
+    firsts = {bottom.shape[:1] for bottom in case.bottoms}
+    return None if len(firsts) == 1 and firsts != {()} else "its bottoms have no common batch axis"
+
+
+@check(
+    "reshape-follows",
+    "larger and smaller batches give what a fresh net gives",
+    applies=all_of(has_bottoms, can_change_batch),
+)
+def reshape_follows(subject: Subject, case: Case) -> None:
+    batch = case.bottoms[0].shape[0]
+    trial = Trial(subject.type, case, plugins=subject.plugins)
+    pass_through(trial)
+    for size in (2 * batch + 1, max(1, batch - 1), batch):
+        other = batched(case, size)
+        try:
+            fresh = Trial(subject.type, other, plugins=subject.plugins)
+        except CafxError:
+            return
+        for blob, params in zip(trial.layer.blobs, fresh.params, strict=True):
+            if blob.shape != params.shape:
+                return
+        trial.fed = fresh.fed
+        trial.params, trial.start = fresh.params, copy.deepcopy(fresh.start)
+        trial.forward()
+        trial.rewind()
+        require_same(pass_through(trial), pass_through(fresh), f"wrong after a reshape to batch {size}")
+
+
+@check("seeded", "one seed gives one result")
+def seeded(subject: Subject, case: Case) -> None:
+    one, two = (Trial(subject.type, case, plugins=subject.plugins) for _ in range(2))
+    require_same(pass_through(one), pass_through(two), "two runs of one seed differ: draw from self.rng", 0.0)
+    if subject.layer.deterministic and not subject.layer.keeps_state:
+        first = two.forward()
+        require_same(two.forward(), first, "two forwards differ: declare deterministic or keeps_state", 0.0)
+
+
+@check("resume", "its state, put back, gives the same again")
+def resume(subject: Subject, case: Case) -> None:
+    trial = Trial(subject.type, case, plugins=subject.plugins)
+    trial.forward()
+    held = json.loads(json.dumps(trial.net.state()))
+    params = [blob.host() for blob in trial.layer.blobs]
+    expected = trial.forward()
+    fresh = Trial(subject.type, case, plugins=subject.plugins)
+    fresh.net.restore(held)
+    for blob, values in zip(fresh.layer.blobs, params, strict=True):
+        blob.set_data(values)
+    require_same(fresh.forward(), expected, "a restored layer goes on differently: see Layer.state", 0.0)
+
+
+@check("engines", "every installed engine agrees with numpy")
+def engines(subject: Subject, case: Case) -> None:
+    expected = pass_through(Trial(subject.type, case, plugins=subject.plugins))
+    for plugin, engine in subject.plugins.usable("engine"):
+        if plugin.name == "numpy" or engine.unavailable() is not None:
+            continue
+        trial = Trial(subject.type, case, engine=engine(subject.plugins), plugins=subject.plugins)
+        found = pass_through(trial)
+        if not subject.layer.deterministic and trial.net.plain_steps[-1].routine != "plain":
+            continue
+        require_same(found, expected, f"engine '{plugin.name}' disagrees with numpy", ENGINE_TOLERANCE)
+
+
+@check("device", "it computes with self.xp alone, and so runs on a GPU")
+def device(subject: Subject, case: Case) -> None:
+    expected = pass_through(Trial(subject.type, case, plugins=subject.plugins))
+    try:
+        trial = Trial(subject.type, case, engine=DeviceEngine(subject.plugins), plugins=subject.plugins)
+        found = pass_through(trial)
+    except (TypeError, AttributeError) as error:
+        raise CheckFailure(f"on a device: {error}; compute with self.xp and array methods") from error
+    require_same(found, expected, "another result on a device than on the host")
+
+
+@check("save-load", "parameters survive a caffemodel")
+def save_load(subject: Subject, case: Case) -> None:
+    trial = Trial(subject.type, case, plugins=subject.plugins)
+    trial.params = [held + trial.rng.uniform(0, 1, held.shape) for held in trial.params]
+    trial.rewind()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "subject.caffemodel"
+        trial.net.save(path)
+        expected = trial.forward()
+        other = Trial(subject.type, case, plugins=subject.plugins)
+        other.forward()
+        other.rewind()
+        other.net.copy_from(path)
+    require_same(other.forward(), expected, "loaded parameters give another result", 0.0)
+
+
+@check("no-growth", "memory stays level over iterations", per_case=False)
+def no_growth(subject: Subject) -> None:
+    if not subject.cases:
+        return
+    trial = Trial(subject.type, subject.cases[0], plugins=subject.plugins)
+    for _ in range(WARM_UP):
+        pass_through(trial)
+    tracemalloc.start()
+    try:
+        pass_through(trial)
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(ROUNDS):
+            pass_through(trial)
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    if grown > GROWTH_ALLOWED:
+        raise CheckFailure(f"{grown} bytes more after {ROUNDS} iterations: what does the layer keep?")

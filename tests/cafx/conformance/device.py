@@ -1,0 +1,163 @@
+"""A stand-in device: arrays that, like CuPy's, refuse to mix with plain NumPy arrays.
+
+A layer that runs on it computes with ``self.xp`` alone, and so will run on a GPU.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from cafx.kernel import Engine
+
+HIDDEN = ("random", "testing", "f2py", "ctypeslib")
+
+
+class DeviceArray(np.lib.mixins.NDArrayOperatorsMixin):
+    """An array that is not a NumPy array, and does not become one behind one's back."""
+
+    __slots__ = ("_array",)
+    __hash__ = None  # type: ignore[assignment]  # like every mutable array
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        self._array = array
+
+    def __array__(self, *_: Any, **__: Any) -> npt.NDArray[Any]:
+        raise TypeError("implicit conversion of a device array to a NumPy array")
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        return wrap(getattr(ufunc, method)(*unwrap(inputs), **unwrap(options)))
+
+    def __array_function__(self, function: Any, types: Any, inputs: Any, options: Any) -> Any:
+        return wrap(function(*unwrap(inputs), **unwrap(options)))
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # __array_interface__ would let NumPy in by the back door
+            raise AttributeError(name)
+        found = getattr(self._array, name)
+        return lift(found) if callable(found) else wrap(found)
+
+    def __getitem__(self, index: Any) -> Any:
+        return wrap(self._array[unwrap(index)])
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._array[unwrap(index)] = unwrap(value)
+
+    def __len__(self) -> int:
+        return len(self._array)
+
+    def __float__(self) -> float:
+        return float(self._array)
+
+    def __int__(self) -> int:
+        return int(self._array)
+
+    def __index__(self) -> int:
+        return self._array.__index__()
+
+    def __bool__(self) -> bool:
+        return bool(self._array)
+
+    def __repr__(self) -> str:
+        return f"DeviceArray({self._array!r})"
+
+    @property
+    def T(self) -> DeviceArray:  # noqa: N802 - NumPy's name
+        """The transpose."""
+        return DeviceArray(self._array.T)
+
+
+def unwrap(value: Any) -> Any:
+    """Device arrays as what they hold; TypeError for a plain array among them."""
+    if isinstance(value, DeviceArray):
+        return value._array
+    if isinstance(value, np.ndarray):
+        raise TypeError("a plain NumPy array met a device array: bring it over with self.xp.asarray")
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(unwrap, value))
+    if isinstance(value, dict):
+        return {key: unwrap(each) for key, each in value.items()}
+    return value
+
+
+def wrap(value: Any) -> Any:
+    """Arrays as device arrays, also scalars, which on a device stay arrays."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return DeviceArray(np.asarray(value))
+    if isinstance(value, (tuple, list)):
+        return type(value)(map(wrap, value))
+    return value
+
+
+def lift(function: Any) -> Any:
+    """``function`` over device arrays."""
+    return lambda *inputs, **options: wrap(function(*unwrap(inputs), **unwrap(options)))
+
+
+class DeviceModule:
+    """The array module of the stand-in device: NumPy's functions over device arrays."""
+
+    def __init__(self, module: ModuleType = np) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> Any:
+        if name in HIDDEN:
+            raise AttributeError(f"a device's array module has no {name}: use self.rng")
+        found = getattr(self._module, name)
+        if isinstance(found, ModuleType):
+            return DeviceModule(found)
+        if isinstance(found, np.ufunc):
+            return DeviceUfunc(found)
+        return lift(found) if callable(found) and not isinstance(found, type) else found
+
+    def asarray(self, value: Any, dtype: npt.DTypeLike = None) -> DeviceArray:
+        """Bring ``value`` to the device."""
+        plain = value._array if isinstance(value, DeviceArray) else np.asarray(value)
+        return DeviceArray(plain if dtype is None else plain.astype(dtype))
+
+    def array(self, value: Any, dtype: npt.DTypeLike = None) -> DeviceArray:
+        """A copy of ``value`` on the device."""
+        return DeviceArray(self.asarray(value, dtype)._array.copy())
+
+
+class DeviceUfunc:
+    """A universal function over device arrays."""
+
+    def __init__(self, ufunc: np.ufunc) -> None:
+        self._ufunc = ufunc
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        return wrap(self._ufunc(*unwrap(inputs), **unwrap(options)))
+
+    def __getattr__(self, name: str) -> Any:
+        """The ufunc's methods: reduce, accumulate, at."""
+        return lift(getattr(self._ufunc, name))
+
+
+class DevicePlace:
+    """The stand-in device's memory."""
+
+    name = "device"
+
+    def allocate(self, count: int, dtype: npt.DTypeLike) -> DeviceArray:
+        """Zeroed device memory."""
+        return DeviceArray(np.zeros(count, dtype))
+
+    def from_host(self, host: npt.NDArray[Any], array: DeviceArray) -> DeviceArray:
+        """Copy to the device."""
+        array._array[...] = host
+        return array
+
+    def to_host(self, array: DeviceArray, host: npt.NDArray[Any]) -> None:
+        """Copy back."""
+        host[...] = array._array
+
+
+class DeviceEngine(Engine):
+    """Runs every layer on the stand-in device."""
+
+    name = "stand-in device"
+    place = DevicePlace()
+    xp = DeviceModule()

@@ -1,0 +1,182 @@
+"""Running one layer alone: a net of inputs and the layer, fed with drawn or given values."""
+
+from __future__ import annotations
+
+import copy
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+from cafx.conformance.cases import Bottom, Case, values
+from cafx.kernel import Blob, Engine, Net, Phase, Registry, registry, schema
+from cafx.kernel.blob import HOST, SyncedArray, host_copy
+from cafx.kernel.message import Message
+from cafx.kernel.schema import declared_by
+
+SUBJECT = "subject"
+INPUT_TYPE = "Input"
+SEED = 1701
+Array = npt.NDArray[Any]
+
+
+def fill_layer(proto: Any, type_name: str, case: Case, plugins: Registry) -> Any:
+    """Write the layer a case describes into a LayerParameter."""
+    proto.name, proto.type = SUBJECT, type_name
+    declarations = declared_by(plugins.load("layer", type_name))
+    stated: dict[type[Message], dict[str, Any]] = {}
+    for name, value in case.options.items():
+        owner = next((each for each in declarations if name in each.__options__), None)
+        owner = owner or declarations[0]  # which then refuses the name
+        stated.setdefault(owner, {})[name] = value
+    fields = dict(case.layer)
+    for declared, options in stated.items():
+        assert declared.__extends__ is not None
+        declared(**options).fill(getattr(proto, declared.__extends__.field))
+    layer = schema(plugins).declarations["LayerParameter"]
+    hung = schema(plugins).fields_of("LayerParameter")
+    for name in [name for name in fields if name in hung]:
+        hung[name](**fields.pop(name)).fill(getattr(proto, name))
+    layer(**fields).fill(proto)
+    return proto
+
+
+def net_of(type_name: str, case: Case, plugins: Registry, in_place: bool = False) -> Any:
+    """The NetParameter of a case: an input for each bottom, then the layer."""
+    net = schema(plugins)["NetParameter"](name=f"{type_name}.{case.name}", force_backward=True)
+    for index, bottom in enumerate(case.bottoms):
+        layer = net.layer.add(name=f"bottom{index}", type=INPUT_TYPE, top=[f"bottom{index}"])
+        layer.input_param.shape.add().dim.extend(bottom.shape)
+    layer = net.layer.add()
+    layer.bottom.extend(f"bottom{index}" for index in range(len(case.bottoms)))
+    shared = len(case.bottoms) if in_place else 0
+    layer.top.extend(f"bottom{i}" if i < shared else f"top{i}" for i in range(case.tops))
+    fill_layer(layer, type_name, case, plugins)
+    return net
+
+
+class Trial:
+    """One case of one layer, built and fed.
+
+    Attributes:
+        net, layer: what was built.
+        bottom, top: the layer's blobs.
+    """
+
+    def __init__(
+        self,
+        type_name: str,
+        case: Case,
+        *,
+        dtype: npt.DTypeLike = np.float32,
+        engine: str | Engine = "numpy",
+        in_place: bool = False,
+        plugins: Registry | None = None,
+    ) -> None:
+        self.case = case
+        self.plugins = plugins or registry()
+        self.net = Net(
+            net_of(type_name, case, self.plugins, in_place),
+            case.phase,
+            engine=engine,
+            dtype=dtype,
+            seed=SEED,
+            plugins=self.plugins,
+        )
+        self.layer = self.net.layers[-1]
+        self.bottom, self.top = self.net.bottoms[-1], self.net.tops[-1]
+        self.rng = np.random.default_rng(zlib.crc32(f"{type_name}.{case.name}".encode()))
+        for index, draw in case.params.items():
+            self.layer.blobs[index].set_data(draw(self.rng, self.layer.blobs[index].shape))
+        self.fed = [bottom.draw(self.rng, bottom.shape) for bottom in case.bottoms]
+        self.start = copy.deepcopy(self.net.state())
+        self.params = [blob.host() for blob in self.layer.blobs]
+
+    def rewind(self) -> None:
+        """Stand where the trial began: random streams, the layer's own state, its parameters."""
+        self.net.restore(copy.deepcopy(self.start))
+        for blob, held in zip(self.layer.blobs, self.params, strict=True):
+            blob.set_data(held)
+
+    def forward(self) -> list[Array]:
+        """Feed the bottoms and run forward; returns the tops."""
+        for blob, held in zip(self.bottom, self.fed, strict=True):
+            if blob.shape != held.shape:
+                blob.reshape(*held.shape)
+            blob.set_data(held)
+        self.net.run_forward()
+        return [top.host() for top in self.top]
+
+    def seeds(self) -> list[Array]:
+        """A gradient for each top, the same each time; none where the layer ignores it."""
+        rng = np.random.default_rng(SEED)
+        drawn = [rng.standard_normal(top.shape).astype(top.dtype) for top in self.top]
+        return [0 * each if i in self.layer.constant_tops else each for i, each in enumerate(drawn)]
+
+    def backward(self, diffs: Sequence[npt.ArrayLike] | None = None) -> list[Array]:
+        """Clear parameter diffs, seed the tops' and run backward; returns the bottoms' diffs."""
+        self.net.clear_param_diffs()
+        for top, diff in zip(self.top, self.seeds() if diffs is None else diffs, strict=True):
+            write(top.synced_diff, np.asarray(diff, top.dtype))
+        self.net.run_backward()
+        return [diff_of(blob) for blob in self.bottom]
+
+    @property
+    def param_diffs(self) -> list[Array]:
+        """The parameters' gradients."""
+        return [diff_of(blob) for blob in self.layer.blobs]
+
+    @property
+    def differentiable(self) -> list[int]:
+        """The bottoms that get a gradient."""
+        needs = self.net.needs.bottoms[-1] if self.net.needs.layer[-1] else []
+        return [index for index, needed in enumerate(needs) if needed]
+
+
+def diff_of(blob: Blob) -> Array:
+    """A blob's gradient as a plain array."""
+    return host_copy(blob.synced_diff).reshape(blob.shape)
+
+
+def write(array: SyncedArray, plain: Array) -> None:
+    """Put plain values into a synced array."""
+    array.discard()
+    array.write(HOST)[...] = plain.reshape(-1)
+
+
+@attrs.frozen(eq=False)
+class Run:
+    """What `run_layer` found."""
+
+    net: Net
+    layer: Any
+    tops: list[Array]
+    bottom_diffs: list[Array]
+    param_diffs: list[Array]
+
+
+def run_layer(
+    type_name: str,
+    bottoms: Sequence[npt.ArrayLike | Bottom],
+    *,
+    options: Mapping[str, Any] | None = None,
+    layer: Mapping[str, Any] | None = None,
+    tops: int = 1,
+    phase: Phase = Phase.TRAIN,
+    params: Sequence[npt.ArrayLike] | None = None,
+    top_diffs: Sequence[npt.ArrayLike] | None = None,
+    dtype: npt.DTypeLike = np.float32,
+    engine: str | Engine = "numpy",
+    plugins: Registry | None = None,
+) -> Run:
+    """Build one layer, feed it these bottoms and run it forward and, given top_diffs, backward."""
+    given = [each if isinstance(each, Bottom) else values(each) for each in bottoms]
+    case = Case("run", *given, options=options, layer=layer, tops=tops, phase=phase)
+    trial = Trial(type_name, case, dtype=dtype, engine=engine, plugins=plugins)
+    for blob, held in zip(trial.layer.blobs, params or (), strict=False):
+        blob.set_data(held)
+    found = trial.forward()
+    diffs = trial.backward(top_diffs) if top_diffs is not None else []
+    return Run(trial.net, trial.layer, found, diffs, trial.param_diffs)

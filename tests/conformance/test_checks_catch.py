@@ -1,0 +1,319 @@
+"""Each check of the conformance suite is seen to catch a layer made wrong on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+from cafx.conformance import Case, CheckFailure, Subject, load_checks
+from cafx.kernel import Blob, CafxError, Engine, Layer, Message, Registry, Routine, message, option
+from cafx.kernel.core import FillerParameter
+
+
+@message("bent_param")
+class BentParameter(Message):
+    """Options of the layer under test."""
+
+    bend: float = option(1, "float", 0.5, doc="factor of the square")
+
+
+class Bent(Layer):
+    """y = w (x + bend x²): a layer as it should be.
+
+    Bottom: any shape. Top: the same shape. Parameter: w, a scalar in an axis of length 1.
+    Gradient: dx = dy w (1 + 2 bend x), dw = Σ dy (x + bend x²).
+    """
+
+    Parameter: Any = BentParameter
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Make w."""
+        self.add_parameter((1,), FillerParameter(value=1.5))
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """The top is like the bottom."""
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Y = w (x + bend x²)."""
+        x = bottom[0].data
+        top[0].mutable_data[...] = self.blobs[0].data * (x + self.options.bend * x * x)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Both gradients."""
+        x, dy, bend = bottom[0].data, top[0].diff, self.options.bend
+        self.blobs[0].mutable_diff[...] += (dy * (x + bend * x * x)).sum()
+        if propagate_down[0]:
+            bottom[0].mutable_diff[...] = dy * self.blobs[0].data * (1 + 2 * bend * x)
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Two."""
+        yield Case("plain", (3, 4), options={"bend": 0.25})
+        yield Case("more", (2, 3, 2))
+
+
+WRONG: dict[str, type[Any]] = {}
+
+
+def wrong(check: str) -> Any:
+    """Enter a layer that ``check`` must catch."""
+
+    def enter(layer: type[Any]) -> type[Any]:
+        layer.__doc__ = layer.__doc__ or Bent.__doc__
+        WRONG[check] = layer
+        return layer
+
+    return enter
+
+
+@wrong("entry-point")
+class InTheWrongGroup(Bent):
+    is_loss = True
+
+
+@wrong("docstring")
+class Undocumented(Bent):
+    """Bends."""
+
+
+@message("silent_param")
+class SilentParameter(Message):
+    """Options without documentation."""
+
+    bend: float = option(1, "float", 0.5, doc="")
+
+
+@wrong("options-documented")
+class Silent(Bent):
+    Parameter = SilentParameter
+
+
+@wrong("options-exercised")
+class Unexercised(Bent):
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        yield Case("plain", (3, 4))
+
+
+@message("lenient_param")
+class LenientParameter(Message):
+    """Options that take anything."""
+
+    bend: float = option(1, "float", 0.5, doc="factor of the square")
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**{k: v for k, v in given.items() if isinstance(v, float)})
+
+
+@wrong("options-validated")
+class Lenient(Bent):
+    Parameter = LenientParameter
+
+
+@message("lossy_param")
+class LossyParameter(Message):
+    """Options that are lost on the way to a file."""
+
+    bend: float = option(1, "float", 0.5, doc="factor of the square")
+
+    @classmethod
+    def from_proto(cls, proto: Any) -> Any:
+        return cls()
+
+
+@wrong("round-trip")
+class Lossy(Bent):
+    Parameter = LossyParameter
+
+
+@wrong("arity")
+class MoreBottomsThanUsed(Bent):
+    bottoms = (1, 3)
+
+
+@wrong("cases")
+class NoCases(Bent):
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        return ()
+
+
+@wrong("axes")
+class OnlyTwoAxes(Bent):
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        yield Case("plain", (3, 4), options={"bend": 0.25})
+
+
+@wrong("gradient-bottoms")
+class WrongBottomGradient(Bent):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        super().backward(top, propagate_down, bottom)
+        if propagate_down[0]:
+            bottom[0].mutable_diff[...] *= 1.01
+
+
+@wrong("gradient-params")
+class WrongParameterGradient(Bent):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        super().backward(top, propagate_down, bottom)
+        self.blobs[0].mutable_diff[...] *= 1.01
+
+
+@wrong("accumulates")
+class Overwrites(Bent):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        self.blobs[0].mutable_diff[...] = 0
+        super().backward(top, propagate_down, bottom)
+
+
+@wrong("propagate-down")
+class IgnoresPropagateDown(Bent):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        super().backward(top, [True], bottom)
+
+
+@wrong("bottoms-untouched")
+class WritesItsBottom(Bent):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        bottom[0].mutable_data[...] *= 0.5
+        super().forward(bottom, top)
+
+
+@wrong("in-place")
+class NotReallyInPlace(Bent):
+    in_place = True
+
+
+@wrong("precision")
+class HalfPrecise(Bent):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        super().forward(bottom, top)
+        if top[0].dtype == np.float32:
+            top[0].mutable_data[...] = top[0].data.astype("float16") * 1.01
+
+
+@wrong("empty-batch")
+class DividesByTheBatch(Bent):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        if not bottom[0].shape[0]:
+            raise ZeroDivisionError
+
+
+@wrong("reshape-idempotent")
+class CountsReshapes(Bent):
+    times = 0.0
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        super().reshape(bottom, top)
+        self.times += 1
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        super().forward(bottom, top)
+        top[0].mutable_data[...] += self.times
+
+
+@wrong("reshape-follows")
+class RemembersTheFirstBatch(Bent):
+    first = 0
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        self.first = self.first or bottom[0].shape[0]
+        super().forward(bottom, top)
+        top[0].mutable_data[self.first :] = 0
+
+
+@wrong("seeded")
+class DrawsFromElsewhere(Bent):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        super().forward(bottom, top)
+        top[0].mutable_data[...] += float(np.random.default_rng().uniform())
+
+
+@wrong("resume")
+class CountsForwards(Bent):
+    keeps_state = True
+    times = 0.0
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        self.times += 1
+        super().forward(bottom, top)
+        top[0].mutable_data[...] += self.times
+
+
+@wrong("engines")
+class DiffersOnAnEngine(Bent):
+    pass
+
+
+@wrong("device")
+class UsesNumpy(Bent):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        x = np.asarray(bottom[0].data)
+        top[0].mutable_data[...] = self.xp.asarray(1.5 * (x + self.options.bend * x * x))
+
+
+@wrong("save-load")
+class KeepsItsParameterElsewhere(Bent):
+    held: float | None = None
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        if self.held is None:
+            self.held = float(self.blobs[0].data[0])
+        top[0].mutable_data[...] = self.held * bottom[0].data
+
+
+@wrong("no-growth")
+class Hoards(Bent):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        self.hoard = [*getattr(self, "hoard", []), np.ones(10_000)]
+        super().forward(bottom, top)
+
+
+class WrongRoutine(Routine):
+    """Forgets the square."""
+
+    def forward(self) -> None:
+        self.step.top[0].mutable_data[...] = self.step.bottom[0].data
+
+    def backward(self) -> None:
+        self.layer.backward(self.step.top, self.step.propagate_down, self.step.bottom)
+
+
+class WrongEngine(Engine):
+    """Has a wrong routine."""
+
+    name = "wrong"
+
+
+def run(check: str, layer: type[Any]) -> None:
+    """Run one check on a layer of this process, on all its cases."""
+    plugins = Registry()
+    plugins.add("layer", "Bent", layer)
+    if layer is WRONG["engines"]:
+        plugins.add("engine", "wrong", WrongEngine)
+        plugins.add("engine.wrong", "Bent", WrongRoutine)
+    subject = Subject.of("Bent", plugins)
+    found = load_checks()[check]
+    for case in subject.cases if found.per_case else (None,):
+        if found.applies(subject, case) is None:
+            found.run(subject, case) if found.per_case else found.run(subject)
+
+
+@pytest.mark.parametrize("check", sorted(load_checks()))
+def test_a_layer_as_it_should_be_passes(check: str) -> None:
+    run(check, Bent)
+
+
+@pytest.mark.parametrize("check", sorted(load_checks()))
+def test_a_layer_made_wrong_is_caught(check: str) -> None:
+    assert check in WRONG, f"make a layer that {check} must catch"
+    with pytest.raises((CheckFailure, CafxError, ZeroDivisionError)):
+        run(check, WRONG[check])
+
+
+def test_every_wrong_layer_is_for_a_check() -> None:
+    assert set(WRONG) == set(load_checks())

@@ -1,0 +1,139 @@
+"""Blob and SyncedArray."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cafx.kernel import Blob, CafxError, schema
+from cafx.kernel.blob import HOST, SyncedArray, same_shape
+
+SHAPES = st.lists(st.integers(0, 5), max_size=5).map(tuple)
+
+
+class Negative:
+    """A place that keeps the negated values and counts its conversions."""
+
+    name = "negative"
+
+    def __init__(self) -> None:
+        self.fetched = self.returned = 0
+
+    def allocate(self, count: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        return np.zeros(count, dtype)
+
+    def from_host(self, host: npt.NDArray[Any], array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        self.fetched += 1
+        array[...] = -host
+        return array
+
+    def to_host(self, array: npt.NDArray[Any], host: npt.NDArray[Any]) -> None:
+        self.returned += 1
+        host[...] = -array
+
+
+@given(SHAPES)
+def test_a_new_blob_is_zero_everywhere(shape: tuple[int, ...]) -> None:
+    blob = Blob(shape)
+    assert blob.data.shape == blob.diff.shape == shape
+    assert not blob.data.any()
+    assert blob.count() == blob.data.size
+
+
+def test_reading_refuses_writes() -> None:
+    blob = Blob((2, 3))
+    with pytest.raises(ValueError, match="read-only"):
+        blob.data[0, 0] = 1
+    blob.mutable_data[0, 0] = 1
+    assert blob.data[0, 0] == 1
+
+
+def test_a_place_is_brought_up_to_date_only_when_it_is_read_and_stale() -> None:
+    place, array = Negative(), SyncedArray(3, np.float32)
+    array.write(HOST)[...] = [1, 2, 3]
+    assert (place.fetched, place.returned) == (0, 0)
+    assert array.read(place).tolist() == [-1, -2, -3]
+    array.read(place)
+    array.read(HOST)
+    assert (place.fetched, place.returned) == (1, 0)
+    array.write(place)[0] = 5
+    assert array.current == {place}
+    assert array.read(HOST).tolist() == [-5, 2, 3]
+    assert (place.fetched, place.returned) == (1, 1)
+
+
+def test_discarded_values_are_not_fetched() -> None:
+    place, array = Negative(), SyncedArray(3, np.float32)
+    array.write(HOST)[...] = 1
+    array.discard()
+    array.write(place)[...] = 7
+    assert place.fetched == 0
+    assert array.read(HOST).tolist() == [-7, -7, -7]
+
+
+def test_binding_carries_the_values_along() -> None:
+    array, home = SyncedArray(3, np.float32), np.zeros(5, np.float32)
+    array.write(HOST)[...] = [1, 2, 3]
+    array.bind(HOST, home[1:4])
+    assert home.tolist() == [0, 1, 2, 3, 0]
+    home[1] = 9
+    assert array.read(HOST)[0] == 9
+
+
+def test_reshape_keeps_what_fits_and_does_not_let_go_of_memory() -> None:
+    blob = Blob((2, 3))
+    blob.mutable_data[...] = np.arange(6).reshape(2, 3)
+    memory = blob.data.ctypes.data
+    blob.reshape(4)
+    assert blob.data.tolist() == [0, 1, 2, 3]
+    blob.reshape(3, 2)
+    assert blob.data.ctypes.data == memory
+    assert blob.data.reshape(-1).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_sharing_is_one_memory_in_two_shapes() -> None:
+    one, two = Blob((2, 3)), Blob((6,))
+    two.share_data(one)
+    one.mutable_data[1, 0] = 4
+    assert two.data[3] == 4
+    assert two.diff is not one.diff
+    with pytest.raises(CafxError, match="same number of values"):
+        Blob((5,), name="five").share_data(one)
+
+
+@pytest.mark.parametrize(
+    ("shape", "what"), [((2, -1), "negative"), ((1,) * 33, "33 axes"), ((2**20, 2**20), "too large")]
+)
+def test_impossible_shapes_are_refused(shape: tuple[int, ...], what: str) -> None:
+    with pytest.raises(CafxError, match=what):
+        Blob(shape, name="b")
+
+
+@given(SHAPES, st.booleans(), st.sampled_from([np.float32, np.float64]))
+def test_a_blob_survives_its_proto(shape: tuple[int, ...], diff: bool, dtype: Any) -> None:
+    blob, again = Blob(shape, dtype), Blob((1,), dtype)
+    rng = np.random.default_rng(0)
+    blob.mutable_data[...] = rng.standard_normal(shape)
+    blob.mutable_diff[...] = rng.standard_normal(shape)
+    again.from_proto(blob.to_proto(schema()["BlobProto"](), diff))
+    np.testing.assert_array_equal(again.data, blob.data)
+    assert np.array_equal(again.diff, blob.diff) == (diff or not blob.diff.any())
+
+
+def test_a_proto_whose_values_do_not_fit_is_refused() -> None:
+    proto = schema()["BlobProto"](data=[1, 2, 3])
+    proto.shape.dim.extend([2, 2])
+    with pytest.raises(CafxError, match=r"found 3 values, expected 4"):
+        Blob(name="b").from_proto(proto)
+
+
+def test_four_old_dimensions_fit_a_shape_with_fewer() -> None:
+    assert same_shape((10, 5), (1, 1, 10, 5))
+    assert same_shape((7,), (1, 1, 1, 7))
+    assert not same_shape((10, 5), (10, 5, 1, 1))
+    assert not same_shape((2, 10, 5), (10, 5))

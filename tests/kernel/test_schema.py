@@ -1,0 +1,121 @@
+"""Declarations and the schema composed of them."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import pytest
+
+from cafx.kernel import CafxError, Message, Schema, above, message, option, within
+from cafx.kernel.message import FIRST_FREE_NUMBER, derived_number
+
+
+@message("tilt_param", 123456)
+class TiltParameter(Message):
+    """Options of a test."""
+
+    class Way(IntEnum):
+        """Which way."""
+
+        LEFT = 0
+        RIGHT = 1
+
+    angle: float = option(1, "float", 45.0, doc="degrees", check=within(0, 90))
+    way: Way = option(2, Way, Way.RIGHT, doc="which way")
+    steps: tuple[int, ...] = option(3, "uint32", repeated=True, doc="steps", check=above(0))
+    name: str = option(4, "string", doc="name")
+
+
+@message("tilt_param")
+class Rival(Message):
+    """Claims the same field."""
+
+    angle: float = option(1, "float", 0.0, doc="degrees")
+
+
+@message("lean_param", 123456)
+class Neighbour(Message):
+    """Claims the same number."""
+
+    angle: float = option(1, "float", 0.0, doc="degrees")
+
+
+@pytest.fixture(scope="module")
+def tilted() -> Schema:
+    return Schema([("cafx-layer-tilt", TiltParameter)])
+
+
+def test_defaults_and_presence() -> None:
+    options = TiltParameter(way="LEFT", steps=3)
+    assert (options.angle, options.way, options.steps, options.name) == (45.0, TiltParameter.Way.LEFT, (3,), None)
+    assert options.has("way")
+    assert not options.has("angle")
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"angel": 1}, r"unknown option 'angel'.*did you mean 'angle'"),
+        ({"angle": "steep"}, r"found 'steep', expected float"),
+        ({"angle": 91}, r"expected a value from 0 to 90"),
+        ({"way": "UP"}, r"expected one of LEFT, RIGHT"),
+        ({"way": 7}, r"expected one of LEFT, RIGHT"),
+        ({"steps": [1, 0]}, r"expected more than 0"),
+        ({"steps": [-1]}, r"expected a list of uint32"),
+        ({"steps": [True]}, r"expected a list of uint32"),
+        ({"name": 3}, r"expected string"),
+    ],
+)
+def test_a_wrong_option_is_refused(given: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(CafxError, match=complaint):
+        TiltParameter(**given)
+
+
+def test_text_reads_back(tilted: Schema) -> None:
+    text = 'name: "t" tilt_param { angle: 30 way: LEFT steps: 1 steps: 2 }'
+    proto = tilted.parse_text(text, "LayerParameter")
+    options = TiltParameter.from_proto(proto.tilt_param)
+    assert (options.angle, options.way.name, options.steps) == (30, "LEFT", (1, 2))
+    again = tilted["LayerParameter"](name="t")
+    options.fill(again.tilt_param)
+    assert again == proto
+    assert tilted.parse_text(tilted.to_text(proto), "LayerParameter") == proto
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("layer {\n  nme: 'a' }", r"f.prototxt:2: LayerParameter has no field 'nme'; did you mean 'name'"),
+        ("\nlayer { sine_param { } }", r"f.prototxt:2: .*no field 'sine_param'.*pip install cafx-layer-sine"),
+        ("layer {\n tilt_param {\n way: UP } }", r"f.prototxt:3: unknown value 'UP'.*one of LEFT, RIGHT"),
+        ("layer { include { phase: TRIAN } }", r"f.prototxt:1: unknown value 'TRIAN' of Phase.*'TRAIN'"),
+        ("layer { tilt_param { steps: -1 } }", r"f.prototxt:1: cannot be read"),
+        ("layer {", r"f.prototxt:1: cannot be read as prototxt"),
+        ("name: 3", r"f.prototxt:1: cannot be read"),
+    ],
+)
+def test_a_wrong_text_is_refused_with_its_line(tilted: Schema, text: str, complaint: str) -> None:
+    with pytest.raises(CafxError, match=complaint):
+        tilted.parse_text(text, "NetParameter", "f.prototxt")
+
+
+def test_unknown_fields_of_a_binary_are_kept(tilted: Schema) -> None:
+    proto = tilted.parse_text("layer { tilt_param { angle: 30 } }", "NetParameter")
+    data = proto.SerializeToString()
+    stranger = Schema().parse_bytes(data, "NetParameter")
+    assert stranger.SerializeToString() == data
+
+
+@pytest.mark.parametrize("rival", [Rival, Neighbour])
+def test_a_clash_names_both_and_leaves_the_rest_alone(rival: type[Message]) -> None:
+    clashing = Schema([("cafx-layer-tilt", TiltParameter), ("cafx-layer-rival", rival)])
+    assert clashing.parse_text('layer { name: "a" }', "NetParameter").layer[0].name == "a"
+    with pytest.raises(CafxError, match=r"cafx-layer-tilt and cafx-layer-rival both declare"):
+        clashing.parse_text("layer { tilt_param { } }", "NetParameter")
+
+
+def test_a_number_derived_from_the_name_is_stable_and_free() -> None:
+    assert derived_number("tilt_param") == derived_number("tilt_param") >= FIRST_FREE_NUMBER
+    assert Rival.__extends__ is not None
+    assert Rival.__extends__.number == derived_number("tilt_param")
