@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel import CafxError, Filler
+from cafx.kernel import Filler
 
 
 class Constant(Filler):
@@ -15,6 +15,4 @@ class Constant(Filler):
 
     def fill(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[Any]:
         """An array of ``value``."""
-        if self.options.sparse != -1:
-            raise CafxError("filler 'constant' has no sparse form", found=f"sparse: {self.options.sparse}")
         return np.full(shape, self.options.value)

@@ -1,0 +1,115 @@
+"""What a net is built to, held against what Caffe builds: layers, splits, shapes, owners, multipliers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cafx.kernel import Net, Phase, registry
+from cafx.kernel.blob import Blob
+from cafx.kernel.definition import read_net
+
+MULTIPLIER_DIGITS = 6
+
+
+@pytest.fixture(autouse=True)
+def unfilled_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave parameters as they are made: only shapes count here, and some nets are large."""
+    monkeypatch.setattr("cafx.kernel.layer.fill", lambda *_: None)
+
+
+@pytest.mark.shared_files("golden/build/*.json")
+def test_a_net_is_built_as_caffe_builds_it(shared_file: Path, shared: Path) -> None:
+    case = json.loads(shared_file.read_text())
+    prototxt = source_of(shared_file, case["source"], shared)
+    if not prototxt.exists():
+        pytest.skip(f"{prototxt.name} of {case['source']} is not among the shared prototxts")
+    definition = read_net(prototxt, registry()).proto
+    for replaced in case.get("replaced_data_layers", ()):
+        replace_by_input(definition.layer[replaced["layer_index"]], replaced)
+    missing = {layer.type for layer in definition.layer} - set(registry().names("layer"))
+    if missing:
+        pytest.skip(f"no plugin is installed for {', '.join(sorted(missing))}")
+    for run in case["runs"]:
+        check_run(definition, run)
+
+
+def source_of(case: Path, source: str, shared: Path) -> Path:
+    """The prototxt of a case: beside it, or a public one by its source ``github:owner/repo:path``."""
+    if source == "own":
+        return case.with_suffix(".prototxt")
+    _, repository, path = source.split(":", 2)
+    return shared / "prototxt" / repository / path
+
+
+def replace_by_input(layer: Any, replaced: dict[str, Any]) -> None:
+    """Make a data layer an Input of the same tops and rules, with the shapes given."""
+    kept = type(layer)(name=layer.name, type="Input", top=replaced["tops"])
+    kept.include.extend(layer.include)
+    kept.exclude.extend(layer.exclude)
+    for shape in replaced["shapes"]:
+        kept.input_param.shape.add().dim.extend(shape)
+    layer.CopyFrom(kept)
+
+
+def check_run(definition: Any, run: dict[str, Any]) -> None:
+    """Build for one phase, level and set of stages, and compare every stated fact."""
+    arguments = run["args"]
+    net = Net(
+        definition,
+        Phase[arguments["phase"]],
+        level=arguments["level"],
+        stages=arguments["stages"],
+        engine="numpy",
+    )
+    facts = facts_of(net)
+    assert [layer["name"] for layer in facts["layers"]] == [layer["name"] for layer in run["layers"]]
+    for found, expected in zip(facts["layers"], run["layers"], strict=True):
+        assert found == expected, f"layer {expected['name']} in {arguments}"
+    for fact, found in facts.items():
+        assert found == run[fact], f"{fact} in {arguments}"
+
+
+def facts_of(net: Net) -> dict[str, Any]:
+    """What the reference states of a net."""
+    parameters = net.parameters
+    return {
+        "name": net.name,
+        "layers": [layer_facts(net, index) for index in range(len(net.layers))],
+        "blobs": [[blob.name, list(blob.shape)] for blob in made_blobs(net)],
+        "inputs": net.inputs,
+        "outputs": net.outputs,
+        "param_owners": parameters.owners,
+        "param_display_names": parameters.names,
+        "learnable_param_shapes": [list(blob.shape) for blob in parameters.learnable_blobs],
+        "lr_mult": [rounded(mult) for mult in parameters.lr_mult],
+        "decay_mult": [rounded(mult) for mult in parameters.decay_mult],
+    }
+
+
+def layer_facts(net: Net, index: int) -> dict[str, Any]:
+    """What the reference states of a layer."""
+    layer = net.layers[index]
+    return {
+        "name": layer.name,
+        "type": layer.type,
+        "bottom": [blob.name for blob in net.bottoms[index]],
+        "top": [blob.name for blob in net.tops[index]],
+        "need_backward": net.needs.layer[index],
+        "bottom_need_backward": net.needs.bottoms[index],
+        "loss_weight": [rounded(weight) for weight in net.top_loss_weights[index]],
+        "params": [list(blob.shape) for blob in layer.blobs],
+    }
+
+
+def made_blobs(net: Net) -> list[Blob]:
+    """Every blob once, in the order they are made."""
+    return list({id(blob): blob for tops in net.tops for blob in tops}.values())
+
+
+def rounded(value: float) -> float:
+    """A float32 as the reference prints it."""
+    return float(f"{value:.{MULTIPLIER_DIGITS}g}")

@@ -1,0 +1,127 @@
+"""Rules of the house that no reviewer should have to remember."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import runpy
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from cafx.conformance import load_checks
+from cafx.kernel import registry
+
+ROOT = Path(__file__).resolve().parents[2]
+KERNEL_LINES, FILE_LINES, LAYER_LINES, PYPROJECT_LINES = 3000, 400, 150, 20
+TOP_LEVEL = {
+    "kernel", "dsl", "cli", "plugins", "contrib", "tests",
+    "pyproject.toml", "README.md", "CONTRIBUTING.md", "LICENSE",
+}  # fmt: skip
+FOLDERS = {
+    "layers": "layer", "losses": "loss", "data": "data", "solvers": "solver", "fillers": "filler",
+    "policies": "policy", "engines": "engine", "commands": "command", "monitors": "monitor",
+    "formats": "format", "upgrades": "upgrade",
+}  # fmt: skip
+PLUGINS = sorted(ROOT.glob("plugins/*/*/pyproject.toml"))
+KERNEL = sorted((ROOT / "kernel/cafx/kernel").glob("*.py"))
+
+
+def tracked() -> list[Path]:
+    """The files git knows."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [Path(name) for name in listed.stdout.split("\n") if name]
+
+
+def code_lines(path: Path) -> int:
+    """The lines of a module that hold code: not blank, comment or docstring."""
+    text = path.read_text("utf-8")
+    documented: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        body = getattr(node, "body", None)
+        first = body[0] if isinstance(body, list) and body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+            documented.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+    lines = enumerate(text.splitlines(), start=1)
+    return sum(
+        1 for n, line in lines if line.strip() and not line.strip().startswith("#") and n not in documented
+    )
+
+
+def test_nobody_ships_the_namespace() -> None:
+    assert [path for path in tracked() if path.parts[-2:] == ("cafx", "__init__.py")] == []
+
+
+def test_the_top_level_holds_what_it_should() -> None:
+    found = {path.parts[0] for path in tracked() if not path.parts[0].startswith(".")}
+    assert found <= TOP_LEVEL
+
+
+def test_the_kernel_can_be_read_in_one_sitting() -> None:
+    assert sum(map(code_lines, KERNEL)) <= KERNEL_LINES
+
+
+@pytest.mark.parametrize("path", KERNEL, ids=lambda path: path.name)
+def test_no_kernel_file_is_long(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= FILE_LINES
+
+
+@pytest.mark.parametrize("path", PLUGINS, ids=lambda path: path.parent.name)
+def test_a_plugin_has_the_template_s_shape(path: Path) -> None:
+    text = path.read_text("utf-8")
+    project = tomllib.loads(text)["project"]
+    kind = FOLDERS[path.parts[-3]]
+    module = project["name"].replace("-", "_")
+    assert len(text.splitlines()) <= PYPROJECT_LINES
+    assert re.fullmatch(rf"cafx-{kind}-[a-z0-9-]+", project["name"])
+    assert project["name"].removeprefix(f"cafx-{kind}-").replace("-", "_") == path.parent.name
+    assert any(each.startswith("cafx-kernel>=") for each in project["dependencies"])
+    assert all("<" in each.split(";")[0] for each in project["dependencies"]), "bound every dependency"
+    assert project["requires-python"] == ">=3.11"
+    assert 'build-backend = "flit_core.buildapi"' in text
+    values = [value for each in project.get("entry-points", {}).values() for value in each.values()]
+    assert all(value.split(":")[0].split(".")[0] == module for value in values)
+    assert (path.parent / f"{module}.py").is_file() or (path.parent / module / "__init__.py").is_file()
+    assert list(path.parent.rglob("test_*.py")), "a plugin has its test beside it"
+
+
+LAYERS = sorted(
+    {Path(inspect.getfile(layer)) for plugin, layer in registry().usable("layer")}, key=lambda path: path.stem
+)
+
+
+@pytest.mark.parametrize("path", LAYERS, ids=lambda path: path.stem)
+def test_a_layer_fits_on_three_pages(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) <= LAYER_LINES
+
+
+def test_the_root_depends_on_the_plugins_present() -> None:
+    text = (ROOT / "pyproject.toml").read_text("utf-8")
+    rewritten = runpy.run_path(str(ROOT / ".ci" / "members.py"))["rewritten"](text)
+    assert rewritten == text, "run: python .ci/members.py"
+
+
+def test_the_kernel_names_no_layer_type() -> None:
+    types = set(registry().names("layer")) - {"Parameter"}  # also the attribute options hang from
+    words = {
+        (path.name, node.value)
+        for path in KERNEL
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert {(name, word) for name, word in words if word in types} == set()
+
+
+def test_the_checklist_and_the_checks_are_the_same() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    listed = set(re.findall(r"(?m)^\| `([a-z-]+)` \|", text))
+    assert listed == set(load_checks())
+
+
+def test_there_is_no_lock_file() -> None:
+    assert [path for path in tracked() if path.name.endswith(".lock")] == []
