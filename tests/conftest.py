@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
+
+from cafx.kernel import registry, schema
 
 SHARED_SETTING = "CAFX_SHARED"
 ABSENT = f"the shared reference material is absent: set {SHARED_SETTING} to its folder"
@@ -25,6 +30,32 @@ def shared() -> Path:
     if folder is None:
         pytest.skip(ABSENT)
     return folder
+
+
+@pytest.fixture(scope="session")
+def require_plugins() -> Callable[[Path], None]:
+    """Skip a test of a prototxt whose layers or old form no installed plugin knows."""
+
+    def require(prototxt: Path) -> None:
+        text = prototxt.read_text("utf-8", "replace")
+        missing = sorted(layer_types(text) - set(registry().names("layer")))
+        if missing:
+            pytest.skip(f"no plugin is installed for {', '.join(missing)}")
+        old = re.search(r"(?m)^\s*(layers\s*\{|input\s*:|input_shape\s*\{)", text)
+        if old and not registry().names("upgrade"):
+            pytest.skip("no plugin is installed that upgrades old definitions")
+
+    return require
+
+
+def layer_types(text: str) -> set[str]:
+    """The types of a net's layers, as far as its text can be read."""
+    net = schema()["NetParameter"]()
+    try:
+        text_format.Parse(text, net, allow_unknown_field=True)
+    except text_format.ParseError:
+        return set()
+    return {layer.type for layer in net.layer if layer.type}
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -52,7 +52,7 @@ class Parameters:
         """The blobs that own themselves."""
         return [self.blobs[index] for index in self.learnable]
 
-    def add(self, blob: Blob, spec: Any, node: Node, place: tuple[int, int], learn: bool) -> None:
+    def add(self, blob: Blob, spec: Any, node: Node, place: tuple[int, int]) -> None:
         """Take in a layer's next parameter; a name already known makes it share that one."""
         index = len(self.blobs)
         owner = self._by_name.get(spec.name, -1) if spec.name else -1
@@ -63,16 +63,15 @@ class Parameters:
         if owner < 0:
             owner = index
             self.learnable.append(index)
-            self._lr.append(None if learn else 0.0)
-            self._decay.append(None if learn else 0.0)
+            self._lr.append(None)
+            self._decay.append(None)
             if spec.name:
                 self._by_name[spec.name] = index
         else:
             self._share(blob, self.blobs[owner], spec, node)
         slot = self.learnable.index(owner)
-        if learn:
-            self._multiply(self._lr, slot, spec, "lr_mult", node)
-            self._multiply(self._decay, slot, spec, "decay_mult", node)
+        self._multiply(self._lr, slot, spec, "lr_mult", node)
+        self._multiply(self._decay, slot, spec, "decay_mult", node)
 
     def _share(self, blob: Blob, owner: Blob, spec: Any, node: Node) -> None:
         permissive = spec.share_mode == PERMISSIVE
@@ -111,10 +110,34 @@ def collect_parameters(graph: Graph, layers: Sequence[Layer], param_spec: type[A
             raise node.definition.error(
                 "has more param entries than parameters", found=len(specs), expected=len(layer.blobs)
             )
-        specs += [param_spec()] * (len(layer.blobs) - len(specs))
-        for position, (blob, spec) in enumerate(zip(layer.blobs, specs, strict=True)):
-            parameters.add(blob, spec, node, (index, position), layer.learnable)
+        implied = [param_spec() for _ in range(len(layer.blobs) - len(specs))]
+        if not layer.learnable:
+            specs = _frozen(specs, implied, node)
+        for position, (blob, spec) in enumerate(zip(layer.blobs, [*specs, *implied], strict=True)):
+            parameters.add(blob, spec, node, (index, position))
     return parameters
+
+
+def _frozen(stated: Sequence[Any], implied: Sequence[Any], node: Node) -> list[Any]:
+    """The specs of parameters that are not trained: Caffe's files state lr_mult 0, all three, or none.
+
+    A full list is taken to mean 0 whatever it says, as older files do not know better.
+    """
+    for spec in implied:
+        spec.lr_mult = 0
+    specs = []
+    for spec in stated:
+        if implied and spec.lr_mult != 0:
+            raise node.definition.error(
+                "has parameters that are not trained", found=f"lr_mult: {spec.lr_mult:g}", expected="lr_mult: 0"
+            )
+        frozen = type(spec)()
+        frozen.CopyFrom(spec)
+        frozen.lr_mult = 0
+        if not implied:
+            frozen.decay_mult = 0
+        specs.append(frozen)
+    return specs
 
 
 def loss_weights(node: Node) -> list[float]:

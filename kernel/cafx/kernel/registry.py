@@ -6,11 +6,13 @@ distributions claiming one name are both named, never silently ranked.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import copy
 import functools
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -176,10 +178,27 @@ def likely_distribution(kind: str, name: str) -> str:
     return f"cafx-{folder}-{short}"
 
 
-@functools.cache
+_current: contextvars.ContextVar[Registry | None] = contextvars.ContextVar("registry", default=None)
+
+
 def registry() -> Registry:
-    """The registry of this environment."""
+    """The registry in use: this environment's, but for a `using_registry` block."""
+    return _current.get() or _environment()
+
+
+@functools.cache
+def _environment() -> Registry:
     return Registry()
+
+
+@contextlib.contextmanager
+def using_registry(plugins: Registry) -> Iterator[None]:
+    """Let everything that is not told where to find plugins look in ``plugins``."""
+    token = _current.set(plugins)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def _groups(kind: str) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ class Solver:
         engine: as for `Net`.
         seed: of the random streams, instead of ``random_seed``.
         dtype: as for `Net`.
-        keep: as for `Net`, for the training net; test nets keep their outputs only.
+        keep, keep_tests: as for `Net`, for the training net and for the test nets.
         allow_nan: go on when the loss is not finite.
         plugins: where plugins are found; default the environment.
 
@@ -64,6 +64,7 @@ class Solver:
         seed: int | None = None,
         dtype: npt.DTypeLike = np.float32,
         keep: str | Sequence[str] = "all",
+        keep_tests: str | Sequence[str] = "outputs",
         allow_nan: bool = False,
         plugins: Registry | None = None,
     ) -> None:
@@ -71,15 +72,15 @@ class Solver:
         self.options = check_options(options, self.plugins, source)
         self.source = Path(source) if source else None
         self.allow_nan = allow_nan
-        self.rule: UpdateRule = self.plugins.load("solver", self.options.type)(self.options)
-        self.policy: Policy = self.plugins.load("policy", self.options.lr_policy)(self.options)
+        self.rule: UpdateRule = self._plugin("solver", self.options.type)
+        self.policy: Policy = self._plugin("policy", self.options.lr_policy)
         self.prefix = snapshot.checked_prefix(self.options, self.source)
         seed = self.options.random_seed if seed is None else seed
         train, tests = net_sources(self.options, self.source, self.plugins)
         self.net = train.build(Phase.TRAIN, make_engine(engine, self.plugins), seed, dtype, keep)
         seed = self.net.context.streams.seed
         self.test_nets: list[Net] = [
-            each.build(Phase.TEST, make_engine(engine, self.plugins), seed, dtype, "outputs")
+            each.build(Phase.TEST, make_engine(engine, self.plugins), seed, dtype, keep_tests)
             for each in tests
         ]
         self.updater = Updater(self.options, self.rule, self.net.arena, self.net.engine)
@@ -91,6 +92,14 @@ class Solver:
         self.monitors = Monitors()
         self.action: Callable[[], Action] = lambda: Action.NONE
         self.stopped = False
+
+    def _plugin(self, kind: str, name: str) -> Any:
+        """The rule or policy of that name, made for these options; errors name the solver's file."""
+        try:
+            return self.plugins.load(kind, name)(self.options)
+        except CafxError as error:
+            error.at(str(self.source or "solver"))
+            raise
 
     @classmethod
     def load(cls, path: str | Path, **settings: Any) -> Solver:

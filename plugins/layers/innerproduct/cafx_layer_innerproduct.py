@@ -57,11 +57,12 @@ class InnerProduct(Layer):
             raise self.error("takes another number of inputs", found=bottom[0].count(axis), expected=inputs)
         top[0].reshape(*bottom[0].shape[:axis], self.options.num_output)
         self.rows = (math.prod(bottom[0].shape[:axis]), inputs)
+        self.outputs = (self.rows[0], self.options.num_output)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Y = X Wᵀ + b."""
         weights = self.blobs[0].data
-        x, y = bottom[0].data.reshape(self.rows), top[0].mutable_data.reshape(self.rows[0], -1)
+        x, y = bottom[0].data.reshape(self.rows), top[0].mutable_data.reshape(self.outputs)
         self.xp.matmul(x, weights if self.options.transpose else weights.T, out=y)
         if self.options.bias_term:
             y += self.blobs[1].data
@@ -69,7 +70,7 @@ class InnerProduct(Layer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dW += dYᵀ X, db += Σ dY, dX = dY W."""
         weights = self.blobs[0].data if self.options.transpose else self.blobs[0].data.T
-        x, dy = bottom[0].data.reshape(self.rows), top[0].diff.reshape(self.rows[0], -1)
+        x, dy = bottom[0].data.reshape(self.rows), top[0].diff.reshape(self.outputs)
         if self.param_propagate_down[0]:
             self.blobs[0].mutable_diff[...] += x.T @ dy if self.options.transpose else dy.T @ x
         if self.options.bias_term and self.param_propagate_down[1]:

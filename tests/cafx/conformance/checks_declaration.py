@@ -10,6 +10,7 @@ from cafx.conformance.suite import CheckFailure, Subject, check
 from cafx.kernel import CafxError, Layer, Net, schema
 from cafx.kernel.message import FIRST_FREE_NUMBER, Message, Option, derived_number
 from cafx.kernel.numbers import reserved_field
+from cafx.kernel.registry import using_registry
 from cafx.kernel.schema import declared_by
 
 NONSENSE: dict[str, Any] = {"string": 3.5, "bytes": 3.5, "bool": "perhaps"}
@@ -107,7 +108,8 @@ def round_trip(subject: Subject, case: Case) -> None:
             declared.from_proto(getattr(proto, hung.field)).fill(getattr(again, hung.field))
             if getattr(again, hung.field) != getattr(proto, hung.field):
                 raise CheckFailure(f"{declared.__name__} loses options on its way through Python")
-    _through_dsl(subject, case, proto)
+    with using_registry(subject.plugins):
+        _through_dsl(subject, case, proto)
 
 
 def _through_dsl(subject: Subject, case: Case, proto: Any) -> None:

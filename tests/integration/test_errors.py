@@ -1,0 +1,48 @@
+"""Whatever Caffe refuses is refused, with a CafxError."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from cafx.kernel import CafxError, Net, Phase, Solver, UnknownNameError
+
+UNKNOWN_ON_PURPOSE = {
+    "missing_type",
+    "solver_unknown_policy",
+    "solver_unknown_type",
+    "type_case_sensitive",
+    "unknown_field",
+}
+NOT_INSTALLED = "no installed plugin"
+
+
+@pytest.mark.shared_files("golden/errors/*.txt")
+def test_what_caffe_refuses_is_refused(
+    shared_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in shared_file.parent.glob(f"{shared_file.stem}.*"):
+        shutil.copy(each, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    stage = shared_file.read_text().splitlines()[0].removeprefix("stage: ")
+    with pytest.raises(CafxError) as caught:
+        run(f"{shared_file.stem}.prototxt", stage)
+    error = caught.value
+    if shared_file.stem not in UNKNOWN_ON_PURPOSE and isinstance(error, UnknownNameError):
+        if NOT_INSTALLED in str(error):
+            pytest.skip(f"a plugin is missing: {error}")
+    assert error.where, f"it does not say where: {error}"
+
+
+def run(prototxt: str, stage: str) -> None:
+    """Go as far as Caffe went before it refused."""
+    if prototxt.startswith("solver_"):
+        solver = Solver.load(prototxt, engine="numpy")
+        assert stage == "step"
+        solver.step(1)
+        return
+    net = Net(prototxt, Phase.TEST, engine="numpy")
+    assert stage == "load"
+    net.copy_from(str(Path(prototxt).with_suffix(".caffemodel")))
