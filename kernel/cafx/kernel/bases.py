@@ -63,18 +63,18 @@ class LabelledLayer(Layer):
         Raises:
             CafxError: a label that is no class.
         """
-        labels = bottom[1].data.reshape(self.outer, self.inner).astype(np.int64)
+        labels = bottom[1].data.reshape(self.outer, self.inner)
         counted = None
         if ignored is not None:
-            counted = labels != ignored
-            labels = labels * counted
-        if labels.size and not (int(labels.min()) >= 0 and int(labels.max()) < self.classes):
+            counted = self.xp.trunc(labels) != ignored
+            labels = self.xp.where(counted, labels, 0)
+        if labels.size and not (float(labels.min()) > -1 and float(labels.max()) < self.classes):
             raise self.error(
                 "a label is no class",
-                found=f"labels from {int(labels.min())} to {int(labels.max())}",
+                found=f"labels from {float(labels.min()):g} to {float(labels.max()):g}",
                 expected=f"0 to {self.classes - 1}" + ("" if ignored is None else f", or {ignored}"),
             )
-        return labels, counted
+        return labels.astype(np.int64), counted
 
     def at(self, labels: Any) -> tuple[Any, Any, Any]:
         """The index that picks, from outer×classes×inner values, each position's own class."""

@@ -241,7 +241,7 @@ class Blob:
         if not -self.num_axes <= index < self.num_axes:
             raise CafxError(
                 f"blob '{self.name}' of shape {shape_text(self.shape)} has no axis {index}",
-                expected=f"an axis from {-self.num_axes} to {self.num_axes - 1}",
+                expected=f"an axis from {-self.num_axes} to {self.num_axes - 1}" if self.shape else "axes",
             )
         return index % self.num_axes
 

@@ -129,7 +129,9 @@ def _frozen(stated: Sequence[Any], implied: Sequence[Any], node: Node) -> list[A
     for spec in stated:
         if implied and spec.lr_mult != 0:
             raise node.definition.error(
-                "has parameters that are not trained", found=f"lr_mult: {spec.lr_mult:g}", expected="lr_mult: 0"
+                "has parameters that are not trained",
+                found=f"lr_mult: {spec.lr_mult:g}",
+                expected="lr_mult: 0",
             )
         frozen = type(spec)()
         frozen.CopyFrom(spec)

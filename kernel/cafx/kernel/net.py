@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,7 @@ class Net:
         self.memory = Plan([], 0, 0)
         self.loss = 0.0
         self._arena: Arena | None = None
+        self._dynamic = any(layer.dynamic_shape for layer in self.layers)
         self._debug = DebugLog(self) if definition.proto.debug_info else None
         self._prepare()
         for path in [weights] if isinstance(weights, (str, Path)) else weights or ():
@@ -129,7 +130,7 @@ class Net:
 
     def _share_memory(self) -> None:
         """Let blobs nobody asked to keep share memory, where no shape can change on the way."""
-        if self.keep == "all" or any(layer.dynamic_shape for layer in self.layers):
+        if self.keep == "all" or self._dynamic:
             return
         names = self.outputs if self.keep == "outputs" else self.keep
         kept = [self.blobs[name] for name in (*names, *self.inputs, *self.outputs)]
@@ -156,6 +157,7 @@ class Net:
             if before is not None and before != [top.shape for top in step.top]:
                 schedule.reshape(self._built, step.last + 1)
                 self._reseed_losses()
+                self._prepare()  # routines are made for one shape
 
         return watched
 
@@ -221,11 +223,11 @@ class Net:
         if self._shapes != self._input_shapes():
             self.reshape()
         self.loss = 0.0
-        if start is None and end is None and self._debug is None:
+        if start is None and end is None and self._debug is None and not self._dynamic:
             for run in self._forward:
                 run()
             return
-        for step in self._between(start, end):
+        for step in self._live(start, end):
             step.forward()
             if self._debug:
                 self._debug.forward(step)
@@ -364,6 +366,16 @@ class Net:
     def tops(self) -> list[list[Blob]]:
         """The tops of each layer."""
         return self._built.tops
+
+    def _live(self, start: str | None, end: str | None) -> Iterator[Step]:
+        """`_between`, looked up again where a dynamic layer had the schedule made anew on the way."""
+        scheduled, waiting = self.steps, self._between(start, end)
+        while waiting:
+            step = waiting.pop(0)
+            yield step
+            if self.steps is not scheduled:
+                scheduled = self.steps
+                waiting = [later for later in self._between(start, end) if later.first > step.last]
 
     def _between(self, start: str | None, end: str | None) -> list[Step]:
         """The steps from layer ``start`` to ``end``; a fusion cut by either runs as its parts."""

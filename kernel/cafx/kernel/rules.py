@@ -83,5 +83,5 @@ class UpdateRule:
         return CafxError(
             f"solver '{self.options.type}': {why}",
             where="solver",
-            found=f"{field}: {getattr(self.options, field)}",
+            found=f"{field}: {getattr(self.options, field):g}",
         )

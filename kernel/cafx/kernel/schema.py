@@ -139,7 +139,7 @@ class Schema:
             return CafxError(clash.message, remedy=clash.remedy)
         known = [known.name for known in self._classes[owner].DESCRIPTOR.fields]
         remedy = did_you_mean(field, known)
-        if owner == "LayerParameter" and field.endswith("_param"):
+        if owner.endswith("LayerParameter") and field.endswith("_param"):
             plugin = likely_distribution("layer", field.removesuffix("_param").replace("_", ""))
             hint = f"no installed plugin declares it; try 'pip install {plugin}'"
             remedy = f"{hint}, or {remedy}" if remedy else hint
