@@ -1,0 +1,25 @@
+"""msra: normally distributed values scaled for rectified units."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from cafx.kernel import Filler
+from cafx_filler_xavier import fan
+
+
+class MSRA(Filler):
+    """Each value is drawn from N(0, 2 / n): what n inputs through a ReLU carry on unchanged.
+
+    n is the fan that ``variance_norm`` names: FAN_IN, FAN_OUT or AVERAGE.
+
+    Source: He et al., "Delving Deep into Rectifiers: Surpassing Human-Level Performance on ImageNet
+    Classification", 2015.
+    """
+
+    def fill(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[Any]:
+        """Independent draws."""
+        return rng.normal(0, math.sqrt(2 / fan(self.options, shape)), shape)

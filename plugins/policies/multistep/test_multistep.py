@@ -1,0 +1,29 @@
+"""multistep: the formula, iteration by iteration."""
+
+import pytest
+from cafx.kernel import CafxError, schema
+from cafx_policy_multistep import MultiStep
+
+
+def policy(**options: object) -> MultiStep:
+    return MultiStep(schema()["SolverParameter"](lr_policy="multistep", **options))
+
+
+def rates(*stepvalue: int) -> list[float]:
+    falling = policy(base_lr=1.0, gamma=0.5, stepvalue=stepvalue)
+    return [falling.rate(i) for i in range(6)]
+
+
+def test_the_rate_falls_at_the_iterations_stated() -> None:
+    assert rates(2, 5) == [1, 1, 0.5, 0.5, 0.5, 0.25]
+
+
+def test_one_step_an_iteration() -> None:
+    assert rates(2, 2, 1) == [1, 1, 0.5, 0.25, 0.125, 0.125]
+    assert rates(0, 0) == [0.5, 0.25, 0.25, 0.25, 0.25, 0.25]
+
+
+@pytest.mark.parametrize("wrong", [{"gamma": 0.1}, {"stepvalue": [2]}, {"gamma": -0.1, "stepvalue": [2]}])
+def test_senseless_options_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(CafxError, match=r"gamma|stepvalue"):
+        policy(base_lr=1.0, **wrong)

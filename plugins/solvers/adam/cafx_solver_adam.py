@@ -1,0 +1,47 @@
+"""Adam: momentum and rates from bias-corrected means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from cafx.kernel import UpdateRule
+from cafx.kernel.rules import Array
+
+
+class Adam(UpdateRule):
+    """M ← β₁ · M + (1 − β₁) · ∇W; V ← β₂ · V + (1 − β₂) · ∇W².
+
+    W ← W − rate · √(1 − β₂ᵗ) / (1 − β₁ᵗ) · M / (√V + delta), t counting iterations from 1.
+    History: M and V. Options: momentum β₁, momentum2 β₂, delta.
+
+    Raises:
+        CafxError: β₁ or β₂ is not from 0 to below 1, which the correction divides by.
+
+    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015.
+    """
+
+    slots = 2
+
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
+        for field in ("momentum", "momentum2"):
+            if not 0 <= getattr(options, field) < 1:
+                raise self.refuse(field, f"{field} lies from 0 to below 1")
+
+    def update(self, diff: Array, history: Sequence[Array], rate: float, iteration: int) -> None:
+        """rate · correction · M / (√V + delta)."""
+        mean, squares = history
+        beta1, beta2 = self.options.momentum, self.options.momentum2
+        squares *= beta2
+        squares += (1 - beta2) * (diff * diff)
+        mean *= beta1
+        diff *= 1 - beta1
+        mean += diff
+        scale = np.sqrt(squares)
+        scale += self.options.delta
+        done = iteration + 1
+        np.divide(mean, scale, out=diff)
+        diff *= rate * math.sqrt(1 - beta2**done) / (1 - beta1**done)
