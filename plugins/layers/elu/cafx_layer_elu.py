@@ -1,0 +1,62 @@
+"""ELU: the exponential linear unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from cafx.kernel import Blob, Message, NeuronLayer, message, option
+
+if TYPE_CHECKING:
+    from cafx.conformance import Case
+
+
+@message("elu_param", 140)
+class ELUParameter(Message):
+    """Options of ELU."""
+
+    alpha: float = option(1, "float", 1.0, doc="-alpha is what large negative values tend to")
+
+
+class ELU(NeuronLayer):
+    """Exponential linear unit: y = x where x > 0, alpha · (eˣ − 1) elsewhere.
+
+    Bottom: any shape. Top: the same shape; may be the bottom itself.
+    Gradient: dx = dy where x > 0, dy · (y + alpha) elsewhere.
+
+    Source: Clevert et al., "Fast and Accurate Deep Network Learning by Exponential Linear Units
+    (ELUs)", 2015.
+    """
+
+    Parameter = ELUParameter
+    options: ELUParameter
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        """0, unless both branches are as steep there."""
+        return () if self.options.alpha == 1 else (0.0,)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """y = x or alpha · (eˣ − 1)."""
+        x = bottom[0].data
+        self.positive = x > 0
+        bent = self.xp.expm1(self.xp.minimum(x, 0))
+        bent *= self.options.alpha
+        top[0].mutable_data[...] = self.xp.where(self.positive, x, bent)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """dx = dy or dy · (y + alpha)."""
+        if propagate_down[0]:
+            dy = top[0].diff
+            bent = dy * (top[0].data + self.options.alpha)
+            bottom[0].mutable_diff[...] = self.xp.where(self.positive, dy, bent)
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Values on both sides of 0, with every sign of alpha."""
+        from cafx.conformance import Case
+
+        yield Case("plain", (2, 3, 4, 5))
+        yield Case("gentle", (2, 7), options={"alpha": 0.3})
+        yield Case("flat", (5,), options={"alpha": 0.0})
+        yield Case("falling", (2, 3, 1, 2, 2), options={"alpha": -0.5})

@@ -1,0 +1,76 @@
+"""Exp: a base to the power of a linear function; `log_base` is what Exp and Log do with a base."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from cafx.kernel import Blob, Layer, Message, NeuronLayer, message, option
+
+if TYPE_CHECKING:
+    from cafx.conformance import Case
+
+NATURAL = -1.0
+
+
+def log_base(layer: Layer) -> float:
+    """The natural logarithm of a layer's option ``base``, which -1 leaves at e."""
+    base: float = layer.options.base
+    if base == NATURAL:
+        return 1.0
+    if not 0 < base < math.inf:
+        raise layer.error("base", found=f"{base:g}", expected="a positive number, or -1 for e")
+    return math.log(base)
+
+
+@message("exp_param", 111)
+class ExpParameter(Message):
+    """Options of Exp."""
+
+    base: float = option(1, "float", NATURAL, doc="what is raised to a power; -1 for e")
+    scale: float = option(2, "float", 1.0, doc="factor of x in the exponent")
+    shift: float = option(3, "float", 0.0, doc="added to the exponent")
+
+
+class Exp(NeuronLayer):
+    """Exponential: y = base^(shift + scale · x).
+
+    Bottom: any shape. Top: the same shape; may be the bottom itself.
+    Gradient: dx = dy · y · scale · ln base, from the top alone.
+
+    Raises:
+        CafxError: a base that is neither positive nor -1.
+
+    Source: Caffe layer catalogue.
+    """
+
+    Parameter = ExpParameter
+    options: ExpParameter
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Turn base, scale and shift into y = e^(slope · x + offset)."""
+        self.slope = self.options.scale * log_base(self)
+        self.offset = self.options.shift * log_base(self)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """y = e^(slope · x + offset)."""
+        y = top[0].mutable_data
+        self.xp.multiply(bottom[0].data, self.slope, out=y)
+        y += self.offset
+        self.xp.exp(y, out=y)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """dx = dy · y · slope."""
+        if propagate_down[0]:
+            self.xp.multiply(top[0].diff, self.slope * top[0].data, out=bottom[0].mutable_diff)
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """The natural base and others, below and above 1."""
+        from cafx.conformance import Case
+
+        yield Case("natural", (2, 3, 4, 5))
+        yield Case("two", (2, 7), options={"base": 2.0, "scale": 1.5})
+        yield Case("falling", (5,), options={"base": 0.5, "shift": 0.7})
+        yield Case("shifted", (2, 3, 1, 2, 2), options={"base": -1.0, "scale": -0.5, "shift": 1.0})

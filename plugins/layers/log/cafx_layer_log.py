@@ -1,0 +1,69 @@
+"""Log: the logarithm of a linear function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from cafx.kernel import Blob, Message, NeuronLayer, message, option
+from cafx_layer_exp import NATURAL, log_base
+
+if TYPE_CHECKING:
+    from cafx.conformance import Case
+
+
+@message("log_param", 134)
+class LogParameter(Message):
+    """Options of Log."""
+
+    base: float = option(1, "float", NATURAL, doc="base of the logarithm; -1 for e")
+    scale: float = option(2, "float", 1.0, doc="factor of x within the logarithm")
+    shift: float = option(3, "float", 0.0, doc="added within the logarithm")
+
+
+class Log(NeuronLayer):
+    """Logarithm: y = log_base(shift + scale · x).
+
+    Bottom: any shape. Top: the same shape; may be the bottom itself.
+    Gradient: dx = dy · scale / (ln base · (shift + scale · x)), where shift + scale · x = base^y, so
+    that the top alone is needed. Where that is 0 or less, y is −∞ or not a number.
+
+    Raises:
+        CafxError: a base that is neither positive nor -1, or is 1.
+
+    Source: Caffe layer catalogue.
+    """
+
+    Parameter = LogParameter
+    options: LogParameter
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """ln base; that of 1 would be divided by."""
+        self.log_base = log_base(self)
+        if not self.log_base:
+            raise self.error("base", found="1", expected="a base other than 1")
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """y = ln(shift + scale · x) / ln base."""
+        y = top[0].mutable_data
+        self.xp.multiply(bottom[0].data, self.options.scale, out=y)
+        y += self.options.shift
+        self.xp.log(y, out=y)
+        y /= self.log_base
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """dx = dy · scale / ln base · e^(−y · ln base)."""
+        if propagate_down[0]:
+            slope = self.xp.exp(top[0].data * -self.log_base)
+            slope *= self.options.scale / self.log_base
+            self.xp.multiply(top[0].diff, slope, out=bottom[0].mutable_diff)
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """The natural base and others, below and above 1, of positive values."""
+        from cafx.conformance import Case, uniform
+
+        yield Case("natural", uniform((2, 3, 4, 5), 0.2, 3))
+        yield Case("two", uniform((2, 7), 0.2, 3), options={"base": 2.0, "scale": 1.5})
+        yield Case("falling", uniform((5,), 0, 3), options={"base": 0.5, "shift": 0.7})
+        yield Case("mirrored", uniform((2, 3, 1), -3, 0), options={"base": -1.0, "scale": -2.0, "shift": 1.0})

@@ -1,0 +1,5 @@
+"""MVN under the shared suite."""
+
+from cafx.conformance import layer_suite
+
+TestMVN = layer_suite("MVN")

@@ -1,0 +1,60 @@
+"""Parameter: a learned blob as a top."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from cafx.kernel import Blob, FillerParameter, Layer, Message, message, option
+from cafx.kernel.core import BlobShape
+
+if TYPE_CHECKING:
+    from cafx.conformance import Case
+
+
+@message("parameter_param", 145)
+class ParameterParameter(Message):
+    """Options of Parameter."""
+
+    shape: BlobShape = option(1, BlobShape, doc="shape of the parameter and of the top")
+
+
+class Parameter(Layer):
+    """A parameter of the net as a blob other layers read: y = w.
+
+    Bottoms: none. Top: w's shape. Parameter: w, of the shape stated; it starts as 0, comes from a
+    weights file, or is another layer's by its name in ``param``.
+    Gradient: dw = dy.
+
+    Source: Caffe layer catalogue.
+    """
+
+    Parameter = ParameterParameter
+    options: ParameterParameter
+    bottoms = 0
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Make w."""
+        self.add_parameter(self.options.shape.dim, FillerParameter())
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """The top has w's shape, and its data."""
+        top[0].reshape(*self.blobs[0].shape)
+        top[0].share_data(self.blobs[0])
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Hold w's data: by now w may be another layer's."""
+        top[0].share_data(self.blobs[0])
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """dw += dy."""
+        if self.param_propagate_down[0]:
+            self.blobs[0].mutable_diff[...] += top[0].diff
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Two axes and four."""
+        from cafx.conformance import Case
+
+        yield Case("matrix", options={"shape": {"dim": [2, 3]}})
+        yield Case("images", options={"shape": {"dim": [2, 3, 1, 4]}})

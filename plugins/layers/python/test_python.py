@@ -1,0 +1,120 @@
+"""What the shared suite cannot know of Python: users' classes."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cafx.conformance import layer_suite, run_layer
+from cafx.kernel import CafxError, Net, Phase, schema
+
+TestPython = layer_suite("Python")
+
+USER_MODULE = """
+import numpy as np
+from cafx_layer_python import UserLayer
+
+class Scaled(UserLayer):
+    def setup(self, bottom, top):
+        self.blobs.add_blob(1)
+        self.blobs[0].data[...] = float(self.param_str)
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].data.shape)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = self.blobs[0].data[0] * bottom[0].data
+
+    def backward(self, top, propagate_down, bottom):
+        self.blobs[0].diff[0] += (top[0].diff * bottom[0].data).sum()
+        if propagate_down[0]:
+            bottom[0].diff[...] = self.blobs[0].data[0] * top[0].diff
+
+class Positive(UserLayer):
+    def reshape(self, bottom, top):
+        top[0].reshape(max(1, int((bottom[0].data > 0).sum())))
+
+    def forward(self, bottom, top):
+        top[0].data[...] = 0
+        found = bottom[0].data[bottom[0].data > 0]
+        top[0].data[: len(found)] = found
+
+class PhaseAndShape(UserLayer):
+    def reshape(self, bottom, top):
+        top[0].reshape(7)
+
+    def forward(self, bottom, top):
+        x = bottom[0]
+        top[0].data[...] = self.phase, x.num, x.channels, x.height, x.width, x.count, len(x.shape)
+
+class Broken(UserLayer):
+    def reshape(self, bottom, top):
+        top[0].reshape(1)
+
+    def forward(self, bottom, top):
+        raise KeyError("nothing here")
+"""
+
+
+@pytest.fixture(autouse=True)
+def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "my_layers.py").write_text(USER_MODULE)
+    monkeypatch.chdir(tmp_path)
+    yield
+    sys.modules.pop("my_layers", None)
+
+
+def net(layer: str, module: str = "my_layers", text: str = "") -> Net:
+    prototxt = f"""
+        force_backward: true
+        layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 2 dim: 3 }} }} }}
+        layer {{ name: "user" type: "Python" bottom: "x" top: "y"
+                 python_param {{ module: "{module}" layer: "{layer}" param_str: "{text}" }} }}
+        layer {{ name: "sink" type: "Split" bottom: "y" top: "z" }}
+    """
+    return Net(schema().parse_text(prototxt, "NetParameter"), Phase.TEST, engine="numpy")
+
+
+def test_a_class_from_the_working_directory_has_parameters_and_gradients() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    built = net("Scaled", text="3")
+    np.testing.assert_array_equal(built.forward(x=x)["z"], 3 * x)
+    np.testing.assert_array_equal(built.backward(z=np.ones((2, 3)))["x"], np.full((2, 3), 3.0))
+    assert built.params["user"][0].diff == [15]
+
+
+def test_shapes_may_change_with_values_from_forward_to_forward() -> None:
+    built = net("Positive")
+    assert built.forward(x=np.array([[1, -1, 2], [3, -4, -5]]))["z"].tolist() == [1, 2, 3]
+    assert built.forward(x=np.array([[-1, -1, 2], [-3, -4, 5]]))["z"].tolist() == [2, 5]
+
+
+def test_the_class_knows_its_phase_and_the_lengths_of_four_axes() -> None:
+    assert net("PhaseAndShape").forward(x=np.zeros((2, 3)))["z"].tolist() == [1, 2, 3, 1, 1, 6, 2]
+
+
+def test_an_error_in_the_class_names_layer_and_line_and_keeps_the_traceback() -> None:
+    with pytest.raises(CafxError, match=r"layer 'user' \(Python\).*KeyError.*my_layers\.py:\d+") as caught:
+        net("Broken").forward(x=np.zeros((2, 3)))
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert caught.value.__cause__.__traceback__ is not None
+
+
+def test_an_error_while_building_keeps_its_cause_too() -> None:
+    with pytest.raises(CafxError, match="could not convert") as caught:
+        net("Scaled", text="three")
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+@pytest.mark.parametrize(("layer", "module"), [("Nothing", "my_layers"), ("Scaled", "no_such_module")])
+def test_an_unknown_class_or_module_is_refused(layer: str, module: str) -> None:
+    with pytest.raises(CafxError, match=f"{module}.*|{layer}"):
+        net(layer, module)
+
+
+def test_the_example_class_multiplies() -> None:
+    options = {"module": "cafx_layer_python", "layer": "Times", "param_str": "2"}
+    run = run_layer("Python", [np.ones((2, 2))], options=options, top_diffs=[np.ones((2, 2))])
+    np.testing.assert_array_equal(run.tops[0], np.full((2, 2), 2))
+    np.testing.assert_array_equal(run.bottom_diffs[0], np.full((2, 2), 2))

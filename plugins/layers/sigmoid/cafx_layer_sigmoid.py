@@ -1,0 +1,63 @@
+"""Sigmoid: the logistic sigmoid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from cafx.kernel import Blob, Message, NeuronLayer, message, option
+
+if TYPE_CHECKING:
+    from cafx.conformance import Case
+
+
+@message("sigmoid_param", 124)
+class SigmoidParameter(Message):
+    """Options of Sigmoid."""
+
+    class Engine(IntEnum):
+        """Which of Caffe's implementations; cafx chooses by its own engine."""
+
+        DEFAULT = 0
+        CAFFE = 1
+        CUDNN = 2
+
+    engine: Engine = option(1, Engine, Engine.DEFAULT, doc="read and ignored")
+
+
+class Sigmoid(NeuronLayer):
+    """Logistic sigmoid: y = 1 / (1 + e⁻ˣ).
+
+    Bottom: any shape. Top: the same shape; may be the bottom itself.
+    Gradient: dx = dy · y (1 − y), from the top alone.
+
+    Source: Caffe layer catalogue.
+    """
+
+    Parameter = SigmoidParameter
+    options: SigmoidParameter
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """y = ½ tanh(½ x) + ½, the same without overflow."""
+        y = top[0].mutable_data
+        self.xp.multiply(bottom[0].data, 0.5, out=y)
+        self.xp.tanh(y, out=y)
+        y *= 0.5
+        y += 0.5
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """dx = dy · y (1 − y)."""
+        if propagate_down[0]:
+            y = top[0].data
+            self.xp.multiply(top[0].diff, y * (1 - y), out=bottom[0].mutable_diff)
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """One axis to five, and values where it is flat."""
+        from cafx.conformance import Case, normal
+
+        yield Case("plain", (2, 3, 4, 5), options={"engine": "CAFFE"})
+        yield Case("one_axis", (7,))
+        yield Case("wide", normal((3, 5), scale=5))
+        yield Case("five_axes", (2, 3, 1, 2, 2))

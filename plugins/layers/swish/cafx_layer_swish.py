@@ -1,0 +1,56 @@
+"""Swish: a unit gated by its own sigmoid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from cafx.kernel import Blob, Message, NeuronLayer, message, option
+
+if TYPE_CHECKING:
+    from cafx.conformance import Case
+
+
+@message("swish_param", 147)
+class SwishParameter(Message):
+    """Options of Swish."""
+
+    beta: float = option(1, "float", 1.0, doc="steepness of the gate; 0 halves x")
+
+
+class Swish(NeuronLayer):
+    """Swish: y = x · σ(beta · x), σ(z) = 1 / (1 + e⁻ᶻ).
+
+    Bottom: any shape. Top: the same shape; may be the bottom itself.
+    Gradient: dx = dy · (beta · y + σ(beta · x) · (1 − beta · y)).
+
+    Source: Ramachandran, Zoph and Le, "Searching for Activation Functions", 2017.
+    """
+
+    Parameter = SwishParameter
+    options: SwishParameter
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """y = x · gate; the gate is kept for backward."""
+        x = bottom[0].data
+        self.gate = self.xp.tanh(x * (0.5 * self.options.beta))
+        self.gate *= 0.5
+        self.gate += 0.5
+        self.xp.multiply(x, self.gate, out=top[0].mutable_data)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """dx = dy · (beta · y + gate · (1 − beta · y))."""
+        if propagate_down[0]:
+            steep = self.options.beta * top[0].data
+            slope = steep + self.gate * (1 - steep)
+            self.xp.multiply(top[0].diff, slope, out=bottom[0].mutable_diff)
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Gates of every sign."""
+        from cafx.conformance import Case
+
+        yield Case("plain", (2, 3, 4, 5))
+        yield Case("steep", (2, 7), options={"beta": 3.0})
+        yield Case("falling", (5,), options={"beta": -0.7})
+        yield Case("half", (2, 3, 1, 2, 2), options={"beta": 0.0})
