@@ -1,0 +1,61 @@
+"""Batches of images from a database."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+from cafx.kernel.random import Streams
+from cafx_data_feed.database import Item, Reader
+from cafx_data_feed.datum import DatumReader, key_text
+from cafx_data_feed.images import decode
+from cafx_data_feed.images_source import ImageSource, Picture
+from cafx_data_feed.order import Order
+
+
+class DataSource(ImageSource):
+    """Images of a database, in its order or shuffled."""
+
+    def __init__(self, reader: Reader, options: Any, streams: Streams, name: str, *rest: Any) -> None:
+        super().__init__(*rest)
+        self.reader = reader
+        self.channels = 3 if options.force_encoded_color else self.transformer.channels
+        self.options = options
+        self.streams = streams
+        self.name = name
+        self.keys = list(reader.keys()) if options.shuffle else []
+        self.datums = DatumReader()
+        self._order: Order | None = None
+        self._items: Iterator[Item] = iter(())
+
+    def seek(self, batch: int) -> None:
+        """See `Source`; draws are made here, as a resume brings another seed."""
+        drawn = self.streams.fresh(f"{self.name}/skip")
+        skip = int(drawn.integers(self.options.rand_skip)) if self.options.rand_skip else 0
+        if self.options.shuffle:
+            self._order = Order(len(self.keys), True, self.streams, self.name, skip)
+        else:
+            self._items = self.reader.forever(skip + batch * self.batch_size)
+
+    def pictures(self, batch: int) -> list[Picture]:
+        """See `ImageSource`."""
+        if self._order is None:
+            return [self.picture(*next(self._items)) for _ in range(self.batch_size)]
+        numbers = self._order.numbers(batch * self.batch_size, self.batch_size)
+        keys = [self.keys[number] for number in numbers]
+        return [self.picture(key, self.reader.get(key)) for key in keys]
+
+    def picture(self, key: bytes, value: memoryview) -> Picture:
+        """What one item of the database holds."""
+        example = self.datums.read(key, value)
+        what = f"item {key_text(key)}"
+        if example.image is None:
+            return Picture(what, example.label, example.pixels)
+        return Picture(
+            what, example.label, None, functools.partial(decode, example.image, self.channels, what)
+        )
+
+    def close(self) -> None:
+        """See `Source`."""
+        self.reader.close()

@@ -1,0 +1,5 @@
+"""Data under the shared suite."""
+
+from cafx.conformance import layer_suite
+
+TestData = layer_suite("Data")

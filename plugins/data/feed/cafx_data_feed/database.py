@@ -1,0 +1,161 @@
+"""Databases as data layers and tools see them: keys in order, values of bytes.
+
+A plugin of group ``cafx.databases`` is a `Database` class; `open_database` finds one by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from cafx.kernel import CafxError, Registry, registry
+
+Item = tuple[bytes, memoryview]
+
+
+class Reader:
+    """A database open for reading; any number may be open on one database.
+
+    Values are memory of the database itself where it can be lent: they hold until `close`.
+    One thread reads at a time; values may be used by any.
+    """
+
+    path: Path
+
+    def __len__(self) -> int:
+        """How many items (found by walking the keys where the database does not know)."""
+        raise NotImplementedError
+
+    def items(self, start: int = 0) -> Iterator[Item]:
+        """Keys and values from the item numbered ``start`` to the last."""
+        raise NotImplementedError
+
+    def keys(self) -> Iterator[bytes]:
+        """Every key in order, without reading values."""
+        raise NotImplementedError
+
+    def get(self, key: bytes) -> memoryview:
+        """The value of a key that is there."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Let the database go; values lent become invalid. Closing again does nothing."""
+        raise NotImplementedError
+
+    def forever(self, start: int = 0) -> Iterator[Item]:
+        """Items from the one numbered ``start`` (counted round and round), without an end."""
+        position = start % len(self) if start else 0
+        while True:
+            yield from self.items(position)
+            position = 0
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Writer:
+    """A database open for writing; what `put` is handed is there together, or not at all."""
+
+    def put(self, items: Sequence[tuple[bytes, bytes]]) -> None:
+        """Write one batch."""
+        raise NotImplementedError
+
+    def last_key(self) -> bytes | None:
+        """The last key in order, or None."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Flush and let go."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Database:
+    """One kind of database; a plugin of group ``cafx.databases``."""
+
+    name: ClassVar[str]
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether a database of this kind lies at ``path``."""
+        raise NotImplementedError
+
+    @classmethod
+    def open(cls, path: str | Path) -> Reader:
+        """Open for reading; CafxError if it is missing, empty, damaged, in use, or another kind."""
+        raise NotImplementedError
+
+    @classmethod
+    def create(cls, path: str | Path, *, append: bool = False) -> Writer:
+        """Open for writing: a new one, or with ``append`` one that may be there already."""
+        raise NotImplementedError
+
+
+def open_database(path: str | Path, backend: str | None = None, plugins: Registry | None = None) -> Reader:
+    """Open for reading with the plugin named, or with the one that recognises what is there."""
+    plugins = plugins or registry()
+    if backend is not None:
+        opened: Reader = plugins.load("database", backend).open(path)
+        return opened
+    for _, kind in plugins.usable("database"):
+        if kind.recognises(Path(path)):
+            found: Reader = kind.open(path)
+            return found
+    raise missing(Path(path))
+
+
+def checked_folder(path: Path, kind: type[Database], plugins: Registry | None = None) -> Path:
+    """``path`` if a database of this kind lies there; else the CafxError that says what does."""
+    if kind.recognises(path):
+        return path
+    for plugin, other in (plugins or registry()).usable("database"):
+        if other is not kind and other.recognises(path):
+            raise CafxError(
+                f"is not a {kind.name} database", where=str(path), found=f"a {plugin.name} database",
+                remedy=f"set backend: {plugin.name}",
+            )  # fmt: skip
+    raise missing(path)
+
+
+def checked_target(path: Path, append: bool) -> Path:
+    """``path`` if a database may be written there."""
+    if path.exists() and not append:
+        raise CafxError(
+            "cannot be made: something is there already", where=str(path),
+            remedy="remove it, or choose another name",
+        )  # fmt: skip
+    if not path.parent.is_dir():
+        raise CafxError(
+            "cannot be made: its folder is missing", where=str(path), remedy=f"mkdir -p {path.parent}"
+        )
+    return path
+
+
+def missing(path: Path) -> CafxError:
+    """The error for a path where there is no database."""
+    if path.is_dir():
+        names: Any = sorted(each.name for each in path.iterdir())[:4]
+        found = "a folder with " + ", ".join(names) if names else "an empty folder"
+        return CafxError("is not a database", where=str(path), found=found)
+    if path.exists():
+        return CafxError("is not a database", where=str(path), found="a file", expected="a folder")
+    return CafxError("there is no database", where=str(path), remedy="check the path")
+
+
+def empty(path: Path) -> CafxError:
+    """The error for a database without items."""
+    return CafxError("the database is empty", where=str(path), expected="at least one item")
+
+
+def damaged(path: Path, reason: object) -> CafxError:
+    """The error for a database that cannot be read to its end."""
+    return CafxError(f"the database is damaged: {reason}", where=str(path), remedy="make or copy it again")

@@ -1,0 +1,111 @@
+"""Filling batches with images, whether decoded by now or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+from cafx.kernel import CafxError
+from cafx.kernel.blob import shape_text
+
+from cafx_data_feed.prefetch import Batch, Source
+from cafx_data_feed.transform import Draws, Transformer
+
+Shape3 = tuple[int, int, int]
+
+
+@attrs.frozen(eq=False)
+class Picture:
+    """One image of a batch.
+
+    Attributes:
+        what: how errors name it.
+        label: its class.
+        pixels: C×H×W, or None where ``decode`` gives H×W×C when handed a buffer.
+    """
+
+    what: str
+    label: float
+    pixels: Any = None
+    decode: Callable[[Any], Any] | None = None
+
+
+class ImageSource(Source):
+    """Batches of images and labels; a further source implements `pictures` and sets the rest.
+
+    Args:
+        transformer: what happens to each image.
+        batch_size: images a batch.
+        rng: the generator of a batch, by its number.
+        labelled: whether there is a second top.
+    """
+
+    def __init__(
+        self,
+        transformer: Transformer,
+        batch_size: int,
+        rng: Callable[[int], np.random.Generator],
+        labelled: bool,
+        allow_negative_labels: bool = False,
+    ) -> None:
+        self.transformer = transformer
+        self.batch_size = batch_size
+        self.rng = rng
+        self.labelled = labelled
+        self.allow_negative_labels = allow_negative_labels
+        self.expected: Shape3 | None = None
+
+    def pictures(self, batch: int) -> Sequence[Picture]:
+        """The images of a batch, in order."""
+        raise NotImplementedError
+
+    def first_shapes(self, picture: Picture) -> list[tuple[int, ...]]:
+        """The tops' shapes as one image gives them."""
+        _, _, shape = self._open(picture)
+        if self.batch_size > 1:
+            self.expected = shape
+        return [(self.batch_size, *shape), (self.batch_size,)][: 1 + self.labelled]
+
+    def fetch(self, batch: int) -> tuple[Sequence[Picture], Draws]:
+        """See `Source`."""
+        pictures = self.pictures(batch)
+        return pictures, self.transformer.draw(lambda: self.rng(batch), len(pictures))
+
+    def fill(self, fetched: tuple[Sequence[Picture], Draws], number: int, batch: Batch) -> None:
+        """See `Source`."""
+        pictures, draws = fetched
+        expected = self.expected
+        for index, picture in enumerate(pictures):
+            pixels, image, shape = self._open(picture)
+            if index == 0:
+                expected = expected or shape
+                batch.shape((len(pictures), *expected), (len(pictures),))
+            if shape != expected:
+                raise CafxError(
+                    f"{picture.what} has another shape than those before it", found=shape_text(shape),
+                    expected=shape_text(expected or ()),
+                    remedy="set crop_size, convert with --resize, or set batch_size: 1",
+                )  # fmt: skip
+            if image is None:
+                self.transformer.pixels(pixels, batch.arrays[0][index], draws, index)
+            else:
+                self.transformer.image(image, batch.arrays[0][index], draws, index)
+            if picture.label < 0 and not self.allow_negative_labels:
+                raise CafxError(
+                    f"the label of {picture.what} is negative", found=picture.label, expected="0 or more",
+                    remedy="count classes from 0, or set allow_negative_labels",
+                )  # fmt: skip
+            batch.arrays[1][index] = picture.label
+        if not self.labelled:
+            del batch.arrays[1:]
+
+    def _open(self, picture: Picture) -> tuple[Any, Any, Shape3]:
+        """Pixels, or else a decoded image, and the shape it has in a batch."""
+        if picture.decode is None:
+            shape: Shape3 = picture.pixels.shape
+            return picture.pixels, None, self.transformer.shape(shape, picture.what)
+        image = picture.decode(self.transformer.decoded)
+        height, width, channels = image.shape
+        return None, image, self.transformer.shape((channels, height, width), picture.what)

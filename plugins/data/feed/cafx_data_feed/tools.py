@@ -1,0 +1,78 @@
+"""What tools that make and read databases share."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from cafx_data_feed.database import Writer
+
+BATCH = 1000
+T = TypeVar("T")
+R = TypeVar("R")
+
+backend_option = click.option(
+    "--backend", "-b", type=click.Choice(["lmdb", "leveldb"], case_sensitive=False), default="lmdb",
+    show_default=True, help="Kind of database.",
+)  # fmt: skip
+threads_option = click.option(
+    "--threads",
+    "-j",
+    type=click.IntRange(1),
+    default=os.cpu_count() or 1,
+    help="How many at once; default all cores.",
+)
+
+
+def create(path: str | Path, backend: str, *, append: bool = False) -> Writer:
+    """A database to write."""
+    from cafx.kernel import registry
+
+    writer: Writer = registry().load("database", backend.upper()).create(path, append=append)
+    return writer
+
+
+def write_all(writer: Writer, items: Iterable[tuple[bytes, bytes]]) -> int:
+    """Write items in batches; returns how many."""
+    total = 0
+    stream = iter(items)
+    while batch := list(itertools.islice(stream, BATCH)):
+        writer.put(batch)
+        total += len(batch)
+    return total
+
+
+def in_order(work: Callable[[T], R], jobs: Iterable[T], threads: int) -> Iterator[R]:
+    """The results of ``work``, done by several threads, in the order of the jobs."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: list[Any] = []
+        try:
+            for job in jobs:
+                waiting.append(pool.submit(work, job))
+                if len(waiting) > 4 * threads:
+                    yield waiting.pop(0).result()
+            while waiting:
+                yield waiting.pop(0).result()
+        finally:
+            for each in waiting:
+                each.cancel()
+
+
+@contextmanager
+def progress(items: Iterable[T], length: int | None, label: str) -> Iterator[Iterator[T]]:
+    """The items, with a bar on a terminal's stderr."""
+    if not sys.stderr.isatty():
+        yield iter(items)
+        return
+    with click.progressbar(items, length=length, label=label, file=sys.stderr) as bar:
+        yield iter(bar)

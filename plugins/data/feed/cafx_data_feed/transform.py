@@ -1,0 +1,181 @@
+"""What happens to each image on its way into a batch: crop, mirror, mean, scale, in that order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import numpy as np
+import numpy.typing as npt
+from cafx.kernel import CafxError, Phase, TransformationParameter
+from cafx.kernel.blob import shape_text
+from cafx.kernel.files import read_binaryproto
+
+from cafx_data_feed.images import cv2
+
+Array = npt.NDArray[Any]
+Failure = Callable[..., CafxError]
+Shape3 = tuple[int, int, int]
+
+
+@attrs.frozen(eq=False)
+class Draws:
+    """Where each image of a batch is cut (as shares of the room there is), and which are flipped."""
+
+    top: Array | None = None
+    left: Array | None = None
+    flip: Array | None = None
+
+
+class Transformer:
+    """The transform_param of a layer.
+
+    Each image is worked on by itself, straight into its place in the batch, while it lies in the
+    processor's cache; what is random is drawn for a whole batch at once.
+
+    Args:
+        options: the layer's TransformationParameter.
+        phase: in TRAIN phase crops are random, else from the centre.
+        error: makes the layer's errors.
+        dtype: of the batches.
+
+    Raises:
+        CafxError: options that contradict each other, or a mean file that is none.
+    """
+
+    def __init__(
+        self,
+        options: TransformationParameter,
+        phase: Phase,
+        error: Failure,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        self.options = options
+        self.crop = int(options.crop_size)
+        self.random_crop = self.crop > 0 and phase is Phase.TRAIN
+        self.error = error
+        self.scale = np.dtype(dtype).type(options.scale)
+        self.mean_values = np.asarray(options.mean_value, dtype)
+        self.mean: Array | None = None
+        self._local = threading.local()
+        if options.force_color and options.force_gray:
+            raise error("force_color and force_gray are both set", remedy="set one of them")
+        if options.has("mean_file"):
+            if self.mean_values.size:
+                raise error("mean_file and mean_value are both stated", remedy="state one of them")
+            self.mean = _mean_image(options.mean_file, error).astype(dtype)
+
+    @property
+    def channels(self) -> int | None:
+        """How many channels encoded images are decoded to; None for as many as they have."""
+        return 3 if self.options.force_color else 1 if self.options.force_gray else None
+
+    def shape(self, shape: Shape3, what: str = "images") -> Shape3:
+        """What becomes of an image of C×H×W; CafxError where mean or crop do not fit it."""
+        channels, height, width = shape
+        if self.mean is not None and self.mean.shape != shape:
+            raise self.error(
+                f"mean_file '{self.options.mean_file}' has another shape than {what}",
+                found=shape_text(self.mean.shape), expected=shape_text(shape),
+            )  # fmt: skip
+        if self.mean_values.size not in (0, 1, channels):
+            raise self.error(
+                f"mean_value does not fit the channels of {what}", found=f"{self.mean_values.size} values",
+                expected=f"one, or {channels}",
+            )  # fmt: skip
+        if self.crop > min(height, width):
+            raise self.error(
+                f"crop_size is larger than {what}", found=f"crop_size {self.crop}",
+                expected=f"at most {min(height, width)} for {shape_text(shape)}",
+            )  # fmt: skip
+        return (channels, self.crop, self.crop) if self.crop else shape
+
+    def draw(self, rng: Callable[[], np.random.Generator], count: int) -> Draws:
+        """What is random for a batch of ``count``, from the batch's own generator."""
+        if not (self.random_crop or self.options.mirror):
+            return Draws()
+        stream = rng()
+        top, left = stream.random((2, count)) if self.random_crop else (None, None)
+        flip = stream.integers(0, 2, count).astype(bool) if self.options.mirror else None
+        return Draws(top, left, flip)
+
+    def pixels(self, pixels: Array, out: Array, draws: Draws, index: int) -> None:
+        """C×H×W pixels into ``out``, as draws say for image ``index``."""
+        top, left, flip = self._where(pixels.shape[1:], draws, index)
+        height, width = out.shape[1:]
+        window = pixels[:, top : top + height, left : left + width]
+        if flip and window.dtype == np.uint8 and window.size:
+            flipped = self._scratch("flip", out.shape)
+            for source, target in zip(window, flipped, strict=True):
+                cv2().flip(source, 1, target)
+            np.copyto(out, flipped)
+        else:
+            np.copyto(out, window[..., ::-1] if flip else window)
+        self._finish(out, top, left, flip)
+
+    def image(self, image: Array, out: Array, draws: Draws, index: int) -> None:
+        """An H×W×C image into ``out`` (C×H×W)."""
+        top, left, flip = self._where(image.shape[:2], draws, index)
+        channels, height, width = out.shape
+        window = image[top : top + height, left : left + width]
+        if channels == 1:
+            split = window[:, :, 0][None]
+        else:
+            split = self._scratch("split", out.shape)
+            cv2().split(window, list(split))
+        if flip:
+            flipped = self._scratch("flip", out.shape)
+            for source, target in zip(split, flipped, strict=True):
+                cv2().flip(source, 1, target)
+            split = flipped
+        np.copyto(out, split)
+        self._finish(out, top, left, flip)
+
+    def decoded(self, count: int) -> Array:
+        """This thread's memory for a decoded image of ``count`` bytes: until the next one."""
+        return self._scratch("decode", (count,))
+
+    def _where(self, size: tuple[int, ...], draws: Draws, index: int) -> tuple[int, int, bool]:
+        """First row, first column and whether to flip, for an image of ``size``."""
+        flip = draws.flip is not None and bool(draws.flip[index])
+        if not self.crop:
+            return 0, 0, flip
+        rows, columns = size[0] - self.crop, size[1] - self.crop
+        if draws.top is None or draws.left is None:
+            return rows // 2, columns // 2, flip
+        return int(draws.top[index] * (rows + 1)), int(draws.left[index] * (columns + 1)), flip
+
+    def _finish(self, out: Array, top: int, left: int, flip: bool) -> None:
+        """Mean and scale, in place."""
+        if self.mean is not None:
+            height, width = out.shape[1:]
+            mean = self.mean[:, top : top + height, left : left + width]
+            out -= mean[..., ::-1] if flip else mean
+        elif self.mean_values.size == 1:
+            out -= self.mean_values[0]
+        elif self.mean_values.size:
+            for plane, mean_value in zip(out, self.mean_values, strict=True):
+                plane -= mean_value
+        if self.scale != 1:
+            out *= self.scale
+
+    def _scratch(self, name: str, shape: tuple[int, ...]) -> Array:
+        held: Array | None = getattr(self._local, name, None)
+        count = int(np.prod(shape))
+        if held is None or held.size < count:
+            held = np.empty(count, np.uint8)
+            setattr(self._local, name, held)
+        return held[:count].reshape(shape)
+
+
+def _mean_image(path: str, error: Failure) -> Array:
+    try:
+        mean = read_binaryproto(path)
+    except CafxError as problem:
+        raise error(f"mean_file: {problem}") from None
+    shape = mean.shape[1:] if mean.ndim == 4 and mean.shape[0] == 1 else mean.shape
+    if len(shape) != 3:
+        raise error(f"mean_file '{path}' holds no image", found=shape_text(mean.shape), expected="1×C×H×W")
+    return mean.reshape(shape)

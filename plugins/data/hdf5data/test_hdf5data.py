@@ -1,0 +1,5 @@
+"""HDF5Data under the shared suite."""
+
+from cafx.conformance import layer_suite
+
+TestHDF5Data = layer_suite("HDF5Data")

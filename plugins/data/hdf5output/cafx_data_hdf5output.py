@@ -1,0 +1,104 @@
+"""HDF5Output: data and labels written to an HDF5 file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+from cafx.kernel import Blob, Layer, Message, message, option
+
+if TYPE_CHECKING:
+    from cafx.conformance import Case
+
+DATASETS = ("data", "label")
+AXES = 4
+
+
+@message("hdf5_output_param", 113)
+class HDF5OutputParameter(Message):
+    """Options of HDF5Output."""
+
+    file_name: str = option(1, "string", doc="the HDF5 file to write")
+
+
+class HDF5Output(Layer):
+    """Writes its two bottoms as the datasets ``data`` and ``label``; each forward adds its rows.
+
+    Bottoms: data N×… and labels N×…, of equal N; written with four axes at least, as Caffe does.
+    Tops: none. No gradient. The file begins anew with each net.
+
+    Raises:
+        CafxError: no file_name, a file that cannot be written, bottoms of unequal length.
+
+    Source: Caffe layer catalogue.
+    """
+
+    Parameter = HDF5OutputParameter
+    options: HDF5OutputParameter
+    bottoms = 2
+    tops = 0
+    forward_only = True
+    keeps_state = True
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Make the file."""
+        if not self.options.file_name:
+            raise self.error("file_name is missing", expected="hdf5_output_param { file_name: … }")
+        with self._file("w"):
+            pass
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Data and labels belong together, row by row."""
+        lengths = [blob.shape[0] if blob.shape else 0 for blob in bottom]
+        if lengths[0] != lengths[1]:
+            raise self.error("data and labels differ in batch size", found=lengths, expected="the same")
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Add the rows of both."""
+        with self._file("r+") as file:
+            for name, blob in zip(DATASETS, bottom, strict=True):
+                values = blob.host()
+                values = values.reshape(values.shape + (1,) * (AXES - values.ndim))
+                if name not in file:
+                    _create(file, name, values)
+                rows = len(file[name])
+                file[name].resize(rows + len(values), axis=0)
+                file[name][rows:] = values
+
+    @contextmanager
+    def _file(self, mode: str) -> Iterator[Any]:
+        """The file, open for a while; what goes wrong with it as an error of this layer."""
+        try:
+            with h5py.File(Path(self.options.file_name), mode) as file:
+                yield file
+        except (OSError, TypeError, ValueError) as error:
+            raise self.error(f"'{self.options.file_name}' cannot be written: {error}") from error
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Nothing flows back."""
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Vectors and images."""
+        from cafx.conformance import Case
+        from cafx_data_feed import samples
+
+        options = {"file_name": str(samples.folder() / "output.h5")}
+        yield Case("vectors", (4, 3), (4,), options=options, tops=0)
+        yield Case("images", (2, 3, 4, 5), (2, 1), options=options, tops=0)
+
+
+def _create(file: Any, name: str, values: np.ndarray[Any, Any]) -> None:
+    """A dataset that can grow."""
+    inner = values.shape[1:]
+    file.create_dataset(
+        name,
+        (0, *inner),
+        values.dtype,
+        maxshape=(None, *inner),
+        chunks=tuple(max(1, n) for n in values.shape),
+    )

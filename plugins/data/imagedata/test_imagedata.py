@@ -1,0 +1,5 @@
+"""ImageData under the shared suite."""
+
+from cafx.conformance import layer_suite
+
+TestImageData = layer_suite("ImageData")

@@ -1,0 +1,186 @@
+"""LevelDB: read without touching what is there, by any number of readers."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import plyvel
+from cafx.kernel import CafxError
+from cafx_data_feed.database import (
+    Database,
+    Item,
+    Reader,
+    Writer,
+    checked_folder,
+    checked_target,
+    damaged,
+    empty,
+)  # fmt: skip
+
+CURRENT, LOCK = "CURRENT", "LOCK"
+KEPT = (".ldb", ".sst", ".log")
+BLOCK_SIZE = 65536
+WRITE_BUFFER = 256 << 20
+OPEN_FILES = 100
+_written: set[str] = set()
+
+
+class LevelDB(Database):
+    """A folder with ``CURRENT``, as Caffe's tools write it."""
+
+    name = "LEVELDB"
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        """Whether ``path`` has a CURRENT."""
+        return (path / CURRENT).is_file()
+
+    @classmethod
+    def open(cls, path: str | Path) -> LevelDBReader:
+        """See `Database`."""
+        return LevelDBReader(checked_folder(Path(path), cls))
+
+    @classmethod
+    def create(cls, path: str | Path, *, append: bool = False) -> LevelDBWriter:
+        """See `Database`."""
+        return LevelDBWriter(checked_target(Path(path), append))
+
+
+class LevelDBReader(Reader):
+    """Reads by way of a temporary folder of links.
+
+    LevelDB writes to a database it opens and lets but one process open it. Through links to its
+    files (which never change once written) the database itself stays as it is, may lie where
+    nothing can be written, and has as many readers as like to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._count: int | None = None
+        self._db: Any = None
+        _check_unlocked(path)
+        self._links = Path(tempfile.mkdtemp(prefix="cafx-leveldb-"))
+        try:
+            _link(path, self._links)
+            self._db = plyvel.DB(str(self._links), max_open_files=OPEN_FILES, paranoid_checks=True)
+            if next(self.keys(), None) is None:
+                raise empty(path)
+        except (plyvel.Error, OSError) as error:
+            self.close()
+            raise damaged(path, str(error).replace(str(self._links), str(path))) from error
+        except CafxError:
+            self.close()
+            raise
+
+    def __len__(self) -> int:
+        """The number of items, counted once by walking the keys."""
+        if self._count is None:
+            self._count = sum(1 for _ in self.keys())
+        return self._count
+
+    def items(self, start: int = 0) -> Iterator[Item]:
+        """See `Reader`; a position is found by walking the keys."""
+        first = next(itertools.islice(self.keys(), start, None), None) if start else b""
+        if first is None:
+            return
+        try:
+            for key, value in self._opened().iterator(start=first, verify_checksums=True, fill_cache=False):
+                yield key, memoryview(value)
+        except (plyvel.Error, OSError) as error:
+            raise damaged(self.path, error) from error
+
+    def keys(self) -> Iterator[bytes]:
+        """See `Reader`."""
+        try:
+            yield from self._opened().iterator(include_value=False, fill_cache=False)
+        except (plyvel.Error, OSError) as error:
+            raise damaged(self.path, error) from error
+
+    def get(self, key: bytes) -> memoryview:
+        """See `Reader`."""
+        try:
+            value = self._opened().get(key, verify_checksums=True, fill_cache=False)
+        except (plyvel.Error, OSError) as error:
+            raise damaged(self.path, error) from error
+        if value is None:
+            raise damaged(self.path, f"key {key!r} has gone")
+        return memoryview(value)
+
+    def close(self) -> None:
+        """See `Reader`; the links go too."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+        shutil.rmtree(self._links, ignore_errors=True)
+
+    def _opened(self) -> Any:
+        if self._db is None:
+            raise CafxError("the database was closed", where=str(self.path))
+        return self._db
+
+
+class LevelDBWriter(Writer):
+    """Each batch is one atomic write."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._db = plyvel.DB(
+                str(path), create_if_missing=True, write_buffer_size=WRITE_BUFFER,
+                block_size=BLOCK_SIZE, max_open_files=OPEN_FILES,
+            )  # fmt: skip
+        except (plyvel.Error, OSError) as error:
+            raise CafxError(f"cannot be written: {error}", where=str(path)) from error
+        _written.add(str(path.resolve()))
+
+    def put(self, items: Sequence[tuple[bytes, bytes]]) -> None:
+        """See `Writer`."""
+        try:
+            with self._db.write_batch(transaction=True) as batch:
+                for key, value in items:
+                    batch.put(key, value)
+        except (plyvel.Error, OSError) as error:
+            raise CafxError(f"cannot be written: {error}", where=str(self.path)) from error
+
+    def last_key(self) -> bytes | None:
+        """See `Writer`."""
+        found: bytes | None = next(self._db.iterator(reverse=True, include_value=False), None)
+        return found
+
+    def close(self) -> None:
+        """See `Writer`."""
+        self._db.close()
+        _written.discard(str(self.path.resolve()))
+
+
+def _check_unlocked(path: Path) -> None:
+    """CafxError where somebody is writing: LevelDB's lock is a lock of the file LOCK."""
+    held = str(path.resolve()) in _written
+    if not held and (path / LOCK).is_file() and os.access(path / LOCK, os.R_OK):
+        with (path / LOCK).open("rb") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError as error:
+                held = error.errno in (errno.EACCES, errno.EAGAIN)
+    if held:
+        raise CafxError(
+            "the database is locked: another program is writing it", where=str(path),
+            remedy="wait for it to finish",
+        )  # fmt: skip
+
+
+def _link(path: Path, links: Path) -> None:
+    """What LevelDB reads as links, what it rewrites as copies."""
+    for each in path.iterdir():
+        if each.suffix in KEPT:
+            (links / each.name).symlink_to(each.resolve())
+        elif each.name == CURRENT or each.name.startswith("MANIFEST-"):
+            (links / each.name).write_bytes(each.read_bytes())

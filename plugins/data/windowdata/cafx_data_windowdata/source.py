@@ -1,0 +1,89 @@
+"""Batches of windows drawn by chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from cafx.kernel import CafxError
+from cafx_data_feed.images import decode, read_bytes
+from cafx_data_feed.prefetch import Batch, Source
+from cafx_data_feed.transform import Transformer
+
+from cafx_data_windowdata.windows import CHANNELS, Window, WindowList, read_windows, warp
+
+
+class Windows(Source):
+    """Windows drawn by chance: first the background ones of a batch, then the foreground ones."""
+
+    def __init__(
+        self,
+        options: Any,
+        transformer: Transformer,
+        rng: Callable[[int], np.random.Generator],
+        scale: float,
+    ) -> None:
+        self.options, self.transformer, self.rng = options, transformer, rng
+        self.scale = np.float32(scale)
+        self.listed: WindowList = read_windows(
+            options.source, options.root_folder, options.fg_threshold, options.bg_threshold
+        )
+        foreground = int(np.float32(options.batch_size) * np.float32(options.fg_fraction))
+        self.wanted = (
+            ("background", self.listed.background, options.batch_size - foreground),
+            ("foreground", self.listed.foreground, foreground),
+        )
+        for kind, windows, count in self.wanted:
+            if count and not windows:
+                raise CafxError(
+                    f"no window is {kind}", where=options.source, expected=f"{count} in a batch",
+                    remedy="see fg_threshold, bg_threshold and fg_fraction",
+                )  # fmt: skip
+        read = [read_bytes(path) for path in self.listed.images] if options.cache_images else []
+        self.held = dict(enumerate(read))
+        side = transformer.crop
+        self.shape = (options.batch_size, CHANNELS, side, side)
+
+    def fetch(self, batch: int) -> list[tuple[Window, bool]]:
+        """See `Source`: which windows, and which of them flipped."""
+        rng = self.rng(batch)
+        drawn: list[Window] = []
+        for _, windows, count in self.wanted:
+            drawn += [windows[int(number)] for number in rng.integers(max(1, len(windows)), size=count)]
+        mirror = self.transformer.options.mirror
+        flips = rng.integers(0, 2, len(drawn)) if mirror else np.zeros(len(drawn), int)
+        return list(zip(drawn, flips.astype(bool).tolist(), strict=True))
+
+    def fill(self, fetched: list[tuple[Window, bool]], number: int, batch: Batch) -> None:
+        """See `Source`."""
+        data, labels = batch.shape(self.shape, self.shape[:1])
+        data[...] = 0
+        for index, (window, flip) in enumerate(fetched):
+            path = self.listed.images[window.image]
+            held = self.held.get(window.image)
+            image = decode(
+                read_bytes(path) if held is None else held, 3, f"'{path}'", self.transformer.decoded
+            )
+            square = self.options.crop_mode == "square"
+            try:
+                piece, top, left = warp(image, window, self.shape[2], self.options.context_pad, square, flip)
+            except CafxError as error:
+                raise error.at(f"{self.options.source}: '{path}'") from None
+            if piece is not None:
+                self._place(piece.transpose(2, 0, 1), data[index], top, left)
+            labels[index] = window.label
+
+    def _place(self, piece: Any, out: Any, top: int, left: int) -> None:
+        """Mean and scale, where the window is; what lies around it stays zero."""
+        height, width = piece.shape[1:]
+        target = out[:, top : top + height, left : left + width]
+        np.copyto(target, piece)
+        mean, values = self.transformer.mean, self.transformer.mean_values
+        if mean is not None:
+            offset = (mean.shape[2] - self.shape[3]) // 2
+            target -= mean[:, offset + top : offset + top + height, offset + left : offset + left + width]
+        elif values.size:
+            target -= values.reshape(-1, 1, 1)
+        if self.scale != 1:
+            target *= self.scale

@@ -1,0 +1,5 @@
+"""WindowData under the shared suite."""
+
+from cafx.conformance import layer_suite
+
+TestWindowData = layer_suite("WindowData")
