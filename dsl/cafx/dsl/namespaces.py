@@ -1,0 +1,195 @@
+"""``layers`` and ``params``: every installed layer as a function, every enum value by its name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from enum import IntEnum
+from typing import Any
+
+from cafx.dsl.function import Function
+from cafx.dsl.options import LAYER_OPTIONS, messages_by_field, own_message
+from cafx.dsl.place import NoSuchNameError, user_place
+from cafx.kernel.core import CORE_MESSAGES, FillerParameter, NetState, ParamSpec
+from cafx.kernel.errors import CafxError, did_you_mean
+from cafx.kernel.layer import Layer, arity_text
+from cafx.kernel.message import Message, Option, messages_of
+from cafx.kernel.registry import registry
+from cafx.kernel.schema import schema
+
+SUFFIX = "Parameter"
+CALL_DOCS = {
+    "name": "the layer's name; default that of its first top",
+    "ntop": "how many tops the call returns",
+    "in_place": "write the tops over the bottoms",
+}
+LayerFunction = Callable[..., Any]
+
+
+class Layers:
+    """Layers by type: ``L.Convolution(bottom, num_output=20, kernel_size=5)`` returns its top.
+
+    Options of the layer's own message are given flat, or as ``convolution_param=dict(…)``; those of
+    every layer (``name``, ``param``, ``include``, ``loss_weight``, …) and of further messages
+    (``transform_param=dict(…)``) beside them. Enums are given by name or as ``P.Pooling.MAX``,
+    repeated options as lists, messages as dicts. ``ntop=2`` returns two tops, ``ntop=0`` the layer
+    itself. A plugin is imported when its layer is first asked for.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[type[Layer], LayerFunction]] = {}
+
+    def __getattr__(self, name: str) -> LayerFunction:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        try:
+            layer_class: type[Layer] = registry().load("layer", name)
+        except CafxError as error:
+            unknown = error if name in registry().names("layer") else _no_such_name(error)
+            raise unknown.at(f"{user_place()}: L.{name}") from error.__cause__
+        if name not in self._made or self._made[name][0] is not layer_class:
+            self._made[name] = layer_class, layer_function(name, layer_class)
+        return self._made[name][1]
+
+    def __dir__(self) -> list[str]:
+        return registry().names("layer")
+
+
+def layer_function(name: str, layer_class: type[Layer]) -> LayerFunction:
+    """The function that calls a layer into being, with signature and documentation."""
+
+    def call(*bottoms: Any, **options: Any) -> Any:
+        fn = Function(name, bottoms, options)
+        return fn if fn.ntop == 0 else fn.tops[0] if fn.ntop == 1 else fn.tops
+
+    call.__name__ = call.__qualname__ = name
+    call.__module__ = layer_class.__module__
+    call.__signature__ = inspect.Signature(list(_parameters(layer_class)))  # type: ignore[attr-defined]
+    call.__doc__ = layer_doc(layer_class)
+    return call
+
+
+def _parameters(layer_class: type[Layer]) -> Iterator[inspect.Parameter]:
+    own = own_message(layer_class)
+    options = {**LAYER_OPTIONS, **(own.__options__ if own else {})}
+    if layer_class.bottoms != 0:
+        yield inspect.Parameter("bottoms", inspect.Parameter.VAR_POSITIONAL)
+    for name in [*(own.__options__ if own else ()), *LAYER_OPTIONS]:
+        if name in options:
+            yield option_parameter(options.pop(name))
+    for name, default in (("ntop", 0 if layer_class.tops == 0 else 1), ("in_place", False)):
+        yield inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=type(default)
+        )
+    for name in messages_by_field(layer_class):
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=dict)
+
+
+def option_parameter(declared: Option) -> inspect.Parameter:
+    """A declared option as a keyword of a signature."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    default = () if declared.repeated else declared.default
+    return inspect.Parameter(declared.name, kind, default=default, annotation=_annotation(declared))
+
+
+def _annotation(declared: Option) -> Any:
+    single: Any = dict if declared.is_message else declared.kind
+    if isinstance(single, str):
+        names = {"string": str, "bytes": bytes, "bool": bool, "float": float, "double": float}
+        single = names.get(single, int)
+    return list[single] if declared.repeated else single
+
+
+def layer_doc(layer_class: type[Layer]) -> str:
+    """A layer's own docstring, then every option with kind, default and its line of documentation."""
+    own = own_message(layer_class)
+    tops = arity_text(layer_class.tops)
+    parts = [inspect.getdoc(layer_class) or "", f"Bottoms: {arity_text(layer_class.bottoms)}. Tops: {tops}."]
+    if own:
+        parts.append("Options:\n" + "\n".join(map(option_line, own.__options__.values())))
+    shared = [f"    {name}: {doc}" for name, doc in CALL_DOCS.items()]
+    shared += [option_line(each) for name, each in LAYER_OPTIONS.items() if name not in CALL_DOCS]
+    parts.append("Options of every layer:\n" + "\n".join(shared))
+    return "\n\n".join(parts)
+
+
+def option_line(declared: Option) -> str:
+    """``    pad (list of uint32): rows and columns of zeros around the image``."""
+    kind = declared.describe()
+    has_default = declared.default is not None and not declared.repeated
+    shown = declared.default.name if has_default and declared.is_enum else repr(declared.default)
+    return f"    {declared.name} ({kind}{f', default {shown}' if has_default else ''}): {declared.doc}"
+
+
+class Params:
+    """Enum values by message: ``P.Pooling.MAX`` is PoolingParameter's MAX, ``P.Solver.ADAM`` too."""
+
+    def __getattr__(self, name: str) -> ParamValues:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = _declaration(name)
+        if found is None:
+            known = sorted(dir(self))
+            raise NoSuchNameError(
+                f"no message is called {name}{SUFFIX}", where=f"{user_place()}: P.{name}",
+                remedy=did_you_mean(name, known),
+            )  # fmt: skip
+        return ParamValues(name, found)
+
+    def __dir__(self) -> list[str]:
+        return [name.removesuffix(SUFFIX) for name, each in schema().declarations.items() if _values(each)]
+
+
+class ParamValues:
+    """The enum values of one message, and its enums by their own names."""
+
+    def __init__(self, name: str, declaration: type[Message]) -> None:
+        self._name = name
+        self._values = {**_values(declaration), **_enums(declaration)}
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name not in self._values:
+            listed = ", ".join(self._values)
+            raise NoSuchNameError(
+                f"{self._name}{SUFFIX} has no value '{name}'", where=f"{user_place()}: P.{self._name}",
+                expected=f"one of {listed}" if listed else None, remedy=did_you_mean(name, self._values),
+            )  # fmt: skip
+        return self._values[name]
+
+    def __dir__(self) -> list[str]:
+        return list(self._values)
+
+
+def _declaration(name: str) -> type[Message] | None:
+    """The message called ``name`` or nameParameter, with as few imports of plugins as it takes."""
+    wanted = (f"{name}{SUFFIX}", name)
+    for each in messages_of([*CORE_MESSAGES, FillerParameter, ParamSpec, NetState]):
+        if each.__name__ in wanted:
+            return each
+    if name in registry().names("layer"):
+        own = own_message(registry().load("layer", name))
+        if own is not None and own.__name__ in wanted:
+            return own
+    declarations = schema().declarations
+    return next((declarations[each] for each in wanted if each in declarations), None)
+
+
+def _enums(declaration: type[Message]) -> Mapping[str, type[IntEnum]]:
+    nested = vars(declaration).items()
+    return {name: each for name, each in nested if isinstance(each, type) and issubclass(each, IntEnum)}
+
+
+def _values(declaration: type[Message]) -> Mapping[str, IntEnum]:
+    return {member.name: member for enum in _enums(declaration).values() for member in enum}
+
+
+def _no_such_name(error: CafxError) -> NoSuchNameError:
+    return NoSuchNameError(
+        error.message, where=error.where, found=error.found, expected=error.expected, remedy=error.remedy
+    )
+
+
+layers = Layers()
+params = Params()

@@ -1,0 +1,155 @@
+"""From keyword arguments to a LayerParameter: which message an option belongs to, and its checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from google.protobuf.message import Message as Proto
+
+from cafx.kernel.core import LayerParameter, LossParameter, TransformationParameter
+from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
+from cafx.kernel.layer import Layer
+from cafx.kernel.message import Message
+from cafx.kernel.schema import declared_by, schema
+
+LAYER = "LayerParameter"
+CALL_OPTIONS = ("ntop", "in_place")
+GIVEN_OTHERWISE = ("type", "blobs")
+LAYER_OPTIONS = {
+    name: declared for name, declared in LayerParameter.__options__.items() if name not in GIVEN_OTHERWISE
+}
+
+
+def plain(value: Any) -> Any:
+    """``value`` as numbers, strings, lists and dicts, out of messages, arrays and iterables."""
+    if isinstance(value, Proto):
+        return {field.name: plain(held) for field, held in value.ListFields()}
+    if isinstance(value, Message):
+        return {name: plain(getattr(value, name)) for name in value.__options__ if value.has(name)}
+    if isinstance(value, Mapping):
+        return {name: plain(held) for name, held in value.items()}
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, memoryview)):
+        return [plain(held) for held in value]
+    return value
+
+
+def own_message(layer_class: type[Layer]) -> type[Message] | None:
+    """The declaration whose options a layer's call takes flat."""
+    return layer_class.Parameter
+
+
+def messages_by_field(layer_class: type[Layer]) -> dict[str, type[Message]]:
+    """The messages a call takes as ``…_param=dict(…)``, short of composing the whole schema."""
+    known: list[type[Message]] = [*declared_by(layer_class), TransformationParameter, LossParameter]
+    return {
+        each.__extends__.field: each
+        for each in known
+        if each.__extends__ is not None and each.__extends__.target == LAYER
+    }
+
+
+def make_layer(layer_class: type[Layer], stated: Mapping[str, Any]) -> Any:
+    """The LayerParameter that states these options, flat or in their messages.
+
+    Raises:
+        CafxError: an option nobody declares, or a value it cannot take.
+    """
+    layer, messages = check_options(layer_class, stated)
+    composed = schema()
+    proto = composed[LAYER]()
+    layer.fill(proto)
+    for field, message in messages.items():
+        if not hasattr(proto, field):
+            raise composed.clashes.get(field) or CafxError(f"'{field}' is not in the schema")
+        message.fill(getattr(proto, field))
+    return proto
+
+
+def check_options(
+    layer_class: type[Layer], stated: Mapping[str, Any]
+) -> tuple[LayerParameter, dict[str, Message]]:
+    """The options sorted into the LayerParameter's own fields and the messages that hang in it."""
+    own = own_message(layer_class)
+    own_field = own.__extends__.field if own and own.__extends__ else ""
+    known = messages_by_field(layer_class)
+    layer: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
+    nested: dict[str, dict[str, Any]] = {}
+    for name, value in stated.items():
+        if value is None:
+            continue
+        if own and name in own.__options__:
+            flat[name] = plain(value)
+        elif name in LAYER_OPTIONS:
+            layer[name] = plain(value)
+        else:
+            if name not in known:
+                known = {**schema().fields_of(LAYER), **known}
+            if name not in known:
+                raise _unknown(layer_class, name, known)
+            nested[name] = _fields(name, plain(value), known[name])
+    if flat:
+        nested[own_field] = {**nested.get(own_field, {}), **flat}
+    return LayerParameter(**layer), {field: known[field](**held) for field, held in nested.items()}
+
+
+def _fields(name: str, value: Any, declared: type[Message]) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise CafxError(
+            f"option '{name}'", found=repr(value), expected=f"dict(…) of {declared.__name__}'s options"
+        )
+    return value
+
+
+def _unknown(layer_class: type[Layer], name: str, known: Mapping[str, type[Message]]) -> CafxError:
+    own = own_message(layer_class)
+    names = [*(own.__options__ if own else ()), *CALL_OPTIONS, *LAYER_OPTIONS, *known]
+    holder = next(
+        (field for field, each in messages_by_field(layer_class).items() if name in each.__options__), None
+    )
+    remedy = f"write {holder}=dict({name}=…)" if holder else did_you_mean(name, names)
+    listed = ", ".join(own.__options__) if own else "no options of its own"
+    return UnknownNameError(f"unknown option '{name}'", expected=f"one of {listed}", remedy=remedy)
+
+
+def assign(proto: Any, name: str, value: Any) -> None:
+    """Set field ``name`` of a protobuf message from numbers, strings, lists, dicts or messages.
+
+    A single value for a repeated field is a list of one; enum values may be given by name.
+
+    Raises:
+        CafxError: no such field, or a value it cannot hold.
+    """
+    if name not in proto.DESCRIPTOR.fields_by_name:
+        raise UnknownNameError(
+            f"{proto.DESCRIPTOR.name} has no field '{name}'",
+            remedy=did_you_mean(name, proto.DESCRIPTOR.fields_by_name),
+        )
+    field, value = proto.DESCRIPTOR.fields_by_name[name], plain(value)
+    target = getattr(proto, name)
+    repeated = hasattr(target, "extend")
+    if repeated and not isinstance(value, list):
+        value = [value]
+    try:
+        if field.message_type is not None:
+            for item in value if repeated else [value]:
+                holder = target.add() if repeated else target
+                holder.SetInParent()
+                for inner, held in item.items():
+                    assign(holder, inner, held)
+        elif repeated:
+            target.extend(_number(field, item) for item in value)
+        else:
+            setattr(proto, name, _number(field, value))
+    except (TypeError, ValueError, AttributeError):
+        raise CafxError(f"field '{name}' of {proto.DESCRIPTOR.name}", found=repr(value)) from None
+
+
+def _number(field: Any, value: Any) -> Any:
+    by_name = field.enum_type is not None and isinstance(value, str)
+    if by_name and value not in field.enum_type.values_by_name:
+        raise ValueError(value)
+    return field.enum_type.values_by_name[value].number if by_name else value

@@ -1,0 +1,179 @@
+"""L and P: signatures, help, checks at the call, third-party layers."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+from enum import IntEnum
+
+import numpy as np
+import pytest
+
+from cafx.dsl import NetSpec, assign, to_proto
+from cafx.dsl import layers as L
+from cafx.dsl import params as P
+from cafx.kernel import CafxError, Layer, Message, Phase, message, option, registry, schema
+from cafx.kernel.core import FillerParameter, ParamSpec
+
+
+@message("waving_param")
+class WavingParameter(Message):
+    """Options of Waving."""
+
+    class Kind(IntEnum):
+        """Of wave."""
+
+        SINE = 0
+        SQUARE = 1
+
+    rate = option(1, "float", 2.0, doc="waves a second")
+    kind = option(2, Kind, Kind.SINE, doc="their form")
+    knots = option(3, "int32", repeated=True, doc="where it bends")
+
+
+class Waving(Layer):
+    """y = sin(rate x), say."""
+
+    Parameter = WavingParameter
+    tops = (1, 2)
+
+
+@pytest.fixture
+def waving():
+    registry().add("layer", "Waving", Waving)
+    yield L.Waving
+    registry().remove("layer", "Waving")
+
+
+def data():
+    return L.Input(shape=dict(dim=[2, 3]))
+
+
+def test_a_signature_shows_each_option_with_its_default():
+    parameters = inspect.signature(L.InnerProduct).parameters
+    assert parameters["bias_term"].default is True
+    assert parameters["bias_term"].annotation is bool
+    assert parameters["axis"].default == 1
+    assert parameters["ntop"].default == 1
+    assert "bottoms" in parameters
+    assert "bottoms" not in inspect.signature(L.Input).parameters
+
+
+def test_help_shows_the_declaration_s_documentation():
+    text = pydoc.render_doc(L.InnerProduct, renderer=pydoc.plaintext)
+    assert "InnerProduct(*bottoms, num_output" in text
+    assert "axis (int32, default 1): first of the axes" in text
+    assert "Y = X Wᵀ + b" in text
+    assert "loss_weight (a list of float)" in text
+
+
+def test_options_go_flat_or_in_their_message_or_both():
+    filler = dict(type="constant", value=3)
+    flat = to_proto(L.InnerProduct(data(), num_output=2, weight_filler=filler)).layer[1]
+    nested = to_proto(
+        L.InnerProduct(data(), inner_product_param=dict(num_output=2, weight_filler=filler))
+    ).layer[1]
+    mixed = to_proto(
+        L.InnerProduct(data(), num_output=2, inner_product_param=dict(weight_filler=filler))
+    ).layer[1]
+    assert flat == nested == mixed
+    assert flat.inner_product_param.weight_filler.value == 3
+
+
+def test_values_in_every_usual_form():
+    proto = schema()["ParamSpec"](lr_mult=2)
+    layer = to_proto(
+        L.InnerProduct(
+            data(), num_output=np.int64(2), bias_term=np.True_, axis=None, loss_weight=2,
+            weight_filler=FillerParameter(type="constant"), param=[proto, ParamSpec(lr_mult=0)],
+            include=dict(phase="TEST", stage="deploy"), propagate_down=[True],
+            transform_param=dict(mean_value=np.array([1.0, 2.0])),
+        )
+    ).layer[1]  # fmt: skip
+    assert layer.inner_product_param.num_output == 2
+    assert not layer.inner_product_param.HasField("axis")
+    assert list(layer.loss_weight) == [2]
+    assert [spec.lr_mult for spec in layer.param] == [2, 0]
+    assert layer.include[0].phase == Phase.TEST
+    assert list(layer.transform_param.mean_value) == [1, 2]
+
+
+def test_no_options_leave_no_message():
+    assert not to_proto(L.ReLU(data())).layer[1].HasField("relu_param")
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (
+            lambda: L.InnerProduct(data(), num_outptu=2),
+            "unknown option 'num_outptu'.*did you mean 'num_output'",
+        ),
+        (lambda: L.InnerProduct(data(), num_output="2"), "option 'num_output'.*found '2', expected uint32"),
+        (lambda: L.InnerProduct(data(), num_output=-2), "option 'num_output'.*found -2"),
+        (lambda: L.InnerProduct(data(), weight_filler=dict(tpye="x")), "'tpye' of FillerParameter.*'type'"),
+        (lambda: L.InnerProduct(data(), inner_product_param=3), "expected dict"),
+        (lambda: L.InnerProduct(data(), mirror=True), r"write transform_param=dict\(mirror=…\)"),
+        (
+            lambda: L.InnerProduct(data(), include=dict(phase="TSET")),
+            "found 'TSET', expected one of TRAIN, TEST",
+        ),
+        (lambda: L.InnerProduct(), "another number of bottoms .found 0, expected 1"),
+        (lambda: L.InnerProduct(data(), data()), "another number of bottoms .found 2"),
+        (lambda: L.InnerProduct(data(), num_output=2, ntop=2), "another number of tops .found 2.*ntop"),
+        (lambda: L.InnerProduct(data(), num_output=2, ntop="2"), "option 'ntop'"),
+        (lambda: L.InnerProduct((data(), data())), "bottom 0 is not a top .found 2 tops together.*unpack"),
+        (lambda: L.InnerProduct("data"), "bottom 0 is not a top .found 'data'"),
+        (
+            lambda: L.InnerProdct(data()),
+            "unknown layer type 'InnerProdct'.*pip install.*similar: 'InnerProduct'",
+        ),
+        (lambda: [*L.ReLU(data())], "cannot be unpacked; pass ntop=2"),
+        (lambda: P.Filler.FAN_OT, "has no value 'FAN_OT'.*did you mean 'FAN_OUT'"),
+        (lambda: P.Filer.FAN_OUT, "no message is called FilerParameter"),
+    ],
+)
+def test_an_error_names_the_line_of_the_call(call, said):
+    with pytest.raises(CafxError, match=rf"(?s)test_layers\.py:{call.__code__.co_firstlineno}: .*{said}"):
+        call()
+
+
+def test_a_layer_of_this_process(waving):
+    top = L.Waving(data(), rate=3, kind=P.Waving.SQUARE, knots=[1, 2])
+    layer = to_proto(top).layer[1]
+    assert (layer.type, layer.waving_param.rate, list(layer.waving_param.knots)) == ("Waving", 3, [1, 2])
+    assert layer.waving_param.kind == WavingParameter.Kind.SQUARE
+    assert "rate (float, default 2.0): waves a second" in waving.__doc__
+    assert "default SINE" in waving.__doc__
+    first, second = L.Waving(data(), ntop=2)
+    n = NetSpec()
+    n.first, n.second = first, second
+    assert list(n.to_proto().layer[1].top) == ["first", "second"]
+
+
+def test_layers_are_listed_and_missing_ones_missing():
+    assert "ReLU" in dir(L)
+    assert not hasattr(L, "NoSuchThing")
+    assert L.ReLU is L.ReLU
+
+
+def test_enum_values_of_the_kernel_s_messages():
+    assert P.Filler.FAN_OUT == FillerParameter.VarianceNorm.FAN_OUT
+    assert P.Filler.VarianceNorm is FillerParameter.VarianceNorm
+    assert P.Solver.ADAM == 5
+    assert P.ParamSpec.PERMISSIVE == 1
+    assert "NONE" in dir(P.Loss)
+    assert "Filler" in dir(P)
+
+
+def test_assign_sets_any_field():
+    net = schema()["NetParameter"]()
+    assign(net, "state", dict(phase="TRAIN", stage="a"))
+    assign(net, "layer", [dict(name="x", include=dict(phase=1)), dict(name="y", loss_weight=[1, 2])])
+    assert net.state.phase == Phase.TRAIN
+    assert list(net.state.stage) == ["a"]
+    assert [layer.name for layer in net.layer] == ["x", "y"]
+    with pytest.raises(CafxError, match="did you mean 'layer'"):
+        assign(net, "layr", 1)
+    with pytest.raises(CafxError, match="field 'phase' of NetState"):
+        assign(net, "state", dict(phase="NEITHER"))
