@@ -1,0 +1,44 @@
+"""``cafx check``."""
+
+from __future__ import annotations
+
+import click
+
+from cafx.cli.options import console, json_option
+
+STYLES = {"pass": "green", "fail": "bold red", "known failure": "yellow", "not applicable": "dim"}
+
+
+@click.command()
+@click.argument("target", metavar="DIST_OR_PATH")
+@json_option
+def check(target: str, as_json: bool) -> int:
+    """Run the conformance suite on one plugin: an installed distribution, or a folder.
+
+    Prints the checklist as a table; the exit code is 1 where a check fails.
+    """
+    from cafx.cli.options import ignore_overflow
+    from cafx.kernel.errors import CafxError
+
+    try:
+        from cafx.conformance.report import check as run_checks
+    except ImportError as error:
+        raise CafxError(
+            f"the conformance suite cannot be imported ({error})", remedy="pip install cafx-conformance"
+        ) from error
+    ignore_overflow()
+    report = run_checks(target)
+    if as_json:
+        click.echo(report.to_json())
+        return 0 if report.ok else 1
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=f"{target}: {'conforms' if report.ok else 'does not conform'}")
+    for name in ("plugin", "check", "what it holds", "outcome", "detail"):
+        table.add_column(name, overflow="fold")
+    for row in report.rows:
+        cells = (row.plugin, row.check_id, row.title, row.outcome, row.detail)
+        table.add_row(*(Text(cell, STYLES.get(row.outcome, "") if cell == row.outcome else "") for cell in cells))
+    console().print(table)
+    return 0 if report.ok else 1

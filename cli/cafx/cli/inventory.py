@@ -1,0 +1,126 @@
+"""What is installed, as plain values: every plugin, and all there is to say about one."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from cafx.cli.examples import dsl_example, prototxt_example
+from cafx.kernel import CafxError, Layer, UnknownNameError, registry
+from cafx.kernel.errors import did_you_mean
+from cafx.kernel.layer import arity_text
+from cafx.kernel.message import Message, Option, scoped_name
+from cafx.kernel.registry import KINDS, Plugin
+from cafx.kernel.schema import declared_by
+
+FACTS = (
+    "in_place", "is_loss", "automatic_tops", "is_input", "learnable", "integer_bottoms",
+    "forward_only", "deterministic", "dynamic_shape", "keeps_state",
+)  # fmt: skip
+
+
+def every_plugin(kind: str | None = None) -> list[Plugin]:
+    """All plugins, engines' routines included, or those of one kind."""
+    kinds = [*KINDS, *(f"engine.{name}" for name in registry().names("engine"))]
+    if kind is not None and kind not in kinds:
+        raise UnknownNameError(
+            f"unknown kind '{kind}'", expected="one of " + ", ".join(kinds), remedy=did_you_mean(kind, kinds)
+        )
+    return [plugin for each in ([kind] if kind else kinds) for plugin in registry().plugins(each)]
+
+
+def inventory(kind: str | None = None) -> list[dict[str, Any]]:
+    """One row a plugin: kind, name, distribution, version, summary, and its error or a clash."""
+    return [_row(plugin) for plugin in every_plugin(kind)]
+
+
+def find(name: str) -> dict[str, Any]:
+    """All about the plugin called ``name``; CafxError with near misses where there is none."""
+    plugins = every_plugin()
+    exact = [plugin for plugin in plugins if plugin.name == name]
+    found = exact or [plugin for plugin in plugins if plugin.name.lower() == name.lower()]
+    found = found or [plugin for plugin in plugins if plugin.distribution == name]
+    if not found:
+        close = did_you_mean(name, {plugin.name for plugin in plugins})
+        raise UnknownNameError(
+            f"no installed plugin is called '{name}'", remedy=close or "see 'cafx plugins list'"
+        )
+    plugin = min(found, key=lambda each: list(KINDS).index(each.kind) if each.kind in KINDS else len(KINDS))
+    registry().find(plugin.kind, plugin.name)
+    return describe(plugin, registry().load_plugin(plugin))
+
+
+def describe(plugin: Plugin, thing: Any) -> dict[str, Any]:
+    """A plugin's row, docstring, options and, for a layer, arities, facts and examples."""
+    described = _row(plugin)
+    described["doc"] = inspect.getdoc(thing) or ""
+    described["module"] = plugin.value
+    described["messages"] = [_message(each) for each in declared_by(thing)]
+    if isinstance(thing, type) and issubclass(thing, Layer):
+        described["bottoms"] = arity_text(thing.bottoms)
+        described["tops"] = arity_text(thing.tops)
+        described["facts"] = {name: getattr(thing, name) for name in FACTS}
+        described["prototxt"] = prototxt_example(plugin.name, thing)
+        described["dsl"] = dsl_example(plugin.name, thing)
+    return described
+
+
+def _row(plugin: Plugin) -> dict[str, Any]:
+    error = registry().error(plugin)
+    if error is None:
+        try:
+            registry().find(plugin.kind, plugin.name)
+        except CafxError as clash:
+            error = clash
+    usable = registry().error(plugin) is None
+    summary = summary_of(registry().load_plugin(plugin)) if usable else ""
+    kind = plugin.group.removeprefix("cafx.")
+    return {
+        "kind": {"losses": "loss", "data": "data"}.get(kind, plugin.kind),
+        "name": plugin.name, "distribution": plugin.distribution, "version": plugin.version,
+        "summary": summary, "error": str(error) if error else None,
+    }  # fmt: skip
+
+
+def summary_of(thing: Any) -> str:
+    """The first sentence of a docstring, or a command's short help."""
+    help_of = getattr(thing, "get_short_help_str", None)
+    if help_of is not None and not isinstance(thing, type):
+        return str(help_of(limit=100))
+    text = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+    return re.split(r"(?<=[.;]) ", text, maxsplit=1)[0].rstrip(";")
+
+
+def _message(declared: type[Message]) -> dict[str, Any]:
+    hung = declared.__extends__
+    return {
+        "name": scoped_name(declared),
+        "field": hung.field if hung else None,
+        "number": hung.number if hung else None,
+        "doc": inspect.getdoc(declared) or "",
+        "options": [_option(each) for each in declared.__options__.values()],
+    }
+
+
+def _option(declared: Option) -> dict[str, Any]:
+    kind = declared.kind_name
+    if declared.is_enum:
+        kind = " | ".join(member.name for member in declared.kind)
+    return {
+        "name": declared.name, "number": declared.number, "doc": declared.doc,
+        "type": f"list of {kind}" if declared.repeated else kind, "default": _default(declared),
+    }  # fmt: skip
+
+
+def _default(declared: Option) -> Any:
+    if declared.label == "required":
+        return "required"
+    return declared.default.name if declared.is_enum and declared.default is not None else declared.default
+
+
+def usable_layers() -> Iterable[tuple[Plugin, type[Layer]]]:
+    """Every layer that can be imported."""
+    found: list[tuple[Plugin, type[Layer]]] = registry().usable("layer")
+    return found

@@ -1,0 +1,55 @@
+"""What ``cafx test`` and other commands do with a net: build it, run it, average its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from cafx.cli.options import ignore_overflow
+from cafx.cli.sources import load_net
+from cafx.kernel import CafxError, Net, Phase
+
+Scores = list[tuple[str, float]]
+
+
+def build(
+    path: str, phase: str, *, engine: str | None = None, level: int = 0, stage: Sequence[str] = (),
+    seed: int | None = None, weights: Sequence[str] = (), keep: str = "all",
+) -> Net:  # fmt: skip
+    """The net ``path`` describes, for a phase by name."""
+    ignore_overflow()
+    state = Phase[phase.upper()]
+    net = Net(
+        load_net(path, state), state, engine=engine, level=level, stages=stage, seed=seed, keep=keep
+    )
+    for name in weights:
+        if not net.copy_from(name).filled and net.params:
+            net.close()
+            raise CafxError(
+                "has no layer of this net", where=name, expected="layers such as " + ", ".join(list(net.params)[:5])
+            )
+    return net
+
+
+def outputs_of(
+    path: str, weights: Sequence[str], iterations: int, *, phase: str, **settings: object
+) -> Iterator[tuple[Scores, float, dict[str, float]]]:
+    """For each batch: every value of every output, the objective, and what outputs count in it."""
+    with build(path, phase, weights=weights, keep="outputs", **settings) as net:  # type: ignore[arg-type]
+        counts = {
+            top.name: weight
+            for tops, weighed in zip(net.tops, net.top_loss_weights, strict=True)
+            for top, weight in zip(tops, weighed, strict=False)
+        }
+        for _ in range(iterations):
+            outputs = net.forward()
+            scores = [(name, float(x)) for name, value in outputs.items() for x in value.reshape(-1)]
+            yield scores, net.loss, counts
+
+
+def summarise(batches: Sequence[Scores], losses: Sequence[float]) -> tuple[float, Scores]:
+    """The mean objective, and the mean of each value over the batches."""
+    means = [
+        (values[0][0], sum(value for _, value in values) / len(values))
+        for values in zip(*batches, strict=True)
+    ]
+    return sum(losses) / len(losses), means

@@ -1,0 +1,117 @@
+"""Who listens to a training run: the monitors asked for, and the command line itself."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from cafx.kernel import CafxError, Solver, hookimpl, registry
+
+
+class Outcome:
+    """What came of a run: the newest snapshot, and the last test scores."""
+
+    def __init__(self) -> None:
+        self.weights = ""
+        self.state = ""
+        self.iteration = -1
+        self.seconds = 0.0
+        self.scores: dict[int, dict[str, Any]] = {}
+
+    @hookimpl
+    def snapshot_saved(self, solver: Solver, weights: str, state: str) -> None:
+        """Remember where it is."""
+        self.weights, self.state, self.iteration = weights, state, solver.iter
+
+    @hookimpl
+    def test_finished(self, solver: Solver, index: int, scores: dict[str, Any]) -> None:
+        """Remember the scores."""
+        self.scores[index] = {name: value.tolist() for name, value in scores.items()}
+
+    def is_current(self, solver: Solver) -> bool:
+        """Whether the newest snapshot is of the present iteration."""
+        return self.iteration == solver.iter
+
+    def told(self, solver: Solver) -> str:
+        """Loss and scores in one line."""
+        texts = [f"loss {solver.smoothed_loss:.4g}"]
+        for index, scores in self.scores.items():
+            net = "test" if len(self.scores) == 1 else f"test {index}"
+            texts += [f"{net} {name} {_short(value)}" for name, value in scores.items()]
+        return ", ".join(texts)
+
+    def summary(self, solver: Solver, finished: bool) -> dict[str, Any]:
+        """The same for a program."""
+        return {
+            "finished": finished, "iterations": solver.iter, "seconds": round(self.seconds, 3),
+            "loss": solver.smoothed_loss if solver.window else None,
+            "scores": [self.scores[index] for index in sorted(self.scores)],
+            "weights": self.weights or None, "state": self.state or None,
+            "engine": solver.net.engine.name, "seed": solver.net.context.streams.seed,
+        }  # fmt: skip
+
+
+class Keeper:
+    """Removes all but the newest snapshots this run wrote, and those of the same name before it."""
+
+    def __init__(self, keep: int) -> None:
+        self.keep = keep
+
+    @hookimpl
+    def snapshot_saved(self, solver: Solver, weights: str, state: str) -> None:
+        """Prune, now that a newer one is whole."""
+        prefix = Path(f"{solver.prefix}_iter_")
+        found: dict[int, list[Path]] = {}
+        for path in prefix.parent.glob(f"{prefix.name}*"):
+            number, _, ending = path.name.removeprefix(prefix.name).partition(".")
+            if number.isdigit() and ending.split(".")[0] in ("caffemodel", "solverstate"):
+                found.setdefault(int(number), []).append(path)
+        older = sorted(number for number in found if number <= solver.iter)
+        for number in older[: -self.keep]:
+            for path in sorted(found[number], reverse=True):  # the state first: it names the weights
+                path.unlink(missing_ok=True)
+
+
+def attach(solver: Solver, asked: list[str]) -> None:
+    """Let the monitors named (``NAME`` or ``NAME=TARGET``) listen to ``solver``."""
+    for text in asked:
+        name, equals, target = text.partition("=")
+        kind = registry().load("monitor", name)
+        try:
+            solver.monitors.add(kind(target) if equals else kind())
+        except TypeError as error:
+            raise CafxError(
+                f"monitor '{name}' cannot be made: {error}",
+                remedy=f"try --monitor {name}" + ("" if equals else "=TARGET"),
+            ) from error
+
+
+@contextmanager
+def monitors_told(solver: Solver) -> Iterator[None]:
+    """Tell the monitors of an end that came by an error, so that they leave terminal and files tidy."""
+    try:
+        yield
+    except BaseException:
+        solver.stopped = True
+        solver.monitors.call("training_finished", solver=solver)
+        raise
+
+
+def warnings_to_stderr() -> None:
+    """What the kernel and plugins log as a warning or worse is one line each."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    log = logging.getLogger("cafx")
+    if not log.handlers:
+        log.addHandler(handler)
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_short, value)) + "]"
+    return f"{value:.4g}"

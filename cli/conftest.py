@@ -1,0 +1,88 @@
+"""A tiny net that trains without data files, and the command as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+NET = """
+name: "Tiny"
+layer { name: "data" type: "Input" top: "data" top: "target"
+  input_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 } } }
+layer { name: "ip1" type: "InnerProduct" bottom: "data" top: "ip1"
+  inner_product_param { num_output: 5 bias_filler { type: "constant" value: 1 } } }
+layer { name: "relu1" type: "ReLU" bottom: "ip1" top: "ip1" }
+layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
+  inner_product_param { num_output: 2 weight_filler { type: "constant" value: 0.3 } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "ip2" bottom: "target" top: "loss" }
+"""
+SOLVER = """
+net: "net.prototxt"
+base_lr: 0.01
+lr_policy: "fixed"
+momentum: 0.9
+display: 10
+max_iter: 40
+test_iter: 2
+test_interval: 20
+snapshot_prefix: "tiny"
+random_seed: 1
+"""
+LIMIT = 120
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a net and its solver."""
+    (tmp_path / "net.prototxt").write_text(NET)
+    (tmp_path / "solver.prototxt").write_text(SOLVER)
+    return tmp_path
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """This process's environment, on one thread and with the plain engine."""
+    return {**os.environ, "CAFX_ENGINE": "numpy", "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture
+def start(folder: Path, environment: dict[str, str]) -> Iterator[Start]:
+    """Starts ``cafx`` in that folder and hands back the process, which ends with the test."""
+    running: list[subprocess.Popen[str]] = []
+
+    def run(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cafx.cli", *arguments], cwd=folder, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        running.append(process)
+        return process
+
+    yield run
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def cafx(folder: Path, environment: dict[str, str]) -> Run:
+    """Runs ``cafx`` in that folder; checks the exit code, which is 0 unless told otherwise."""
+
+    def run(*arguments: str, code: int = 0, env: Sequence[tuple[str, str]] = ()) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "cafx.cli", *arguments], cwd=folder, env={**environment, **dict(env)}, text=True,
+            capture_output=True, timeout=LIMIT, check=False,
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run

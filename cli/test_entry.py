@@ -1,0 +1,130 @@
+"""The group of commands, help, errors and exit codes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., subprocess.Popen[str]]
+
+USAGE = 2
+PATIENCE = 60
+OWN_COMMANDS = {"train", "test", "time", "net", "emit", "plugins", "new", "check", "completion"}
+BROKEN_PLUGIN = """
+from importlib import metadata
+import sys
+class Distribution(metadata.Distribution):
+    name = "cafx-command-broken"
+    version = "1.0"
+    def read_text(self, filename):
+        texts = {
+            "METADATA": "Metadata-Version: 2.1\\nName: cafx-command-broken\\nVersion: 1.0\\nSummary: Not well.\\n",
+            "entry_points.txt": "[cafx.commands]\\nbroken = no_such_module:command\\n",
+        }
+        return texts.get(filename)
+    def locate_file(self, path):
+        return path
+class Finder:
+    def find_spec(self, *_): return None
+    def find_distributions(self, context=None): return iter([Distribution()])
+sys.meta_path.append(Finder())
+from cafx.cli.main import main
+main()
+"""
+
+
+def test_help_lists_every_command_of_ours(cafx: Run) -> None:
+    listed = {line.split()[0] for line in cafx("--help").stdout.splitlines() if line.startswith("  ")}
+    assert listed >= OWN_COMMANDS
+
+
+@pytest.mark.parametrize("name", sorted(OWN_COMMANDS))
+def test_each_command_has_help_with_debug(cafx: Run, name: str) -> None:
+    assert "--debug" in cafx(name, "--help").stdout
+
+
+def test_help_imports_nothing_heavy(environment: dict[str, str]) -> None:
+    text = (
+        "import sys\nfrom cafx.cli.main import run\nrun(['--help'])\nrun(['train', '--help'])\n"
+        "heavy = {'numpy', 'rich', 'cafx.kernel', 'google.protobuf'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", text], check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+def test_version(cafx: Run) -> None:
+    assert cafx("--version").stdout.startswith("cafx, version 0.")
+
+
+def test_unknown_commands_are_usage_errors_with_near_misses(cafx: Run) -> None:
+    assert "train" in cafx("trian", code=USAGE).stderr
+
+
+def test_a_missing_file_is_one_line(cafx: Run) -> None:
+    done = cafx("train", "--solver", "nowhere.prototxt", code=1)
+    assert done.stderr.startswith("error: nowhere.prototxt: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(start: Start) -> None:
+    for arguments in (["--debug", "net", "nowhere.prototxt"], ["net", "nowhere.prototxt", "--debug"]):
+        process = start(*arguments)
+        told = process.communicate(timeout=PATIENCE)[1]
+        assert process.returncode == 1
+        assert "Traceback" in told
+        assert told.splitlines()[-1].startswith("error: ")
+
+
+def test_our_own_mistakes_say_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from cafx.cli import main
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("cafx.cli.completion.get_completion_class", fail)
+    assert main.run(["completion", "bash"]) == 1
+    told = capsys.readouterr().err
+    assert told == "error: ZeroDivisionError: by zero (this is a bug; --debug shows where)\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(cafx: Run, shell: str) -> None:
+    assert "_CAFX_COMPLETE" in cafx("completion", shell).stdout
+
+
+def test_completion_completes(cafx: Run) -> None:
+    words = [("_CAFX_COMPLETE", "bash_complete"), ("COMP_WORDS", "cafx tr"), ("COMP_CWORD", "1")]
+    assert "train" in cafx(env=words).stdout
+
+
+def test_a_broken_plugin_hurts_only_its_own_command(folder: Path, environment: dict[str, str]) -> None:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", BROKEN_PLUGIN, *arguments], cwd=folder, env=environment,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    listed = run("--help")
+    assert listed.returncode == 0
+    assert "Not well." in listed.stdout
+    used = run("broken")
+    assert used.returncode == 1
+    assert "cafx-command-broken" in used.stderr
+    assert "Traceback" not in used.stderr
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs POSIX signals")
+def test_an_interrupt_outside_training_is_130(start: Start) -> None:
+    process = start("time", "net.prototxt", "--iterations", "100000000")
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=PATIENCE)[1]
+    assert process.returncode == 130
+    assert told.strip() == "interrupted"

@@ -1,0 +1,115 @@
+"""``cafx test``, ``time``, ``net`` and ``emit``."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+WHOLE_NET = 'from cafx.dsl import NetSpec, layers as L\nn = NetSpec("Bare")\nn.data = L.Input(shape=dict(dim=[1, 2]))\nn.y = L.ReLU(n.data)\n'
+
+
+@pytest.fixture
+def weights(cafx: Run) -> str:
+    cafx("train", "--solver", "solver.prototxt", "-q")
+    return "tiny_iter_40.caffemodel"
+
+
+def test_scores_are_printed_as_caffe_does(cafx: Run, weights: str) -> None:
+    lines = cafx("test", "net.prototxt", "--weights", weights, "--iterations", "2").stdout.splitlines()
+    assert re.fullmatch(r"Batch 0, loss = \S+", lines[0])
+    assert re.fullmatch(r"Batch 1, loss = \S+", lines[1])
+    assert re.fullmatch(r"Loss: \S+", lines[2])
+    assert re.fullmatch(r"loss = (\S+) \(\* 1 = \1 loss\)", lines[3])
+
+
+def test_scores_for_programs(cafx: Run, weights: str) -> None:
+    told = json.loads(cafx("test", "solver.prototxt", "-w", weights, "-n", "3", "--json").stdout)
+    assert told["iterations"] == 3
+    assert told["scores"]["loss"] == [pytest.approx(told["loss"])]
+
+
+def test_scoring_needs_weights_that_fit(cafx: Run, folder: Path) -> None:
+    cafx("test", "net.prototxt", code=2)
+    (folder / "page.caffemodel").write_text("<!DOCTYPE html><html>Not found</html>")
+    assert "a web page" in cafx("test", "net.prototxt", "-w", "page.caffemodel", code=1).stderr
+
+
+def test_times_of_every_layer(cafx: Run) -> None:
+    told = json.loads(cafx("time", "net.prototxt", "-n", "3", "--json").stdout)
+    assert [row["name"] for row in told["rows"]] == ["data", "ip1", "relu1", "ip2", "loss"]
+    assert told["forward"] >= sum(row["forward"] for row in told["rows"])
+    assert told["backward"] > 0
+    assert "total" in cafx("time", "net.prototxt", "-n", "1").stdout
+
+
+def test_no_backward_is_timed_in_test_phase(cafx: Run) -> None:
+    assert json.loads(cafx("time", "net.prototxt", "-n", "1", "--phase", "test", "--json").stdout)["backward"] == 0
+
+
+def test_the_schedule(cafx: Run) -> None:
+    told = json.loads(cafx("net", "net.prototxt", "--phase", "TRAIN", "--json").stdout)
+    assert told["parameters"] == 32
+    assert told["memory"]["parameters"] == 4 * 32
+    row = told["layers"][1]
+    assert (row["name"], row["type"], row["place"]) == ("ip1", "InnerProduct", "host")
+    assert row["tops"] == [{"name": "ip1", "shape": [4, 5]}]
+    assert "InnerProduct" in cafx("net", "solver.prototxt").stdout
+
+
+def test_stages_and_levels_choose_layers(cafx: Run, folder: Path) -> None:
+    (folder / "rules.prototxt").write_text(
+        'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 } } }\n'
+        'layer { name: "a" type: "ReLU" bottom: "data" top: "a" include { stage: "extra" } }\n'
+        'layer { name: "b" type: "ReLU" bottom: "data" top: "b" include { min_level: 2 } }\n'
+    )
+
+    def names(*arguments: str) -> list[str]:
+        told = json.loads(cafx("net", "rules.prototxt", "--json", *arguments).stdout)
+        return [row["name"] for row in told["layers"]]
+
+    assert names() == ["data"]
+    assert names("--stage", "extra") == ["data", "a"]
+    assert names("--level", "2") == ["data", "b"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "told"),
+    [
+        ("bottm", "bottom", "did you mean 'bottom'"),
+        ('"RelU"', '"ReLU"', "unknown layer type 'RelU'"),
+        ("num_output: x", "num_output: 5", "net.prototxt:6"),
+        ('bottom: "ip0"', 'bottom: "ip1"', "unknown bottom blob 'ip0'"),
+    ],
+)
+def test_bad_nets_are_told_with_file_and_line(cafx: Run, folder: Path, wrong: str, right: str, told: str) -> None:
+    path = folder / "net.prototxt"
+    path.write_text(path.read_text().replace(right, wrong, 1))
+    error = cafx("net", "net.prototxt", code=1).stderr
+    assert re.match(r"error: net\.prototxt:\d+", error)
+    assert told in error
+
+
+def test_emitting_prints_what_reads_back_the_same(cafx: Run, folder: Path) -> None:
+    (folder / "net.py").write_text(WHOLE_NET)
+    text = cafx("emit", "net.py").stdout
+    (folder / "again.prototxt").write_text(text)
+    of_python, of_text = (json.loads(cafx("net", name, "--json").stdout) for name in ("net.py", "again.prototxt"))
+    assert of_python == of_text
+    assert "defines no solver" in cafx("emit", "net.py", "--solver", code=1).stderr
+    cafx("emit", "net.py", "--out", "out.prototxt")
+    assert (folder / "out.prototxt").read_text() == text
+
+
+def test_emitting_a_solver_and_its_net(cafx: Run, folder: Path) -> None:
+    (folder / "net.py").write_text(
+        WHOLE_NET + 'from cafx.dsl import SolverSpec\nsolver = SolverSpec(net=n, base_lr=0.5, lr_policy="fixed")\n'
+    )
+    assert "net_param {" in cafx("emit", "net.py").stdout
+    assert cafx("emit", "net.py", "--net").stdout.startswith('name: "Bare"')

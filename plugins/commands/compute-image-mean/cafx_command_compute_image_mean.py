@@ -1,0 +1,105 @@
+"""``cafx compute-image-mean``: the mean image of a database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+from cafx_data_feed.tools import in_order, progress, threads_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LEGACY_DIMS = (1, 2, 3, 4)
+DATA_FIELD = 5
+CHUNK = 64
+
+
+@click.command()
+@click.argument("database", metavar="DB", type=click.Path(file_okay=False))
+@click.argument("out", metavar="[MEAN]", required=False, type=click.Path(dir_okay=False))
+@click.option("--backend", "-b", metavar="NAME", help="LMDB or LEVELDB; default what is there.")
+@threads_option
+def compute_image_mean(database: str, out: str | None, backend: str | None, threads: int) -> None:
+    """Compute the mean image of DB, print the mean of each channel, and write it to MEAN.
+
+    The images stream by, one chunk at a time. MEAN is the binaryproto that mean_file names.
+
+    Example: cafx compute-image-mean train_lmdb mean.binaryproto
+    """
+    from pathlib import Path
+
+    from cafx_data_feed.database import open_database
+
+    with open_database(database, backend.upper() if backend else None) as reader:
+        count, total = _sum(reader, threads)
+    mean = (total / count).astype("<f4")
+    if out:
+        _write(Path(out), mean)
+        click.echo(f"{out}: mean of {count} images")
+    for channel, value in enumerate(mean.mean(axis=(1, 2), dtype="f8")):
+        click.echo(f"mean_value channel [{channel}]: {value:g}")
+
+
+def _sum(reader: Any, threads: int) -> tuple[int, Any]:
+    """How many images, and their sum in float64."""
+    import itertools
+
+    from cafx_data_feed.datum import DatumReader
+
+    datums, items = DatumReader(), reader.items()
+    chunks = iter(lambda: [(key, datums.read(key, v)) for key, v in itertools.islice(items, CHUNK)], [])
+    count, total, shape = 0, None, None
+    with progress(in_order(_sum_chunk, chunks, threads), None, "adding up") as sums:
+        for number, added, key in sums:
+            if total is None:
+                total, shape = added.astype("f8"), added.shape
+            else:
+                _require(key, added.shape, shape)
+                total += added
+            count += number
+    return count, total
+
+
+def _sum_chunk(chunk: list[tuple[bytes, Any]]) -> tuple[int, Any, bytes]:
+    """How many images a chunk has, their sum, and its first key."""
+    import numpy as np
+    from cafx_data_feed.datum import key_text
+    from cafx_data_feed.images import decode
+
+    total: Any = None
+    for key, example in chunk:
+        pixels = example.pixels
+        if pixels is None:
+            pixels = decode(example.image, None, f"of item {key_text(key)}").transpose(2, 0, 1)
+        if total is None:
+            total = np.zeros(pixels.shape, np.uint32 if pixels.dtype == np.uint8 else np.float64)
+        _require(key, pixels.shape, total.shape)
+        total += pixels
+    return len(chunk), total, chunk[0][0]
+
+
+def _require(key: bytes, shape: Any, expected: Any) -> None:
+    from cafx.kernel import CafxError
+    from cafx.kernel.blob import shape_text
+    from cafx_data_feed.datum import key_text
+
+    if shape != expected:
+        raise CafxError(
+            f"item {key_text(key)} has another shape", found=shape_text(shape), expected=shape_text(expected),
+            remedy="convert with --resize",
+        )  # fmt: skip
+
+
+def _write(path: Path, mean: Any) -> None:
+    """A BlobProto with the four numbers of before `shape`, as Caffe's tool writes it."""
+    from cafx.kernel import wire
+    from cafx.kernel.files import atomic_write
+
+    head = b"".join(
+        wire.varint(field << 3) + wire.varint(length)
+        for field, length in zip(LEGACY_DIMS, (1, *mean.shape), strict=True)
+    )
+    with atomic_write(path) as file:
+        file.write(head)
+        wire.write_message(file, DATA_FIELD, [mean.tobytes()])

@@ -1,0 +1,84 @@
+"""``cafx convert-cifar10``: databases of CIFAR-10's binary files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from cafx_data_feed.tools import backend_option, create, progress, write_all
+
+SHAPE = (3, 32, 32)
+PIXELS = 3 * 32 * 32
+IN_FILE = 10_000
+BATCHES = 5
+DIGITS = 5
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False))
+@click.argument("out", type=click.Path(file_okay=False))
+@backend_option
+def convert_cifar10(folder: str, out: str, backend: str) -> None:
+    """Make cifar10_train_BACKEND and cifar10_test_BACKEND in OUT of the binary files in FOLDER.
+
+    Of data_batch_1.bin to data_batch_5.bin, gzipped or not, those that are there become the
+    training set.
+
+    Example: cafx convert-cifar10 cifar-10-batches-bin/ .
+    """
+    from cafx.kernel import CafxError
+
+    source = Path(folder)
+    train = [(i, path) for i in range(BATCHES) for path in _found(source, f"data_batch_{i + 1}.bin")]
+    test = [(0, path) for path in _found(source, "test_batch.bin")]
+    if not train and not test:
+        raise CafxError(
+            "has none of CIFAR-10's files", where=folder, expected="data_batch_1.bin … and test_batch.bin",
+            remedy="unpack cifar-10-binary.tar.gz",
+        )  # fmt: skip
+    if not Path(out).is_dir():
+        raise CafxError("is no folder", where=out, remedy=f"mkdir -p {out}")
+    for name, files in (("train", train), ("test", test)):
+        if not files:
+            click.echo(f"no {name} files in {folder}", err=True)
+            continue
+        path = Path(out) / f"cifar10_{name}_{backend.lower()}"
+        with create(path, backend) as writer, progress(_items(files), len(files) * IN_FILE, name) as items:
+            count = write_all(writer, items)
+        click.echo(f"{count} images written to {path}")
+
+
+def _found(folder: Path, name: str) -> list[Path]:
+    """The file of that name, or else the same gzipped, if there is one."""
+    return [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()][:1]
+
+
+def _unpacked(path: Path) -> bytes:
+    import gzip
+
+    from cafx.kernel import CafxError
+    from cafx.kernel.schema import read_file
+
+    try:
+        return gzip.decompress(read_file(path)) if path.suffix == ".gz" else read_file(path)
+    except (OSError, EOFError) as error:
+        raise CafxError(f"cannot be unpacked: {error}", where=str(path)) from None
+
+
+def _items(files: list[tuple[int, Path]]) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and Datums of the images of some files."""
+    import numpy as np
+    from cafx.kernel import CafxError
+    from cafx_data_feed.datum import datum_bytes
+
+    for number, path in files:
+        held = np.frombuffer(_unpacked(path), np.uint8)
+        if not held.size or held.size % (1 + PIXELS):
+            raise CafxError(
+                "is not one of CIFAR-10's binary files", where=str(path), found=f"{held.size} bytes",
+                expected=f"a multiple of {1 + PIXELS}",
+            )  # fmt: skip
+        for index, row in enumerate(held.reshape(-1, 1 + PIXELS)):
+            key = f"{number * IN_FILE + index:0{DIGITS}d}".encode()
+            yield key, datum_bytes(row[1:].reshape(SHAPE), int(row[0]))

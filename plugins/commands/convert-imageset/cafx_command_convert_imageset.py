@@ -1,0 +1,161 @@
+"""``cafx convert-imageset``: a database of the images a list names."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+from cafx_data_feed.tools import backend_option, create, in_order, progress, threads_option, write_all
+
+if TYPE_CHECKING:
+    from cafx.kernel import CafxError
+
+Line = tuple[int, str, int]
+
+
+@click.command()
+@click.argument("root", metavar="ROOT")
+@click.argument("listed", metavar="LIST", type=click.Path(dir_okay=False))
+@click.argument("out", metavar="DB", type=click.Path())
+@click.option("--encoded", is_flag=True, help="Store image files as they are, not pixels.")
+@click.option(
+    "--encode-type", metavar="EXT", default="", help="Store them all as png, jpg, ...; with --encoded."
+)
+@click.option("--gray", is_flag=True, help="One channel.")
+@click.option("--resize", metavar="HxW", help="Resize to this height and width, e.g. 256x256.")
+@click.option("--shuffle", is_flag=True, help="In another order than the list's.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of that order.")
+@click.option("--check-size", is_flag=True, help="Refuse an image with another number of bytes.")
+@click.option(
+    "--on-bad",
+    type=click.Choice(["skip", "stop"]),
+    default="skip",
+    show_default=True,
+    help="An image that cannot be read: report it and go on, or stop.",
+)
+@click.option("--resume", is_flag=True, help="Go on with a database that was left unfinished.")
+@click.option("--negative-labels", is_flag=True, help="Take labels below 0.")
+@backend_option
+@threads_option
+def convert_imageset(
+    root: str, listed: str, out: str, encoded: bool, encode_type: str, gray: bool, resize: str | None,
+    shuffle: bool, seed: int, check_size: bool, on_bad: str, resume: bool, negative_labels: bool,
+    backend: str, threads: int,
+) -> None:  # fmt: skip
+    """Make the database DB of the images LIST names, one `PATH LABEL` a line, below ROOT.
+
+    Keys and values are those of Caffe's convert_imageset, and Caffe reads what this writes.
+
+    Example: cafx convert-imageset images/ train.txt train_lmdb --resize 256x256 --shuffle
+    """
+    from cafx.kernel import CafxError
+    from cafx_data_feed.lists import read_list
+
+    lines = [(number, *line) for number, line in enumerate(_ordered(read_list(listed), shuffle, seed))]
+    negative = next((line for line in lines if line[2] < 0), None)
+    if negative and not negative_labels:
+        raise CafxError(
+            f"the label of '{negative[1]}' is negative", where=listed, found=negative[2], expected="0 or more",
+            remedy="count classes from 0, or give --negative-labels",
+        )  # fmt: skip
+    height, width = _size(resize)
+    read = functools.partial(
+        _read, root=root, color=not gray, height=height, width=width, encoded=encoded, suffix=encode_type
+    )
+    bad: list[CafxError] = []
+    with create(out, backend, append=resume) as writer:
+        done = _done(writer.last_key()) if resume else 0
+        if done:
+            click.echo(f"{done} of {len(lines)} lines were done before")
+        with progress(in_order(read, lines[done:], threads), len(lines) - done, "converting") as results:
+            count = write_all(writer, _good(results, bad, on_bad == "stop", check_size))
+    for error in bad:
+        click.echo(f"skipped: {error}", err=True)
+    click.echo(f"{count} images written to {out}" + (f", {len(bad)} skipped" if bad else ""))
+
+
+def _ordered(lines: list[tuple[str, int]], shuffle: bool, seed: int) -> list[tuple[str, int]]:
+    if not shuffle:
+        return lines
+    from cafx.kernel.random import Streams
+
+    order = Streams(seed)["convert-imageset"].permutation(len(lines))
+    return [lines[number] for number in order]
+
+
+def _size(resize: str | None) -> tuple[int, int]:
+    if not resize:
+        return 0, 0
+    height, _, width = resize.lower().partition("x")
+    if not (height.isdigit() and (width or height).isdigit()) or not int(height) * int(width or height):
+        raise click.BadParameter(f"{resize!r} is no size; give --resize 256x256", param_hint="--resize")
+    return int(height), int(width or height)
+
+
+def _done(key: bytes | None) -> int:
+    """How many lines a database has behind it: its last key begins with a line's number."""
+    from cafx.kernel import CafxError
+
+    if key is None:
+        return 0
+    number = key.split(b"_", 1)[0]
+    if not number.isdigit():
+        raise CafxError(
+            "was not made by convert-imageset", found=f"key {key!r}", remedy="choose another name"
+        )
+    return int(number) + 1
+
+
+def _read(
+    line: Line, root: str, color: bool, height: int, width: int, encoded: bool, suffix: str
+) -> tuple[bytes, bytes, int] | CafxError:
+    """Key, Datum and size of an image; an image that cannot be read as the error that says so."""
+    from cafx.kernel import CafxError
+    from cafx_data_feed.datum import datum_bytes
+    from cafx_data_feed.images import decode, encode, planes, read_bytes, resize
+
+    number, name, label = line
+    try:
+        held = read_bytes(root + name)
+        image = decode(held, 3 if color else 1, f"'{root + name}'")
+        if height:
+            image = resize(image, height, width)
+        if not encoded:
+            value, size = datum_bytes(planes(image), label, encoded=False), image.size
+        else:
+            ending = name.rpartition(".")[2].lower()
+            wanted = (suffix or ending).lower().lstrip(".")
+            if height or not (wanted == ending or (wanted, ending) == ("jpg", "jpeg")):
+                held = encode(image, f".{wanted}", f"'{root + name}'")
+            value, size = datum_bytes(None, label, image=held, encoded=True), len(held)
+    except CafxError as error:
+        return error
+    return f"{number:08d}_{name}".encode("utf-8", "surrogateescape"), value, size
+
+
+def _good(
+    results: Iterator[tuple[bytes, bytes, int] | CafxError],
+    bad: list[CafxError],
+    stop: bool,
+    check_size: bool,
+) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values; errors go to ``bad``, or end it."""
+    from cafx.kernel import CafxError
+
+    first: int | None = None
+    for result in results:
+        if isinstance(result, CafxError):
+            if stop:
+                raise result
+            bad.append(result)
+            continue
+        key, value, size = result
+        first = size if first is None else first
+        if check_size and size != first:
+            raise CafxError(
+                f"item '{key.decode('utf-8', 'backslashreplace')}' has another size", found=size, expected=first,
+                remedy="resize: --resize 256x256",
+            )  # fmt: skip
+        yield key, value

@@ -1,0 +1,104 @@
+"""``cafx extract-features``: what some blobs of a net hold, batch by batch, in a database or HDF5."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+AXES = 4
+
+
+@click.command()
+@click.argument("weights", type=click.Path(dir_okay=False))
+@click.argument("net", type=click.Path(dir_okay=False))
+@click.argument("blobs", metavar="BLOB[,BLOB]")
+@click.argument("outs", metavar="OUT[,OUT]")
+@click.argument("batches", type=click.IntRange(1))
+@click.option(
+    "--backend",
+    "-b",
+    type=click.Choice(["lmdb", "leveldb", "hdf5"], case_sensitive=False),
+    default="lmdb",
+    show_default=True,
+    help="What to write.",
+)
+@click.option("--engine", "-e", metavar="NAME", help="numpy, onednn, ...; default the best.")
+def extract_features(
+    weights: str, net: str, blobs: str, outs: str, batches: int, backend: str, engine: str | None
+) -> None:
+    """Run NET with WEIGHTS for BATCHES batches and store each BLOB in the OUT of its place.
+
+    A database gets an item an example, as Caffe's extract_features makes it; an HDF5 file a dataset
+    with the blob's name, which an HDF5Data layer reads.
+
+    Example: cafx extract-features net.caffemodel net.prototxt fc7,prob fc7_lmdb,prob_lmdb 10
+    """
+    from cafx.kernel import TEST, CafxError, Net
+
+    names, paths = blobs.split(","), outs.split(",")
+    if len(names) != len(paths):
+        raise CafxError("blobs and outputs differ in number", found=f"{len(names)} and {len(paths)}")
+    with contextlib.ExitStack() as stack:
+        built = stack.enter_context(Net(net, TEST, weights=weights, engine=engine, keep=names))
+        for name in names:
+            if name not in built.blobs:
+                raise CafxError(
+                    f"the net has no blob '{name}'", where=net, expected="one of " + ", ".join(built.blobs)
+                )
+        make = _hdf5 if backend.lower() == "hdf5" else _database
+        sinks = [make(stack, name, path, backend) for name, path in zip(names, paths, strict=True)]
+        count = dict.fromkeys(names, 0)
+        for _ in range(batches):
+            built.run_forward()
+            for name, sink in zip(names, sinks, strict=True):
+                values = built.blobs[name].host()
+                sink(values, count[name])
+                count[name] += len(values) if values.ndim else 1
+    for name, path in zip(names, paths, strict=True):
+        click.echo(f"{path}: {count[name]} rows of '{name}'")
+
+
+def _database(stack: contextlib.ExitStack, name: str, path: str, backend: str) -> Callable[[Any, int], None]:
+    """Stores examples as Datums of floats under their numbers."""
+    from cafx.kernel import CafxError
+    from cafx_data_feed.datum import datum_bytes
+    from cafx_data_feed.tools import create
+
+    writer = stack.enter_context(create(path, backend))
+
+    def store(values: Any, first: int) -> None:
+        if not 1 <= values.ndim <= AXES:
+            raise CafxError(
+                f"blob '{name}' has {values.ndim} axes",
+                expected=f"1 to {AXES}",
+                remedy="--backend hdf5 takes any",
+            )
+        rows = values.reshape(values.shape + (1,) * (AXES - values.ndim)).astype("f4")
+        writer.put([(f"{first + i:010d}".encode(), datum_bytes(row)) for i, row in enumerate(rows)])
+
+    return store
+
+
+def _hdf5(stack: contextlib.ExitStack, name: str, path: str, backend: str) -> Callable[[Any, int], None]:
+    """Stores rows in a dataset that grows."""
+    import h5py
+    from cafx.kernel import CafxError
+
+    try:
+        file = stack.enter_context(h5py.File(path, "x"))
+    except OSError as error:
+        raise CafxError(f"cannot be made: {error}", where=path, remedy="choose another name") from error
+
+    def store(values: Any, first: int) -> None:
+        rows = values.reshape(1) if not values.ndim else values
+        if name not in file:
+            inner = rows.shape[1:]
+            chunks = tuple(max(1, length) for length in rows.shape)
+            file.create_dataset(name, (0, *inner), rows.dtype, maxshape=(None, *inner), chunks=chunks)
+        file[name].resize(first + len(rows), axis=0)
+        file[name][first:] = rows
+
+    return store

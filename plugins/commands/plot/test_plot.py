@@ -1,0 +1,73 @@
+"""Reading logs and drawing them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cafx_command_plot import plot, read
+from click.testing import CliRunner
+
+from cafx.kernel import CafxError
+
+CAFFE_LOG = """Log file created at: 2015/12/31 23:59:58
+Running on machine: lab
+I1231 23:59:58.000000  4711 caffe.cpp:219] Starting Optimization
+I1231 23:59:58.500000  4711 solver.cpp:280] Solving LeNet
+I1231 23:59:58.600000  4711 solver.cpp:338] Iteration 0, Testing net (#0)
+I1231 23:59:58.900000  4711 solver.cpp:406]     Test net output #0: accuracy = 0.1
+I1231 23:59:58.900001  4711 solver.cpp:406]     Test net output #1: loss = 2.4 (* 1 = 2.4 loss)
+I1231 23:59:59.000000  4711 solver.cpp:229] Iteration 0, loss = 2.5
+I1231 23:59:59.000000  4711 solver.cpp:245]     Train net output #0: loss = 2.5 (* 1 = 2.5 loss)
+I1231 23:59:59.000000  4711 sgd_solver.cpp:106] Iteration 0, lr = 0.01
+I0101 00:00:08.000000  4711 solver.cpp:239] Iteration 100 (11 iter/s, 9s/100 iters), loss = 0.5
+I0101 00:00:08.000000  4711 sgd_solver.cpp:106] Iteration 100, lr = 0.0099
+"""
+CSV = "iteration,seconds,loss,lr,test/accuracy\n0,0.1,,,0.5\n0,0.2,3.0,0.01,\n1,0.4,2.0,0.01,\n"
+JSON_LINES = '{"iteration": 0, "seconds": 0.1, "loss": null, "lr": 0.1}\n{"iteration": 1, "seconds": 1, "loss": 2}\n'
+
+
+def points(path: Path, text: str, name: str) -> list[tuple[int, float, float]]:
+    """The points of one curve of a log with this text."""
+    path.write_text(text)
+    return read(path).found[name].points
+
+
+def test_a_log_of_caffe_across_new_year(tmp_path: Path) -> None:
+    log = tmp_path / "caffe.log"
+    assert points(log, CAFFE_LOG, "loss") == [(0, 1.0, 2.5), (100, 10.0, 0.5)]
+    assert points(log, CAFFE_LOG, "lr") == [(0, 1.0, 0.01), (100, 10.0, 0.0099)]
+    assert points(log, CAFFE_LOG, "test/accuracy") == [(0, 0.9, 0.1)]
+    assert points(log, CAFFE_LOG, "test/loss") == [(0, 0.900001, 2.4)]
+
+
+def test_metrics_files(tmp_path: Path) -> None:
+    assert points(tmp_path / "m.csv", CSV, "loss") == [(0, 0.2, 3.0), (1, 0.4, 2.0)]
+    assert points(tmp_path / "m.csv", CSV, "test/accuracy") == [(0, 0.1, 0.5)]
+    assert points(tmp_path / "m.jsonl", JSON_LINES, "loss") == [(1, 1.0, 2.0)]
+
+
+@pytest.mark.parametrize("text", ["", "nothing of use\n", "iteration,seconds\nx,y\n", "{not json\n"])
+def test_files_without_curves_are_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "odd.log"
+    path.write_text(text)
+    with pytest.raises(CafxError, match=r"odd\.log"):
+        read(path)
+
+
+@pytest.mark.parametrize(("name", "head"), [("p.png", b"\x89PNG"), ("p.svg", b"<?xml")])
+def test_several_runs_go_into_one_picture(tmp_path: Path, name: str, head: bytes) -> None:
+    (tmp_path / "a.log").write_text(CAFFE_LOG)
+    (tmp_path / "b.csv").write_text(CSV)
+    out = tmp_path / name
+    logs = [str(tmp_path / "a.log"), str(tmp_path / "b.csv")]
+    done = CliRunner().invoke(plot, [*logs, "--out", str(out), "--over", "seconds", "--log-scale", "--smooth", "2"])
+    assert done.exit_code == 0, done.output
+    assert out.read_bytes().startswith(head)
+
+
+def test_a_curve_nobody_logged_is_told(tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text(CSV)
+    done = CliRunner().invoke(plot, [str(tmp_path / "b.csv"), "--only", "top5"])
+    assert isinstance(done.exception, CafxError)
+    assert "test/accuracy" in str(done.exception)

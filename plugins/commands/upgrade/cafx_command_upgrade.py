@@ -1,0 +1,74 @@
+"""``cafx upgrade``: a net, solver or weights file of Caffe's older forms, written in today's."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+from cafx.kernel import CafxError, Registry, registry
+from cafx.kernel.definition import upgrade as upgrade_net
+from cafx.kernel.files import atomic_write
+from cafx.kernel.schema import read_file, schema, sniff
+
+HEAD = 4096
+BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+FIRST_FIELD = re.compile(r"^\s*(\w+)\s*[:{<]", re.MULTILINE)
+NET, SOLVER = "NetParameter", "SolverParameter"
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.argument("out", type=click.Path(dir_okay=False), required=False)
+def upgrade(file: str, out: str | None) -> None:
+    """Bring FILE to today's form, and print it or write it to OUT.
+
+    FILE is the prototxt of a net or a solver, or a binary net or weights file (then name an OUT).
+
+    \b
+    cafx upgrade old_deploy.prototxt new_deploy.prototxt
+    cafx upgrade old.caffemodel new.caffemodel
+    """
+    data = read_file(file)
+    binary = bool(BINARY.search(data[:HEAD]))
+    if binary and out is None:
+        raise click.UsageError(f"{file} is binary: name a file to write to")
+    plugins = registry()
+    proto, changed = upgraded(data, binary, file, plugins)
+    if out is None:
+        click.echo(schema(plugins).to_text(proto), nl=False)
+    else:
+        with atomic_write(Path(out)) as written:
+            written.write(proto.SerializeToString() if binary else schema(plugins).to_text(proto).encode())
+    state = "brought to today's form" if changed else "is in today's form already"
+    click.echo(f"{file}: {state}" + (f", written to {out}" if out else ""), err=True)
+
+
+def upgraded(data: bytes, binary: bool, source: str, plugins: Registry) -> tuple[Any, bool]:
+    """The message in ``data`` in today's form, and whether that is another than it had."""
+    composed = schema(plugins)
+    if binary:
+        proto = composed.parse_bytes(data, NET, source)
+        if not (proto.layer or proto.layers or proto.input):
+            raise CafxError(
+                "holds no layers", where=source, found=sniff(data), expected="a net or its weights"
+            )
+    else:
+        text = data.decode("utf-8", "replace")
+        proto = composed.parse_text(text, SOLVER if is_solver(text, plugins) else NET, source)
+    before = type(proto)()
+    before.CopyFrom(proto)
+    if proto.DESCRIPTOR.name == NET:
+        proto = upgrade_net(proto, plugins, source)
+    else:
+        for _, upgrader in plugins.usable("upgrade"):
+            proto = upgrader.upgrade_solver(proto, source)
+    return proto, proto != before
+
+
+def is_solver(text: str, plugins: Registry) -> bool:
+    """Whether a prototxt begins as solvers do and nets do not."""
+    first = FIRST_FIELD.search(re.sub(r"#[^\n]*", "", text))
+    fields = [set(schema(plugins)[name].DESCRIPTOR.fields_by_name) for name in (SOLVER, NET)]
+    return first is not None and first[1] in fields[0] - fields[1]

@@ -1,0 +1,63 @@
+"""What the weights command tells of a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cafx_command_weights import tiled, weights
+from click.testing import CliRunner
+
+from cafx.kernel import CafxError, registry, schema
+from cafx.kernel.files import BlobValues, LayerWeights, format_named
+
+FILTERS = np.random.default_rng(0).normal(size=(5, 3, 4, 4)).astype(np.float32)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    """A caffemodel with filters, a half empty bias and a broken layer."""
+    held = [
+        LayerWeights("conv", [BlobValues(FILTERS.shape, FILTERS.reshape(-1))]),
+        LayerWeights("ip", [BlobValues((2, 2), np.array([0, 0, 1, 3], np.float32))]),
+        LayerWeights("bad", [BlobValues((1,), np.array([np.nan], np.float32))]),
+    ]
+    net = schema()["NetParameter"](name="some")
+    for layer in held:
+        net.layer.add(name=layer.name, type="Convolution")
+    path = tmp_path / "some.caffemodel"
+    format_named("BINARYPROTO", registry()).write_weights(path, net, held)
+    return str(path)
+
+
+def test_figures_of_every_blob(model: str) -> None:
+    rows = json.loads(CliRunner().invoke(weights, [model, "--json"]).stdout)["blobs"]
+    assert [(row["layer"], row["shape"]) for row in rows] == [("conv", [5, 3, 4, 4]), ("ip", [2, 2]), ("bad", [1])]
+    assert (rows[1]["mean"], rows[1]["zeros"], rows[1]["max"]) == (1.0, 0.5, 3.0)
+    assert rows[0]["std"] == pytest.approx(float(FILTERS.std()), rel=1e-5)
+    assert rows[2]["finite"] is False
+
+
+def test_the_table(model: str) -> None:
+    text = CliRunner().invoke(weights, [model]).stdout
+    assert "5×3×4×4" in text
+    assert "not finite" in text
+    assert "3 blobs, 245 values" in text
+
+
+def test_filters_as_a_picture(model: str, tmp_path: Path) -> None:
+    out = tmp_path / "filters.png"
+    assert CliRunner().invoke(weights, [model, "--filters", str(out)]).exit_code == 0
+    assert out.read_bytes().startswith(b"\x89PNG")
+    none = CliRunner().invoke(weights, [model, "--filters", str(out), "--layer", "ip"])
+    assert isinstance(none.exception, CafxError)
+
+
+def test_filters_of_three_channels_are_in_colour_and_red_first() -> None:
+    picture = tiled(FILTERS)
+    assert picture.shape == (2 * 5 - 1, 3 * 5 - 1, 3)
+    low, high = FILTERS.min(), FILTERS.max()
+    np.testing.assert_allclose(picture[:4, :4, 0], (FILTERS[0, 2] - low) / (high - low), rtol=1e-5)
+    assert tiled(FILTERS[:, :2]).ndim == 2

@@ -1,0 +1,58 @@
+"""What the progress monitor shows, on a terminal and without one."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from cafx_monitor_progress import Progress, duration
+from rich.console import Console
+
+from cafx.kernel import Solver, schema
+
+SOLVER = """
+net_param {
+  name: "Tiny"
+  layer { name: "data" type: "Input" top: "data" top: "target"
+    input_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 } } }
+  layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip"
+    inner_product_param { num_output: 2 bias_filler { type: "constant" value: 1 } } }
+  layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "target" top: "loss" }
+}
+base_lr: 0.01 lr_policy: "fixed" max_iter: 4 test_iter: 2 test_interval: 2 display: 2 random_seed: 1
+"""
+
+
+def shown(tmp_path: Path, terminal: bool) -> str:
+    """Everything written while a small net trains."""
+    options = schema().parse_text(SOLVER, "SolverParameter")
+    options.snapshot_prefix = str(tmp_path / "tiny")
+    text = io.StringIO()
+    with Solver(options, engine="numpy") as solver:
+        solver.monitors.add(Progress(console=Console(file=text, force_terminal=terminal, width=120)))
+        solver.solve()
+    return text.getvalue()
+
+
+def test_without_a_terminal_there_are_plain_lines(tmp_path: Path) -> None:
+    lines = shown(tmp_path, terminal=False).splitlines()
+    assert lines[0].startswith("Training Tiny: 8 parameters, SGD, 4 images an iteration")
+    assert lines[1] == "iteration 0  test: loss 1"
+    assert lines[2].startswith("iteration 2/4  loss ")
+    assert "lr 0.01" in lines[2]
+    assert "images/s" in lines[2]
+    assert lines[2].endswith(" left")
+    assert "\x1b" not in "".join(lines)
+
+
+def test_on_a_terminal_there_is_a_bar_and_tests_are_lines(tmp_path: Path) -> None:
+    text = shown(tmp_path, terminal=True)
+    assert "4/4" in text
+    assert "iteration 2  test: loss " in text
+    assert "snapshot: " in text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(7, "0:07"), (187, "3:07"), (7387, "2:03:07")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
