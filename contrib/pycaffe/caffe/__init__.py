@@ -1,0 +1,61 @@
+"""pycaffe's interface over cafx: existing scripts run unchanged.
+
+Documentation of what the names do is pycaffe's; what they are made of is cafx.
+"""
+
+from typing import Any
+
+from cafx.kernel import CafxError
+
+from caffe import coord_map, io
+from caffe.blob import Blob
+from caffe.classifier import Classifier
+from caffe.detector import Detector
+from caffe.modes import (
+    TEST,
+    TRAIN,
+    has_nccl,
+    init_log,
+    layer_type_list,
+    log,
+    set_device,
+    set_mode_cpu,
+    set_mode_gpu,
+    set_multiprocess,
+    set_random_seed,
+    set_solver_count,
+    set_solver_rank,
+    solver_count,
+    solver_rank,
+)
+from caffe.net import Net
+from caffe.net_spec import NetSpec, layers, params, to_proto
+from caffe.proto import caffe_pb2
+from caffe.solvers import (
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    NesterovSolver,
+    RMSPropSolver,
+    SGDSolver,
+    Solver,
+    get_solver,
+)
+
+__version__ = "1.0.0"
+__all__ = [
+    "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "CafxError", "Classifier", "Detector",
+    "Layer", "NesterovSolver", "Net", "NetSpec", "RMSPropSolver", "SGDSolver", "Solver", "TEST",
+    "TRAIN", "caffe_pb2", "coord_map", "get_solver", "has_nccl", "init_log", "io",
+    "layer_type_list", "layers", "log", "params", "set_device", "set_mode_cpu", "set_mode_gpu",
+    "set_multiprocess", "set_random_seed", "set_solver_count", "set_solver_rank", "solver_count",
+    "solver_rank", "to_proto",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Layer":
+        from cafx_layer_python import UserLayer
+
+        return UserLayer
+    raise AttributeError(f"module 'caffe' has no attribute '{name}'")

@@ -1,0 +1,100 @@
+"""Detector: a classifier of windows of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from caffe import io
+from caffe.classifier import image_transformer
+from caffe.io import Array
+from caffe.modes import TEST
+from caffe.net import Net
+
+Window = Sequence[int]
+
+
+class Detector(Net):
+    """A net that scores windows.
+
+    Args:
+        model_file, pretrained_file: prototxt and caffemodel.
+        mean, input_scale, raw_scale, channel_swap: see `caffe.io.Transformer`.
+        context_pad: how many of the net's input pixels on each side show what is around a window.
+    """
+
+    def __init__(
+        self,
+        model_file: str | PathLike[str],
+        pretrained_file: str | PathLike[str],
+        mean: Array | None = None,
+        input_scale: float | None = None,
+        raw_scale: float | None = None,
+        channel_swap: Sequence[int] | None = None,
+        context_pad: int | None = None,
+    ) -> None:
+        super().__init__(model_file, TEST, weights=pretrained_file)
+        self.transformer = image_transformer(self, mean, input_scale, raw_scale, channel_swap)
+        self.configure_crop(context_pad)
+
+    def detect_windows(self, images_windows: Iterable[tuple[str, Iterable[Window]]]) -> list[dict[str, Any]]:
+        """The scores of windows (ymin, xmin, ymax, xmax) of image files.
+
+        Returns:
+            For each window a dict of ``window``, ``prediction`` and ``filename``.
+        """
+        found = []
+        crops = []
+        for filename, windows in images_windows:
+            image = io.load_image(filename).astype(np.float32)
+            for window in windows:
+                crops.append(self.crop(image, window))
+                found.append({"window": window, "filename": filename})
+        if not found:
+            return []
+        name = self.inputs[0]
+        data = np.stack([self.transformer.preprocess(name, crop) for crop in crops])
+        scores = self.forward_all(**{name: data})[self.outputs[0]]
+        scores = scores.reshape(len(scores), -1) if scores.ndim > 2 else scores
+        for entry, score in zip(found, scores, strict=True):
+            entry["prediction"] = score
+        return found
+
+    def crop(self, im: Array, window: Window) -> Array:
+        """A window of an image; with ``context_pad`` what is around it too, and the mean outside."""
+        box = np.asarray(window)
+        crop = im[box[0] : box[2], box[1] : box[3]]
+        if not self.context_pad:
+            return crop
+        size = self.blobs[self.inputs[0]].width
+        scale = size / (size - 2.0 * self.context_pad)
+        half = (box[2:] - box[:2] + 1) / 2.0
+        centre = box[:2] + half
+        wide = np.round(np.concatenate([centre - scale * half, centre + scale * half])).astype(int)
+        scale_y, scale_x = size / (wide[2] - wide[0] + 1), size / (wide[3] - wide[1] + 1)
+        begin = np.round(np.maximum(0, -wide[:2]) * (scale_y, scale_x)).astype(int)
+        inside = np.clip(wide, 0, (im.shape[0], im.shape[1]) * 2)
+        seen = im[inside[0] : inside[2], inside[1] : inside[3]]
+        room = size - begin
+        shape = np.minimum(np.round(seen.shape[:2] * np.array((scale_y, scale_x))).astype(int), room)
+        padded = np.ones((size, size, im.shape[2]), np.float32) * self.crop_mean
+        if shape.min() > 0:
+            area = tuple(slice(b, b + length) for b, length in zip(begin, shape, strict=True))
+            padded[area] = io.resize_image(seen, shape)
+        return padded
+
+    def configure_crop(self, context_pad: int | None) -> None:
+        """Set the context around windows, and what stands for the outside: the mean as a raw image."""
+        self.context_pad = context_pad
+        if not context_pad:
+            return
+        name, transformer = self.inputs[0], self.transformer
+        if name not in transformer.mean:
+            self.crop_mean: Any = 0
+            return
+        mean = transformer.mean[name].mean((1, 2)) / transformer.raw_scale.get(name, 1)
+        swap = transformer.channel_swap.get(name)
+        self.crop_mean = mean if swap is None else mean[np.argsort(swap)]

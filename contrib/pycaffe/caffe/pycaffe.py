@@ -1,0 +1,19 @@
+"""Names scripts import from ``caffe.pycaffe``."""
+
+from caffe.modes import layer_type_list, set_device, set_mode_cpu, set_mode_gpu, set_random_seed
+from caffe.net import Net
+from caffe.solvers import (
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    NesterovSolver,
+    RMSPropSolver,
+    SGDSolver,
+    get_solver,
+)
+
+__all__ = [
+    "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "NesterovSolver", "Net", "RMSPropSolver",
+    "SGDSolver", "get_solver", "layer_type_list", "set_device", "set_mode_cpu", "set_mode_gpu",
+    "set_random_seed",
+]  # fmt: skip

@@ -1,0 +1,106 @@
+"""Resizing arrays of any number of channels: each axis is resampled by a matrix.
+
+Positions are those of skimage's and scipy's functions, which pycaffe's users know the results of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+from cafx.kernel import CafxError
+
+Matrix = npt.NDArray[np.float64]
+NEAREST, LINEAR, CUBIC = 0, 1, 3
+PADDING = 12
+GAUSSIAN_REACH = 4.0
+
+
+def resize_pixels(image: npt.NDArray[np.float64], shape: tuple[int, int], order: int) -> Matrix:
+    """H×W×C resized, pixels being areas and zero lying around the image; smoothed where it shrinks."""
+    matrices = []
+    for before, after in zip(image.shape, shape, strict=False):
+        matrix = interpolation(before, area_positions(before, after), order, zero_outside=True)
+        matrices.append(matrix @ smoothing(before, (before / after - 1) / 2))
+    return _along_rows_and_columns(image, *matrices)
+
+
+def resize_points(image: npt.NDArray[np.float64], shape: tuple[int, int], order: int) -> Matrix:
+    """H×W×C resized, values being points, the first and the last of an axis kept where they are."""
+    matrices = [
+        interpolation(before, np.linspace(0, before - 1, after), order, zero_outside=False)
+        for before, after in zip(image.shape, shape, strict=False)
+    ]
+    return _along_rows_and_columns(image, *matrices)
+
+
+def area_positions(before: int, after: int) -> Matrix:
+    """Where the centres of ``after`` equal parts lie, in units of ``before`` parts."""
+    return (np.arange(after) + 0.5) * (before / after) - 0.5
+
+
+def interpolation(count: int, positions: Matrix, order: int, zero_outside: bool) -> Matrix:
+    """The matrix that reads ``count`` values at fractional ``positions``."""
+    if order == NEAREST:
+        nearest = np.clip(np.floor(positions + 0.5).astype(int), 0, count - 1)
+        return np.eye(count)[nearest]
+    if order == LINEAR:
+        return _weigh(count, positions, 1, lambda x: np.maximum(1 - np.abs(x), 0), zero_outside)
+    if order != CUBIC:
+        raise CafxError("interp_order", where="caffe.io.resize_image", found=order, expected="0, 1 or 3")
+    padding = PADDING if zero_outside else 0
+    size = count + 2 * padding
+    spline = _weigh(size, positions + padding, 2, _cubic_spline, zero_outside=False)
+    return (spline @ np.linalg.inv(_spline_samples(size)))[:, padding : size - padding]
+
+
+def _weigh(count: int, positions: Matrix, reach: int, kernel: Callable[[Matrix], Matrix], zero_outside: bool) -> Matrix:
+    """Weights of the neighbours within ``reach``; what lies outside is zero or mirrored in the ends."""
+    matrix = np.zeros((len(positions), count))
+    base = np.floor(positions).astype(int)
+    for offset in range(1 - reach, reach + 1):
+        index = base + offset
+        weight = kernel(positions - index)
+        if zero_outside:
+            inside = (index >= 0) & (index < count)
+            np.add.at(matrix, (np.flatnonzero(inside), index[inside]), weight[inside])
+        else:
+            np.add.at(matrix, (np.arange(len(positions)), _mirrored(index, count)), weight)
+    return matrix
+
+
+def _cubic_spline(x: Matrix) -> Matrix:
+    """The cubic B-spline."""
+    distance = np.abs(x)
+    near = 2 / 3 - distance**2 + distance**3 / 2
+    return np.where(distance < 1, near, np.maximum(2 - distance, 0) ** 3 / 6)
+
+
+def _spline_samples(count: int) -> Matrix:
+    """What a spline's coefficients make of themselves at the knots, mirrored in the ends."""
+    return _weigh(count, np.arange(count, dtype=float), 2, _cubic_spline, zero_outside=False)
+
+
+def _mirrored(index: npt.NDArray[np.int_], count: int) -> npt.NDArray[np.int_]:
+    period = max(2 * count - 2, 1)
+    wrapped = np.abs(index) % period
+    return np.where(wrapped >= count, period - wrapped, wrapped)
+
+
+def smoothing(count: int, sigma: float) -> Matrix:
+    """The matrix of a Gaussian filter with zeros outside."""
+    if sigma <= 0:
+        return np.eye(count)
+    reach = int(GAUSSIAN_REACH * sigma + 0.5)
+    offsets = np.arange(-reach, reach + 1)
+    weights = np.exp(-0.5 * (offsets / sigma) ** 2)
+    distance = np.subtract.outer(np.arange(count), np.arange(count))
+    filled = np.zeros(2 * max(reach, count) + 1)
+    filled[offsets + max(reach, count)] = weights / weights.sum()
+    return filled[distance + max(reach, count)]
+
+
+def _along_rows_and_columns(image: npt.NDArray[np.float64], rows: Matrix, columns: Matrix) -> Matrix:
+    resampled = np.tensordot(rows, image, (1, 0))
+    return np.tensordot(columns, resampled, (1, 1)).transpose(1, 0, 2)
