@@ -1,0 +1,1 @@
+"""Fast CPU engine: oneDNN primitives on blocked float32 and bfloat16 memory."""
