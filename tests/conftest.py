@@ -8,9 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from google.protobuf import text_format
-
 from cafx.kernel import registry, schema
+from google.protobuf import text_format
 
 SHARED_SETTING = "CAFX_SHARED"
 ABSENT = f"the shared reference material is absent: set {SHARED_SETTING} to its folder"
@@ -72,8 +71,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     folder = shared_folder()
     files = sorted(folder.glob(marker.args[0])) if folder else []
-    if files:
-        metafunc.parametrize("shared_file", files, ids=[file.stem for file in files])
+    if folder and files:
+        names = [str(file.relative_to(folder)) for file in files]
+        metafunc.parametrize("shared_file", files, ids=names)
     else:
         skipped = pytest.param(None, marks=pytest.mark.skip(reason=ABSENT), id="absent")
         metafunc.parametrize("shared_file", [skipped])

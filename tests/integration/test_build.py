@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from cafx.kernel import Net, Phase, registry
+from cafx.kernel import CafxError, Net, Phase, registry
 from cafx.kernel.blob import Blob
 from cafx.kernel.definition import read_net
 
@@ -59,19 +58,22 @@ def replace_by_input(layer: Any, replaced: dict[str, Any]) -> None:
 def check_run(definition: Any, run: dict[str, Any]) -> None:
     """Build for one phase, level and set of stages, and compare every stated fact."""
     arguments = run["args"]
-    net = Net(
-        definition,
-        Phase[arguments["phase"]],
-        level=arguments.get("level", 0),
-        stages=arguments.get("stages", ()),
-        engine="numpy",
-    )
-    facts = facts_of(net)
+    if "error" in run:
+        with pytest.raises(CafxError):
+            build(definition, arguments)
+        return
+    facts = facts_of(build(definition, arguments))
     assert [layer["name"] for layer in facts["layers"]] == [layer["name"] for layer in run["layers"]]
     for found, expected in zip(facts["layers"], run["layers"], strict=True):
         assert found == expected, f"layer {expected['name']} in {arguments}"
     for fact, found in facts.items():
         assert found == run[fact], f"{fact} in {arguments}"
+
+
+def build(definition: Any, arguments: dict[str, Any]) -> Net:
+    """The net for one phase, level and set of stages."""
+    state = {"level": arguments.get("level", 0), "stages": arguments.get("stages", ())}
+    return Net(definition, Phase[arguments["phase"]], engine="numpy", **state)
 
 
 def facts_of(net: Net) -> dict[str, Any]:

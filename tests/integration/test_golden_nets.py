@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-
 from cafx.conformance.golden import differs, host_diff
 from cafx.kernel import Net, Phase
 
@@ -64,15 +63,15 @@ def fill_parameters(net: Net) -> None:
     for index in table.learnable:
         layer, position = table.layers[index]
         blob = table.blobs[index]
-        blob.set_data(
-            parameter_values(net.layers[layer].name, net.layers[layer].type, position, blob.shape)
-        )
+        blob.set_data(parameter_values(net.layers[layer].name, net.layers[layer].type, position, blob.shape))
 
 
 def parameter_problems(net: Net, values: Mapping[str, Array]) -> Iterator[str]:
     """Where the fill went another way than the reference's."""
     for key, expected in tree(values, "paramcheck/"):
-        yield from problems(f"paramcheck/{key}", statistics(parameter(net, key).host()), expected, SUM_TOLERANCE)
+        yield from problems(
+            f"paramcheck/{key}", statistics(parameter(net, key).host()), expected, SUM_TOLERANCE
+        )
 
 
 def forward_problems(net: Net, values: Mapping[str, Array], name: str) -> Iterator[str]:
@@ -103,7 +102,9 @@ def backward_problems(net: Net, values: Mapping[str, Array]) -> Iterator[str]:
         sample = gradients[blob].reshape(-1)[::SAMPLE_STEP]
         yield from problems(f"gradient of {blob}", sample, expected, GRADIENT_TOLERANCE)
     for key, expected in tree(values, "paramdiff/"):
-        yield from problems(f"gradient of {key}", host_diff(parameter(net, key)), expected, GRADIENT_TOLERANCE)
+        yield from problems(
+            f"gradient of {key}", host_diff(parameter(net, key)), expected, GRADIENT_TOLERANCE
+        )
     for key, expected in tree(values, "paramdiffstat/"):
         found = statistics(host_diff(parameter(net, key)))
         yield from problems(f"gradient of {key}", found, expected, GRADIENT_TOLERANCE)

@@ -1,0 +1,50 @@
+"""A layer whose shape is known only after its forward: what follows is reshaped and scheduled anew."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cafx.kernel import Engine, Layer, Net, Phase, Routine, Unsupported, registry, schema
+from cafx.kernel.step import Step
+
+NET = """
+layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 3 } } }
+layer { name: "keep" type: "Input" top: "keep" input_param { shape { dim: 4 } } }
+layer { name: "filter" type: "Filter" bottom: "x" bottom: "keep" top: "kept" }
+layer { name: "twice" type: "Eltwise" bottom: "kept" bottom: "kept" top: "twice" }
+layer { name: "sum" type: "Reduction" bottom: "twice" top: "sum" loss_weight: 0.5 }
+"""
+
+
+class ShapedRoutine(Routine):
+    """Runs a layer plain, but only at the shapes it was made for, as a compiled one would."""
+
+    def __init__(self, engine: Engine, layer: Layer, step: Step) -> None:
+        if layer.dynamic_shape:
+            raise Unsupported("its shapes are not known")
+        super().__init__(engine, layer, step)
+        self.shapes = [blob.shape for blob in (*step.bottom, *step.top)]
+
+    def forward(self) -> None:
+        assert self.shapes == [blob.shape for blob in (*self.step.bottom, *self.step.top)]
+        self.layer.forward(self.step.bottom, self.step.top)
+
+
+class ShapedEngine(Engine):
+    name = "shaped"
+
+    def routine(self, layer: Layer, step: Step) -> Routine:
+        return ShapedRoutine(self, layer, step)
+
+
+@pytest.mark.parametrize("keep", [[1, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 0, 0]])
+@pytest.mark.parametrize("debug", [False, True])
+def test_routines_after_a_dynamic_layer_are_made_anew(keep: list[int], debug: bool) -> None:
+    net = Net(schema().parse_text(NET, "NetParameter"), Phase.TEST, engine=ShapedEngine(registry()))
+    net.set_debug_info(debug)
+    x = np.arange(12.0).reshape(4, 3)
+    for selected in ([1, 1, 0, 0], keep, keep):
+        net.forward(x=x, keep=np.array(selected))
+        expected = 2 * x[np.array(selected) != 0]
+        np.testing.assert_array_equal(net.blobs["twice"].data, expected)
+        assert net.loss == expected.sum() / 2
