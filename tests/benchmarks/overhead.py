@@ -1,6 +1,6 @@
 """Scheduler overhead: microseconds a layer and pass on a net of trivial layers.
 
-    uv run python tests/benchmarks/overhead.py
+uv run python tests/benchmarks/overhead.py
 """
 
 from __future__ import annotations

@@ -33,7 +33,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pip(place: Path, *arguments: str) -> None:
     """Run the environment's own pip."""
-    command = [str(place / "env/bin/python"), "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    command = [
+        str(place / "env/bin/python"),
+        "-m",
+        "pip",
+        "--quiet",
+        "--disable-pip-version-check",
+        *arguments,
+    ]
     subprocess.run(command, check=True, cwd=place)
 
 
@@ -45,12 +52,18 @@ def cafx(place: Path, *arguments: str, cwd: Path | None = None) -> subprocess.Co
 
 
 def test_every_member_has_a_wheel(place: Path) -> None:
-    members = [*ROOT.glob("*/pyproject.toml"), *ROOT.glob("plugins/*/*/pyproject.toml"), ROOT / "pyproject.toml"]
+    members = [
+        *ROOT.glob("*/pyproject.toml"),
+        *ROOT.glob("plugins/*/*/pyproject.toml"),
+        ROOT / "pyproject.toml",
+    ]
     assert len(list((place / "dist").glob("*.whl"))) >= len(members)
 
 
 def test_the_digits_example_trains_to_its_promise(place: Path, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "contrib/examples/digits", tmp_path / "digits", ignore=shutil.ignore_patterns("*_lmdb", "data"))
+    shutil.copytree(
+        ROOT / "contrib/examples/digits", tmp_path / "digits", ignore=shutil.ignore_patterns("*_lmdb", "data")
+    )
     run = cafx(place, "train", "digits/net.py", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     scores = [float(score) for score in re.findall(r"accuracy\D{0,4}([01]\.\d+)", run.stdout + run.stderr)]
@@ -115,5 +128,3 @@ def test_the_namespace_is_shared_by_all(place: Path) -> None:
         [str(place / "env/bin/python"), "-c", code], capture_output=True, text=True, check=True, cwd=place
     )
     assert run.stdout.strip() == "None"
-
-

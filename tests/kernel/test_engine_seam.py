@@ -101,7 +101,11 @@ class TransposedEngine(Engine):
         fused: list[Step] = []
         for step in steps:
             before = fused[-1] if fused else None
-            if before and isinstance(before.object, TransposedProduct) and isinstance(step.object, TransposedReLU):
+            if (
+                before
+                and isinstance(before.object, TransposedProduct)
+                and isinstance(step.object, TransposedReLU)
+            ):
                 fused[-1] = self._fuse(before, step)
             else:
                 fused.append(step)

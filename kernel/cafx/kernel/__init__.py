@@ -1,6 +1,6 @@
 """The kernel of cafx: Blob, Layer, Net, Solver, the schema, the registry and the engine seam."""
 
-from cafx.kernel.bases import LabelledLayer, LossLayer, NeuronLayer, Normaliser
+from cafx.kernel.bases import LossLayer, NeuronLayer
 from cafx.kernel.blob import HOST, Blob, Place, SyncedArray
 from cafx.kernel.core import FillerParameter, LossParameter, Phase, TransformationParameter
 from cafx.kernel.engine import Engine, Routine, Unsupported, set_engine, using_engine
@@ -16,47 +16,12 @@ from cafx.kernel.schema import Schema, schema
 from cafx.kernel.solver import Action, Solver
 
 __version__ = "0.1.0"
+# fmt: off
 __all__ = [
-    "HOST",
-    "TEST",
-    "TRAIN",
-    "Action",
-    "Blob",
-    "CafxError",
-    "Context",
-    "Engine",
-    "Filler",
-    "FillerParameter",
-    "Format",
-    "LabelledLayer",
-    "Layer",
-    "LossLayer",
-    "LossParameter",
-    "Message",
-    "Net",
-    "NeuronLayer",
-    "Normaliser",
-    "Phase",
-    "Place",
-    "Policy",
-    "Registry",
-    "Routine",
-    "Schema",
-    "Solver",
-    "SyncedArray",
-    "TransformationParameter",
-    "UnknownNameError",
-    "Unsupported",
-    "UpdateRule",
-    "above",
-    "at_least",
-    "hookimpl",
-    "message",
-    "one_of",
-    "option",
-    "registry",
-    "schema",
-    "set_engine",
-    "using_engine",
+    "Action", "Blob", "CafxError", "Context", "Engine", "Filler", "FillerParameter", "Format", "HOST",
+    "Layer", "LossLayer", "LossParameter", "Message", "Net", "NeuronLayer", "Phase", "Place", "Policy",
+    "Registry", "Routine", "Schema", "Solver", "SyncedArray", "TEST", "TRAIN",
+    "TransformationParameter", "UnknownNameError", "Unsupported", "UpdateRule", "above", "at_least",
+    "hookimpl", "message", "one_of", "option", "registry", "schema", "set_engine", "using_engine",
     "within",
 ]

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel.errors import CafxError
 
 MAX_AXES = 32
@@ -60,9 +61,17 @@ HOST: Place = HostPlace()
 
 
 class SyncedArray:
-    """``count`` values in row-major order, in whichever places were read or written."""
+    """``count`` values in row-major order, in whichever places were read or written.
 
-    __slots__ = ("__weakref__", "_bound", "_capacity", "arrays", "count", "current", "dtype")
+    Attributes:
+        arrays: the memory in each place; ``current`` says which of them hold the newest values.
+        version: a number that grows whenever the values may have changed.
+        zero: the values are zero, but this is not written anywhere yet.
+    """
+
+    __slots__ = (
+        "__weakref__", "_bound", "_capacity", "arrays", "count", "current", "dtype", "version", "zero",
+    )  # fmt: skip
 
     def __init__(self, count: int, dtype: npt.DTypeLike) -> None:
         self.count = count
@@ -71,13 +80,18 @@ class SyncedArray:
         self.current: set[Place] = set()
         self._capacity: dict[Place, Any] = {}
         self._bound = False
+        self.version = 0
+        self.zero = False
 
     def read(self, place: Place) -> Any:
         """The array in ``place``, brought up to date first if it is not current."""
         if place in self.current:
             return self.arrays[place]
         array = self._array(place)
-        if self.current:
+        if self.zero:
+            array[...] = 0
+            self.zero = False
+        elif self.current:
             array = self._convert(array, place)
             self.arrays[place] = array
         self.current.add(place)
@@ -86,6 +100,7 @@ class SyncedArray:
     def write(self, place: Place) -> Any:
         """The array in ``place``, up to date, for changing: it is then the only current one."""
         array = self.read(place)
+        self.version += 1
         if len(self.current) > 1:
             self.current = {place}
         return array
@@ -94,10 +109,19 @@ class SyncedArray:
         """Declare ``array`` the newest in ``place``; ``also`` names places that alias it."""
         self.arrays[place] = array
         self.current = {place, *also}
+        self.version += 1
+        self.zero = False
 
     def discard(self) -> None:
         """Forget the values, keep the memory: whoever writes next need not fetch them first."""
         self.current = set()
+        self.version += 1
+        self.zero = False
+
+    def clear(self) -> None:
+        """Hold zeros, written out where they are first read; who overwrites them saves that."""
+        self.discard()
+        self.zero = True
 
     def bind(self, place: Place, array: Any, *, keep: bool = True) -> None:
         """Live in ``array`` from now on (a slice of an arena or pool), carrying the values over."""
@@ -171,11 +195,7 @@ class Blob:
     __slots__ = ("_data", "_diff", "_views", "count_", "dtype", "name", "place", "shape")
 
     def __init__(
-        self,
-        shape: Shape = (),
-        dtype: npt.DTypeLike = np.float32,
-        place: Place = HOST,
-        name: str = "",
+        self, shape: Shape = (), dtype: npt.DTypeLike = np.float32, place: Place = HOST, name: str = ""
     ) -> None:
         self.name = name
         self.dtype = np.dtype(dtype)

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from cafx.kernel.blob import HOST, Blob, SyncedArray
 from cafx.kernel.step import Step
 

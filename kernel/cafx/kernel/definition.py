@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+
 from cafx.kernel.core import Phase
 from cafx.kernel.errors import CafxError, did_you_mean
 from cafx.kernel.registry import Registry

@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+
 from cafx.kernel.blob import HOST, Blob, Place
 from cafx.kernel.errors import CafxError
 from cafx.kernel.layer import Layer
@@ -91,6 +92,13 @@ class Engine:
 
     def layout(self, parameter: Blob) -> Layout | None:
         """How a parameter is stored in the arena, or None for plain."""
+        return None
+
+    def updater(self, updater: Any) -> Callable[[float, float], None] | None:
+        """A faster ``run(rate, scale)`` in place of a solver's `Updater`'s own passes, or None.
+
+        It multiplies every diff by ``scale``, regularises, applies the rule and subtracts.
+        """
         return None
 
     def update(self, run: Any, chunks: Sequence[Any]) -> None:

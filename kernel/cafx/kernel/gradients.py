@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
-import numpy as np
+
 from cafx.kernel.blob import Blob, shape_text
 from cafx.kernel.core import ParamSpec
 from cafx.kernel.graph import Graph, Node
@@ -250,8 +250,3 @@ def seed_loss_diffs(
     for _, top, weight in weighed:
         top.mutable_diff[...] = weight
     return weighed
-
-
-def is_finite(blob: Blob) -> bool:
-    """Whether a blob's data holds neither NaN nor infinity."""
-    return bool(np.isfinite(blob.host()).all())

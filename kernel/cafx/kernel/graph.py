@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
+
 from cafx.kernel.definition import LayerDefinition, NetDefinition
 from cafx.kernel.errors import CafxError
 from cafx.kernel.layer import Layer, arity_text, fits

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, TypeVar
 import attrs
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel.blob import HOST, Blob, Place, shape_text
 from cafx.kernel.core import FillerParameter, Phase
 from cafx.kernel.errors import CafxError

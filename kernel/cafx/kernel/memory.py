@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import attrs
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel.blob import HOST, Blob, Place, SyncedArray
 
 ALIGNMENT = 64

@@ -18,6 +18,7 @@ from enum import IntEnum
 from typing import Any, ClassVar, TypeVar, cast
 
 import attrs
+
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
 
 INTEGER_RANGES = {
@@ -262,11 +263,7 @@ def _to_proto(declared: Option, value: Any, proto: Any) -> None:
 
 
 def message(
-    field: str | None = None,
-    number: int | None = None,
-    *,
-    of: str = "LayerParameter",
-    repeated: bool = False,
+    field: str | None = None, number: int | None = None, *, of: str = "LayerParameter", repeated: bool = False
 ) -> Callable[[type[T]], type[T]]:
     """Make a class of `option` fields a declaration; with ``field`` it hangs in message ``of``.
 

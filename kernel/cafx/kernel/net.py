@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel import schedule
 from cafx.kernel.blob import Blob, host_copy, same_shape, shape_text
 from cafx.kernel.core import Phase
@@ -175,11 +176,7 @@ class Net:
         ]
 
     def forward(
-        self,
-        *,
-        start: str | None = None,
-        end: str | None = None,
-        **inputs: npt.ArrayLike,
+        self, *, start: str | None = None, end: str | None = None, **inputs: npt.ArrayLike
     ) -> dict[str, npt.NDArray[Any]]:
         """Run forward, from layer ``start`` to layer ``end`` if named; return the outputs.
 
@@ -196,11 +193,7 @@ class Net:
         return {name: self.blobs[name].host() for name in names}
 
     def backward(
-        self,
-        *,
-        start: str | None = None,
-        end: str | None = None,
-        **diffs: npt.ArrayLike,
+        self, *, start: str | None = None, end: str | None = None, **diffs: npt.ArrayLike
     ) -> dict[str, npt.NDArray[Any]]:
         """Run backward, from layer ``start`` down to layer ``end``; return the inputs' gradients.
 
@@ -250,7 +243,7 @@ class Net:
         self._reseed_losses()
         self._prepare()
 
-    def copy_from(self, source: str | Path | Net, *, strict_shapes: bool = True) -> Copied:
+    def copy_from(self, source: str | Path | Net) -> Copied:
         """Take parameter values from a weights file or another net, by layer name.
 
         Raises:
@@ -310,13 +303,8 @@ class Net:
 
     def clear_param_diffs(self) -> None:
         """Set the diff of every learned parameter to zero."""
-        if self._arena is not None:
-            self._arena.fetch()
-            self._arena.diff[...] = 0
-            return
         for blob in self.parameters.learnable_blobs:
-            blob.synced_diff.discard()
-            blob.mutable_diff[...] = 0
+            blob.synced_diff.clear()
 
     @property
     def arena(self) -> Arena:

@@ -17,9 +17,10 @@ from importlib import metadata
 from typing import Any
 
 import attrs
-from cafx.kernel.errors import CafxError, UnknownNameError, near_misses
 from packaging.requirements import Requirement
 from packaging.version import Version
+
+from cafx.kernel.errors import CafxError, UnknownNameError, near_misses
 
 API_VERSION = Version("0.1.0")
 PREFIX = "cafx."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy.typing as npt
+
 from cafx.kernel.errors import CafxError
 
 Array = npt.NDArray[Any]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
+
 from cafx.kernel.blob import Blob, SyncedArray
 from cafx.kernel.engine import Engine, Unsupported
 from cafx.kernel.errors import CafxError

@@ -8,12 +8,13 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf.message import DecodeError
+
 from cafx.kernel.core import CORE_MESSAGES
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
 from cafx.kernel.message import Message, Option, messages_of, scoped_name
 from cafx.kernel.registry import Registry, likely_distribution, registry
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
-from google.protobuf.message import DecodeError
 
 PACKAGE = "caffe"
 KERNEL = "cafx-kernel"
@@ -257,14 +258,23 @@ def schema(plugins: Registry | None = None) -> Schema:
     return composed
 
 
-def read_file(path: str | Path) -> bytes:
-    """The bytes of a file; CafxError where it is missing or unreadable."""
+HEAD = 512
+
+
+def read_file(path: str | Path, size: int = -1) -> bytes:
+    """The bytes of a file, or its first ``size``; CafxError where it is missing or unreadable."""
     try:
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            return file.read(size)
     except OSError as error:
         raise CafxError(
             f"cannot be read: {error.strerror}", where=str(path), remedy="check the path"
         ) from None
+
+
+def read_head(path: str | Path) -> bytes:
+    """The first bytes of a file, by which its kind is known."""
+    return read_file(path, HEAD)
 
 
 def sniff(data: bytes) -> str:

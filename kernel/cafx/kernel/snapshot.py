@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from cafx.kernel.core import SolverParameter
 from cafx.kernel.errors import CafxError
 from cafx.kernel.files import BlobValues, TrainingState, format_named, format_of

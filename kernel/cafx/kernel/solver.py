@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel import debug, snapshot
 from cafx.kernel.core import Phase
 from cafx.kernel.engine import Engine, make_engine

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 import numpy.typing as npt
+
 from cafx.kernel.core import Phase
 from cafx.kernel.engine import Engine
 from cafx.kernel.errors import CafxError

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import attrs
+
 from cafx.kernel.blob import Blob
 from cafx.kernel.layer import Layer
 

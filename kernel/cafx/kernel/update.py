@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel.engine import Engine
 from cafx.kernel.errors import CafxError
 from cafx.kernel.memory import Arena
@@ -55,11 +56,15 @@ class Updater:
             for stretch in arena.stretches
             for start in range(stretch.start, stretch.stop, CHUNK)
         ]
+        self._faster = engine.updater(self)
 
     def apply(self, rate: float, iteration: int) -> None:
         """Update every parameter from its accumulated diff, which then holds what was subtracted."""
         self.arena.fetch()
         scale = self._clip() / self.options.iter_size
+        if self._faster is not None:
+            self._faster(rate, scale)
+            return
         if scale != 1.0:
             self.arena.diff *= self.arena.dtype.type(scale)
         self.engine.update(lambda chunk: self._run(chunk, rate, iteration), self.chunks)

@@ -93,7 +93,7 @@ def _require(key: bytes, shape: Any, expected: Any) -> None:
 
 def _write(path: Path, mean: Any) -> None:
     """A BlobProto with the four numbers of before `shape`, as Caffe's tool writes it."""
-    from cafx.kernel import wire
+    from cafx_format_binaryproto import wire
     from cafx.kernel.files import atomic_write
 
     head = b"".join(

@@ -10,6 +10,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+
 from cafx.kernel import CafxError, Format, Registry
 from cafx.kernel.files import BlobValues, LayerWeights, TrainingState, atomic_write, not_weights
 from cafx.kernel.schema import sniff

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cafx.kernel import Blob, LabelledLayer, Message, message, option
+from cafx.kernel import Blob, Message, message, option
+from cafx_loss_labelled import LabelledLayer
 
 if TYPE_CHECKING:
     from cafx.conformance import Case

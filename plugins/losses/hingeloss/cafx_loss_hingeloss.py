@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from cafx.kernel import Blob, LabelledLayer, LossLayer, Message, message, option
+from cafx.kernel import Blob, LossLayer, Message, message, option
+from cafx_loss_labelled import LabelledLayer
 
 if TYPE_CHECKING:
     from cafx.conformance import Case

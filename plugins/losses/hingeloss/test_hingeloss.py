@@ -1,6 +1,7 @@
 """What the shared suite cannot know of HingeLoss."""
 
 import pytest
+
 from cafx.conformance import layer_suite, run_layer
 
 TestHingeLoss = layer_suite("HingeLoss")

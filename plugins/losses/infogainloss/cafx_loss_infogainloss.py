@@ -9,18 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from cafx.kernel import (
-    Blob,
-    LabelledLayer,
-    LossLayer,
-    LossParameter,
-    Message,
-    Normaliser,
-    message,
-    option,
-)
-from cafx.kernel.files import read_binaryproto, write_binaryproto
+
+from cafx.kernel import Blob, LossLayer, LossParameter, Message, message, option
+from cafx_format_binaryproto import read_binaryproto, write_binaryproto
 from cafx_layer_softmax import softmax
+from cafx_loss_labelled import LabelledLayer, Normaliser
 
 if TYPE_CHECKING:
     from cafx.conformance import Case

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from cafx.conformance import layer_suite, run_layer
 
 TestMultinomialLogisticLoss = layer_suite("MultinomialLogisticLoss")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from cafx.kernel import Blob, LossLayer, LossParameter, Normaliser
+from cafx.kernel import Blob, LossLayer, LossParameter
+from cafx_loss_labelled import Normaliser
 
 if TYPE_CHECKING:
     from cafx.conformance import Case

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cafx.kernel import Blob, LabelledLayer, LossLayer, LossParameter, Normaliser
+from cafx.kernel import Blob, LossLayer, LossParameter
 from cafx_layer_softmax import SoftmaxParameter, softmax
+from cafx_loss_labelled import LabelledLayer, Normaliser
 
 if TYPE_CHECKING:
     from cafx.conformance import Case

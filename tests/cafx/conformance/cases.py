@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel.core import Phase
 
 Shape = tuple[int, ...]

@@ -6,10 +6,10 @@ from typing import Any
 
 from cafx.conformance.cases import Case
 from cafx.conformance.harness import fill_layer, net_of
+from cafx.conformance.numbers import reserved_field
 from cafx.conformance.suite import CheckFailure, Subject, check
 from cafx.kernel import CafxError, Layer, Net, schema
 from cafx.kernel.message import FIRST_FREE_NUMBER, Message, Option, derived_number
-from cafx.kernel.numbers import reserved_field
 from cafx.kernel.registry import using_registry
 from cafx.kernel.schema import declared_by
 

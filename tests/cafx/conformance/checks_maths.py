@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from cafx.conformance.cases import Bottom, Case
 from cafx.conformance.golden import differs
 from cafx.conformance.harness import Trial, diff_of, write

@@ -9,6 +9,7 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+
 from cafx.conformance.cases import Bottom, Case
 from cafx.conformance.device import DeviceEngine
 from cafx.conformance.golden import differs

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel import Engine
 
 HIDDEN = ("random", "testing", "f2py", "ctypeslib")

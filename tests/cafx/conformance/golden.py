@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel import Net, Phase, Registry
 from cafx.kernel.blob import Blob
 from cafx.kernel.engine import Engine

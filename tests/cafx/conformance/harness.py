@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
+
 from cafx.conformance.cases import Bottom, Case, values
 from cafx.kernel import Blob, Engine, Net, Phase, Registry, registry, schema
 from cafx.kernel.blob import HOST, SyncedArray, host_copy

@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
+
 from cafx.conformance.cases import Case
 from cafx.kernel import Layer, Registry, registry
 from cafx.kernel.registry import Plugin

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from cafx.kernel import registry
-from cafx.kernel.files import write_binaryproto
+from cafx_format_binaryproto import write_binaryproto
 
 from cafx_data_feed.datum import datum_bytes
 from cafx_data_feed.images import encode

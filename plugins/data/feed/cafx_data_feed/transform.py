@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from cafx.kernel import CafxError, Phase, TransformationParameter
 from cafx.kernel.blob import shape_text
-from cafx.kernel.files import read_binaryproto
+from cafx_format_binaryproto import read_binaryproto
 
 from cafx_data_feed.images import cv2
 
+SMALL_PLANE = 4096
 Array = npt.NDArray[Any]
 Failure = Callable[..., CafxError]
 Shape3 = tuple[int, int, int]
@@ -105,15 +106,7 @@ class Transformer:
         """C×H×W pixels into ``out``, as draws say for image ``index``."""
         top, left, flip = self._where(pixels.shape[1:], draws, index)
         height, width = out.shape[1:]
-        window = pixels[:, top : top + height, left : left + width]
-        if flip and window.dtype == np.uint8 and window.size:
-            flipped = self._scratch("flip", out.shape)
-            for source, target in zip(window, flipped, strict=True):
-                cv2().flip(source, 1, target)
-            np.copyto(out, flipped)
-        else:
-            np.copyto(out, window[..., ::-1] if flip else window)
-        self._finish(out, top, left, flip)
+        self._finish(pixels[:, top : top + height, left : left + width], out, top, left, flip)
 
     def image(self, image: Array, out: Array, draws: Draws, index: int) -> None:
         """An H×W×C image into ``out`` (C×H×W)."""
@@ -125,13 +118,7 @@ class Transformer:
         else:
             split = self._scratch("split", out.shape)
             cv2().split(window, list(split))
-        if flip:
-            flipped = self._scratch("flip", out.shape)
-            for source, target in zip(split, flipped, strict=True):
-                cv2().flip(source, 1, target)
-            split = flipped
-        np.copyto(out, split)
-        self._finish(out, top, left, flip)
+        self._finish(split, out, top, left, flip)
 
     def decoded(self, count: int) -> Array:
         """This thread's memory for a decoded image of ``count`` bytes: until the next one."""
@@ -147,17 +134,31 @@ class Transformer:
             return rows // 2, columns // 2, flip
         return int(draws.top[index] * (rows + 1)), int(draws.left[index] * (columns + 1)), flip
 
-    def _finish(self, out: Array, top: int, left: int, flip: bool) -> None:
-        """Mean and scale, in place."""
-        if self.mean is not None:
-            height, width = out.shape[1:]
-            mean = self.mean[:, top : top + height, left : left + width]
-            out -= mean[..., ::-1] if flip else mean
-        elif self.mean_values.size == 1:
-            out -= self.mean_values[0]
+    def _finish(self, window: Array, out: Array, top: int, left: int, flip: bool) -> None:
+        """Mirror, mean and scale, a plane at a time where planes are large: they stay in the cache."""
+        mean = self.mean
+        if mean is not None:
+            mean = mean[:, top : top + out.shape[1], left : left + out.shape[2]]
+            mean = mean[..., ::-1] if flip else mean
         elif self.mean_values.size:
-            for plane, mean_value in zip(out, self.mean_values, strict=True):
-                plane -= mean_value
+            mean = np.broadcast_to(self.mean_values, len(out))
+        if out.shape[1] * out.shape[2] < SMALL_PLANE:
+            if mean is not None and mean.ndim == 1:
+                mean = mean.reshape(-1, 1, 1)
+            self._plane(window, out, mean, flip)
+            return
+        for channel, plane in enumerate(out):
+            self._plane(window[channel], plane, None if mean is None else mean[channel], flip)
+
+    def _plane(self, window: Array, out: Array, mean: Any, flip: bool) -> None:
+        """Mirror, mean and scale of one plane, or of several small ones."""
+        if flip and window.ndim == 2 and window.dtype == np.uint8:
+            window = cv2().flip(window, 1, self._scratch("flip", window.shape))
+        elif flip:
+            window = window[..., ::-1]
+        np.copyto(out, window)
+        if mean is not None:
+            out -= mean
         if self.scale != 1:
             out *= self.scale
 

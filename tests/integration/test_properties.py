@@ -1,0 +1,206 @@
+"""Random options and shapes thrown at every layer: it works, gradients and all, or says what is wrong.
+
+Each try starts from one of the layer's own cases and changes options and bottoms at will, within their
+declared kinds and beyond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cafx.conformance import Case
+from cafx.conformance.cases import Bottom
+from cafx.conformance.checks_maths import KINK_MARGIN, objective
+from cafx.conformance.harness import Trial
+from cafx.kernel import CafxError, registry
+from cafx.kernel import blob as blob_module
+from cafx.kernel.core import Phase
+from cafx.kernel.message import INTEGER_RANGES, Message, Option
+
+TYPES = registry().names("layer")
+QUICK, THOROUGH = 20, 300
+MOST_VALUES = 20_000  # of a blob; with more a try would take seconds
+POSITIONS = 4  # at which each gradient is checked
+STEP = 1e-4
+TOLERANCE = 2e-3  # central differences of steep functions with random options
+STEEPEST = 1e5  # beyond this a difference over STEP says nothing
+WORDS = ("", "nothing/there", "constant", "gaussian", "bilinear", "xavier", "positive_unitball")
+WILD = {"float": (0.0, -1.0, 1e30, -1e30, float("inf"), float("nan")), "bool": (2,), "string": (3,)}
+OVERFLOWS = {
+    "Exp": "a base to a large power is infinite",
+    "Log": "of 0 or less it is infinite or not a number",
+    "Power": "of a negative number to a fraction it is not a number, of 0 to -1 infinite",
+    "LRN": "with a negative k or alpha a root may be of a negative number",
+    "Eltwise": "without stable_prod_grad it divides by its bottoms",
+}
+"""Layers whose docstrings allow values that are not finite, and numpy warnings with them."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_blobs() -> Iterator[None]:
+    """Refuse blobs that a short test should not make."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blob_module, "MAX_COUNT", MOST_VALUES)
+        yield
+
+
+def inexact(type_name: str, options: Mapping[str, Any]) -> bool:
+    """Whether the layer's documented gradient is Caffe's approximation of the true one."""
+    if type_name == "MVN":
+        return abs(options.get("eps", 0.0)) > 1e-6  # exact for eps = 0, as its docstring says
+    return type_name == "ContrastiveLoss"  # divides by the distance and a guard
+
+
+def values_of(declared: Option, known: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    """Values for one option: those of the layer's cases, sensible ones, and some that are not."""
+    one = single(declared)
+    made = st.lists(one, max_size=3) if declared.repeated else one
+    return st.one_of(st.sampled_from(known), made) if known else made
+
+
+def single(declared: Option) -> st.SearchStrategy[Any]:
+    """One value of an option's kind, or nearly of it."""
+    if declared.is_enum:
+        return st.sampled_from([*declared.kind.__members__, "NO_SUCH_NAME"])
+    if declared.is_message:
+        return st.dictionaries(st.sampled_from(sorted(declared.kind.__options__)), st.none(), max_size=3).flatmap(
+            lambda names: st.fixed_dictionaries(
+                {name: values_of(declared.kind.__options__[name], ()) for name in names}
+            )
+        )
+    if declared.kind in INTEGER_RANGES:
+        low, high = INTEGER_RANGES[declared.kind]
+        return st.one_of(st.integers(1, 4), st.integers(-3, 9), st.sampled_from((low - 1, low, high, high + 1)))
+    ordinary = {
+        "float": st.floats(-3, 3, width=32), "bool": st.booleans(), "string": st.sampled_from(WORDS),
+    }[declared.kind]  # fmt: skip
+    return st.one_of(*[ordinary] * 9, st.sampled_from(WILD[declared.kind]))
+
+
+@st.composite
+def tries(draw: st.DrawFn, type_name: str) -> Case:
+    """A case like one of the layer's own, with other options and bottoms."""
+    layer = registry().load("layer", type_name)
+    cases = list(layer.cases())
+    start = draw(st.sampled_from(cases))
+    declared = layer.Parameter.__options__ if layer.Parameter else {}
+    options = {name: value for name, value in start.options.items() if draw(st.integers(0, 9))}
+    for name in draw(st.sets(st.sampled_from(sorted(declared)), max_size=3)) if declared else ():
+        known = tuple(case.options[name] for case in cases if name in case.options)
+        options[name] = draw(values_of(declared[name], known))
+    bottoms = [bottom for bottom in start.bottoms if draw(st.integers(0, 19))]
+    batch = draw(st.one_of(st.none(), st.integers(0, 4)))
+    changed = [Bottom(draw(shapes_like(bottom.shape, batch)), bottom.draw) for bottom in bottoms]
+    tops = draw(st.one_of(st.just(start.tops), st.just(start.tops), st.integers(0, 4)))
+    phase = draw(st.sampled_from(Phase))
+    return Case("random", *changed, options=options, layer=start.layer, tops=tops, phase=phase)
+
+
+@st.composite
+def shapes_like(draw: st.DrawFn, shape: tuple[int, ...], batch: int | None) -> tuple[int, ...]:
+    """A shape, or another of its axes, or more or fewer of them; its first axis ``batch``, if stated."""
+    lengths = list(shape)
+    if batch is not None and lengths:
+        lengths[0] = batch
+    change = draw(st.integers(0, 9))
+    if change == 0:
+        lengths = draw(st.lists(st.integers(0, 4), max_size=6))
+    elif change == 1:
+        lengths.append(draw(st.integers(1, 3)))
+    elif change == 2:
+        lengths = lengths[:-1]
+    elif change in (3, 4) and lengths:
+        lengths[draw(st.integers(0, len(lengths) - 1))] = draw(st.integers(1, 7))
+    return tuple(lengths)
+
+
+def attempt(type_name: str, case: Case) -> None:
+    """Build, forward, backward, gradients; CafxError is an answer, anything else is a failure."""
+    trial = None
+    try:
+        trial = Trial(type_name, case, dtype=np.float64)
+        tops = trial.forward()
+        if trial.layer.forward_only:
+            return
+        diffs = trial.backward()
+        if inexact(type_name, case.options) or not all(np.isfinite(top).all() for top in tops):
+            return
+        for index in trial.differentiable:
+            trial.fed[index] = np.array(trial.fed[index], np.float64)
+            kinks = trial.layer.kinks if index == 0 else ()
+            check_gradient(trial, trial.fed[index], diffs[index], kinks, f"bottom {index}")
+        param_diffs = trial.param_diffs if type(trial.layer).learnable else []
+        for index, diff in enumerate(param_diffs):
+            check_gradient(trial, trial.params[index], diff, (), f"parameter {index}")
+    except CafxError as error:
+        assert str(error)  # noqa: PT017 - an answer like any other
+    except RuntimeWarning:
+        if type_name not in OVERFLOWS and not wild(case.options):
+            raise
+    finally:
+        if trial is not None:
+            trial.net.close()
+
+
+def wild(value: Any) -> bool:
+    """Whether a number too large for sums and squares to be finite occurs among options."""
+    if isinstance(value, Mapping):
+        return any(map(wild, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(wild, value))
+    return isinstance(value, float) and not abs(value) < 1e20
+
+
+def check_gradient(
+    trial: Trial, held: np.ndarray[Any, Any], diff: np.ndarray[Any, Any], kinks: tuple[float, ...], what: str
+) -> None:
+    """A gradient equals the numeric one, at a few places where there is one."""
+    values, weights = held.reshape(-1), trial.seeds()
+    for position in np.random.default_rng(values.size).permutation(values.size)[:POSITIONS]:
+        start = values[position]
+        if any(abs(start - kink) < KINK_MARGIN for kink in kinks):
+            continue
+        estimates = []
+        for step in (STEP, STEP / 2):
+            values[position] = start + step
+            above = objective(trial, weights)
+            values[position] = start - step
+            estimates.append((above - objective(trial, weights)) / (2 * step))
+        values[position] = start
+        found, (wide, narrow) = float(diff.reshape(-1)[position]), estimates
+        allowed = TOLERANCE * max(abs(found), abs(narrow), 1.0)
+        smooth = abs(wide - narrow) <= allowed / 4 and abs(narrow) < STEEPEST
+        assert not smooth or abs(found - narrow) <= allowed, (
+            f"{what} [{position}]: backward says {found:g}, the numeric gradient is {narrow:g}"
+        )
+
+
+def run(type_name: str, examples: int, derandomize: bool) -> None:
+    """Try a layer that many times."""
+
+    @settings(
+        max_examples=examples, deadline=None, database=None, derandomize=derandomize,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(case=tries(type_name))
+    def test(case: Case) -> None:
+        attempt(type_name, case)
+
+    test()
+
+
+@pytest.mark.parametrize("type_name", TYPES)
+def test_any_options_and_shapes_work_or_are_refused(type_name: str) -> None:
+    run(type_name, QUICK, derandomize=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("type_name", TYPES)
+def test_many_options_and_shapes_work_or_are_refused(type_name: str) -> None:
+    run(type_name, THOROUGH, derandomize=False)
