@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cafx.kernel import Blob, CafxError, schema
@@ -37,6 +37,7 @@ class Negative:
         host[...] = -array
 
 
+@settings(deadline=None)
 @given(SHAPES)
 def test_a_new_blob_is_zero_everywhere(shape: tuple[int, ...]) -> None:
     blob = Blob(shape)
@@ -114,6 +115,7 @@ def test_impossible_shapes_are_refused(shape: tuple[int, ...], what: str) -> Non
         Blob(shape, name="b")
 
 
+@settings(deadline=None)
 @given(SHAPES, st.booleans(), st.sampled_from([np.float32, np.float64]))
 def test_a_blob_survives_its_proto(shape: tuple[int, ...], diff: bool, dtype: Any) -> None:
     blob, again = Blob(shape, dtype), Blob((1,), dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cafx.kernel import TEST, TRAIN, Blob, Net, schema
@@ -17,6 +17,7 @@ LIVES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(LIVES)
 def test_no_two_arrays_alive_at_once_overlap(lives: list[Life]) -> None:
     planned = plan(lives)

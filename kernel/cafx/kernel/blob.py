@@ -335,6 +335,10 @@ class Blob:
         """A copy of the values as a plain NumPy array."""
         return host_copy(self._data).reshape(self.shape)
 
+    def host_diff(self) -> npt.NDArray[Any]:
+        """A copy of the gradient as a plain NumPy array."""
+        return host_copy(self._diff).reshape(self.shape)
+
 
 def host_copy(array: SyncedArray) -> npt.NDArray[Any]:
     """The values of an array as a new flat NumPy array."""

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel import schedule
-from cafx.kernel.blob import Blob, host_copy, same_shape, shape_text
+from cafx.kernel import schedule, transfer
+from cafx.kernel.blob import Blob
 from cafx.kernel.core import Phase
-from cafx.kernel.debug import DebugLog
 from cafx.kernel.definition import NetState, Source, filter_layers, insert_splits, read_net
 from cafx.kernel.engine import Engine, make_engine
 from cafx.kernel.errors import CafxError, did_you_mean
-from cafx.kernel.files import BlobValues, LayerWeights, format_named, read_weights
+from cafx.kernel.files import DEFAULT_FORMAT, LayerWeights, format_named, read_weights
 from cafx.kernel.gradients import collect_parameters, decide_gradients, loss_weights, seed_loss_diffs
 from cafx.kernel.graph import connect
 from cafx.kernel.layer import Context, Layer
@@ -28,15 +26,20 @@ from cafx.kernel.schema import schema
 from cafx.kernel.step import Step
 
 TRAIN, TEST = Phase.TRAIN, Phase.TEST
+DEBUG_ROLE = "debug_info"
 
 
-@attrs.frozen
-class Copied:
-    """What `Net.copy_from` did: names of layers filled, left as they were, and not used."""
+class Observer(Protocol):
+    """Who looks on while a net runs, step by step: set as ``net.observer``."""
 
-    filled: list[str]
-    untouched: list[str]
-    unused: list[str]
+    def forward(self, step: Step) -> None:
+        """A step's forward is done."""
+
+    def backward(self, step: Step) -> None:
+        """A step's backward is done."""
+
+    def update(self) -> None:
+        """The parameters are about to be updated."""
 
 
 class Net:
@@ -109,7 +112,8 @@ class Net:
         self.loss = 0.0
         self._arena: Arena | None = None
         self._dynamic = any(layer.dynamic_shape for layer in self.layers)
-        self._debug = DebugLog(self) if definition.proto.debug_info else None
+        self.observer: Observer | None = None
+        self.set_debug_info(definition.proto.debug_info)
         self._prepare()
         for path in [weights] if isinstance(weights, (str, Path)) else weights or ():
             self.copy_from(path)
@@ -209,33 +213,33 @@ class Net:
             blob.mutable_diff[...] = self.context.xp.asarray(array.reshape(blob.shape))
         self.run_backward(start, end)
         names = [b.name for b in self._built.bottoms[self._layer(end)]] if end else self.inputs
-        return {name: _diff_copy(self.blobs[name]) for name in names}
+        return {name: self.blobs[name].host_diff() for name in names}
 
     def run_forward(self, start: str | None = None, end: str | None = None) -> None:
         """`forward` without copies in or out: what was set in the inputs, what lies in the blobs."""
         if self._shapes != self._input_shapes():
             self.reshape()
         self.loss = 0.0
-        if start is None and end is None and self._debug is None and not self._dynamic:
+        if start is None and end is None and self.observer is None and not self._dynamic:
             for run in self._forward:
                 run()
             return
         for step in self._live(start, end):
             step.forward()
-            if self._debug:
-                self._debug.forward(step)
+            if self.observer:
+                self.observer.forward(step)
 
     def run_backward(self, start: str | None = None, end: str | None = None) -> None:
         """`backward` without copies in or out."""
-        if start is None and end is None and self._debug is None:
+        if start is None and end is None and self.observer is None:
             for run in self._backward:
                 run()
             return
         for step in reversed(self._between(end, start)):
             if step.needs_backward:
                 step.backward()
-                if self._debug:
-                    self._debug.backward(step)
+                if self.observer:
+                    self.observer.backward(step)
 
     def reshape(self) -> None:
         """Carry changed input shapes through the net, and plan and schedule anew."""
@@ -243,48 +247,27 @@ class Net:
         self._reseed_losses()
         self._prepare()
 
-    def copy_from(self, source: str | Path | Net) -> Copied:
+    def copy_from(self, source: str | Path | Net) -> transfer.Copied:
         """Take parameter values from a weights file or another net, by layer name.
 
         Raises:
-            CafxError: a layer of that name whose parameters have another number or shape.
+            CafxError: a layer of that name whose parameters have another number or shape; then
+                nothing is copied.
         """
-        where = source.name if isinstance(source, Net) else str(source)
-        held = source.weights() if isinstance(source, Net) else read_weights(source, self.plugins)
-        mine: dict[str, list[Blob]] = {}
-        for layer in self.layers:
-            mine.setdefault(layer.name, layer.blobs)
-        used = set()
-        for entry in held:
-            if entry.name in mine and entry.blobs:
-                _check_fit(entry, mine[entry.name], where)
-                for blob, values in zip(mine[entry.name], entry.blobs, strict=True):
-                    blob.set_data(values.data)
-                used.add(entry.name)
-        return Copied(
-            sorted(used),
-            [name for name in self.params if name not in used],
-            [entry.name for entry in held if entry.blobs and entry.name not in used],
-        )
+        if isinstance(source, Net):
+            return transfer.copy(source.weights(), self.layers, source.name)
+        return transfer.copy(read_weights(source, self.plugins), self.layers, str(source))
 
     def share_with(self, other: Net) -> None:
         """Use the very parameters of another net's layers of the same names."""
-        theirs = {layer.name: layer for layer in other.layers}
-        for layer in self.layers:
-            shared = theirs.get(layer.name)
-            if shared is None or not layer.blobs:
-                continue
-            values = [BlobValues(blob.shape, np.empty(0)) for blob in shared.blobs]
-            _check_fit(LayerWeights(layer.name, values), layer.blobs, other.name)
-            for mine, blob in zip(layer.blobs, shared.blobs, strict=True):
-                mine.share_data(blob)
+        transfer.share(other.layers, self.layers, other.name)
         self._prepare()
 
     def save(self, path: str | Path, *, diff: bool = False) -> None:
         """Write the parameters as a caffemodel, or in the format of ``path``'s ending (``.h5``)."""
         suffix = Path(path).suffix
         name = {p.name for p, f in self.plugins.usable("format") if suffix and f.suffix == suffix}
-        writer = format_named(min(name) if name else "BINARYPROTO", self.plugins)
+        writer = format_named(min(name) if name else DEFAULT_FORMAT, self.plugins)
         writer.write_weights(Path(path), self.to_proto(), self.weights(diff))
 
     def to_proto(self) -> Any:
@@ -296,10 +279,7 @@ class Net:
 
     def weights(self, diff: bool = False) -> list[LayerWeights]:
         """Copies of every layer's parameters, for a file."""
-        return [
-            LayerWeights(layer.name, [_values(blob, diff) for blob in layer.blobs], layer.type)
-            for layer in self.layers
-        ]
+        return [transfer.weights_of(layer, diff) for layer in self.layers]
 
     def clear_param_diffs(self) -> None:
         """Set the diff of every learned parameter to zero."""
@@ -319,7 +299,7 @@ class Net:
 
     def set_debug_info(self, on: bool) -> None:
         """Whether passes log the mean magnitude of every blob."""
-        self._debug = DebugLog(self) if on else None
+        self.observer = self.plugins.load("role", DEBUG_ROLE)(self) if on else None
 
     def state(self) -> dict[str, Any]:
         """Random streams and layers' own states, for an exact resume."""
@@ -354,6 +334,14 @@ class Net:
     def tops(self) -> list[list[Blob]]:
         """The tops of each layer."""
         return self._built.tops
+
+    def first_not_finite(self) -> tuple[str, Blob] | None:
+        """The first layer, in the order of forward, with a NaN or infinity, and the blob it is in."""
+        for layer, tops in zip(self.layers, self.tops, strict=True):
+            for blob in (*layer.blobs, *tops):
+                if not np.isfinite(blob.host()).all():
+                    return layer.name, blob
+        return None
 
     def _live(self, start: str | None, end: str | None) -> Iterator[Step]:
         """`_between`, looked up again where a dynamic layer had the schedule made anew on the way."""
@@ -396,32 +384,3 @@ class Net:
         if array.shape != blob.shape:
             blob.reshape(*array.shape)
         blob.set_data(array)
-
-
-def _check_fit(entry: LayerWeights, mine: Sequence[Blob], where: str) -> None:
-    if len(entry.blobs) != len(mine):
-        raise CafxError(
-            f"layer '{entry.name}' has another number of parameters",
-            where=where,
-            found=len(entry.blobs),
-            expected=len(mine),
-            remedy="rename the layer to train it anew",
-        )
-    for position, (blob, values) in enumerate(zip(mine, entry.blobs, strict=True)):
-        fits = same_shape(blob.shape, values.shape) if values.legacy else blob.shape == values.shape
-        if not fits:
-            raise CafxError(
-                f"parameter {position} of layer '{entry.name}' has another shape",
-                where=where,
-                found=shape_text(values.shape),
-                expected=shape_text(blob.shape),
-                remedy="rename the layer to train it anew, or give it the shape of the file",
-            )
-
-
-def _values(blob: Blob, diff: bool) -> BlobValues:
-    return BlobValues(blob.shape, blob.host(), _diff_copy(blob) if diff else None)
-
-
-def _diff_copy(blob: Blob) -> npt.NDArray[Any]:
-    return host_copy(blob.synced_diff).reshape(blob.shape)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel import debug, snapshot
+from cafx.kernel import snapshot
 from cafx.kernel.core import Phase
 from cafx.kernel.engine import Engine, make_engine
 from cafx.kernel.errors import CafxError
@@ -180,14 +180,14 @@ class Solver:
             raise self._not_finite(loss)
         self.window = [*self.window, loss][-options.average_loss :]
         self.rate = self.policy.rate(self.iter)
-        if options.debug_info and displayed:
-            debug.DebugLog(net).update()
+        if net.observer:
+            net.observer.update()
         self.updater.apply(self.rate, self.iter)
         self.iter += 1
         return float(loss)
 
     def _not_finite(self, loss: float) -> CafxError:
-        found = debug.first_not_finite(self.net)
+        found = self.net.first_not_finite()
         begin = f"it begins in blob '{found[1].name}' of layer '{found[0]}'" if found else "its outputs only"
         return CafxError(
             f"the loss is {loss} at iteration {self.iter}: {begin}",

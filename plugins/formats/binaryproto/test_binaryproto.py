@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cafx.kernel import CafxError, Net, registry, schema
@@ -26,6 +26,7 @@ def random_values(shape: tuple[int, ...], dtype: Any = np.float32, seed: int = 0
     return BlobValues(shape, np.random.default_rng(seed).standard_normal(int(np.prod(shape))).astype(dtype))
 
 
+@settings(deadline=None)
 @given(st.lists(SHAPES, max_size=3), st.sampled_from([np.float32, np.float64]))
 def test_weights_survive_a_file(tmp_path_factory: Any, shapes: list[tuple[int, ...]], dtype: Any) -> None:
     path = tmp_path_factory.mktemp("w") / "a.caffemodel"
@@ -70,6 +71,7 @@ def test_a_cut_off_file_is_refused(tmp_path: Path, keep: int) -> None:
         read_weights(path, registry())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(tmp_path_factory: Any, data: bytes) -> None:
     path = tmp_path_factory.mktemp("w") / "a.caffemodel"

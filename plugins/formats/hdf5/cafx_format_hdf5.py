@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from cafx.kernel import CafxError, Format, Registry
+from cafx.kernel import CafxError, Format
 from cafx.kernel.files import BlobValues, LayerWeights, TrainingState, atomic_write, not_weights
 from cafx.kernel.schema import sniff
 
@@ -30,9 +30,6 @@ class HDF5(Format):
     """
 
     suffix = ".h5"
-
-    def __init__(self, plugins: Registry) -> None:
-        self.plugins = plugins
 
     def recognises(self, head: bytes) -> bool:
         """See `Format`."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cafx.conformance.cases import Bottom, Case
 from cafx.conformance.golden import differs
-from cafx.conformance.harness import Trial, diff_of, write
+from cafx.conformance.harness import Trial, write
 from cafx.conformance.suite import CheckFailure, Subject, all_of, check, has_bottoms, needs
 from cafx.kernel import CafxError
 
@@ -142,7 +142,7 @@ def propagate_down(subject: Subject, case: Case) -> None:
     trial = Trial(subject.type, case, plugins=subject.plugins)
     trial.forward()
     trial.backward()
-    full = [diff_of(blob) for blob in trial.bottom]
+    full = [blob.host_diff() for blob in trial.bottom]
     for index in trial.differentiable:
         for blob in trial.bottom:
             write(blob.synced_diff, np.full(blob.shape, SENTINEL, blob.dtype))
@@ -154,10 +154,10 @@ def propagate_down(subject: Subject, case: Case) -> None:
         trial.forward()
         down = [each and position != index for position, each in enumerate(trial.net.needs.bottoms[-1])]
         trial.layer.backward(trial.top, down, trial.bottom)
-        if not (diff_of(trial.bottom[index]) == SENTINEL).all():
+        if not (trial.bottom[index].host_diff() == SENTINEL).all():
             raise CheckFailure(f"backward writes the diff of bottom {index} though propagate_down is false")
         for other in [i for i, wanted in enumerate(down) if wanted]:
-            if not case.bottoms or differs(diff_of(trial.bottom[other]), full[other]):
+            if not case.bottoms or differs(trial.bottom[other].host_diff(), full[other]):
                 raise CheckFailure(f"bottom {other}'s gradient changes when bottom {index}'s is not wanted")
 
 

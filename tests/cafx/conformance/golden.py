@@ -84,7 +84,7 @@ class LayerCase:
         for name in self.tree("indiff/"):
             self.compare("indiff/" + name, gradients.get(name))
         for key in self.tree("paramdiff/"):
-            self.compare("paramdiff/" + key, host_diff(_param(self.net, key)))
+            self.compare("paramdiff/" + key, _param(self.net, key).host_diff())
 
     def compare(self, key: str, found: Any, expected: Any = None) -> None:
         """Note a difference beyond the tolerance."""
@@ -110,13 +110,6 @@ def differs(
     allowed = absolute + relative * np.abs(two[np.isfinite(two)]).max(initial=0)
     worst = float(error.max())
     return None if worst <= allowed else f"off by {worst:.3g} where {allowed:.3g} is allowed"
-
-
-def host_diff(blob: Blob) -> npt.NDArray[Any]:
-    """A blob's gradient as a plain array."""
-    from cafx.kernel.blob import host_copy
-
-    return host_copy(blob.synced_diff).reshape(blob.shape)
 
 
 @contextlib.contextmanager

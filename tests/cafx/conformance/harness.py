@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.conformance.cases import Bottom, Case, values
-from cafx.kernel import Blob, Engine, Net, Phase, Registry, registry, schema
-from cafx.kernel.blob import HOST, SyncedArray, host_copy
+from cafx.kernel import Engine, Net, Phase, Registry, registry, schema
+from cafx.kernel.blob import HOST, SyncedArray
 from cafx.kernel.message import Message
 from cafx.kernel.schema import declared_by
 
@@ -122,23 +122,18 @@ class Trial:
         for top, diff in zip(self.top, self.seeds() if diffs is None else diffs, strict=True):
             write(top.synced_diff, np.asarray(diff, top.dtype))
         self.net.run_backward()
-        return [diff_of(blob) for blob in self.bottom]
+        return [blob.host_diff() for blob in self.bottom]
 
     @property
     def param_diffs(self) -> list[Array]:
         """The parameters' gradients."""
-        return [diff_of(blob) for blob in self.layer.blobs]
+        return [blob.host_diff() for blob in self.layer.blobs]
 
     @property
     def differentiable(self) -> list[int]:
         """The bottoms that get a gradient."""
         needs = self.net.needs.bottoms[-1] if self.net.needs.layer[-1] else []
         return [index for index, needed in enumerate(needs) if needed]
-
-
-def diff_of(blob: Blob) -> Array:
-    """A blob's gradient as a plain array."""
-    return host_copy(blob.synced_diff).reshape(blob.shape)
 
 
 def write(array: SyncedArray, plain: Array) -> None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from cafx.kernel.blob import HOST, Blob, SyncedArray
+from cafx.kernel import HOST, Net, SyncedArray
 from cafx.kernel.step import Step
-
-if TYPE_CHECKING:
-    from cafx.kernel.net import Net
 
 log = logging.getLogger("cafx.net")
 
 
-class DebugLog:
+class DebugInfo:
     """Logs one line a blob to the logger ``cafx.net``, worded as Caffe's log parsers expect."""
 
     def __init__(self, net: Net) -> None:
@@ -59,15 +56,6 @@ def mean(array: SyncedArray) -> float:
     """The mean magnitude of an array's values."""
     values = array.read(HOST)
     return float(np.abs(values).mean()) if values.size else 0.0
-
-
-def first_not_finite(net: Net) -> tuple[str, Blob] | None:
-    """The first layer, in the order of forward, with a NaN or infinity, and the blob it is in."""
-    for layer, tops in zip(net.layers, net.tops, strict=True):
-        for blob in (*layer.blobs, *tops):
-            if not np.isfinite(blob.synced_data.read(HOST)).all():
-                return layer.name, blob
-    return None
 
 
 def _line(which: str, step: Step, what: str, array: Any) -> None:
