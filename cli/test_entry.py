@@ -25,7 +25,8 @@ class Distribution(metadata.Distribution):
     version = "1.0"
     def read_text(self, filename):
         texts = {
-            "METADATA": "Metadata-Version: 2.1\\nName: cafx-command-broken\\nVersion: 1.0\\nSummary: Not well.\\n",
+            "METADATA": "Metadata-Version: 2.1\\nName: cafx-command-broken\\n"
+                        "Version: 1.0\\nSummary: Not well.\\n",
             "entry_points.txt": "[cafx.commands]\\nbroken = no_such_module:command\\n",
         }
         return texts.get(filename)

@@ -67,7 +67,9 @@ def test_a_new_layer_is_a_whole_plugin(
     assert "is there already" in cafx("new", "layer", name, code=1).stderr
 
 
-def test_a_new_layer_computes_and_differentiates(cafx: Run, folder: Path, environment: dict[str, str]) -> None:
+def test_a_new_layer_computes_and_differentiates(
+    cafx: Run, folder: Path, environment: dict[str, str]
+) -> None:
     cafx("new", "layer", "wavy")
     text = (
         "import sys; sys.path.insert(0, 'cafx-layer-wavy')\n"
@@ -75,8 +77,8 @@ def test_a_new_layer_computes_and_differentiates(cafx: Run, folder: Path, enviro
         "from cafx.kernel import Net, registry, schema\n"
         "from cafx_layer_wavy import Wavy\n"
         "registry().add('layer', 'Wavy', Wavy)\n"
-        "net = schema().parse_text('force_backward: true layer { name: \"x\" type: \"Input\" top: \"x\" "
-        "input_param { shape { dim: 3 } } } layer { name: \"y\" type: \"Wavy\" bottom: \"x\" top: \"y\" "
+        'net = schema().parse_text(\'force_backward: true layer { name: "x" type: "Input" top: "x" '
+        'input_param { shape { dim: 3 } } } layer { name: "y" type: "Wavy" bottom: "x" top: "y" '
         "wavy_param { frequency: 2 } }', 'NetParameter')\n"
         "net, x = Net(net), np.array([0.1, 0.2, 0.3])\n"
         "np.testing.assert_allclose(net.forward(x=x)['y'], np.sin(2 * x), rtol=1e-6)\n"
@@ -98,3 +100,18 @@ def test_a_plugin_is_checked(cafx: Run) -> None:
     assert told["ok"] is True
     assert {row["outcome"] for row in told["rows"]} <= {"pass", "not applicable", "known failure"}
     assert "cafx-layer-nope" in cafx("check", "cafx-layer-nope", code=1).stderr
+
+
+def test_a_name_two_distributions_claim_lists_both(folder: Path, environment: dict[str, str]) -> None:
+    for owner in ("one", "other"):
+        info = folder / f"cafx_layer_{owner}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: cafx-layer-{owner}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text("[cafx.layers]\nTwice = cafx.kernel.bases:NeuronLayer\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "cafx.cli", "plugins", "list", "--kind", "layer", "--broken", "--json"],
+        env={**environment, "PYTHONPATH": str(folder)}, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    rows = [row for row in json.loads(done.stdout) if row["name"] == "Twice"]
+    assert len(rows) == 2
+    assert all("cafx-layer-one and cafx-layer-other" in row["error"] for row in rows)

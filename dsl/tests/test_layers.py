@@ -46,7 +46,7 @@ def waving():
 
 
 def data():
-    return L.Input(shape=dict(dim=[2, 3]))
+    return L.Input(shape={"dim": [2, 3]})
 
 
 def test_a_signature_shows_each_option_with_its_default():
@@ -68,13 +68,13 @@ def test_help_shows_the_declaration_s_documentation():
 
 
 def test_options_go_flat_or_in_their_message_or_both():
-    filler = dict(type="constant", value=3)
+    filler = {"type": "constant", "value": 3}
     flat = to_proto(L.InnerProduct(data(), num_output=2, weight_filler=filler)).layer[1]
     nested = to_proto(
-        L.InnerProduct(data(), inner_product_param=dict(num_output=2, weight_filler=filler))
+        L.InnerProduct(data(), inner_product_param={"num_output": 2, "weight_filler": filler})
     ).layer[1]
     mixed = to_proto(
-        L.InnerProduct(data(), num_output=2, inner_product_param=dict(weight_filler=filler))
+        L.InnerProduct(data(), num_output=2, inner_product_param={"weight_filler": filler})
     ).layer[1]
     assert flat == nested == mixed
     assert flat.inner_product_param.weight_filler.value == 3
@@ -86,8 +86,8 @@ def test_values_in_every_usual_form():
         L.InnerProduct(
             data(), num_output=np.int64(2), bias_term=np.True_, axis=None, loss_weight=2,
             weight_filler=FillerParameter(type="constant"), param=[proto, ParamSpec(lr_mult=0)],
-            include=dict(phase="TEST", stage="deploy"), propagate_down=[True],
-            transform_param=dict(mean_value=np.array([1.0, 2.0])),
+            include={"phase": "TEST", "stage": "deploy"}, propagate_down=[True],
+            transform_param={"mean_value": np.array([1.0, 2.0])},
         )
     ).layer[1]  # fmt: skip
     assert layer.inner_product_param.num_output == 2
@@ -111,11 +111,11 @@ def test_no_options_leave_no_message():
         ),
         (lambda: L.InnerProduct(data(), num_output="2"), "option 'num_output'.*found '2', expected uint32"),
         (lambda: L.InnerProduct(data(), num_output=-2), "option 'num_output'.*found -2"),
-        (lambda: L.InnerProduct(data(), weight_filler=dict(tpye="x")), "'tpye' of FillerParameter.*'type'"),
+        (lambda: L.InnerProduct(data(), weight_filler={"tpye": "x"}), "'tpye' of FillerParameter.*'type'"),
         (lambda: L.InnerProduct(data(), inner_product_param=3), "expected dict"),
         (lambda: L.InnerProduct(data(), mirror=True), r"write transform_param=dict\(mirror=…\)"),
         (
-            lambda: L.InnerProduct(data(), include=dict(phase="TSET")),
+            lambda: L.InnerProduct(data(), include={"phase": "TSET"}),
             "found 'TSET', expected one of TRAIN, TEST",
         ),
         (lambda: L.InnerProduct(), "another number of bottoms .found 0, expected 1"),
@@ -168,12 +168,12 @@ def test_enum_values_of_the_kernel_s_messages():
 
 def test_assign_sets_any_field():
     net = schema()["NetParameter"]()
-    assign(net, "state", dict(phase="TRAIN", stage="a"))
-    assign(net, "layer", [dict(name="x", include=dict(phase=1)), dict(name="y", loss_weight=[1, 2])])
+    assign(net, "state", {"phase": "TRAIN", "stage": "a"})
+    assign(net, "layer", [{"name": "x", "include": {"phase": 1}}, {"name": "y", "loss_weight": [1, 2]}])
     assert net.state.phase == Phase.TRAIN
     assert list(net.state.stage) == ["a"]
     assert [layer.name for layer in net.layer] == ["x", "y"]
     with pytest.raises(CafxError, match="did you mean 'layer'"):
         assign(net, "layr", 1)
     with pytest.raises(CafxError, match="field 'phase' of NetState"):
-        assign(net, "state", dict(phase="NEITHER"))
+        assign(net, "state", {"phase": "NEITHER"})

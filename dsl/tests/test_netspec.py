@@ -11,7 +11,7 @@ from cafx.kernel import TEST, TRAIN, CafxError, Net, schema
 
 def small_net() -> NetSpec:
     n = NetSpec("small")
-    n.data = L.Input(shape=dict(dim=[2, 3]))
+    n.data = L.Input(shape={"dim": [2, 3]})
     n.ip = L.InnerProduct(n.data, num_output=4)
     n.relu = L.ReLU(n.ip, in_place=True)
     n.out = L.InnerProduct(n.relu, num_output=2)
@@ -43,7 +43,7 @@ def test_what_is_printed_reads_back_as_the_same_net(tmp_path):
 
 
 def test_tops_without_a_name_are_numbered_by_type():
-    top = L.Input(shape=dict(dim=[2, 3]))
+    top = L.Input(shape={"dim": [2, 3]})
     for _ in range(2):
         top = L.ReLU(L.InnerProduct(top, num_output=3), in_place=True)
     proto = to_proto(top)
@@ -53,19 +53,19 @@ def test_tops_without_a_name_are_numbered_by_type():
 
 def test_automatic_names_keep_clear_of_given_ones():
     n = NetSpec()
-    n.ReLU1 = L.Input(shape=dict(dim=[2, 3]))
+    n.ReLU1 = L.Input(shape={"dim": [2, 3]})
     n.out = L.InnerProduct(L.ReLU(n.ReLU1), num_output=1)
     assert names(n.to_proto()) == ["ReLU1", "ReLU2", "out"]
 
 
 def test_what_nobody_named_but_somebody_reads_is_emitted_before_its_reader():
     n = NetSpec()
-    n.out = L.InnerProduct(L.ReLU(L.Input(shape=dict(dim=[2, 3]))), num_output=1)
+    n.out = L.InnerProduct(L.ReLU(L.Input(shape={"dim": [2, 3]})), num_output=1)
     assert names(n.to_proto()) == ["Input1", "ReLU1", "out"]
 
 
 def test_a_very_deep_net_is_emitted():
-    top = L.Input(shape=dict(dim=[2, 3]))
+    top = L.Input(shape={"dim": [2, 3]})
     for _ in range(2000):
         top = L.ReLU(top)
     assert len(to_proto(top).layer) == 2001
@@ -73,7 +73,7 @@ def test_a_very_deep_net_is_emitted():
 
 def test_several_tops_and_a_layer_with_a_name_of_its_own():
     n = NetSpec()
-    n.a, n["b/c"] = L.Input(shape=[dict(dim=[1]), dict(dim=[2])], ntop=2, name="inputs")
+    n.a, n["b/c"] = L.Input(shape=[{"dim": [1]}, {"dim": [2]}], ntop=2, name="inputs")
     layer = n.to_proto().layer[0]
     assert layer.name == "inputs"
     assert list(layer.top) == ["a", "b/c"]
@@ -81,7 +81,7 @@ def test_several_tops_and_a_layer_with_a_name_of_its_own():
 
 def test_tops_may_be_named_as_strings_like_in_old_scripts():
     n = NetSpec()
-    n.data = L.Input(ntop=0, top=["data", "label"], shape=dict(dim=[1]))
+    n.data = L.Input(ntop=0, top=["data", "label"], shape={"dim": [1]})
     n.ip = L.InnerProduct(bottom="data", num_output=1)
     proto = n.to_proto()
     assert list(proto.layer[0].top) == ["data", "label"]
@@ -91,9 +91,9 @@ def test_tops_may_be_named_as_strings_like_in_old_scripts():
 def phases() -> NetSpec:
     n = NetSpec()
     with n.phase("TRAIN"):
-        n.data, n.label = L.Input(shape=dict(dim=[8, 3]), ntop=2)
+        n.data, n.label = L.Input(shape={"dim": [8, 3]}, ntop=2)
     with n.phase("TEST"):
-        n.data, n.label = L.Input(shape=dict(dim=[5, 3]), ntop=2)
+        n.data, n.label = L.Input(shape={"dim": [5, 3]}, ntop=2)
     n.ip = L.InnerProduct(n.data, num_output=2)
     return n
 
@@ -107,16 +107,16 @@ def test_one_name_in_two_phases():
 
 def test_adding_beside_a_name_is_the_same_as_phase_blocks():
     n = NetSpec()
-    n.data, n.label = L.Input(shape=dict(dim=[8, 3]), ntop=2, include=dict(phase="TRAIN"))
+    n.data, n.label = L.Input(shape={"dim": [8, 3]}, ntop=2, include={"phase": "TRAIN"})
     n.ip = L.InnerProduct(n.data, num_output=2)
-    n.add(("data", "label"), L.Input(shape=dict(dim=[5, 3]), ntop=2, include=dict(phase="TEST")))
+    n.add(("data", "label"), L.Input(shape={"dim": [5, 3]}, ntop=2, include={"phase": "TEST"}))
     assert n.to_proto() == phases().to_proto()
 
 
 def test_a_phase_block_adds_to_rules_already_there():
     n = NetSpec()
     with n.phase("TEST", stage=["deploy"]):
-        n.data = L.Input(shape=dict(dim=[1]), include=[dict(min_level=1), dict(phase="TRAIN")])
+        n.data = L.Input(shape={"dim": [1]}, include=[{"min_level": 1}, {"phase": "TRAIN"}])
     first, second = n.to_proto().layer[0].include
     assert (first.phase, first.min_level, list(first.stage)) == (TEST, 1, ["deploy"])
     assert (second.phase, list(second.stage)) == (TRAIN, ["deploy"])
@@ -131,7 +131,7 @@ def test_assigning_again_outside_a_phase_block_replaces():
 
 def test_options_can_be_changed_and_tops_removed_later():
     n = small_net()
-    n.update("ip", dict(num_output=9))
+    n.update("ip", {"num_output": 9})
     del n.out
     assert n.to_proto().layer[1].inner_product_param.num_output == 9
     assert "out" not in n
@@ -140,7 +140,7 @@ def test_options_can_be_changed_and_tops_removed_later():
 
 def test_a_top_may_have_a_method_s_name():
     n = NetSpec()
-    n.add = L.Input(shape=dict(dim=[1]))
+    n.add = L.Input(shape={"dim": [1]})
     n.phase = L.ReLU(n.add)
     assert names(n.to_proto()) == ["add", "phase"]
 
@@ -165,6 +165,6 @@ def test_an_unknown_top_names_the_line_and_a_near_miss():
 def test_only_tops_can_be_named():
     n = NetSpec()
     with pytest.raises(CafxError, match=r"2 tops together.*name each"):
-        n.data = L.Input(shape=dict(dim=[1]), ntop=2)
+        n.data = L.Input(shape={"dim": [1]}, ntop=2)
     with pytest.raises(CafxError, match="is not given a top"):
         n.data = 3

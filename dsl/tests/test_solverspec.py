@@ -14,7 +14,7 @@ from cafx.kernel import CafxError, Solver, schema
 
 def net() -> NetSpec:
     n = NetSpec("tiny")
-    n.data = L.Input(shape=dict(dim=[2, 3]))
+    n.data = L.Input(shape={"dim": [2, 3]})
     n.ip = L.InnerProduct(n.data, num_output=1, loss_weight=1)
     return n
 
@@ -58,7 +58,7 @@ def test_what_it_says_trains(tmp_path):
 def test_fields_are_read_and_set_later():
     spec = SolverSpec(base_lr=0.1)
     spec.base_lr = 0.2
-    spec.train_state = dict(stage="a", level=2)
+    spec.train_state = {"stage": "a", "level": 2}
     spec.momentum = None
     assert (spec.base_lr, spec.max_iter, spec.iter_size) == (0.2, None, 1)
     assert (spec.has("base_lr"), spec.has("momentum")) == (True, False)

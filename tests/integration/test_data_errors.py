@@ -19,9 +19,9 @@ from cafx_data_feed.database import open_database
 from cafx_data_feed.datum import datum_bytes
 from cafx_data_feed.images import encode
 from cafx_data_feed.prefetch import Batch, Prefetcher, Source
+from cafx_format_binaryproto import write_binaryproto
 
 from cafx.kernel import TEST, TRAIN, CafxError, Net, registry, schema
-from cafx.kernel.files import write_binaryproto
 
 BACKENDS = ("LMDB", "LEVELDB")
 SHAPE = (3, 8, 7)

@@ -38,7 +38,7 @@ def check(target: str, as_json: bool) -> int:
     for name in ("plugin", "check", "what it holds", "outcome", "detail"):
         table.add_column(name, overflow="fold")
     for row in report.rows:
-        cells = (row.plugin, row.check_id, row.title, row.outcome, row.detail)
-        table.add_row(*(Text(cell, STYLES.get(row.outcome, "") if cell == row.outcome else "") for cell in cells))
+        outcome = Text(row.outcome, STYLES.get(row.outcome, ""))
+        table.add_row(*map(Text, (row.plugin, row.check_id, row.title)), outcome, Text(row.detail))
     console().print(table)
     return 0 if report.ok else 1

@@ -13,7 +13,7 @@ from cafx.kernel.errors import did_you_mean
 from cafx.kernel.layer import arity_text
 from cafx.kernel.message import Message, Option, scoped_name
 from cafx.kernel.registry import KINDS, Plugin
-from cafx.kernel.schema import declared_by
+from cafx.kernel.schema import declared_by, schema
 
 FACTS = (
     "in_place", "is_loss", "automatic_tops", "is_input", "learnable", "integer_bottoms",
@@ -69,19 +69,26 @@ def describe(plugin: Plugin, thing: Any) -> dict[str, Any]:
 
 def _row(plugin: Plugin) -> dict[str, Any]:
     error = registry().error(plugin)
-    if error is None:
-        try:
-            registry().find(plugin.kind, plugin.name)
-        except CafxError as clash:
-            error = clash
-    usable = registry().error(plugin) is None
-    summary = summary_of(registry().load_plugin(plugin)) if usable else ""
+    thing = None if error else registry().load_plugin(plugin)
     kind = plugin.group.removeprefix("cafx.")
+    error = error or _clash(plugin, thing)
     return {
         "kind": {"losses": "loss", "data": "data"}.get(kind, plugin.kind),
         "name": plugin.name, "distribution": plugin.distribution, "version": plugin.version,
-        "summary": summary, "error": str(error) if error else None,
+        "summary": summary_of(thing) if thing is not None else "",
+        "error": str(error) if error else None,
     }  # fmt: skip
+
+
+def _clash(plugin: Plugin, thing: Any) -> CafxError | None:
+    """The error for a name, or a field of the schema, that another distribution claims too."""
+    try:
+        registry().find(plugin.kind, plugin.name)
+    except CafxError as clash:
+        return clash
+    clashes = schema().clashes
+    named = [each.__extends__.field if each.__extends__ else scoped_name(each) for each in declared_by(thing)]
+    return next((clashes[name] for name in named if name in clashes), None)
 
 
 def summary_of(thing: Any) -> str:

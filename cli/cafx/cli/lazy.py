@@ -78,13 +78,14 @@ class LazyGroup(click.Group):
             import difflib
 
             close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=2)
-            if close and "mean" not in error.message:
-                error.message += f" Did you mean {' or '.join(close)}?"
-            raise
+            if not close or "mean" in error.message:
+                raise
+            meant = f"{error.message} Did you mean {' or '.join(close)}?"
+            raise click.UsageError(meant, ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands with their short help, without importing any."""
-        rows = [(name, help) for name, (_, help) in COMMANDS.items()]
+        rows = [(name, told) for name, (_, told) in COMMANDS.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
         brought = [(name, _summary(points)) for name, points in sorted(_brought().items())]

@@ -52,7 +52,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered
         return BROKEN_PIPE
-    except Exception as error:  # the last resort: no traceback reaches a person who did not ask
+    except Exception as error:  # noqa: BLE001 - the last resort: no traceback reaches a person who did not ask
         return _tell(error, settings)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -34,7 +35,7 @@ def _limit_threads(_: click.Context, __: click.Parameter, threads: int | None) -
 def _offer_data(_: click.Context, __: click.Parameter, folder: str | None) -> str | None:
     """A net.py finds its data where this variable says."""
     if folder is not None:
-        os.environ["CAFX_DATA"] = os.path.abspath(folder)
+        os.environ["CAFX_DATA"] = str(Path(folder).resolve())
     return folder
 
 

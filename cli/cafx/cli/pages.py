@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,10 @@ from typing import Any
 from cafx.cli.inventory import describe, usable_layers
 from cafx.kernel.files import atomic_write
 
+SECTION = re.compile(
+    r"^((?:Raises|Args|Returns|Attributes|History|Options):)\n((?:    .*\n?)+)", re.MULTILINE
+)
+ENTRY = re.compile(r"^    (?! )", re.MULTILINE)
 KINDS = {"data": "Data", "layer": "Layers", "loss": "Losses"}
 
 
@@ -58,22 +63,21 @@ def _write(path: Path, text: str) -> None:
 
 
 def _docstring(doc: str) -> str:
-    """A docstring's lines as they stand: its indented lists (``Raises:``) become Markdown's."""
-    lines = []
-    for line in doc.split("\n"):
-        lines.append(f"- {line.strip()}" if line.startswith("    ") and not line.startswith("     ") else line)
-    return "\n".join(lines)
+    """A docstring as Markdown: what is listed under ``Raises:`` and the like becomes a list."""
+    return SECTION.sub(lambda section: f"{section[1]}\n\n{ENTRY.sub('- ', section[2])}", doc)
 
 
 def _options(message: Mapping[str, Any]) -> str:
     head = message["field"] or message["name"]
     number = f" = {message['number']}" if message["number"] else ""
-    rows = [
-        f"| `{option['name']}` | {_cell(option['type'])} | {_cell(_plain(option['default']))} | {_cell(option['doc'])} |"
-        for option in message["options"]
-    ]
+    rows = [_row(option) for option in message["options"]]
     table = "\n".join(["| option | type | default | what it does |", "| --- | --- | --- | --- |", *rows])
     return f"## Options: `{head}`{number}\n\n{message['doc']}\n\n{table}"
+
+
+def _row(option: Mapping[str, Any]) -> str:
+    cells = [f"`{option['name']}`", option["type"], _plain(option["default"]), option["doc"]]
+    return f"| {' | '.join(map(_cell, cells))} |"
 
 
 def _plain(value: Any) -> str:

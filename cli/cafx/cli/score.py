@@ -8,7 +8,13 @@ from typing import Any
 import click
 
 from cafx.cli.options import (
-    FILE, data_option, engine_options, json_option, listed, quiet_option, state_options,
+    FILE,
+    data_option,
+    engine_options,
+    json_option,
+    listed,
+    quiet_option,
+    state_options,
     weights_option,
 )  # fmt: skip
 
@@ -23,21 +29,25 @@ from cafx.cli.options import (
 @data_option
 @quiet_option
 @json_option
-def test(model: str, weights: tuple[str, ...], iterations: int, as_json: bool, quiet: bool, **given: Any) -> None:
+def test(
+    model: str, weights: tuple[str, ...], iterations: int, as_json: bool, quiet: bool, **given: Any
+) -> None:
     """Score MODEL (a net's or solver's prototxt, or a net.py) with trained weights.
 
     Prints each batch's outputs, then the mean loss and the mean of each output.
     """
     if not weights:
         raise click.UsageError("Scoring needs trained weights: --weights FILE.")
-    from cafx.cli.scoring import outputs_of, summarise
+    from cafx.cli.scoring import build, loss_weights, outputs, summarise
 
-    batches, losses, counts = [], [], {}
-    for index, (scores, loss, counts) in enumerate(outputs_of(model, listed(weights), iterations, **given)):
-        batches.append(scores)
-        losses.append(loss)
-        if not (quiet or as_json):
-            for name, value in scores:
+    batches: list[list[tuple[str, float]]] = []
+    losses: list[float] = []
+    with build(model, given.pop("phase"), weights=listed(weights), keep="outputs", **given) as net:
+        counts = loss_weights(net)
+        for index in range(iterations):
+            batches.append(outputs(net))
+            losses.append(net.loss)
+            for name, value in () if quiet or as_json else batches[-1]:
                 click.echo(f"Batch {index}, {name} = {value:g}")
     mean_loss, means = summarise(batches, losses)
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from cafx.cli.options import ignore_overflow
 from cafx.cli.sources import load_net
@@ -18,32 +18,30 @@ def build(
     """The net ``path`` describes, for a phase by name."""
     ignore_overflow()
     state = Phase[phase.upper()]
-    net = Net(
-        load_net(path, state), state, engine=engine, level=level, stages=stage, seed=seed, keep=keep
-    )
+    net = Net(load_net(path, state), state, engine=engine, level=level, stages=stage, seed=seed, keep=keep)
     for name in weights:
         if not net.copy_from(name).filled and net.params:
             net.close()
             raise CafxError(
-                "has no layer of this net", where=name, expected="layers such as " + ", ".join(list(net.params)[:5])
+                "has no layer of this net",
+                where=name,
+                expected="layers such as " + ", ".join(list(net.params)[:5]),
             )
     return net
 
 
-def outputs_of(
-    path: str, weights: Sequence[str], iterations: int, *, phase: str, **settings: object
-) -> Iterator[tuple[Scores, float, dict[str, float]]]:
-    """For each batch: every value of every output, the objective, and what outputs count in it."""
-    with build(path, phase, weights=weights, keep="outputs", **settings) as net:  # type: ignore[arg-type]
-        counts = {
-            top.name: weight
-            for tops, weighed in zip(net.tops, net.top_loss_weights, strict=True)
-            for top, weight in zip(tops, weighed, strict=False)
-        }
-        for _ in range(iterations):
-            outputs = net.forward()
-            scores = [(name, float(x)) for name, value in outputs.items() for x in value.reshape(-1)]
-            yield scores, net.loss, counts
+def loss_weights(net: Net) -> dict[str, float]:
+    """What each blob counts in the objective, by name."""
+    return {
+        top.name: weight
+        for tops, weights in zip(net.tops, net.top_loss_weights, strict=True)
+        for top, weight in zip(tops, weights, strict=False)
+    }
+
+
+def outputs(net: Net) -> Scores:
+    """Run forward; every value of every output, with the output's name."""
+    return [(name, float(x)) for name, value in net.forward().items() for x in value.reshape(-1)]
 
 
 def summarise(batches: Sequence[Scores], losses: Sequence[float]) -> tuple[float, Scores]:

@@ -8,7 +8,14 @@ from typing import Any
 import click
 
 from cafx.cli.options import (
-    FILE, console, data_option, engine_options, json_option, listed, state_options, weights_option,
+    FILE,
+    console,
+    data_option,
+    engine_options,
+    json_option,
+    listed,
+    state_options,
+    weights_option,
 )  # fmt: skip
 
 
@@ -21,7 +28,9 @@ from cafx.cli.options import (
 @state_options("TRAIN")
 @data_option
 @json_option
-def time(model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_json: bool, **given: Any) -> None:
+def time(
+    model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_json: bool, **given: Any
+) -> None:
     """Time MODEL's forward and backward, layer by layer and in all.
 
     In TEST phase, or where nothing needs a gradient, the forward only.

@@ -7,7 +7,13 @@ from typing import Any
 import click
 
 from cafx.cli.options import (
-    FILE, data_option, engine_options, json_option, listed, quiet_option, state_options,
+    FILE,
+    data_option,
+    engine_options,
+    json_option,
+    listed,
+    quiet_option,
+    state_options,
     weights_option,
 )  # fmt: skip
 
@@ -35,7 +41,9 @@ EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.option("--allow-nan", is_flag=True, help="Go on when the loss is not finite.")
 @click.option("--debug-info", is_flag=True, help="Log the mean magnitude of every blob.")
 @click.option("--sigint-effect", type=EFFECTS, default="stop", show_default=True, help="What Ctrl-C does.")
-@click.option("--sighup-effect", type=EFFECTS, default="snapshot", show_default=True, help="What SIGHUP does.")
+@click.option(
+    "--sighup-effect", type=EFFECTS, default="snapshot", show_default=True, help="What SIGHUP does."
+)
 @quiet_option
 @json_option
 def train(file: str | None, solver: str | None, **given: Any) -> None:

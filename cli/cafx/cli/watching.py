@@ -70,9 +70,9 @@ class Keeper:
             number, _, ending = path.name.removeprefix(prefix.name).partition(".")
             if number.isdigit() and ending.split(".")[0] in ("caffemodel", "solverstate"):
                 found.setdefault(int(number), []).append(path)
-        older = sorted(number for number in found if number <= solver.iter)
-        for number in older[: -self.keep]:
-            for path in sorted(found[number], reverse=True):  # the state first: it names the weights
+        done = sorted(iteration for iteration in found if iteration <= solver.iter)
+        for iteration in done[: -self.keep]:
+            for path in sorted(found[iteration], reverse=True):  # the state first: it names the weights
                 path.unlink(missing_ok=True)
 
 

@@ -1,6 +1,7 @@
 """A small LeNet on scikit-learn's handwritten digits: ``cafx train net.py``."""
 
 import digits_data as data
+
 from cafx.dsl import NetSpec, SolverSpec
 from cafx.dsl import layers as L
 

@@ -44,7 +44,8 @@ def source_folder() -> Path:
         if (place / "train-images-idx3-ubyte.gz").is_file():
             return place
     raise CafxError(
-        "MNIST's files are not here", found=f"no train-images-idx3-ubyte.gz in {' or '.join(map(str, places))}",
+        "MNIST's files are not here",
+        found=f"no train-images-idx3-ubyte.gz in {' or '.join(map(str, places))}",
         remedy="fetch train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and "
         "t10k-labels-idx1-ubyte.gz (any mirror of MNIST has them) into one folder and name it: --data FOLDER",
     )  # fmt: skip

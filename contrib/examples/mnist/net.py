@@ -1,6 +1,7 @@
 """The classic LeNet on MNIST: ``cafx train net.py [--data FOLDER]``."""
 
 import mnist_data as data
+
 from cafx.dsl import NetSpec, SolverSpec
 from cafx.dsl import layers as L
 

@@ -5,8 +5,6 @@ Documentation of what the names do is pycaffe's; what they are made of is cafx.
 
 from typing import Any
 
-from cafx.kernel import CafxError
-
 from caffe import coord_map, io
 from caffe.blob import Blob
 from caffe.classifier import Classifier
@@ -41,6 +39,7 @@ from caffe.solvers import (
     Solver,
     get_solver,
 )
+from cafx.kernel import CafxError
 
 __version__ = "1.0.0"
 __all__ = [

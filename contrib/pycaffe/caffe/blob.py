@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel import HOST, SyncedArray
 from cafx.kernel import Blob as KernelBlob
 

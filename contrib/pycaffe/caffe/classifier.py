@@ -65,7 +65,7 @@ class Classifier(Net):
         crops = _ten_crops(images, self.crop_dims) if oversample else self._centre(images)
         name = self.inputs[0]
         data = np.stack([self.transformer.preprocess(name, crop) for crop in crops])
-        scores = self.forward_all(**{name: data})[self.outputs[0]]
+        scores = self.forward_all(None, **{name: data})[self.outputs[0]]
         if oversample:
             scores = scores.reshape(len(scores) // 10, 10, -1).mean(1)
         return scores

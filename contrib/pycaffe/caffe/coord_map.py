@@ -22,11 +22,11 @@ Numbers = npt.NDArray[np.float64]
 Map = tuple[int | None, Any, Any]
 
 
-class UndefinedMapException(Exception):  # noqa: N818  # pycaffe's name
+class UndefinedMapException(Exception):
     """A layer whose coordinates cannot be followed."""
 
 
-class AxisMismatchException(Exception):  # noqa: N818  # pycaffe's name
+class AxisMismatchException(Exception):
     """Maps over different axes."""
 
 
@@ -125,9 +125,6 @@ def crop(top_from: Top, top_to: Top) -> Top:
     cropped: Top = layers.Crop(
         top_from,
         top_to,
-        crop_param={
-            "axis": (axis or 0) + 1,
-            "offset": [round(-value) for value in np.atleast_1d(shift)],
-        },
+        crop_param={"axis": (axis or 0) + 1, "offset": [round(-value) for value in np.atleast_1d(shift)]},
     )
     return cropped

@@ -57,7 +57,7 @@ class Detector(Net):
             return []
         name = self.inputs[0]
         data = np.stack([self.transformer.preprocess(name, crop) for crop in crops])
-        scores = self.forward_all(**{name: data})[self.outputs[0]]
+        scores = self.forward_all(None, **{name: data})[self.outputs[0]]
         scores = scores.reshape(len(scores), -1) if scores.ndim > 2 else scores
         for entry, score in zip(found, scores, strict=True):
             entry["prediction"] = score
@@ -66,7 +66,7 @@ class Detector(Net):
     def crop(self, im: Array, window: Window) -> Array:
         """A window of an image; with ``context_pad`` what is around it too, and the mean outside."""
         box = np.asarray(window)
-        crop = im[box[0] : box[2], box[1] : box[3]]
+        crop: Array = im[box[0] : box[2], box[1] : box[3]]
         if not self.context_pad:
             return crop
         size = self.blobs[self.inputs[0]].width
@@ -80,7 +80,7 @@ class Detector(Net):
         seen = im[inside[0] : inside[2], inside[1] : inside[3]]
         room = size - begin
         shape = np.minimum(np.round(seen.shape[:2] * np.array((scale_y, scale_x))).astype(int), room)
-        padded = np.ones((size, size, im.shape[2]), np.float32) * self.crop_mean
+        padded: Array = np.ones((size, size, im.shape[2]), np.float32) * self.crop_mean
         if shape.min() > 0:
             area = tuple(slice(b, b + length) for b, length in zip(begin, shape, strict=True))
             padded[area] = io.resize_image(seen, shape)

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from caffe.proto import caffe_pb2
+from caffe.resample import resize_pixels, resize_points
 from cafx.kernel import schema
 from cafx.kernel.blob import proto_shape
-
-from caffe.resample import resize_pixels, resize_points
 
 Array = npt.NDArray[Any]
 LUMINANCE = np.array([0.2125, 0.7154, 0.0721], np.float32)
@@ -26,7 +27,7 @@ def blobproto_to_array(blob: Any, return_diff: bool = False) -> Array:
 def array_to_blobproto(arr: npt.ArrayLike, diff: npt.ArrayLike | None = None) -> Any:
     """A BlobProto of values and, if given, gradients."""
     array = np.asarray(arr)
-    blob = schema()["BlobProto"]()
+    blob = caffe_pb2.BlobProto()
     blob.shape.dim.extend(array.shape)
     blob.data.extend(array.astype(float).ravel())
     if diff is not None:
@@ -36,7 +37,7 @@ def array_to_blobproto(arr: npt.ArrayLike, diff: npt.ArrayLike | None = None) ->
 
 def arraylist_to_blobprotovector_str(arraylist: Sequence[npt.ArrayLike]) -> bytes:
     """Arrays as the bytes of a BlobProtoVector."""
-    vector = schema()["BlobProtoVector"]()
+    vector = caffe_pb2.BlobProtoVector()
     vector.blobs.extend([array_to_blobproto(array) for array in arraylist])
     encoded: bytes = vector.SerializeToString()
     return encoded
@@ -53,7 +54,7 @@ def array_to_datum(arr: npt.ArrayLike, label: int | None = None) -> Any:
     array = np.asarray(arr)
     if array.ndim != 3:
         raise ValueError(f"a Datum holds three axes, not {array.ndim}")
-    datum = schema()["Datum"]()
+    datum = caffe_pb2.Datum()
     datum.channels, datum.height, datum.width = array.shape
     if array.dtype == np.uint8:
         datum.data = array.tobytes()
@@ -79,8 +80,10 @@ def load_image(filename: str | PathLike[str], color: bool = True) -> Array:
     stored = decode(read_bytes(filename), None, f"'{filename}'").astype(np.float32) / 255
     image = stored[:, :, 2::-1] if stored.shape[2] >= 3 else stored[:, :, :1]
     if color:
-        return np.ascontiguousarray(np.broadcast_to(image, (*image.shape[:2], 3)))
-    return image if image.shape[2] == 1 else (image @ LUMINANCE)[:, :, None]
+        image = np.broadcast_to(image, (*image.shape[:2], 3))
+    elif image.shape[2] > 1:
+        image = (image @ LUMINANCE)[:, :, np.newaxis]
+    return np.ascontiguousarray(image)
 
 
 def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> Array:
@@ -93,10 +96,11 @@ def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> A
     if high <= low:
         return np.full((rows, columns, im.shape[-1]), low, np.float32)
     resized = resize_pixels((image - low) / (high - low), (rows, columns), interp_order)
-    return (np.clip(resized, 0, 1) * (high - low) + low).astype(np.float32)
+    restored: Array = np.clip(resized, 0, 1) * (high - low) + low
+    return restored.astype(np.float32)
 
 
-def oversample(images: Sequence[Array], crop_dims: Sequence[int]) -> Array:
+def oversample(images: Sequence[Array] | Array, crop_dims: Sequence[int] | Array) -> Array:
     """Ten crops of each image: the corners and the centre, and these mirrored."""
     height, width = (int(length) for length in crop_dims)
     crops = []

@@ -38,7 +38,7 @@ def set_mode_gpu() -> None:
     if found is None:
         raise CafxError(
             "no engine here runs on a GPU", where="set_mode_gpu",
-            remedy="install one (pip install cafx-engine-cupy) on a machine with CUDA, or call set_mode_cpu()",
+            remedy="pip install cafx-engine-cupy on a machine with CUDA, or call set_mode_cpu()",
         )  # fmt: skip
     process.engine = found
 

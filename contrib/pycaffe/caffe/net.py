@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from caffe.batches import batches, joined
+from caffe.blob import Blob, ledger
+from caffe.modes import process
 from cafx.kernel import CafxError, Layer
 from cafx.kernel import Net as KernelNet
 from cafx.kernel.files import format_named
-
-from caffe.blob import Blob, ledger
-from caffe.modes import process
 
 Array = npt.NDArray[Any]
 Callback = Callable[[int], Any]
@@ -81,11 +82,11 @@ class Net:
         self.blobs: OrderedDict[str, Blob] = OrderedDict(
             (name, views[id(blob)]) for name, blob in kernel_net.blobs.items()
         )
-        self.layers = [
-            LayerView(layer, [Blob(blob) for blob in layer.blobs]) for layer in kernel_net.layers
-        ]
+        self.layers = [LayerView(layer, [Blob(blob) for blob in layer.blobs]) for layer in kernel_net.layers]
         self.params: OrderedDict[str, list[Blob]] = OrderedDict(
-            (name, view.blobs) for name, view in zip(self._layer_names, self.layers, strict=True) if view.blobs
+            (name, view.blobs)
+            for name, view in zip(self._layer_names, self.layers, strict=True)
+            if view.blobs
         )
         self._callbacks: dict[str, list[Callback]] = {}
 
@@ -236,10 +237,10 @@ class Net:
     def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Array) -> dict[str, Array]:
         """Run forward over as many examples as given, batch by batch."""
         found: dict[str, list[Array]] = {}
-        for batch in self._batch(kwargs):
-            for name, values in self.forward(blobs=blobs, **batch).items():
+        for batch in self._batches(kwargs):
+            for name, values in self.forward(blobs, None, None, **batch).items():
                 found.setdefault(name, []).extend(values.copy())
-        return _joined(found, len(next(iter(kwargs.values()))))
+        return joined(found, len(next(iter(kwargs.values()))))
 
     def forward_backward_all(
         self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **kwargs: Array
@@ -249,27 +250,16 @@ class Net:
         grads: dict[str, list[Array]] = {}
         inputs = {name: kwargs[name] for name in self.inputs if name in kwargs}
         tops = {name: kwargs[name] for name in self.outputs if name in kwargs}
-        for batch, gradients in zip_longest(self._batch(inputs), self._batch(tops), fillvalue={}):
-            for name, values in self.forward(blobs=blobs, **batch).items():
+        for batch, gradients in zip_longest(self._batches(inputs), self._batches(tops)):
+            for name, values in self.forward(blobs, None, None, **(batch or {})).items():
                 outs.setdefault(name, []).extend(values.copy())
-            for name, values in self.backward(diffs=diffs, **gradients).items():
+            for name, values in self.backward(diffs, None, None, **(gradients or {})).items():
                 grads.setdefault(name, []).extend(values.copy())
         count = len(next(iter({**tops, **inputs}.values())))
-        return _joined(outs, count), _joined(grads, count)
+        return joined(outs, count), joined(grads, count)
 
-    def _batch(self, arrays: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
-        """Pieces of the net's batch size, the last filled up with zeros."""
-        if not arrays:
-            return
-        size = self.blobs[next(iter(arrays))].shape[0]
-        count = len(next(iter(arrays.values())))
-        for begin in range(0, count, size):
-            piece = {name: np.asarray(values[begin : begin + size]) for name, values in arrays.items()}
-            missing = size - min(count - begin, size)
-            yield {
-                name: np.concatenate([values, np.zeros((missing, *values.shape[1:]), values.dtype)])
-                for name, values in piece.items()
-            }
+    def _batches(self, arrays: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
+        return batches(arrays, self.blobs[next(iter(arrays))].shape[0] if arrays else 0)
 
     def reshape(self) -> None:
         """Carry changed input shapes through the net."""
@@ -331,8 +321,3 @@ class Net:
                 message, where=f"blob '{name}'", found=np.shape(values), expected=self.blobs[name].shape,
                 remedy=f"net.blobs['{name}'].reshape(…) first",
             )  # fmt: skip
-
-
-def _joined(found: Mapping[str, Sequence[Array]], count: int) -> dict[str, Array]:
-    """The first ``count`` rows of each, without what filled up the last batch."""
-    return {name: np.asarray(rows)[:count] for name, rows in found.items()}

@@ -6,12 +6,14 @@ Positions are those of skimage's and scipy's functions, which pycaffe's users kn
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel import CafxError
 
-Matrix = npt.NDArray[np.float64]
+Matrix = npt.NDArray[np.floating[Any]]
 NEAREST, LINEAR, CUBIC = 0, 1, 3
 PADDING = 12
 GAUSSIAN_REACH = 4.0
@@ -44,7 +46,8 @@ def interpolation(count: int, positions: Matrix, order: int, zero_outside: bool)
     """The matrix that reads ``count`` values at fractional ``positions``."""
     if order == NEAREST:
         nearest = np.clip(np.floor(positions + 0.5).astype(int), 0, count - 1)
-        return np.eye(count)[nearest]
+        identity: Matrix = np.eye(count)
+        return identity[nearest]
     if order == LINEAR:
         return _weigh(count, positions, 1, lambda x: np.maximum(1 - np.abs(x), 0), zero_outside)
     if order != CUBIC:
@@ -52,10 +55,13 @@ def interpolation(count: int, positions: Matrix, order: int, zero_outside: bool)
     padding = PADDING if zero_outside else 0
     size = count + 2 * padding
     spline = _weigh(size, positions + padding, 2, _cubic_spline, zero_outside=False)
-    return (spline @ np.linalg.inv(_spline_samples(size)))[:, padding : size - padding]
+    matrix: Matrix = spline @ np.linalg.inv(_spline_samples(size))
+    return matrix[:, padding : size - padding]
 
 
-def _weigh(count: int, positions: Matrix, reach: int, kernel: Callable[[Matrix], Matrix], zero_outside: bool) -> Matrix:
+def _weigh(
+    count: int, positions: Matrix, reach: int, kernel: Callable[[Matrix], Matrix], zero_outside: bool
+) -> Matrix:
     """Weights of the neighbours within ``reach``; what lies outside is zero or mirrored in the ends."""
     matrix = np.zeros((len(positions), count))
     base = np.floor(positions).astype(int)
@@ -98,7 +104,8 @@ def smoothing(count: int, sigma: float) -> Matrix:
     distance = np.subtract.outer(np.arange(count), np.arange(count))
     filled = np.zeros(2 * max(reach, count) + 1)
     filled[offsets + max(reach, count)] = weights / weights.sum()
-    return filled[distance + max(reach, count)]
+    matrix: Matrix = filled[distance + max(reach, count)]
+    return matrix
 
 
 def _along_rows_and_columns(image: npt.NDArray[np.float64], rows: Matrix, columns: Matrix) -> Matrix:

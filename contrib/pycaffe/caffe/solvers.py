@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from os import PathLike
+from pathlib import Path
 from typing import Any, ClassVar
-
-from cafx.kernel import Solver as KernelSolver
-from cafx.kernel import registry
-from cafx.kernel.solverfile import read_solver
 
 from caffe.blob import ledger
 from caffe.modes import process
 from caffe.net import Net
+from cafx.kernel import Solver as KernelSolver
+from cafx.kernel import registry
+from cafx.kernel.solverfile import read_solver
 
 
 class _WatchedSolver(KernelSolver):
@@ -51,13 +51,13 @@ class Solver:
     solver_type: ClassVar[str | None] = None
 
     def __init__(self, solver_file: str | PathLike[str]) -> None:
-        options = read_solver(solver_file, registry())
+        options = read_solver(Path(solver_file), registry())
         if self.solver_type:
             options.ClearField("solver_type")
             options.type = self.solver_type
         seed = None if options.random_seed >= 0 else process.seed
         self._solver = _WatchedSolver(
-            options, solver_file, engine=process.engine, seed=seed, keep_tests="all", allow_nan=True
+            options, Path(solver_file), engine=process.engine, seed=seed, keep_tests="all", allow_nan=True
         )
         self.net = Net.over(self._solver.net)
         self.test_nets = [Net.over(net) for net in self._solver.test_nets]
@@ -71,11 +71,11 @@ class Solver:
 
     def solve(self, resume: str | PathLike[str] | None = None) -> None:
         """Train to max_iter, from a solverstate if one is named."""
-        self._between(lambda: self._solver.solve(resume))
+        self._between(lambda: self._solver.solve(Path(resume) if resume else None))
 
     def restore(self, state: str | PathLike[str]) -> None:
         """Go on from a solverstate."""
-        self._between(lambda: self._solver.restore(state))
+        self._between(lambda: self._solver.restore(Path(state)))
 
     def snapshot(self) -> None:
         """Write weights and state."""

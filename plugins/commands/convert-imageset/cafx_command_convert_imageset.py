@@ -57,7 +57,7 @@ def convert_imageset(
     negative = next((line for line in lines if line[2] < 0), None)
     if negative and not negative_labels:
         raise CafxError(
-            f"the label of '{negative[1]}' is negative", where=listed, found=negative[2], expected="0 or more",
+            f"the label of '{negative[1]}' is negative", where=listed, found=negative[2],
             remedy="count classes from 0, or give --negative-labels",
         )  # fmt: skip
     height, width = _size(resize)
@@ -155,7 +155,7 @@ def _good(
         first = size if first is None else first
         if check_size and size != first:
             raise CafxError(
-                f"item '{key.decode('utf-8', 'backslashreplace')}' has another size", found=size, expected=first,
-                remedy="resize: --resize 256x256",
+                f"item '{key.decode('utf-8', 'backslashreplace')}' has another size", found=size,
+                expected=first, remedy="resize: --resize 256x256",
             )  # fmt: skip
         yield key, value

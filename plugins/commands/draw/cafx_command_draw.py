@@ -37,9 +37,7 @@ def draw(
     """
     path = Path(out)
     if path.suffix not in TEXT_FORMATS + IMAGE_FORMATS:
-        raise CafxError(
-            "cannot be drawn to", where=out, expected="a file ending in .svg, .png, .pdf or .dot"
-        )
+        raise CafxError("cannot be drawn to", where=out, expected="a file ending in .svg, .png, .pdf or .dot")
     with tools.net(file, phase, level=level, stage=stage) as net:
         graph = graph_of(net, rankdir)
     content = graph.source.encode() if path.suffix in TEXT_FORMATS else _rendered(graph, path)
@@ -64,7 +62,9 @@ def graph_of(net: Net, rankdir: str = "TB") -> graphviz.Digraph:
         maker.update(dict.fromkeys(net.tops[index], index))
     for name in net.outputs:
         blob = net.blobs[name]
-        graph.node(f"out_{name}", graphviz.escape(f"{name}\n{shape_text(blob.shape)}"), shape="plaintext", style="")
+        graph.node(
+            f"out_{name}", graphviz.escape(f"{name}\n{shape_text(blob.shape)}"), shape="plaintext", style=""
+        )
         graph.edge(str(maker[blob]), f"out_{name}")
     return graph
 

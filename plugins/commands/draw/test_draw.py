@@ -8,10 +8,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from cafx_command_draw import draw, graph_of
 from click.testing import CliRunner, Result
 
 from cafx.kernel import CafxError, Net, Phase
+from cafx_command_draw import draw, graph_of
 
 NET = """
 name: "Two \\"heads\\""

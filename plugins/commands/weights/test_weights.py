@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cafx_command_weights import tiled, weights
 from click.testing import CliRunner
 
 from cafx.kernel import CafxError, registry, schema
 from cafx.kernel.files import BlobValues, LayerWeights, format_named
+from cafx_command_weights import tiled, weights
 
 FILTERS = np.random.default_rng(0).normal(size=(5, 3, 4, 4)).astype(np.float32)
 
@@ -34,7 +34,11 @@ def model(tmp_path: Path) -> str:
 
 def test_figures_of_every_blob(model: str) -> None:
     rows = json.loads(CliRunner().invoke(weights, [model, "--json"]).stdout)["blobs"]
-    assert [(row["layer"], row["shape"]) for row in rows] == [("conv", [5, 3, 4, 4]), ("ip", [2, 2]), ("bad", [1])]
+    assert [(row["layer"], row["shape"]) for row in rows] == [
+        ("conv", [5, 3, 4, 4]),
+        ("ip", [2, 2]),
+        ("bad", [1]),
+    ]
     assert (rows[1]["mean"], rows[1]["zeros"], rows[1]["max"]) == (1.0, 0.5, 3.0)
     assert rows[0]["std"] == pytest.approx(float(FILTERS.std()), rel=1e-5)
     assert rows[2]["finite"] is False

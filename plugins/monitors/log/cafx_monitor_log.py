@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import threading
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -139,7 +139,7 @@ def _weights(net: Any) -> dict[str, float]:
     pairs = zip(net.tops, net.top_loss_weights, strict=True)
     return {
         top.name: weight for tops, weights in pairs for top, weight in zip(tops, weights, strict=False)
-    } | {name: 0.0 for name in net.inputs}
+    } | dict.fromkeys(net.inputs, 0.0)
 
 
 def _share(weight: float, value: float) -> str:
@@ -148,7 +148,7 @@ def _share(weight: float, value: float) -> str:
 
 def _open(path: str) -> IO[str]:
     try:
-        return open(os.fspath(path), "a", encoding="utf-8")  # noqa: SIM115 - open as long as the run
+        return Path(path).open("a", encoding="utf-8")
     except OSError as error:
         raise CafxError(
             f"cannot be written: {error.strerror}", where=path, remedy="name a file in a folder that is there"

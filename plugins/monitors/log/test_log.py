@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
-from cafx_monitor_log import Log
 
 from cafx.kernel import Solver, registry, schema
+from cafx_monitor_log import Log
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "golden" / "solvers"
 PRINTED = 2e-5  # six significant digits are printed
@@ -56,7 +55,7 @@ def test_the_log_parser_of_caffe_finds_time_rates_and_outputs(lines: list[str]) 
     """Its way: cut the line at blanks for the time, remember the iteration, search the rest."""
     begun = next(line for line in lines if "Solving" in line)
     stamp = begun.strip().split()
-    assert datetime.strptime(stamp[0][1:] + stamp[1], "%m%d%H:%M:%S.%f").month == int(stamp[0][1:3])  # noqa: DTZ007
+    assert datetime.strptime(stamp[0][1:] + stamp[1], "%m%d%H:%M:%S.%f").month == int(stamp[0][1:3])
     iteration, rates, trained, tested = -1, {}, {}, {}
     for line in lines:
         if match := ITERATION.search(line):
@@ -83,21 +82,25 @@ def test_the_lines_are_worded_as_caffes(lines: list[str]) -> None:
     assert re.fullmatch(r"Iteration 0 \(\S+ iter/s, \S+s/2 iters\), loss = 2", said[5])
     assert said[6] == "    Train net output #0: loss = 1 (* 2 = 2 loss)"
     assert said[7] == "Iteration 0, lr = 0.01"
-    assert any(re.fullmatch(r"Snapshotting to binary proto file \S+_iter_4\.caffemodel", line) for line in said)
+    assert any(
+        re.fullmatch(r"Snapshotting to binary proto file \S+_iter_4\.caffemodel", line) for line in said
+    )
     assert any(re.fullmatch(r"Iteration 4, loss = \S+", line) for line in said)
     assert said[-1] == "Optimization Done."
 
 
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs the golden data beside the repository")
 @pytest.mark.parametrize("case", [path.parent.name for path in sorted(GOLDEN.glob("*/cli_log.json"))])
-def test_it_prints_the_numbers_caffe_prints(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_prints_the_numbers_caffe_prints(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     needed = set(re.findall(r'type: "(\w+)"', (GOLDEN / case / "net.prototxt").read_text()))
     known = {name for kind in ("layer", "filler", "policy", "solver") for name in registry().names(kind)}
     policy = re.findall(r'lr_policy: "(\w+)"', (GOLDEN / case / "solver_cli.prototxt").read_text())
     if not {*needed, *policy} <= known:
         pytest.skip(f"needs {', '.join(sorted({*needed, *policy} - known))}")
     for path in (GOLDEN / case).iterdir():
-        os.symlink(path, tmp_path / path.name)
+        (tmp_path / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
     with Solver.load("solver_cli.prototxt", engine="numpy") as solver:
         solver.net.copy_from("init.caffemodel")
@@ -119,4 +122,6 @@ def test_it_prints_the_numbers_caffe_prints(case: str, tmp_path: Path, monkeypat
         assert [int(i) for i, _ in found] == [i for i, _ in expected]
         np.testing.assert_allclose([float(v) for _, v in found], [v for _, v in expected], rtol=PRINTED)
     assert [(int(i), n, name) for i, n, name, _ in scores] == [tuple(row[:3]) for row in printed["test"]]
-    np.testing.assert_allclose([float(row[3]) for row in scores], [row[3] for row in printed["test"]], rtol=PRINTED)
+    np.testing.assert_allclose(
+        [float(row[3]) for row in scores], [row[3] for row in printed["test"]], rtol=PRINTED
+    )

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from cafx_monitor_metrics import Metrics
 
 from cafx.kernel import CafxError, Solver, schema
+from cafx_monitor_metrics import Metrics
 
 SOLVER = """
 net_param {

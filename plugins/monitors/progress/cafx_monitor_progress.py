@@ -91,9 +91,7 @@ class Progress:
             BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[told]}"),
             console=self.console,
         )  # fmt: skip
-        self.task = self.bar.add_task(
-            "train", total=solver.options.max_iter, completed=solver.iter, told=""
-        )
+        self.task = self.bar.add_task("train", total=solver.options.max_iter, completed=solver.iter, told="")
         self.bar.start()
 
     def _line_now(self, solver: Solver, now: float) -> bool:

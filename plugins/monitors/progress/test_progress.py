@@ -6,10 +6,10 @@ import io
 from pathlib import Path
 
 import pytest
-from cafx_monitor_progress import Progress, duration
 from rich.console import Console
 
 from cafx.kernel import Solver, schema
+from cafx_monitor_progress import Progress, duration
 
 SOLVER = """
 net_param {

@@ -102,7 +102,7 @@ class Case:
         params: Mapping[int, Draw] | None = None,
         skip: Mapping[str, str] | None = None,
     ) -> None:
-        self.__attrs_init__(  # type: ignore[attr-defined]  # attrs generates it
+        self.__attrs_init__(
             name,
             _bottoms(bottoms),
             dict(options or {}),

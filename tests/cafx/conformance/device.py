@@ -113,12 +113,12 @@ class DeviceModule:
             return DeviceUfunc(found)
         return lift(found) if callable(found) and not isinstance(found, type) else found
 
-    def asarray(self, value: Any, dtype: npt.DTypeLike = None) -> DeviceArray:
+    def asarray(self, value: Any, dtype: npt.DTypeLike | None = None) -> DeviceArray:
         """Bring ``value`` to the device."""
         plain = value._array if isinstance(value, DeviceArray) else np.asarray(value)
         return DeviceArray(plain if dtype is None else plain.astype(dtype))
 
-    def array(self, value: Any, dtype: npt.DTypeLike = None) -> DeviceArray:
+    def array(self, value: Any, dtype: npt.DTypeLike | None = None) -> DeviceArray:
         """A copy of ``value`` on the device."""
         return DeviceArray(self.asarray(value, dtype)._array.copy())
 
@@ -130,6 +130,7 @@ class DeviceUfunc:
         self._ufunc = ufunc
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """The function itself."""
         return wrap(self._ufunc(*unwrap(inputs), **unwrap(options)))
 
     def __getattr__(self, name: str) -> Any:

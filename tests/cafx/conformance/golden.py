@@ -67,7 +67,8 @@ class LayerCase:
             self._backward()
 
     def _forward(self, prefix: str, iteration: int) -> None:
-        results = self.net.forward(**self.tree(prefix + "in/"))
+        fed: dict[str, Any] = dict(self.tree(prefix + "in/"))
+        results = self.net.forward(**fed)
         for name in self.tree(prefix + "out/"):
             self.compare(prefix + "out/" + name, results.get(name))
         for key in self.tree(prefix + "paramafter/"):

@@ -13,6 +13,8 @@ from cafx.conformance.cases import Case
 from cafx.kernel import Layer, Registry, registry
 from cafx.kernel.registry import Plugin
 
+LayerClass = type[Layer]
+
 
 class CheckFailure(AssertionError):
     """A check's finding: what is wrong with the layer and what its author should do."""
@@ -23,7 +25,7 @@ class Subject:
     """The layer under test: its type, class, cases and where it comes from."""
 
     type: str
-    layer: type[Layer]
+    layer: LayerClass
     cases: tuple[Case, ...]
     plugin: Plugin
     plugins: Registry

@@ -91,6 +91,4 @@ def _refuse_taken(type_name: str) -> None:
     """CafxError where an installed plugin has that name."""
     owners = [p.distribution for p in registry().plugins("layer") if p.name.lower() == type_name.lower()]
     if owners:
-        raise CafxError(
-            f"layer type '{type_name}' is taken by {owners[0]}", remedy="choose another name"
-        )
+        raise CafxError(f"layer type '{type_name}' is taken by {owners[0]}", remedy="choose another name")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cafx.kernel import schema
 from google.protobuf.internal import enum_type_wrapper
+
+from cafx.kernel import schema
 
 
 def _file() -> Any:

@@ -7,7 +7,8 @@ import math
 import attrs
 import numpy as np
 import numpy.typing as npt
-from cafx.kernel import CafxError, wire
+from cafx.kernel import CafxError
+from cafx_format_binaryproto import wire
 
 CHANNELS, HEIGHT, WIDTH, DATA, LABEL, FLOATS, ENCODED = range(1, 8)
 FLOAT_TAG = FLOATS << 3 | wire.FIXED32

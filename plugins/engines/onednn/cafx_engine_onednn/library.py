@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from cafx.kernel import CafxError
+
 from .constants import Isa, Status
 from .signatures import STATUS, VALUE, Version
 
@@ -20,14 +22,11 @@ IN_ORDER = 1  # the stream flag
 REMEDY = "pip install onednn-cpu-gomp"
 
 
-class DnnlError(Exception):
+class DnnlError(CafxError):
     """A oneDNN call failed: where it happened, what was found, what was expected."""
 
     def __init__(self, where: str, found: str, expected: str) -> None:
-        super().__init__(f"{where}: {found}; expected {expected}")
-        self.where = where
-        self.found = found
-        self.expected = expected
+        super().__init__(found, where=where, expected=expected)
 
 
 def candidates() -> Iterator[str]:

@@ -2,7 +2,11 @@
 
 import ctypes
 import functools
+import os
+from pathlib import Path
 from typing import Any
+
+import threadpoolctl
 
 from .library import load
 
@@ -34,3 +38,30 @@ def set_threads(count: int) -> None:
     openmp = _openmp()
     if openmp:
         openmp.omp_set_num_threads(count)
+
+
+def wanted_threads() -> int:
+    """OMP_NUM_THREADS, else the physical cores this process may use; BLAS is held to the same number."""
+    stated = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    count = int(stated) if stated.isdigit() and int(stated) else _physical_cores()
+    _limit_blas(count)
+    return count
+
+
+@functools.cache
+def _limit_blas(count: int) -> None:
+    threadpoolctl.threadpool_limits(count, user_api="blas")
+
+
+@functools.cache
+def _physical_cores() -> int:
+    """Distinct cores among the processors this process may run on."""
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    cores = set()
+    for processor in allowed:
+        siblings = Path(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
+        try:
+            cores.add(siblings.read_text().strip())
+        except OSError:
+            cores.add(str(processor))
+    return max(1, len(cores))
