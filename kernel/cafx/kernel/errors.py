@@ -36,8 +36,11 @@ class CafxError(Exception):
 
     def at(self, where: str) -> CafxError:
         """This error with its place named; a place already known is kept behind the wider one."""
-        if self.where is None:
+        head, _, rest = (self.where or "").partition(": ")
+        if self.where is None or where.endswith(self.where):
             self.where = where
+        elif where.endswith(head):
+            self.where = f"{where}: {rest}"
         elif where not in self.where:
             self.where = f"{where}: {self.where}"
         return self

@@ -38,19 +38,12 @@ def build(graph: Graph, context: Context) -> Built:
             layer.setup(bottom, top)
             layer.reshape(bottom, top)
         except CafxError as error:
-            _locate(error, node.definition.where)
+            error.at(node.definition.where)
             raise
         built.layers.append(layer)
         built.bottoms.append(bottom)
         built.tops.append(top)
     return built
-
-
-def _locate(error: CafxError, where: str) -> None:
-    """Give a layer's error file and line, and name the layer once."""
-    if error.where is not None and where.endswith(error.where):
-        error.where = None
-    error.at(where)
 
 
 def reshape(built: Built, start: int = 0) -> None:
@@ -59,7 +52,7 @@ def reshape(built: Built, start: int = 0) -> None:
         try:
             built.layers[index].reshape(built.bottoms[index], built.tops[index])
         except CafxError as error:
-            _locate(error, built.graph.nodes[index].definition.where)
+            error.at(built.graph.nodes[index].definition.where)
             raise
 
 
