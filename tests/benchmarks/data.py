@@ -23,11 +23,11 @@ from typing import Any
 
 import numpy as np
 import simplejpeg
+
+from cafx.kernel import TRAIN, CafxError, Net, Solver, registry, schema
 from cafx_data_feed.database import open_database
 from cafx_data_feed.datum import datum_bytes
 from cafx_data_feed.images import cv2
-
-from cafx.kernel import TRAIN, CafxError, Net, Solver, registry, schema
 
 SIDE, CROP, BATCH = 256, 227, 64
 MEAN = (104.0, 117.0, 123.0)
@@ -50,7 +50,7 @@ def pictures(count: int) -> Iterator[np.ndarray]:
     for _ in range(count):
         image = np.full((SIDE, SIDE, 3), 128, np.float32)
         for _ in range(12):
-            y, x, width = rng.uniform(0, SIDE, 2).tolist() + [rng.uniform(5, 60)]
+            y, x, width = *rng.uniform(0, SIDE, 2), rng.uniform(5, 60)
             blob = np.exp(-((rows - y) ** 2 + (columns - x) ** 2) / width**2)
             image += blob[:, :, None] * rng.uniform(-120, 120, 3).astype(np.float32)
         image += rng.standard_normal(image.shape, np.float32) * 6
@@ -161,9 +161,9 @@ class TorchImages:
             image = simplejpeg.decode_jpeg(datum.data, "BGR").transpose(2, 0, 1)
         else:
             image = np.frombuffer(datum.data, np.uint8).reshape(3, SIDE, SIDE)
-        top, left = np.random.randint(0, SIDE - CROP + 1, 2)  # noqa: NPY002
+        top, left = np.random.randint(0, SIDE - CROP + 1, 2)
         image = image[:, top : top + CROP, left : left + CROP]
-        if np.random.randint(2):  # noqa: NPY002
+        if np.random.randint(2):
             image = image[:, :, ::-1]
         return image.astype(np.float32) - self.mean, datum.label
 
@@ -187,10 +187,12 @@ layer { name: "data" type: "Data" top: "data" top: "label" transform_param { sca
   data_param { source: "%s" backend: LMDB batch_size: 64 } }
 layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
   convolution_param { num_output: 20 kernel_size: 5 weight_filler { type: "xavier" } } }
-layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1"
+  pooling_param { kernel_size: 2 stride: 2 } }
 layer { name: "conv2" type: "Convolution" bottom: "pool1" top: "conv2"
   convolution_param { num_output: 50 kernel_size: 5 weight_filler { type: "xavier" } } }
-layer { name: "pool2" type: "Pooling" bottom: "conv2" top: "pool2" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "pool2" type: "Pooling" bottom: "conv2" top: "pool2"
+  pooling_param { kernel_size: 2 stride: 2 } }
 layer { name: "ip1" type: "InnerProduct" bottom: "pool2" top: "ip1"
   inner_product_param { num_output: 500 weight_filler { type: "xavier" } } }
 layer { name: "relu1" type: "ReLU" bottom: "ip1" top: "ip1" }
@@ -208,7 +210,10 @@ def caffenet(path: Path, batch: int) -> str:
     ]
     below = "data"
     for index, (out, kernel, stride, pad, group, pool, norm) in enumerate(
-        [(96, 11, 4, 0, 1, 1, 1), (256, 5, 1, 2, 2, 1, 1), (384, 3, 1, 1, 1, 0, 0), (384, 3, 1, 1, 2, 0, 0), (256, 3, 1, 1, 2, 1, 0)],
+        [
+            (96, 11, 4, 0, 1, 1, 1), (256, 5, 1, 2, 2, 1, 1), (384, 3, 1, 1, 1, 0, 0),
+            (384, 3, 1, 1, 2, 0, 0), (256, 3, 1, 1, 2, 1, 0),
+        ],
         1,
     ):  # fmt: skip
         name = f"conv{index}"
@@ -321,15 +326,11 @@ def main() -> None:
         for backend, path in raw.items():
             rate = best(lambda path=path, backend=backend: feed_rate(path, backend, batches))
             ratios = ", ".join(f"{rate / other:.2f} of {name}" for name, other in others.items())
-            print(
-                f"(a) {backend}: {rate * STORED / 1e9:.2f} GB/s of stored bytes, {rate:.0f} images/s; {ratios}"
-            )
+            print(f"(a) {backend}: {rate * STORED / 1e9:.2f} GB/s stored, {rate:.0f} images/s; {ratios}")
         decoder = best(lambda: decode_rate(jpeg, count))
         rate = best(lambda: feed_rate(jpeg, "LMDB", batches))
         other = f"; {rate / best(lambda: torch_rate(jpeg, count), 2):.2f} of PyTorch" if torch else ""
-        print(
-            f"(b) JPEG: {rate:.0f} images/s, {rate / decoder:.2f} of the decoder alone ({decoder:.0f}/s){other}"
-        )
+        print(f"(b) JPEG: {rate:.0f} images/s, {rate / decoder:.2f} of the decoder ({decoder:.0f}/s){other}")
         try:
             share, seconds = waiting(LENET % mnist_like(folder), 30 if given.quick else 200, given.engine)
             print(f"(c) LeNet waits {share:.2%} of an iteration of {seconds * 1e3:.1f} ms")

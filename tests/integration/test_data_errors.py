@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from cafx.kernel import TEST, TRAIN, CafxError, Net, registry, schema
 from cafx_data_feed.database import open_database
 from cafx_data_feed.datum import datum_bytes
 from cafx_data_feed.images import encode
 from cafx_data_feed.prefetch import Batch, Prefetcher, Source
 from cafx_format_binaryproto import write_binaryproto
-
-from cafx.kernel import TEST, TRAIN, CafxError, Net, registry, schema
 
 BACKENDS = ("LMDB", "LEVELDB")
 SHAPE = (3, 8, 7)
@@ -95,7 +95,7 @@ def test_an_lmdb_cut_off_under_way(tmp_path: Path) -> None:
         net.run_forward()
         with (path / "data.mdb").open("r+b") as file:
             file.truncate(file.seek(0, 2) - 4096)
-        with pytest.raises(CafxError, match="cut off"):
+        with pytest.raises(CafxError, match="cut off"):  # noqa: PT012 - some batches are made already
             for _ in range(100):
                 net.run_forward()
 
@@ -109,7 +109,9 @@ def test_a_corrupt_leveldb(tmp_path: Path) -> None:
     path = tmp_path / "db"
     for index in range(3):  # the second opening sorts the first one's log into a table
         with registry().load("database", "LEVELDB").create(path, append=True) as writer:
-            writer.put([(b"%08d" % (10 * index + i), datum_bytes(picture((3, 64, 64)), 0)) for i in range(10)])
+            writer.put(
+                [(b"%08d" % (10 * index + i), datum_bytes(picture((3, 64, 64)), 0)) for i in range(10)]
+            )
     table = max(path.glob("*.ldb"), key=lambda each: each.stat().st_size)
     with table.open("r+b") as file:
         file.seek(table.stat().st_size // 2)
@@ -125,10 +127,8 @@ def test_a_leveldb_without_its_manifest(tmp_path: Path) -> None:
 
 def test_a_leveldb_that_another_process_writes(tmp_path: Path) -> None:
     path = make(tmp_path / "db", [datum_bytes(picture(), 0)], "LEVELDB")
-    writer = subprocess.Popen(
-        [sys.executable, "-c", f"import plyvel; d = plyvel.DB({str(path)!r}); print('open', flush=True); input()"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+    script = f"import plyvel; held = plyvel.DB({str(path)!r}); print('open', flush=True); input()"
+    writer = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"open\n"
@@ -166,7 +166,9 @@ def test_an_item_that_is_no_datum_is_named(tmp_path: Path, value: bytes) -> None
     refused(data(make(tmp_path / "db", [datum_bytes(picture(), 0), value])), "'00000001'", "not a Datum")
 
 
-@pytest.mark.parametrize("image", [b"nonsense", b"\xff\xd8\xff\xe0" + bytes(50), encode(picture((8, 7, 3)), ".png", "")[:60]])
+@pytest.mark.parametrize(
+    "image", [b"nonsense", b"\xff\xd8\xff\xe0" + bytes(50), encode(picture((8, 7, 3)), ".png", "")[:60]]
+)
 def test_an_undecodable_image_is_named(tmp_path: Path, image: bytes) -> None:
     good = datum_bytes(None, 0, image=encode(picture((8, 7, 3)), ".png", ""), encoded=True)
     bad = datum_bytes(None, 0, image=image, encoded=True)
@@ -294,7 +296,7 @@ def test_the_cause_reaches_the_training_loop(tmp_path: Path, monkeypatch: pytest
             raise cause
 
         monkeypatch.setattr(net.layers[0].feed.source, "fill", fail)
-        with pytest.raises(CafxError, match="layer 'd' .*the disk is gone") as caught:
+        with pytest.raises(CafxError, match=r"layer 'd' .*the disk is gone") as caught:
             net.run_forward()
         assert caught.value.__cause__ is cause
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cafx.conformance.golden import inside
 from cafx.kernel import TEST, Net
 

@@ -35,9 +35,9 @@ n.conv2, n.pool2 = convolved(n.pool1, 50)
 n.ip1 = weighted(L.InnerProduct, n.pool2, 500)
 n.relu1 = L.ReLU(n.ip1, in_place=True)
 n.ip2 = weighted(L.InnerProduct, n.relu1, 10)
-n.loss = L.SoftmaxWithLoss(n.ip2, n.label)
 with n.phase("TEST"):
     n.accuracy = L.Accuracy(n.ip2, n.label)
+n.loss = L.SoftmaxWithLoss(n.ip2, n.label)
 
 solver = SolverSpec(
     net=n,

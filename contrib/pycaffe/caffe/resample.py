@@ -46,8 +46,8 @@ def interpolation(count: int, positions: Matrix, order: int, zero_outside: bool)
     """The matrix that reads ``count`` values at fractional ``positions``."""
     if order == NEAREST:
         nearest = np.clip(np.floor(positions + 0.5).astype(int), 0, count - 1)
-        identity: Matrix = np.eye(count)
-        return identity[nearest]
+        chosen: Matrix = np.take(np.eye(count), nearest, axis=0)
+        return chosen
     if order == LINEAR:
         return _weigh(count, positions, 1, lambda x: np.maximum(1 - np.abs(x), 0), zero_outside)
     if order != CUBIC:

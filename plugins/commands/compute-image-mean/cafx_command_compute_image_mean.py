@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+
 from cafx_data_feed.tools import in_order, progress, threads_option
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def _sum(reader: Any, threads: int) -> tuple[int, Any]:
 def _sum_chunk(chunk: list[tuple[bytes, Any]]) -> tuple[int, Any, bytes]:
     """How many images a chunk has, their sum, and its first key."""
     import numpy as np
+
     from cafx_data_feed.datum import key_text
     from cafx_data_feed.images import decode
 
@@ -93,8 +95,8 @@ def _require(key: bytes, shape: Any, expected: Any) -> None:
 
 def _write(path: Path, mean: Any) -> None:
     """A BlobProto with the four numbers of before `shape`, as Caffe's tool writes it."""
-    from cafx_format_binaryproto import wire
     from cafx.kernel.files import atomic_write
+    from cafx_format_binaryproto import wire
 
     head = b"".join(
         wire.varint(field << 3) + wire.varint(length)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+
 from cafx_data_feed.tools import backend_option, create, progress, write_all
 
 SHAPE = (3, 32, 32)
@@ -69,6 +70,7 @@ def _unpacked(path: Path) -> bytes:
 def _items(files: list[tuple[int, Path]]) -> Iterator[tuple[bytes, bytes]]:
     """Keys and Datums of the images of some files."""
     import numpy as np
+
     from cafx.kernel import CafxError
     from cafx_data_feed.datum import datum_bytes
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
+
 from cafx_data_feed.tools import backend_option, create, in_order, progress, threads_option, write_all
 
 if TYPE_CHECKING:

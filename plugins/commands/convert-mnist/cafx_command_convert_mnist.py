@@ -7,6 +7,7 @@ import struct
 from typing import Any
 
 import click
+
 from cafx_data_feed.tools import backend_option, create, progress, write_all
 
 IMAGES, LABELS = 2051, 2049
@@ -44,6 +45,7 @@ def convert_mnist(images: str, labels: str, out: str, backend: str) -> None:
 def read_idx(path: str, magic: int) -> Any:
     """The bytes of an idx file as an array; CafxError where it is not what ``magic`` says."""
     import numpy as np
+
     from cafx.kernel import CafxError
     from cafx.kernel.schema import read_file, sniff
 

@@ -105,6 +105,7 @@ def _sheet(reader: Any, columns: int, side: int) -> Any:
     import itertools
 
     import numpy as np
+
     from cafx_data_feed.datum import DatumReader
     from cafx_data_feed.images import resize
 

@@ -42,7 +42,7 @@ def extract_features(
     if len(names) != len(paths):
         raise CafxError("blobs and outputs differ in number", found=f"{len(names)} and {len(paths)}")
     with contextlib.ExitStack() as stack:
-        built = stack.enter_context(Net(net, TEST, weights=weights, engine=engine, keep=names))
+        built = stack.enter_context(Net(net, TEST, weights=weights, engine=engine))
         for name in names:
             if name not in built.blobs:
                 raise CafxError(
@@ -85,6 +85,7 @@ def _database(stack: contextlib.ExitStack, name: str, path: str, backend: str) -
 def _hdf5(stack: contextlib.ExitStack, name: str, path: str, backend: str) -> Callable[[Any, int], None]:
     """Stores rows in a dataset that grows."""
     import h5py
+
     from cafx.kernel import CafxError
 
     try:

@@ -1,0 +1,44 @@
+"""convert-mnist on small idx files, whole and damaged."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cafx.kernel import CafxError
+from cafx_command_convert_mnist import convert_mnist
+from cafx_data_feed.database import open_database
+from cafx_data_feed.datum import datum_bytes
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+LABELS = np.arange(5, dtype=np.uint8)
+
+
+def convert(folder: Path, images: bytes, labels: bytes) -> None:
+    (folder / "images").write_bytes(images)
+    (folder / "labels").write_bytes(labels)
+    arguments = [str(folder / name) for name in ("images", "labels", "db")]
+    CliRunner().invoke(convert_mnist, arguments, catch_exceptions=False)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_each_image_becomes_a_datum(tmp_path: Path, pack: type[bytes]) -> None:
+    images = struct.pack(">4I", 2051, 5, 4, 3) + IMAGES.tobytes()
+    labels = struct.pack(">2I", 2049, 5) + LABELS.tobytes()
+    convert(tmp_path, pack(images), pack(labels))
+    with open_database(tmp_path / "db") as reader:
+        found = [(key, bytes(value)) for key, value in reader.items()]
+    assert found == [(b"%08d" % i, datum_bytes(IMAGES[i][None], i)) for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"\x1f\x8bnot gzip", struct.pack(">4I", 2051, 5, 4, 3), struct.pack(">2I", 2049, 5)]
+)
+def test_damaged_files(tmp_path: Path, damage: bytes) -> None:
+    with pytest.raises(CafxError, match="images"):
+        convert(tmp_path, damage, b"")

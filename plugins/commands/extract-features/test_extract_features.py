@@ -1,0 +1,62 @@
+"""extract-features against Caffe's databases, and into HDF5."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from cafx.conformance.golden import inside
+from cafx.kernel import CafxError
+from cafx_command_extract_features import extract_features
+from cafx_data_feed.database import open_database
+from cafx_data_feed.datum import DatumReader
+
+FORMATS = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared")) / "golden/formats"
+NET = ("features/net.caffemodel", "features/net.prototxt")
+pytestmark = pytest.mark.skipif(not FORMATS.is_dir(), reason=f"no golden data in {FORMATS}")
+
+
+def run(*arguments: Any) -> None:
+    with inside(FORMATS):
+        result = CliRunner().invoke(
+            extract_features, [str(each) for each in arguments], catch_exceptions=False
+        )
+    assert result.exit_code == 0, result.output
+
+
+def contents(path: Path) -> dict[bytes, Any]:
+    reader = DatumReader()
+    with open_database(path) as database:
+        return {key: reader.read(key, value).pixels.copy() for key, value in database.items()}
+
+
+@pytest.mark.parametrize(
+    ("backend", "names", "batches"), [("lmdb", ("conv1", "fc"), 3), ("leveldb", ("fc",), 2)]
+)
+def test_features_are_those_of_caffe(
+    backend: str, names: tuple[str, ...], batches: int, tmp_path: Path
+) -> None:
+    paths = [tmp_path / f"{name}_{backend}" for name in names]
+    run(*NET, ",".join(names), ",".join(map(str, paths)), batches, "--backend", backend)
+    for path in paths:
+        found, expected = contents(path), contents(FORMATS / "features" / path.name)
+        assert list(found) == list(expected)
+        for key, values in expected.items():
+            np.testing.assert_allclose(found[key], values, rtol=1e-4, atol=1e-5)
+
+
+def test_hdf5_has_a_dataset_named_as_the_blob(tmp_path: Path) -> None:
+    run(*NET, "fc", tmp_path / "fc.h5", 2, "--backend", "hdf5")
+    with h5py.File(tmp_path / "fc.h5") as file:
+        assert file["fc"].shape == (8, 5)
+
+
+def test_an_unknown_blob(tmp_path: Path) -> None:
+    with pytest.raises(CafxError, match="no blob 'none'"):
+        run(*NET, "none", tmp_path / "out", 1)

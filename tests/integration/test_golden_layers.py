@@ -1,0 +1,25 @@
+"""Every golden layer case: outputs, losses, running statistics and gradients of real Caffe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cafx.conformance.golden import LayerCase
+from cafx.kernel import registry
+
+ENGINES = [name for name in registry().names("engine")]
+
+
+@pytest.mark.shared_files("golden/layers/*.npz")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_layer_does_what_caffe_did(path: Path, engine: str) -> None:
+    reason = registry().load("engine", engine).unavailable()
+    if reason:
+        pytest.skip(f"engine {engine}: {reason}")
+    case = LayerCase(path)
+    missing = case.types - set(registry().names("layer"))
+    if missing:
+        pytest.skip(f"not installed: {', '.join(sorted(missing))}")
+    assert case.replay(engine=engine) == []
