@@ -14,11 +14,11 @@ ENGINES = [name for name in registry().names("engine")]
 
 @pytest.mark.shared_files("golden/layers/*.npz")
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_layer_does_what_caffe_did(path: Path, engine: str) -> None:
+def test_a_layer_does_what_caffe_did(shared_file: Path, engine: str) -> None:
     reason = registry().load("engine", engine).unavailable()
     if reason:
         pytest.skip(f"engine {engine}: {reason}")
-    case = LayerCase(path)
+    case = LayerCase(shared_file)
     missing = case.types - set(registry().names("layer"))
     if missing:
         pytest.skip(f"not installed: {', '.join(sorted(missing))}")

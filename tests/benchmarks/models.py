@@ -1,0 +1,174 @@
+"""The nets the benchmarks train, written as prototxt text: published architectures on synthetic data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+MSRA = 'weight_filler { type: "msra" }'
+LEARN = "param { lr_mult: 1 decay_mult: 1 } param { lr_mult: 2 decay_mult: 0 }"
+GENTLE = "param { lr_mult: 1 decay_mult: 1 }"
+
+
+class Text:
+    """A net in the making; each method adds layers and returns the name of the blob they make."""
+
+    def __init__(self, shape: Iterable[int], classes: int) -> None:
+        dims = " ".join(f"dim: {n}" for n in shape)
+        batch = next(iter(shape))
+        self.classes = classes
+        self.lines = [
+            f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {dims} }} }} }}',
+            f'layer {{ name: "label" type: "Input" top: "label" input_param {{ shape {{ dim: {batch} }} }} }}',
+        ]
+
+    def add(self, name: str, kind: str, bottoms: Iterable[str], top: str, rest: str = "") -> str:
+        """Any layer."""
+        read = " ".join(f'bottom: "{bottom}"' for bottom in bottoms)
+        self.lines.append(f'layer {{ name: "{name}" type: "{kind}" {read} top: "{top}" {rest} }}')
+        return top
+
+    def conv(
+        self, name: str, bottom: str, outputs: int, kernel: int, stride: int = 1, pad: int = 0,
+        group: int = 1, relu: bool = True, bias: bool = True,
+    ) -> str:  # fmt: skip
+        """A convolution and, unless told otherwise, a unit in place."""
+        window = f"kernel_size: {kernel} stride: {stride} pad: {pad} group: {group}"
+        term = "" if bias else "bias_term: false"
+        rest = f"convolution_param {{ num_output: {outputs} {window} {term} {MSRA} }}"
+        self.add(name, "Convolution", [bottom], name, (LEARN if bias else GENTLE) + rest)
+        return self.relu(name) if relu else name
+
+    def relu(self, blob: str) -> str:
+        """A unit in place."""
+        return self.add(f"relu_{blob}", "ReLU", [blob], blob)
+
+    def pool(self, name: str, bottom: str, kernel: int, stride: int, pad: int = 0, method: str = "MAX") -> str:
+        """A pooling; kernel 0 for the whole plane."""
+        window = f"kernel_size: {kernel} stride: {stride} pad: {pad}" if kernel else "global_pooling: true"
+        return self.add(name, "Pooling", [bottom], name, f"pooling_param {{ pool: {method} {window} }}")
+
+    def lrn(self, name: str, bottom: str) -> str:
+        """Local response normalisation as in AlexNet."""
+        return self.add(name, "LRN", [bottom], name, "lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 }")
+
+    def dense(self, name: str, bottom: str, outputs: int, relu: bool = True, drop: float = 0.0) -> str:
+        """An inner product, with unit and dropout in place."""
+        filler = f"inner_product_param {{ num_output: {outputs} {MSRA} }}"
+        self.add(name, "InnerProduct", [bottom], name, LEARN + filler)
+        if relu:
+            self.relu(name)
+        return self.drop(name, drop) if drop else name
+
+    def drop(self, blob: str, ratio: float) -> str:
+        """Dropout in place."""
+        return self.add(f"drop_{blob}", "Dropout", [blob], blob, f"dropout_param {{ dropout_ratio: {ratio} }}")
+
+    def norm(self, name: str, bottom: str, outputs: int, kernel: int, stride: int = 1, pad: int = 0,
+             relu: bool = True) -> str:  # fmt: skip
+        """A convolution without bias, normalised, scaled and shifted in place."""
+        self.conv(name, bottom, outputs, kernel, stride, pad, relu=False, bias=False)
+        self.add(f"bn_{name}", "BatchNorm", [name], name)
+        self.add(f"scale_{name}", "Scale", [name], name, "scale_param { bias_term: true }")
+        return self.relu(name) if relu else name
+
+    def loss(self, name: str, bottom: str, weight: float = 1.0) -> str:
+        """Softmax and loss against the labels."""
+        return self.add(name, "SoftmaxWithLoss", [bottom, "label"], name, f"loss_weight: {weight}")
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
+
+
+def lenet(batch: int = 64) -> Text:
+    """LeNet as Caffe's MNIST example has it."""
+    net = Text((batch, 1, 28, 28), 10)
+    blob = net.pool("pool1", net.conv("conv1", "data", 20, 5, relu=False), 2, 2)
+    blob = net.pool("pool2", net.conv("conv2", blob, 50, 5, relu=False), 2, 2)
+    net.loss("loss", net.dense("ip2", net.dense("ip1", blob, 500), 10, relu=False))
+    return net
+
+
+def caffenet(batch: int = 32) -> Text:
+    """CaffeNet: AlexNet with pooling before normalisation."""
+    net = Text((batch, 3, 227, 227), 1000)
+    blob = net.lrn("norm1", net.pool("pool1", net.conv("conv1", "data", 96, 11, 4), 3, 2))
+    blob = net.lrn("norm2", net.pool("pool2", net.conv("conv2", blob, 256, 5, pad=2, group=2), 3, 2))
+    blob = net.conv("conv3", blob, 384, 3, pad=1)
+    blob = net.conv("conv4", blob, 384, 3, pad=1, group=2)
+    blob = net.pool("pool5", net.conv("conv5", blob, 256, 3, pad=1, group=2), 3, 2)
+    blob = net.dense("fc7", net.dense("fc6", blob, 4096, drop=0.5), 4096, drop=0.5)
+    net.loss("loss", net.dense("fc8", blob, 1000, relu=False))
+    return net
+
+
+INCEPTIONS = {
+    "3a": (64, 96, 128, 16, 32, 32), "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64), "4b": (160, 112, 224, 24, 64, 64), "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64), "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128), "5b": (384, 192, 384, 48, 128, 128),
+}  # fmt: skip
+
+
+def _inception(net: Text, name: str, bottom: str) -> str:
+    one, three_in, three, five_in, five, pool = INCEPTIONS[name]
+    parts = [
+        net.conv(f"i{name}_1x1", bottom, one, 1),
+        net.conv(f"i{name}_3x3", net.conv(f"i{name}_3x3r", bottom, three_in, 1), three, 3, pad=1),
+        net.conv(f"i{name}_5x5", net.conv(f"i{name}_5x5r", bottom, five_in, 1), five, 5, pad=2),
+        net.conv(f"i{name}_proj", net.pool(f"i{name}_pool", bottom, 3, 1, 1), pool, 1),
+    ]
+    return net.add(f"i{name}", "Concat", parts, f"i{name}")
+
+
+def _side(net: Text, name: str, bottom: str) -> None:
+    blob = net.conv(f"{name}_conv", net.pool(f"{name}_pool", bottom, 5, 3, method="AVE"), 128, 1)
+    blob = net.dense(f"{name}_fc", blob, 1024, drop=0.7)
+    net.loss(f"{name}_loss", net.dense(f"{name}_out", blob, 1000, relu=False), 0.3)
+
+
+def googlenet(batch: int = 16) -> Text:
+    """GoogLeNet with both auxiliary classifiers."""
+    net = Text((batch, 3, 224, 224), 1000)
+    blob = net.lrn("norm1", net.pool("pool1", net.conv("conv1", "data", 64, 7, 2, 3), 3, 2))
+    blob = net.conv("conv2", net.conv("conv2r", blob, 64, 1), 192, 3, pad=1)
+    blob = net.pool("pool2", net.lrn("norm2", blob), 3, 2)
+    for name in INCEPTIONS:
+        blob = _inception(net, name, blob)
+        if name in ("3b", "4e"):
+            blob = net.pool(f"pool_{name}", blob, 3, 2)
+        if name in ("4a", "4d"):
+            _side(net, f"side{name}", blob)
+    blob = net.drop(net.pool("pool5", blob, 0, 1, method="AVE"), 0.4)
+    net.loss("loss", net.dense("fc", blob, 1000, relu=False))
+    return net
+
+
+def resnet50(batch: int = 8) -> Text:
+    """ResNet-50, the stride in the first convolution of a block."""
+    net = Text((batch, 3, 224, 224), 1000)
+    blob = net.pool("pool1", net.norm("conv1", "data", 64, 7, 2, 3), 3, 2)
+    for stage, (blocks, width) in enumerate(((3, 64), (4, 128), (6, 256), (3, 512)), 2):
+        for block in range(blocks):
+            name, stride = f"r{stage}{'abcdef'[block]}", 2 if stage > 2 and block == 0 else 1
+            short = net.norm(f"{name}_1", blob, 4 * width, 1, stride, relu=False) if block == 0 else blob
+            inner = net.norm(f"{name}_2a", blob, width, 1, stride)
+            inner = net.norm(f"{name}_2c", net.norm(f"{name}_2b", inner, width, 3, pad=1), 4 * width, 1, relu=False)
+            blob = net.relu(net.add(name, "Eltwise", [short, inner], name))
+    net.loss("loss", net.dense("fc", net.pool("pool5", blob, 0, 1, method="AVE"), 1000, relu=False))
+    return net
+
+
+def vgg16(batch: int = 4) -> Text:
+    """VGG-16."""
+    net = Text((batch, 3, 224, 224), 1000)
+    blob = "data"
+    for stage, (count, width) in enumerate(((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)), 1):
+        for index in range(1, count + 1):
+            blob = net.conv(f"conv{stage}_{index}", blob, width, 3, pad=1)
+        blob = net.pool(f"pool{stage}", blob, 2, 2)
+    blob = net.dense("fc7", net.dense("fc6", blob, 4096, drop=0.5), 4096, drop=0.5)
+    net.loss("loss", net.dense("fc8", blob, 1000, relu=False))
+    return net
+
+
+MODELS = {"lenet": lenet, "caffenet": caffenet, "googlenet": googlenet, "resnet50": resnet50, "vgg16": vgg16}

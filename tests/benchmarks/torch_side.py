@@ -1,0 +1,133 @@
+"""PyTorch's side of the benchmark: the same prototxt as a module, trained in one of its modes.
+
+It runs under an interpreter that need not have cafx: the net comes as JSON on standard input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import sys
+import time
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Interpreted(nn.Module):
+    """The layers of a net, run in order on a dictionary of blobs; losses are added up."""
+
+    def __init__(self, layers: list[dict[str, Any]], shapes: dict[str, list[int]]) -> None:
+        super().__init__()
+        self.layers = layers
+        self.made = nn.ModuleDict()
+        for layer in layers:
+            module = make(layer, shapes)
+            if module is not None:
+                self.made[layer["name"]] = module
+
+    def forward(self, data: Any, label: Any, losses: bool = True) -> Any:
+        """The objective, or without losses the last score."""
+        blobs = {"data": data}
+        total = 0.0
+        for layer in self.layers:
+            name, kind, options = layer["name"], layer["type"], layer["options"]
+            bottoms = [blobs.get(bottom) for bottom in layer["bottom"]]
+            x = bottoms[0] if bottoms else None
+            if kind in ("Input", "Scale"):
+                continue
+            if kind == "SoftmaxWithLoss":
+                if losses:
+                    total = total + layer["weight"] * functional.cross_entropy(x.float(), label)
+                else:
+                    blobs["score"] = x
+                continue
+            if kind == "Eltwise":
+                y = bottoms[0] + bottoms[1]
+            elif kind == "Concat":
+                y = torch.cat(bottoms, 1)
+            elif kind == "Pooling" and options.get("global"):
+                y = x.mean((2, 3), keepdim=True)
+            elif kind == "InnerProduct":
+                y = self.made[name](x.flatten(1))
+            else:
+                y = self.made[name](x)
+            blobs[layer["top"]] = y
+        return total if losses else blobs["score"]
+
+
+def make(layer: dict[str, Any], shapes: dict[str, list[int]]) -> Any:
+    """The module of one layer, or None where a function does."""
+    kind, options = layer["type"], layer["options"]
+    shape = shapes[layer["bottom"][0]] if layer["bottom"] else []
+    if kind == "Convolution":
+        window = options["kernel"], options["stride"], options["pad"]
+        return nn.Conv2d(shape[1], options["outputs"], *window, groups=options["group"], bias=options["bias"])
+    if kind == "InnerProduct":
+        inputs = 1
+        for length in shape[1:]:
+            inputs *= length
+        return nn.Linear(inputs, options["outputs"])
+    if kind == "ReLU":
+        return nn.ReLU(inplace=True)
+    if kind == "Dropout":
+        return nn.Dropout(options["ratio"])
+    if kind == "LRN":
+        return nn.LocalResponseNorm(5, 1e-4, 0.75)
+    if kind == "BatchNorm":
+        return nn.BatchNorm2d(shape[1])
+    if kind == "Pooling" and not options.get("global"):
+        window = options["kernel"], options["stride"], options["pad"]
+        return (nn.AvgPool2d if options["mean"] else nn.MaxPool2d)(*window, ceil_mode=True)
+    return None
+
+
+def main() -> None:
+    """Read the net; then a number of iterations a line, answered by seconds each."""
+    setup = json.loads(sys.stdin.readline())
+    mode, batch = setup["mode"], setup["shapes"]["data"]
+    torch.set_num_threads(setup["threads"])
+    torch.manual_seed(0)
+    net = Interpreted(setup["layers"], setup["shapes"])
+    data, label = torch.randn(*batch), torch.randint(0, setup["classes"], (batch[0],))
+    if "channels_last" in mode:
+        net, data = net.to(memory_format=torch.channels_last), data.to(memory_format=torch.channels_last)
+    weights = [p for p in net.parameters() if p.dim() > 1]
+    biases = [p for p in net.parameters() if p.dim() == 1]
+    groups = [{"params": weights, "lr": 1e-4, "weight_decay": 5e-4}, {"params": biases, "lr": 2e-4}]
+    optimizer = torch.optim.SGD([group for group in groups if group["params"]], lr=1e-4, momentum=0.9)
+    cast = torch.autocast("cpu", torch.bfloat16) if setup["bf16"] else contextlib.nullcontext()
+    run = torch.compile(net) if "compile" in mode else net
+
+    def train() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with cast:
+            loss = run(data, label)
+        loss.backward()
+        optimizer.step()
+
+    def test() -> None:
+        with torch.inference_mode(), cast:
+            run(data, label, False)
+
+    step = test if setup["test"] else train
+    if setup["test"]:
+        net.eval()
+    for _ in range(3):
+        step()
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        seconds = []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            step()
+            seconds.append(time.perf_counter() - start)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps({"seconds": seconds, "peak": peak}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
