@@ -73,7 +73,7 @@ def read_net(source: Source, plugins: Registry) -> NetDefinition:
         lines = layer_lines(Path(source).read_text("utf-8", "replace"))
         name = str(source)
     else:
-        proto = composed.parse_bytes(source.SerializeToString(), "NetParameter")
+        proto = composed.parse_bytes(source.SerializePartialToString(), "NetParameter")
         name = f"net '{source.name}'" if source.name else "net"
     proto = upgrade(proto, plugins, name)
     layers = [LayerDefinition(layer, name) for layer in proto.layer]

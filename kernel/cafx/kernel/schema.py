@@ -73,7 +73,8 @@ class Schema:
             raise self._text_error(error, source) from None
         missing = parsed.FindInitializationErrors()
         if missing:
-            raise CafxError("required fields are missing", where=source, found=", ".join(missing))
+            found = ", ".join(_with_layer_name(each, parsed) for each in missing)
+            raise CafxError("required fields are missing", where=source, found=found)
         return parsed
 
     def read_text(self, path: str | Path, name: str) -> Any:
@@ -155,6 +156,11 @@ class Schema:
             expected="one of " + ", ".join(names),
             remedy=did_you_mean(value, names),
         )
+
+
+def _with_layer_name(path: str, proto: Any) -> str:
+    """``layer[1].clip_param.min`` with the layer's name in place of its number."""
+    return re.sub(r"^layer\[(\d+)\]\.", lambda at: f"layer '{proto.layer[int(at[1])].name}' without ", path)
 
 
 def _claims(declared: type[Message]) -> Iterable[tuple[str, Any]]:

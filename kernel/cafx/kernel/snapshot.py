@@ -13,6 +13,7 @@ from cafx.kernel.errors import CafxError
 from cafx.kernel.files import BlobValues, TrainingState, format_named, format_of
 
 if TYPE_CHECKING:
+    from cafx.kernel.net import Copied, Net
     from cafx.kernel.solver import Solver
 
 DEFAULT_PREFIX = "snapshot"
@@ -61,12 +62,39 @@ def restore(solver: Solver, path: Path) -> None:
     history = [np.asarray(blob.data).reshape(blob.shape) for blob in state.history]
     weights = _find_weights(Path(state.learned_net), path)
     solver.updater.restore_history(history, str(path))
-    solver.net.copy_from(weights)
+    _check_complete(solver.net, solver.net.copy_from(weights), weights)
     solver.iter = state.iter
     if state.exact:
         solver.window = [float(loss) for loss in state.exact["losses"]]
         for net, held in zip((solver.net, *solver.test_nets), state.exact["nets"], strict=False):
             net.restore(held)
+
+
+def start_from_weights(solver: Solver) -> list[Copied]:
+    """Copy what the option ``weights`` names into every net; returns what the training net took."""
+    names = [name.strip() for text in solver.options.weights for name in text.split(",")]
+    copied = []
+    for name in filter(None, names):
+        beside = solver.source.parent / name if solver.source else Path(name)
+        path = beside if not Path(name).exists() and beside.exists() else Path(name)
+        copied.append(solver.net.copy_from(path))
+        for net in solver.test_nets:
+            net.copy_from(path)
+    return copied
+
+
+def _check_complete(net: Net, copied: Copied, weights: Path) -> None:
+    """CafxError where the weights lack a layer that learns: they are of another net."""
+    table = net.parameters
+    learning = {net.layer_names[table.layers[index][0]] for index in table.learnable}
+    missing = [name for name in copied.untouched if name in learning]
+    if missing:
+        raise CafxError(
+            "the weights are of another net",
+            where=str(weights),
+            found=f"no layer {', '.join(missing)}",
+            remedy="resume with the net they were trained with; to fine-tune another, use --weights",
+        )
 
 
 def _exact(solver: Solver) -> dict[str, Any]:

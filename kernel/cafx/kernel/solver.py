@@ -54,6 +54,7 @@ class Solver:
         smoothed_loss: the mean of the last ``average_loss`` losses.
         monitors: who listens; see `cafx.kernel.hooks`.
         action: called between iterations; what it returns is done.
+        copied: what was taken from each file that ``weights`` names.
     """
 
     def __init__(
@@ -93,6 +94,8 @@ class Solver:
         self.monitors = Monitors()
         self.action: Callable[[], Action] = lambda: Action.NONE
         self.stopped = False
+        self._snapshot_due = False
+        self.copied = snapshot.start_from_weights(self)
 
     def _plugin(self, kind: str, name: str) -> Any:
         """The rule or policy of that name, made for these options; errors name the solver's file."""
@@ -154,7 +157,8 @@ class Solver:
             loss = self._iterate()
             self.monitors.call("iteration_finished", solver=self, loss=loss, rate=self.rate)
             self._obey(self.action())
-            if self.options.snapshot and self.iter % self.options.snapshot == 0:
+            every = self.options.snapshot
+            if self._snapshot_due or (every and self.iter % every == 0):
                 self.snapshot()
             if self.stopped:
                 return
@@ -177,28 +181,41 @@ class Solver:
             loss += net.loss
         loss /= options.iter_size
         if not math.isfinite(loss) and not self.allow_nan:
-            raise self._not_finite(loss)
+            raise self._not_finite(f"the loss is {loss} at")
         self.window = [*self.window, loss][-options.average_loss :]
         self.rate = self.policy.rate(self.iter)
         if net.observer:
             net.observer.update()
         self.updater.apply(self.rate, self.iter)
+        if not self.allow_nan and not self.updater.finite():
+            raise self._not_finite("a parameter is not finite after the update of")
         self.iter += 1
         return float(loss)
 
-    def _not_finite(self, loss: float) -> CafxError:
+    def _not_finite(self, what: str) -> CafxError:
         found = self.net.first_not_finite()
         begin = f"it begins in blob '{found[1].name}' of layer '{found[0]}'" if found else "its outputs only"
         return CafxError(
-            f"the loss is {loss} at iteration {self.iter}: {begin}",
+            f"{what} iteration {self.iter}: {begin}",
             where="solver",
             remedy="lower base_lr, set clip_gradients, or look at that layer's input; "
             f"snapshots up to here are kept ({self.prefix}_iter_*)",
         )
 
     def test_all(self) -> list[dict[str, npt.NDArray[Any]]]:
-        """Test every test net; returns the mean of each output."""
-        return [self.test(index) for index in range(len(self.test_nets))]
+        """Test every test net; returns the mean of each output.
+
+        A test that is stopped leaves no trace: who resumes begins it anew, on the same batches.
+        """
+        before = [net.state() for net in self.test_nets]
+        scores = []
+        for index in range(len(self.test_nets)):
+            scores.append(self.test(index))
+            if self.stopped:
+                for net, state in zip(self.test_nets, before, strict=True):
+                    net.restore(state)
+                break
+        return scores
 
     def test(self, index: int = 0) -> dict[str, npt.NDArray[Any]]:
         """Run test net ``index`` for its test_iter batches; returns the mean of each output.
@@ -223,6 +240,7 @@ class Solver:
 
     def snapshot(self) -> tuple[Path, Path]:
         """Write weights and state, each whole or not at all; returns the two paths."""
+        self._snapshot_due = False
         weights, state = snapshot.write(self)
         self.monitors.call("snapshot_saved", solver=self, weights=str(weights), state=str(state))
         return weights, state
@@ -243,6 +261,6 @@ class Solver:
         self.close()
 
     def _obey(self, action: Action) -> None:
-        if action is Action.SNAPSHOT:
-            self.snapshot()
+        # taken between iterations only: in the middle of a test there is nothing to go on from
+        self._snapshot_due = self._snapshot_due or action is Action.SNAPSHOT
         self.stopped = self.stopped or action is Action.STOP

@@ -16,6 +16,7 @@ from cafx.kernel.net import Net
 from cafx.kernel.registry import Registry
 from cafx.kernel.schema import schema
 
+LEAST = {"average_loss": 1, "iter_size": 1, "max_iter": 0, "test_interval": 0, "snapshot": 0, "display": 0}
 TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
 
 
@@ -63,7 +64,7 @@ def check_options(options: Any, plugins: Registry, source: str | Path | None) ->
             where=where,
             remedy="write type: \"...\", or try 'pip install cafx-upgrade-legacy'",
         )
-    for field, least in (("average_loss", 1), ("iter_size", 1), ("max_iter", 0), ("test_interval", 0)):
+    for field, least in LEAST.items():
         if getattr(checked, field) < least:
             raise CafxError(field, where=where, found=getattr(checked, field), expected=f"at least {least}")
     if not checked.lr_policy:

@@ -69,6 +69,13 @@ class Updater:
             self.arena.diff *= self.arena.dtype.type(scale)
         self.engine.update(lambda chunk: self._run(chunk, rate, iteration), self.chunks)
 
+    def finite(self) -> bool:
+        """Whether every parameter is finite; one pass tells, but for values whose squares overflow."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            if math.isfinite(_sum_of_squares(self.arena.data)):
+                return True
+        return bool(np.isfinite(self.arena.data).all())
+
     def _clip(self) -> float:
         """The factor that brings the gradient's L2 norm down to clip_gradients."""
         bound = self.options.clip_gradients

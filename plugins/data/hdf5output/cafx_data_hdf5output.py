@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
+
 from cafx.kernel import Blob, Layer, Message, message, option
 
 if TYPE_CHECKING:

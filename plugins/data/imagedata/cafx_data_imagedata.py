@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from cafx.kernel import Blob, CafxError, TransformationParameter, above, message, option
 from cafx.kernel.random import Streams
 from cafx_data_feed.images import decode, read_bytes, resize
@@ -99,7 +100,8 @@ class ImageData(BatchLayer):
         if not options.source:
             raise self.error("source must be stated", expected="image_data_param { source: … }")
         if bool(options.new_height) != bool(options.new_width):
-            raise self.error("new_height and new_width must be stated together")
+            found = f"new_height {options.new_height}, new_width {options.new_width}"
+            raise self.error("resizes one side only", found=found, expected="both positive, or neither")
         transformer = Transformer(
             self.read(TransformationParameter), self.phase, self.failure(), self.context.dtype
         )

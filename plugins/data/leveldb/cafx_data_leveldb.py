@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import plyvel
+
 from cafx.kernel import CafxError
 from cafx_data_feed.database import (
     Database,

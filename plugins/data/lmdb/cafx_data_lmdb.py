@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 import lmdb
+
 from cafx.kernel import CafxError
 from cafx_data_feed.database import (
     Database,

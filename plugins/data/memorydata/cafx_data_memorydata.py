@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel import Blob, Layer, Message, TransformationParameter, message, option
 from cafx.kernel.blob import shape_text
 
@@ -50,7 +51,10 @@ class MemoryData(Layer):
         options = self.options
         sizes = (options.batch_size, options.channels, options.height, options.width)
         if not all(sizes):
-            raise self.error("batch_size, channels, height and width must all be stated, and positive")
+            raise self.error(
+                "batch_size, channels, height and width must be stated",
+                found=", ".join(str(each or 0) for each in sizes), expected="four positive numbers",
+            )  # fmt: skip
         self.shape = tuple(int(each) for each in sizes)
         self.data: npt.NDArray[Any] | None = None
         self.labels: npt.NDArray[Any] = np.empty(0)

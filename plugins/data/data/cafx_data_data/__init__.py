@@ -8,12 +8,12 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from cafx.kernel import Blob, TransformationParameter, above, message, option
+from cafx_data_data.source import DataSource
 from cafx_data_feed.layer import BatchLayer, LegacyTransform
 from cafx_data_feed.prefetch import Source
 from cafx_data_feed.transform import Transformer
-
-from cafx_data_data.source import DataSource
 
 if TYPE_CHECKING:
     from cafx.conformance import Case

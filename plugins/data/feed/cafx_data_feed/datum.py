@@ -7,6 +7,7 @@ import math
 import attrs
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel import CafxError
 from cafx_format_binaryproto import wire
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel import CafxError
 
 Image = npt.NDArray[np.uint8]

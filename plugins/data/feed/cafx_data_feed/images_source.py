@@ -7,12 +7,13 @@ from typing import Any
 
 import attrs
 import numpy as np
+
 from cafx.kernel import CafxError
 from cafx.kernel.blob import shape_text
-
 from cafx_data_feed.prefetch import Batch, Source
 from cafx_data_feed.transform import Draws, Transformer
 
+SMALL = 3 * 64 * 64
 Shape3 = tuple[int, int, int]
 
 
@@ -76,6 +77,35 @@ class ImageSource(Source):
     def fill(self, fetched: tuple[Sequence[Picture], Draws], number: int, batch: Batch) -> None:
         """See `Source`."""
         pictures, draws = fetched
+        if not self._fill_at_once(pictures, draws, batch):
+            self._fill_each(pictures, draws, batch)
+        for index, picture in enumerate(pictures):
+            if picture.label < 0 and not self.allow_negative_labels:
+                raise CafxError(
+                    f"the label of {picture.what} is negative", found=picture.label, expected="0 or more",
+                    remedy="count classes from 0, or set allow_negative_labels",
+                )  # fmt: skip
+            batch.arrays[1][index] = picture.label
+        if not self.labelled:
+            del batch.arrays[1:]
+
+    def _fill_at_once(self, pictures: Sequence[Picture], draws: Draws, batch: Batch) -> bool:
+        """Small images of one shape and type, as one array; whether they are that."""
+        first = pictures[0].pixels
+        if first is None or first.size > SMALL or len(pictures) == 1:
+            return False
+        pixels = [picture.pixels for picture in pictures]
+        if any(each is None or each.shape != first.shape or each.dtype != first.dtype for each in pixels):
+            return False
+        shape = self.transformer.shape(first.shape, pictures[0].what)
+        if shape != (self.expected or shape):
+            return False
+        data, _ = batch.shape((len(pictures), *shape), (len(pictures),))
+        self.transformer.batch(np.stack(pixels), data, draws)
+        return True
+
+    def _fill_each(self, pictures: Sequence[Picture], draws: Draws, batch: Batch) -> None:
+        """Images one by one."""
         expected = self.expected
         for index, picture in enumerate(pictures):
             pixels, image, shape = self._open(picture)
@@ -92,14 +122,6 @@ class ImageSource(Source):
                 self.transformer.pixels(pixels, batch.arrays[0][index], draws, index)
             else:
                 self.transformer.image(image, batch.arrays[0][index], draws, index)
-            if picture.label < 0 and not self.allow_negative_labels:
-                raise CafxError(
-                    f"the label of {picture.what} is negative", found=picture.label, expected="0 or more",
-                    remedy="count classes from 0, or set allow_negative_labels",
-                )  # fmt: skip
-            batch.arrays[1][index] = picture.label
-        if not self.labelled:
-            del batch.arrays[1:]
 
     def _open(self, picture: Picture) -> tuple[Any, Any, Shape3]:
         """Pixels, or else a decoded image, and the shape it has in a batch."""

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 from cafx.kernel import HOST, Blob, CafxError, Layer, Message, message, option
 from cafx.kernel.layer import Arity
-
 from cafx_data_feed.prefetch import Batch, Prefetcher, Source
 
 DEFAULT_PREFETCH = 4

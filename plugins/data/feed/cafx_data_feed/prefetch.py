@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import collections
 import os
 import threading
 import weakref
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel import CafxError
 
 PATIENCE = 1.0
@@ -82,7 +84,7 @@ class Prefetcher:
     def __init__(self, source: Source, ahead: int, dtype: npt.DTypeLike, first: int = 0) -> None:
         self._source = source
         self._wanted = self._made = first
-        self._free = [Batch(dtype) for _ in range(max(1, ahead) + 1)]
+        self._free = collections.deque(Batch(dtype) for _ in range(max(1, ahead) + 1))
         self._ready: dict[int, Batch | BaseException] = {}
         self._lent: Batch | None = None
         self._closing = False
@@ -156,7 +158,7 @@ class Prefetcher:
         with self._changed:
             while not self._free and not self._closing:
                 self._changed.wait()
-            return None if self._closing else self._free.pop()
+            return None if self._closing else self._free.popleft()
 
     def _fail(self, number: int, error: BaseException) -> None:
         """Hand an error to whoever waits for this batch; the other threads finish theirs and stop."""

@@ -9,11 +9,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from cafx.kernel import registry
-from cafx_format_binaryproto import write_binaryproto
 
+from cafx.kernel import registry
 from cafx_data_feed.datum import datum_bytes
 from cafx_data_feed.images import encode
+from cafx_format_binaryproto import write_binaryproto
 
 COUNT, SHAPE = 5, (3, 8, 7)
 
@@ -31,10 +31,11 @@ def pictures() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return np.random.default_rng(0).integers(0, 256, (COUNT, *SHAPE), dtype=np.uint8)
 
 
-@functools.cache
 def database(backend: str = "LMDB", encoded: bool = False) -> str:
     """A database of those images."""
     path = folder() / f"{backend}{'_encoded' * encoded}"
+    if path.exists():
+        return str(path)
     with registry().load("database", backend).create(path) as writer:
         items = []
         for index, picture in enumerate(pictures()):

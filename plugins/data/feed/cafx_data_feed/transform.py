@@ -9,13 +9,12 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel import CafxError, Phase, TransformationParameter
 from cafx.kernel.blob import shape_text
+from cafx_data_feed.images import cv2
 from cafx_format_binaryproto import read_binaryproto
 
-from cafx_data_feed.images import cv2
-
-SMALL_PLANE = 4096
 Array = npt.NDArray[Any]
 Failure = Callable[..., CafxError]
 Shape3 = tuple[int, int, int]
@@ -33,8 +32,9 @@ class Draws:
 class Transformer:
     """The transform_param of a layer.
 
-    Each image is worked on by itself, straight into its place in the batch, while it lies in the
-    processor's cache; what is random is drawn for a whole batch at once.
+    What is random is drawn for a whole batch at once, and batches of small images are worked on as
+    a whole. Large images go one by one straight into their places in the batch, while they lie in
+    the processor's cache.
 
     Args:
         options: the layer's TransformationParameter.
@@ -102,22 +102,54 @@ class Transformer:
         flip = stream.integers(0, 2, count).astype(bool) if self.options.mirror else None
         return Draws(top, left, flip)
 
+    def batch(self, pixels: Array, out: Array, draws: Draws) -> None:
+        """N×C×H×W pixels into ``out``, all at once."""
+        size, (height, width) = pixels.shape[2:], out.shape[2:]
+        mean = self.mean if self.mean is not None else self.mean_values.reshape(-1, 1, 1)
+        if self.crop and draws.top is not None and draws.left is not None:
+            rows = (draws.top * (size[0] - height + 1)).astype(int)[:, None] + np.arange(height)
+            columns = (draws.left * (size[1] - width + 1)).astype(int)[:, None] + np.arange(width)
+            chosen = (slice(None), rows[:, :, None], columns[:, None, :])
+            pixels = pixels.transpose(1, 0, 2, 3)[:, np.arange(len(rows))[:, None, None], *chosen[1:]]
+            pixels = pixels.transpose(1, 0, 2, 3)
+            mean = mean[chosen].transpose(1, 0, 2, 3) if self.mean is not None else mean
+        elif self.crop:
+            top, left = (size[0] - height) // 2, (size[1] - width) // 2
+            pixels = pixels[:, :, top : top + height, left : left + width]
+            mean = mean[:, top : top + height, left : left + width] if self.mean is not None else mean
+        np.copyto(out, pixels)
+        if mean.size:
+            out -= mean
+        if self.scale != 1:
+            out *= self.scale
+        if draws.flip is not None:
+            out[draws.flip] = out[draws.flip][..., ::-1]
+
     def pixels(self, pixels: Array, out: Array, draws: Draws, index: int) -> None:
         """C×H×W pixels into ``out``, as draws say for image ``index``."""
         top, left, flip = self._where(pixels.shape[1:], draws, index)
-        height, width = out.shape[1:]
-        self._finish(pixels[:, top : top + height, left : left + width], out, top, left, flip)
+        channels, height, width = out.shape
+        window = pixels[:, top : top + height, left : left + width]
+        if flip and pixels.dtype == np.uint8 and pixels.size:
+            rows = pixels.reshape(-1, pixels.shape[2])[:, left : left + width]
+            flipped = self._flipped(rows).reshape(channels, -1, width)
+            window = flipped[:, top : top + height]
+        elif flip:
+            window = window[..., ::-1]
+        self._finish(window, out, top, left, flip)
 
     def image(self, image: Array, out: Array, draws: Draws, index: int) -> None:
         """An H×W×C image into ``out`` (C×H×W)."""
         top, left, flip = self._where(image.shape[:2], draws, index)
         channels, height, width = out.shape
         window = image[top : top + height, left : left + width]
+        split = self._scratch("split", out.shape)
         if channels == 1:
-            split = window[:, :, 0][None]
+            split[0] = window[:, :, 0]
         else:
-            split = self._scratch("split", out.shape)
             cv2().split(window, list(split))
+        if flip:
+            split = self._flipped(split.reshape(-1, width)).reshape(out.shape)
         self._finish(split, out, top, left, flip)
 
     def decoded(self, count: int) -> Array:
@@ -135,32 +167,21 @@ class Transformer:
         return int(draws.top[index] * (rows + 1)), int(draws.left[index] * (columns + 1)), flip
 
     def _finish(self, window: Array, out: Array, top: int, left: int, flip: bool) -> None:
-        """Mirror, mean and scale, a plane at a time where planes are large: they stay in the cache."""
-        mean = self.mean
-        if mean is not None:
-            mean = mean[:, top : top + out.shape[1], left : left + out.shape[2]]
-            mean = mean[..., ::-1] if flip else mean
-        elif self.mean_values.size:
-            mean = np.broadcast_to(self.mean_values, len(out))
-        if out.shape[1] * out.shape[2] < SMALL_PLANE:
-            if mean is not None and mean.ndim == 1:
-                mean = mean.reshape(-1, 1, 1)
-            self._plane(window, out, mean, flip)
-            return
-        for channel, plane in enumerate(out):
-            self._plane(window[channel], plane, None if mean is None else mean[channel], flip)
-
-    def _plane(self, window: Array, out: Array, mean: Any, flip: bool) -> None:
-        """Mirror, mean and scale of one plane, or of several small ones."""
-        if flip and window.ndim == 2 and window.dtype == np.uint8:
-            window = cv2().flip(window, 1, self._scratch("flip", window.shape))
-        elif flip:
-            window = window[..., ::-1]
+        """Mean and scale; few large steps, as each lets go of the interpreter's lock."""
         np.copyto(out, window)
-        if mean is not None:
-            out -= mean
+        if self.mean is not None:
+            mean = self.mean[:, top : top + out.shape[1], left : left + out.shape[2]]
+            out -= mean[..., ::-1] if flip else mean
+        elif self.mean_values.size:
+            out -= self.mean_values.reshape(-1, 1, 1)
         if self.scale != 1:
             out *= self.scale
+
+    def _flipped(self, rows: Array) -> Array:
+        """Rows of bytes from right to left, in this thread's memory."""
+        flipped = self._scratch("flip", rows.shape)
+        cv2().flip(rows, 1, flipped)
+        return flipped
 
     def _scratch(self, name: str, shape: tuple[int, ...]) -> Array:
         held: Array | None = getattr(self._local, name, None)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from cafx.kernel import Blob, Message, TransformationParameter, above, message, option
 from cafx_data_feed.layer import BatchLayer
 from cafx_data_feed.prefetch import Source
-
 from cafx_data_hdf5data.rows import Rows
 
 if TYPE_CHECKING:
@@ -46,10 +45,10 @@ class HDF5Data(BatchLayer):
     def make_source(self, top: list[Blob]) -> tuple[Source, list[tuple[int, ...]]]:
         """Open and check every file."""
         if self.spec.HasField("transform_param"):
-            raise self.error("does not transform data", remedy="take transform_param out")
+            raise self.error("does not transform data", found="transform_param", expected="none")
         size = self.options.batch_size
         if not self.options.source or not size:
-            raise self.error("source and batch_size must be stated")
+            raise self.error("source and batch_size must be stated", expected="both in hdf5_data_param")
         rows = Rows(list(self.spec.top), self.options, self.context.streams, self.name)
         return rows, [(size, *shape) for shape in rows.shapes]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+
 from cafx.kernel import CafxError
 from cafx.kernel.blob import shape_text
 from cafx.kernel.random import Streams

@@ -10,7 +10,6 @@ from cafx.kernel import Blob, TransformationParameter, above, message, one_of, o
 from cafx_data_feed.layer import BatchLayer, LegacyTransform
 from cafx_data_feed.prefetch import Source
 from cafx_data_feed.transform import Transformer
-
 from cafx_data_windowdata.source import Windows
 
 if TYPE_CHECKING:

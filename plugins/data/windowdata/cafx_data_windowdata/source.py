@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from cafx.kernel import CafxError
 from cafx_data_feed.images import decode, read_bytes
 from cafx_data_feed.prefetch import Batch, Source
 from cafx_data_feed.transform import Transformer
-
 from cafx_data_windowdata.windows import CHANNELS, Window, WindowList, read_windows, warp
 
 
@@ -18,11 +18,7 @@ class Windows(Source):
     """Windows drawn by chance: first the background ones of a batch, then the foreground ones."""
 
     def __init__(
-        self,
-        options: Any,
-        transformer: Transformer,
-        rng: Callable[[int], np.random.Generator],
-        scale: float,
+        self, options: Any, transformer: Transformer, rng: Callable[[int], np.random.Generator], scale: float
     ) -> None:
         self.options, self.transformer, self.rng = options, transformer, rng
         self.scale = np.float32(scale)

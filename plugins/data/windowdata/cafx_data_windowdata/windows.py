@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel import CafxError
 from cafx.kernel.schema import read_file
 from cafx_data_feed.images import cv2

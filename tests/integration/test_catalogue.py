@@ -1,0 +1,94 @@
+"""Each layer's page: formula, shapes, options with defaults, and examples that really build."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cafx.cli.examples import telling_case
+from cafx.cli.inventory import find
+from cafx.cli.pages import page, write_catalogue
+from cafx.dsl import NetSpec
+from cafx.dsl import layers as dsl
+from cafx.kernel import Net, Phase, registry, schema
+
+TYPES = registry().names("layer")
+NEEDS_FILES = {"Data", "HDF5Data", "ImageData", "WindowData"}
+
+
+@pytest.mark.parametrize("type_name", TYPES)
+def test_a_page_says_all_there_is_to_know(type_name: str) -> None:
+    described = find(type_name)
+    text = page(described)
+    assert f"# {type_name}" in text
+    assert re.search(r"[Bb]ottom", described["doc"])
+    assert re.search(r"[Tt]op", described["doc"])
+    for message in described["messages"]:
+        for option in message["options"]:
+            assert f"| `{option['name']}` |" in text
+            assert option["doc"].replace("|", "\\|") in text
+    assert described["dsl"] in text
+    assert described["prototxt"] in text
+
+
+def samples(folder: Path) -> None:
+    """Put the files the examples name into ``folder``: those of the layers' own cases."""
+    import h5py
+    from cafx_data_feed import samples as made
+
+    made.database(), made.database("LMDB", True), made.mean_file(), made.image_list(), made.window_list()
+    for path in made.folder().iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / "files.txt").unlink(missing_ok=True)
+    (folder / "files.txt").write_text("rows.hdf5")
+    with h5py.File(folder / "rows.hdf5", "w") as file:
+        file["data"], file["label"] = [[1.0, 2.0]] * 4, [0.0] * 4
+
+
+def inputs_for(layer: Any, case: Any) -> Any:
+    """A net of inputs with the shapes of a case, named as the layer's bottoms."""
+    net = schema()["NetParameter"]()
+    for name, bottom in zip(layer.bottom, case.bottoms, strict=True):
+        made = net.layer.add(name=name, type="Input", top=[name])
+        made.input_param.shape.add().dim.extend(bottom.shape)
+    return net
+
+
+@pytest.mark.parametrize("type_name", TYPES)
+def test_an_example_builds(type_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if type_name in NEEDS_FILES:
+        samples(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    text = find(type_name)["prototxt"]
+    layer = schema().parse_text(text, "NetParameter").layer[0]
+    case = telling_case(registry().load("layer", type_name))
+    net = inputs_for(layer, case)
+    net.layer.add().CopyFrom(layer)
+    with Net(net, Phase.TRAIN, engine="numpy") as built:
+        assert built.layers[-1].type == type_name
+
+
+@pytest.mark.parametrize("type_name", TYPES)
+def test_both_examples_are_one_layer(type_name: str) -> None:
+    described = find(type_name)
+    stated = schema().parse_text(described["prototxt"], "NetParameter").layer[0]
+    net = NetSpec()
+    for name in stated.bottom:
+        net[name] = dsl.Input(shape=[{"dim": [1]}])
+    exec(described["dsl"], {"n": net, "L": dsl})
+    emitted = net.to_proto().layer[-1]
+    emitted.name = stated.name
+    assert emitted == stated
+
+
+def test_the_catalogue_has_a_page_a_layer_linked_by_kind(tmp_path: Path) -> None:
+    pages = [path for path in write_catalogue(str(tmp_path)) if path.name != "index.md"]
+    assert sorted(path.stem for path in pages) == sorted(name.lower() for name in TYPES)
+    index = (tmp_path / "index.md").read_text("utf-8")
+    assert re.findall(r"^## (\w+)$", index, re.MULTILINE) == ["Data", "Layers", "Losses"]
+    assert set(re.findall(r"\]\((\w+/\w+\.md)\)", index)) == {
+        path.relative_to(tmp_path).as_posix() for path in pages
+    }
