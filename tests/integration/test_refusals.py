@@ -301,7 +301,7 @@ Data: data_param { source: 'none' batch_size: 1 backend: LMDB }
 Data: data_param { source: 'none' batch_size: 0 }
     'batch_size' | found 0 | more than 0
 Data: data_param { source: 'x' batch_size: 1 prefetch: 0 }
-    'prefetch' | found 0 | more than 0
+    'prefetch' | found 0 | from 1 to 1000
 ImageData:
     source | expected
 ImageData: image_data_param { source: 'none' }

@@ -78,6 +78,11 @@ class Engine:
         """Why this engine cannot run on this machine, or None."""
         return None
 
+    def retain(self, kept: Sequence[Blob] | None, *, backward: bool) -> None:
+        """Told before routines are made: the blobs that hold their values after a pass (None: all),
+        and whether the net ever goes back.
+        """
+
     def routine(self, layer: Layer, step: Step) -> Routine:
         """The routine for a layer; `Unsupported` where there is none."""
         kind = f"engine.{self.name}"

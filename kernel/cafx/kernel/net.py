@@ -136,15 +136,17 @@ class Net:
     def _share_memory(self) -> None:
         """Let blobs nobody asked to keep share memory, where no shape can change on the way."""
         if self.keep == "all" or self._dynamic:
+            self.engine.retain(None, backward=True)
             return
         names = self.outputs if self.keep == "outputs" else self.keep
         kept = [self.blobs[name] for name in (*names, *self.inputs, *self.outputs)]
         kept += [top for _, top, _ in self._losses]
-        sources = [
+        kept += [
             top for i, tops in enumerate(self._built.tops) if not self._built.bottoms[i] for top in tops
         ]
+        self.engine.retain(kept, backward=self.phase is TRAIN)
         if self.phase is TEST:
-            self.memory = schedule.share_activations(self._built, kept + sources)
+            self.memory = schedule.share_activations(self._built, kept)
         else:
             self.memory = schedule.share_gradients(self._built, self.needs, kept)
 

@@ -124,7 +124,7 @@ class Schema:
     def _text_error(self, error: text_format.ParseError, source: str) -> CafxError:
         line = error.GetLine()
         where = f"{source}:{line}" if line else source
-        reason = re.sub(r"^\d+:\d+ : ('.*': )?", "", str(error), flags=re.DOTALL).strip("'\"")
+        reason = re.sub(r"^\d+:\d+ : ('.*': )?", "", str(error), flags=re.DOTALL)
         unknown = re.search(r'type "caffe\.([\w.]+)" has no field named "(\w+)"', reason)
         if unknown:
             return self._unknown_field(unknown[1], unknown[2]).at(where)

@@ -103,9 +103,11 @@ def _exact(solver: Solver) -> dict[str, Any]:
 
 
 def _find_weights(learned: Path, state: Path) -> Path:
-    """The weights a state names, from here or beside it."""
+    """The weights a state names, from here or beside it; else those of its own name, had it been renamed."""
     beside = state.parent / learned.name
-    named = next((path for path in (learned, beside) if path.is_file()), None)
+    namesake = state.with_name(state.name.replace(".solverstate", ".caffemodel"))
+    candidates = [learned, beside] + ([namesake] if namesake != state else [])
+    named = next((path for path in candidates if path.is_file()), None)
     if named is None:
         raise CafxError(
             f"the weights it names are missing: {learned}",

@@ -92,8 +92,9 @@ class Updater:
             diff += data.dtype.type(decay) * data
         elif decay:
             diff += data.dtype.type(decay) * np.sign(data)
-        self.rule.update(diff, [h[stretch] for h in self.history], rate * chunk.lr_mult, iteration)
-        data -= diff
+        with np.errstate(over="ignore", invalid="ignore"):  # `finite` tells of those
+            self.rule.update(diff, [h[stretch] for h in self.history], rate * chunk.lr_mult, iteration)
+            data -= diff
 
     def plain_history(self) -> list[npt.NDArray[Any]]:
         """The rule's memory as Caffe files it: slot by slot, parameter by parameter."""
