@@ -126,11 +126,11 @@ class SyncedArray:
     def bind(self, place: Place, array: Any, *, keep: bool = True) -> None:
         """Live in ``array`` from now on (a slice of an arena or pool), carrying the values over."""
         if keep and self.current:
-            self.put(place, self._carry(place, array))
+            array = self._carry(place, array)
+            self.arrays, self.current = {place: array}, {place}
         else:
-            self.arrays = {place: array}
-            self.current = set()
-        self._capacity.pop(place, None)
+            self.arrays, self.current = {place: array}, set()
+        self._capacity.clear()
         self._bound = True
 
     def unbind(self) -> None:

@@ -24,6 +24,8 @@ from cafx.kernel.registry import Registry
 from cafx.kernel.step import Step
 
 ENGINE_SETTING = "CAFX_ENGINE"
+PRECISION_SETTING = "CAFX_PRECISION"
+FLOAT32 = "float32"
 _chosen: contextvars.ContextVar[str | None] = contextvars.ContextVar("engine", default=None)
 
 
@@ -77,6 +79,17 @@ class Engine:
     def unavailable(cls) -> str | None:
         """Why this engine cannot run on this machine, or None."""
         return None
+
+    def set_precision(self, precision: str) -> None:
+        """Compute in another type than float32, where the engine can.
+
+        Raises:
+            CafxError: it cannot, or not on this machine.
+        """
+        if precision != FLOAT32:
+            raise CafxError(
+                f"engine '{self.name}' has no such precision", found=precision, expected=FLOAT32
+            )
 
     def retain(self, kept: Sequence[Blob] | None, *, backward: bool) -> None:
         """Told before routines are made: the blobs that hold their values after a pass (None: all),
@@ -134,10 +147,17 @@ def make_engine(choice: str | Engine | None, plugins: Registry) -> Engine:
     """The engine chosen by argument, `set_engine` or CAFX_ENGINE, else the best available.
 
     Raises:
-        CafxError: an unknown engine, or one that cannot run here, with the reason.
+        CafxError: an unknown engine, or one that cannot run here, with the reason; a precision
+            (CAFX_PRECISION) it does not have.
     """
     if isinstance(choice, Engine):
         return choice
+    made = _make_engine(choice, plugins)
+    made.set_precision(os.environ.get(PRECISION_SETTING) or FLOAT32)
+    return made
+
+
+def _make_engine(choice: str | None, plugins: Registry) -> Engine:
     name = choice or _chosen.get() or os.environ.get(ENGINE_SETTING)
     if not name:
         return best_engine(plugins)(plugins)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from cafx.kernel import Blob, CafxError, Filler, FillerParameter, Layer, Message, message, option
 from cafx.kernel.core import BlobShape
 
@@ -40,7 +41,7 @@ class DummyData(Layer):
         CafxError: shapes or fillers that are neither one nor one a top, both forms of shape, or a
             filler that does not suit its shape.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = DummyDataParameter

@@ -35,7 +35,7 @@ class HDF5Output(Layer):
     Raises:
         CafxError: no file_name, a file that cannot be written, bottoms of unequal length.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = HDF5OutputParameter

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cafx.kernel import Blob, CafxError, TransformationParameter, above, message, option
+from cafx.kernel import Blob, CafxError, TransformationParameter, above, message, option, within
 from cafx.kernel.random import Streams
 from cafx_data_feed.images import decode, read_bytes, resize
 from cafx_data_feed.images_source import ImageSource, Picture
@@ -21,6 +21,8 @@ from cafx_data_feed.transform import Transformer
 if TYPE_CHECKING:
     from cafx.conformance import Case
 
+LONGEST_SIDE = 2**14
+
 
 @message("image_data_param", 115)
 class ImageDataParameter(LegacyTransform):
@@ -30,8 +32,12 @@ class ImageDataParameter(LegacyTransform):
     batch_size: int = option(4, "uint32", 1, doc="images a batch", check=above(0))
     rand_skip: int = option(7, "uint32", 0, doc="skip fewer images than this at the start, by chance")
     shuffle: bool = option(8, "bool", False, doc="another order each epoch, from the net's seed")
-    new_height: int = option(9, "uint32", 0, doc="resize to this height; 0 for as it is")
-    new_width: int = option(10, "uint32", 0, doc="resize to this width; 0 for as it is")
+    new_height: int = option(
+        9, "uint32", 0, doc="resize to this height; 0 for as it is", check=within(0, LONGEST_SIDE)
+    )
+    new_width: int = option(
+        10, "uint32", 0, doc="resize to this width; 0 for as it is", check=within(0, LONGEST_SIDE)
+    )
     is_color: bool = option(11, "bool", True, doc="three channels, else one")
     root_folder: str = option(12, "string", "", doc="what every path begins with")
     allow_negative_labels: bool = option(
@@ -57,6 +63,10 @@ class ImageFiles(ImageSource):
         drawn = self.streams.fresh(f"{self.name}/skip")
         skip = int(drawn.integers(self.options.rand_skip)) if self.options.rand_skip else 0
         self._order = Order(len(self.lines), self.options.shuffle, self.streams, self.name, skip)
+
+    def first(self) -> Picture:
+        """The image that comes first."""
+        return self.picture(int(self._order.numbers(0, 1)[0]))
 
     def pictures(self, batch: int) -> list[Picture]:
         """See `ImageSource`."""
@@ -87,7 +97,7 @@ class ImageData(BatchLayer):
         CafxError: a list that is missing, empty or has a line without label; an image that is
             missing, cannot be decoded, or has another size; a mean or crop that does not fit.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = ImageDataParameter
@@ -112,7 +122,7 @@ class ImageData(BatchLayer):
             transformer, options.batch_size, rng, len(top) > 1, options.allow_negative_labels,
         )  # fmt: skip
         source.seek(0)
-        return source, source.first_shapes(source.pictures(0)[0])
+        return source, source.first_shapes(source.first())
 
     @classmethod
     def cases(cls) -> Iterable[Case]:

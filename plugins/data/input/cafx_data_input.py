@@ -25,6 +25,11 @@ class Input(Layer):
     """The net's inputs: whoever runs the net sets their data.
 
     Bottoms: none. Tops: any number, of the shapes stated.
+
+    Raises:
+        CafxError: shapes that are neither one nor one a top, or a negative length.
+
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = InputParameter

@@ -34,7 +34,7 @@ class MemoryData(Layer):
         CafxError: an option missing or 0; a forward before any arrays; arrays of another shape, or
             that are no whole number of batches.
 
-    Source: Caffe layer catalogue; pycaffe's ``set_input_arrays``.
+    Source: Caffe's layer catalogue; pycaffe's ``set_input_arrays``.
     """
 
     Parameter = MemoryDataParameter

@@ -17,7 +17,7 @@ class AbsVal(NeuronLayer):
     Bottom: any shape. Top: the same shape; never the bottom itself, whose sign backward needs.
     Gradient: dx = dy · sign(x), 0 at 0.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     in_place = False

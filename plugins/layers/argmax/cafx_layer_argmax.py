@@ -34,7 +34,7 @@ class ArgMax(Layer):
     Raises:
         CafxError: no such axis, or fewer values than ``top_k``.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = ArgMaxParameter

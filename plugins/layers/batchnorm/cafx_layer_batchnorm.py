@@ -36,7 +36,7 @@ class BatchNorm(NeuronLayer):
     ``moving_average_fraction`` and adds μ, σ² · m/(m−1) (m values a channel) and 1; the running
     statistics are the first two over the third, or 0 where that is 0.
     Gradient, batch statistics: dx = (dy − mean dy − y · mean dy·y) / √(σ² + eps), means over the
-    channel; running statistics: dx = dy / √(σ² + eps).
+    channel; running statistics: dx = dy / √(σ² + eps). With eps 0 and σ² 0 y is not finite.
 
     Raises:
         CafxError: fewer than two axes, or another number of channels than at setup.

@@ -22,7 +22,7 @@ class BatchReindex(Layer):
     Raises:
         CafxError: indices of more than one axis, or one that names no item.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     bottoms = 2

@@ -20,7 +20,7 @@ class BNLL(NeuronLayer):
     Bottom: any shape. Top: the same shape; may be the bottom itself.
     Gradient: dx = dy / (1 + e⁻ˣ). In place it is taken at y instead of x, as Caffe does.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -32,7 +32,7 @@ class Clip(NeuronLayer):
     Raises:
         CafxError: min or max is missing, or min is above max.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = ClipParameter

@@ -30,7 +30,7 @@ class Concat(Layer):
     Raises:
         CafxError: both axis and concat_dim, no such axis, or bottoms that differ elsewhere.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = ConcatParameter

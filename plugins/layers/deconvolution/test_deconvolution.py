@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from cafx.conformance import layer_suite, run_layer
 from cafx.kernel import CafxError
 
@@ -31,3 +32,9 @@ def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> N
             [np.zeros((1, 3, 1, 1))],
             options={"num_output": 2, "kernel_size": [1], **options},
         )
+
+
+def test_images_without_rows_make_bias_alone() -> None:
+    run = run_layer("Deconvolution", [np.zeros((2, 1, 0))], options={"num_output": 3, "kernel_size": [3]})
+    assert run.tops[0].shape == (2, 3, 2)
+    assert not run.tops[0].any()

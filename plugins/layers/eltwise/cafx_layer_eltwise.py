@@ -49,7 +49,7 @@ class Eltwise(Layer):
     Raises:
         CafxError: bottoms of different shapes, a coeff that is not one a bottom, coeff with PROD.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = EltwiseParameter
@@ -62,7 +62,8 @@ class Eltwise(Layer):
         if len(options.coeff) not in (0, len(bottom)):
             raise self.error("coeff is stated once a bottom", found=len(options.coeff), expected=len(bottom))
         if options.coeff and options.operation == PROD:
-            raise self.error("coeff has no meaning for PROD", remedy="leave it out, or use SUM")
+            found = list(options.coeff)
+            raise self.error("coeff has no meaning for PROD", found=found, expected="none, or SUM")
         self.coeff = options.coeff or (1.0,) * len(bottom)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -40,16 +40,18 @@ class ELU(NeuronLayer):
         """y = x or alpha · (eˣ − 1)."""
         x = bottom[0].data
         self.positive = x > 0
-        bent = self.xp.expm1(self.xp.minimum(x, 0))
-        bent *= self.options.alpha
-        top[0].mutable_data[...] = self.xp.where(self.positive, x, bent)
+        below = self.xp.expm1(self.xp.minimum(x, 0))
+        below *= self.options.alpha
+        y = self.xp.maximum(x, 0, out=top[0].mutable_data)
+        y += below
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = dy or dy · (y + alpha)."""
         if propagate_down[0]:
-            dy = top[0].diff
-            bent = dy * (top[0].data + self.options.alpha)
-            bottom[0].mutable_diff[...] = self.xp.where(self.positive, dy, bent)
+            slope = top[0].data + self.options.alpha
+            slope *= ~self.positive
+            slope += self.positive
+            self.xp.multiply(top[0].diff, slope, out=bottom[0].mutable_diff)
 
     @classmethod
     def cases(cls) -> Iterable[Case]:

@@ -32,7 +32,7 @@ class Embed(Layer):
     Raises:
         CafxError: num_output or input_dim missing; an index with no vector.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = EmbedParameter

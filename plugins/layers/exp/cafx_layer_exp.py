@@ -42,7 +42,7 @@ class Exp(NeuronLayer):
     Raises:
         CafxError: a base that is neither positive nor -1.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = ExpParameter

@@ -24,7 +24,7 @@ class Filter(Layer):
         CafxError: another number of tops, a selector of more than one value an item, or bottoms of
             another batch size.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     bottoms = (2, None)

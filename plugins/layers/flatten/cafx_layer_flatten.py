@@ -28,7 +28,7 @@ class Flatten(Layer):
     Raises:
         CafxError: no such axis, or an end_axis more than one before axis.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = FlattenParameter
@@ -39,7 +39,10 @@ class Flatten(Layer):
         first = self.axis(bottom[0], self.options.axis)
         last = self.axis(bottom[0], self.options.end_axis)
         if last + 1 < first:
-            raise self.error("end_axis lies before axis", found=f"axis {first}, end_axis {last}")
+            raise self.error(
+                "end_axis lies before axis",
+                found=f"axis {first}, end_axis {last}", expected=f"end_axis at least {first - 1}",
+            )  # fmt: skip
         shape = bottom[0].shape
         top[0].reshape(*shape[:first], bottom[0].count(first, last + 1), *shape[last + 1 :])
         top[0].share_data(bottom[0])

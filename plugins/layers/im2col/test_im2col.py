@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from cafx.conformance import layer_suite, run_layer
 from cafx.kernel import CafxError
 from cafx_layer_im2col import Window, meetings
@@ -38,6 +39,10 @@ def test_meetings_are_those_of_the_definition(kernel: int, stride: int, pad: int
         for o, i in zip(range(outputs)[to], range(inputs)[at], strict=True)
     }
     assert found == expected
+
+
+def test_places_that_see_pad_alone_cost_nothing() -> None:
+    assert [k for k, _, _ in meetings(2**32 - 1, 1, 2**31, 1, 3, 2)] == list(range(2**31 - 1, 2**31 + 3))
 
 
 def test_outputs_and_inputs_of_a_window_belong_together() -> None:

@@ -33,6 +33,8 @@ class InnerProduct(Layer):
 
     Raises:
         CafxError: no num_output, no such axis, or another number of inputs than at setup.
+
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = InnerProductParameter

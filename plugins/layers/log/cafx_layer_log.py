@@ -31,7 +31,7 @@ class Log(NeuronLayer):
     Raises:
         CafxError: a base that is neither positive nor -1, or is 1.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = LogParameter

@@ -48,7 +48,8 @@ class LRN(Layer):
     """Local response normalisation: y = x / s^β, s = k + α/n · Σ x² over the n values near x.
 
     ACROSS_CHANNELS: the n = local_size channels around x's, at its place. WITHIN_CHANNEL: the
-    n = local_size² places around x's, in its channel; k is 1. What lies outside counts as 0.
+    n = local_size² places around x's, in its channel; k is 1. What lies outside counts as 0. Where
+    negative constants make s negative, y is not a number.
 
     Bottom: N×C×H×W. Top: the same shape.
     Gradient: dx = dy / s^β − 2αβ/n · x · Σ (dy · x / s^(β+1)) over the values near.
@@ -57,7 +58,7 @@ class LRN(Layer):
         CafxError: not four axes, or an even local_size.
 
     Source: Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural
-    Networks", 2012, section 3.3; within channels: Caffe layer catalogue.
+    Networks", 2012, section 3.3; within channels: Caffe's layer catalogue.
     """
 
     Parameter = LRNParameter

@@ -30,11 +30,12 @@ class MVN(NeuronLayer):
     Mean m and variance v are taken over each channel of each item, or over the whole item.
     Bottom: up to four axes N×C×H×W. Top: the same shape; may be the bottom itself.
     Gradient: dx = (dy − mean(dy) − y · mean(y · dy)) / (√v + eps), or dy − mean(dy); exact for eps = 0.
+    With eps 0 and v 0 y is not a number.
 
     Raises:
         CafxError: more than four axes.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = MVNParameter

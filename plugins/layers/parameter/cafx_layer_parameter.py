@@ -26,7 +26,7 @@ class Parameter(Layer):
     weights file, or is another layer's by its name in ``param``.
     Gradient: dw = dy.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = ParameterParameter

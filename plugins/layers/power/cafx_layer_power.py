@@ -31,7 +31,7 @@ class Power(NeuronLayer):
     be had: as in Caffe, the factor of dy takes dy's place before the two are multiplied.
     A fractional power of a negative number is not a number; a negative one of 0 is infinite.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = PowerParameter

@@ -61,7 +61,9 @@ class PReLU(NeuronLayer):
         x = bottom[0].data
         self.kept = x.copy() if top[0] is bottom[0] else None
         slopes = self.blobs[0].data.reshape(self.against)
-        top[0].mutable_data[...] = self.xp.where(x > 0, x, slopes * x)
+        below = slopes * self.xp.minimum(x, 0)
+        y = self.xp.maximum(x, 0, out=top[0].mutable_data)
+        y += below
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """da += Σ dy · min(x, 0); dx = dy or a · dy."""
@@ -71,7 +73,10 @@ class PReLU(NeuronLayer):
             self.blobs[0].mutable_diff[...] += (dy * self.xp.minimum(x, 0)).sum(axis=axes)
         if propagate_down[0]:
             slopes = self.blobs[0].data.reshape(self.against)
-            bottom[0].mutable_diff[...] = self.xp.where(x > 0, dy, slopes * dy)
+            positive = x > 0
+            below = slopes * (dy * ~positive)
+            dx = self.xp.multiply(dy, positive, out=bottom[0].mutable_diff)
+            dx += below
 
     @classmethod
     def cases(cls) -> Iterable[Case]:

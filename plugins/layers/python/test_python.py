@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from cafx.conformance import layer_suite, run_layer
 from cafx.kernel import CafxError, Net, Phase, schema
 

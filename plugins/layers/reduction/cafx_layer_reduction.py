@@ -41,7 +41,7 @@ class Reduction(Layer):
     Raises:
         CafxError: no such axis.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = ReductionParameter

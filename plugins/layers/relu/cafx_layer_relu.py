@@ -45,18 +45,20 @@ class ReLU(NeuronLayer):
         """y = max(x, 0) + slope · min(x, 0)."""
         x, slope = bottom[0].data, self.options.negative_slope
         y = top[0].mutable_data
-        if slope:
-            y[...] = self.xp.where(x > 0, x, slope * x)
-        else:
-            self.xp.maximum(x, 0, out=y)
+        below = slope * self.xp.minimum(x, 0) if slope else None
+        self.xp.maximum(x, 0, out=y)
+        if below is not None:
+            y += below
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = dy · (1 where x > 0, else slope)."""
         if propagate_down[0]:
             slope = self.options.negative_slope
-            dy, positive = top[0].diff, bottom[0].data > 0
-            factor = self.xp.where(positive, 1, slope).astype(dy.dtype) if slope else positive
-            self.xp.multiply(dy, factor, out=bottom[0].mutable_diff)
+            dy, positive, dx = top[0].diff, bottom[0].data > 0, bottom[0].mutable_diff
+            below = slope * (dy * ~positive) if slope else None
+            self.xp.multiply(dy, positive, out=dx)
+            if below is not None:
+                dx += below
 
     @classmethod
     def cases(cls) -> Iterable[Case]:

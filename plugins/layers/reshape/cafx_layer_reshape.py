@@ -37,7 +37,7 @@ class Reshape(Layer):
         CafxError: two axes to infer, a 0 where the bottom has no axis, a range of axes the bottom
             does not have, or a shape that does not hold as many values as the bottom.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = ReshapeParameter
@@ -93,8 +93,8 @@ class Reshape(Layer):
         if axis >= len(old):
             raise self.error(
                 "shape has a 0 where the bottom has no axis to copy",
-                found=f"axis {axis} of {shape_text(old)}",
-            )
+                found=f"axis {axis} of {shape_text(old)}", expected=f"an axis below {len(old)}",
+            )  # fmt: skip
         return old[axis]
 
     def _inferred(self, old: tuple[int, ...], known: int, new: list[int]) -> int:

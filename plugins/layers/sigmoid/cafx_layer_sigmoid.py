@@ -32,7 +32,7 @@ class Sigmoid(NeuronLayer):
     Bottom: any shape. Top: the same shape; may be the bottom itself.
     Gradient: dx = dy · y (1 − y), from the top alone.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = SigmoidParameter

@@ -17,7 +17,7 @@ class Silence(Layer):
     Bottoms: one or more, of any shape. Tops: none.
     Gradient: dx = 0.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     bottoms = (1, None)

@@ -34,7 +34,7 @@ class Slice(Layer):
         CafxError: both axis and slice_dim, no such axis, a length k does not divide, or slice
             points that are too few, too many, out of order or beyond the end.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = SliceParameter
@@ -52,7 +52,8 @@ class Slice(Layer):
                 "needs a slice_point between each two tops", found=len(points), expected=len(top) - 1
             )
         if any(after <= before for before, after in pairwise((0, *points))):
-            raise self.error("slice_point must rise from above 0", found=", ".join(map(str, points)))
+            found = ", ".join(map(str, points))
+            raise self.error("slice_point does not rise", found=found, expected="each above the last, from 1")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Cut the axis, and note where each top's piece lies."""

@@ -18,6 +18,8 @@ class Split(Layer):
 
     Bottom: any shape. Tops: as many as there are readers, each of the bottom's shape.
     Gradient: dx = Σ dyᵢ. The net puts splits in by itself where a blob has several readers.
+
+    Source: Caffe's layer catalogue.
     """
 
     tops = (1, None)

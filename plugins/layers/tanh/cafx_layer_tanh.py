@@ -32,7 +32,7 @@ class TanH(NeuronLayer):
     Bottom: any shape. Top: the same shape; may be the bottom itself.
     Gradient: dx = dy · (1 − y²), from the top alone.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = TanHParameter

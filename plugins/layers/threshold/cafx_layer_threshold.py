@@ -24,7 +24,7 @@ class Threshold(NeuronLayer):
     Bottom: any shape. Top: the same shape; may be the bottom itself.
     There is no gradient: a step has none.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = ThresholdParameter

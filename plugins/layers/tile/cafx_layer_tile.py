@@ -28,7 +28,7 @@ class Tile(Layer):
     Raises:
         CafxError: no such axis, or tiles missing or not positive.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = TileParameter

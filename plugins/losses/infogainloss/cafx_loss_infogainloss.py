@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cafx.kernel import Blob, LossLayer, LossParameter, Message, message, option
+from cafx.kernel import Blob, Message, message, option
 from cafx_format_binaryproto import read_binaryproto, write_binaryproto
-from cafx_layer_softmax import softmax
-from cafx_loss_labelled import LabelledLayer, Normaliser
+from cafx_loss_softmaxwithloss import SoftmaxLoss
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
@@ -30,7 +29,7 @@ class InfogainLossParameter(Message):
     axis: int = option(2, "int32", 1, doc="the axis along which the classes lie")
 
 
-class InfogainLoss(LabelledLayer, LossLayer):
+class InfogainLoss(SoftmaxLoss):
     """Infogain loss: L = −Σ Σₖ H[label, k] log p[k] / normaliser, p = softmax(x) along ``axis``.
 
     Bottoms: scores x of any shape with K classes along ``axis``; labels, one whole number for each
@@ -49,16 +48,11 @@ class InfogainLoss(LabelledLayer, LossLayer):
     Parameter = InfogainLossParameter
     options: InfogainLossParameter
     bottoms = (2, 3)
-    tops = (1, 2)
-    constant_tops = (1,)
     integer_bottoms = (1, 2)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Read H, unless it is a bottom, which labels count, and the normalisation."""
-        loss = self.read(LossParameter)
-        self.ignored: int | None = loss.ignore_label
-        self.normaliser = Normaliser(loss)
-        self.probabilities = self.context.blob((), f"{self.name}.probabilities")
+        super().setup(bottom, top)
         if len(bottom) == 3:
             return
         if not self.options.source:
@@ -68,16 +62,13 @@ class InfogainLoss(LabelledLayer, LossLayer):
         self.matrix.set_data(values)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The loss is a scalar, the probabilities have the scores' shape."""
-        LossLayer.reshape(self, bottom, top)
-        self.line_up(bottom, self.axis(bottom[0], self.options.axis))
+        """The loss is a scalar; H has a row and a column a class."""
+        super().reshape(bottom, top)
         if self._matrix(bottom).count() != self.classes**2:
             raise self.error(
                 "its matrix has another size", found=f"{self._matrix(bottom).count()} values",
                 expected=f"{self.classes}×{self.classes}",
             )  # fmt: skip
-        for blob in (self.probabilities, *top[1:]):
-            blob.reshape(*bottom[0].shape)
 
     def _matrix(self, bottom: list[Blob]) -> Blob:
         """H: the third bottom, or what was read."""
@@ -92,16 +83,11 @@ class InfogainLoss(LabelledLayer, LossLayer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """L = −Σ Σₖ H[label, k] log p[k] / normaliser."""
-        p = self.scores(self.probabilities.mutable_data)
-        softmax(self.xp, self.scores(bottom[0].data), p, axis=1)
+        p = self.predict(bottom)
         worth, counted = self._worth(bottom)
         likelihood = self.xp.log(self.xp.maximum(p, SMALLEST))
         likelihood *= worth
-        valid = None if counted is None else int(counted.sum())
-        self.divisor = self.normaliser(self.outer, self.inner, valid)
-        top[0].mutable_data[...] = -likelihood.sum() / self.divisor
-        if len(top) > 1:
-            top[1].mutable_data[...] = self.probabilities.data
+        self.write_tops(top, likelihood, counted)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = dL · (p · Σₖ H[label, k] − H[label]) / normaliser."""

@@ -1,9 +1,9 @@
-"""SoftmaxWithLoss: softmax and the multinomial logistic loss in one, which is finite and fast."""
+"""SoftmaxWithLoss: softmax and the multinomial logistic loss in one; and the base of such losses."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import Blob, LossLayer, LossParameter
 from cafx_layer_softmax import SoftmaxParameter, softmax
@@ -16,20 +16,14 @@ SMALLEST = 1.17549435e-38
 """Probabilities below the smallest normal float32 count as that: a loss is at most 87.34."""
 
 
-class SoftmaxWithLoss(LabelledLayer, LossLayer):
-    """Multinomial logistic loss of a softmax: L = −Σ log p[label] / normaliser, p = softmax(x).
+class SoftmaxLoss(LabelledLayer, LossLayer):
+    """The base of losses of p = softmax(x): L = −Σ likelihood / normaliser.
 
-    Bottoms: scores x of any shape, with the classes along ``softmax_param.axis``; labels, one whole
-    number for each other position. Tops: L, a scalar; optionally p, of the shape of x, whose own
-    gradient is ignored. ``loss_param`` says which label does not count and what the normaliser is.
-    Gradient: dx = dL · (p − 1 at the label) / normaliser, 0 where the label does not count.
-
-    Raises:
-        CafxError: no such axis, another number of labels than positions, or a label that is no class.
+    Bottoms: scores x of any shape, with the classes along option ``axis``; labels, one whole number
+    for each other position. Tops: L, a scalar; optionally p, of the shape of x, whose own gradient is
+    ignored. ``loss_param`` says which label does not count and what the normaliser is.
     """
 
-    Parameter = SoftmaxParameter
-    options: SoftmaxParameter
     tops = (1, 2)
     constant_tops = (1,)
 
@@ -42,24 +36,52 @@ class SoftmaxWithLoss(LabelledLayer, LossLayer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """The loss is a scalar, the probabilities have the scores' shape."""
-        LossLayer.reshape(self, bottom, top)
+        super().reshape(bottom, top)
         self.line_up(bottom, self.axis(bottom[0], self.options.axis))
         for blob in (self.probabilities, *top[1:]):
             blob.reshape(*bottom[0].shape)
 
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """L = −Σ log p[label] / normaliser."""
+    def predict(self, bottom: list[Blob]) -> Any:
+        """p as outer×classes×inner; kept for backward."""
         p = self.scores(self.probabilities.mutable_data)
         softmax(self.xp, self.scores(bottom[0].data), p, axis=1)
-        labels, counted = self.labels(bottom, self.ignored)
-        likelihood = self.xp.log(self.xp.maximum(p[self.at(labels)], SMALLEST))
-        if counted is not None:
-            likelihood *= counted
+        return p
+
+    def write_tops(self, top: list[Blob], likelihood: Any, counted: Any) -> None:
+        """L = −Σ likelihood / normaliser, given where labels count (None: everywhere); and p."""
         valid = None if counted is None else int(counted.sum())
         self.divisor = self.normaliser(self.outer, self.inner, valid)
         top[0].mutable_data[...] = -likelihood.sum() / self.divisor
         if len(top) > 1:
             top[1].mutable_data[...] = self.probabilities.data
+
+
+class SoftmaxWithLoss(SoftmaxLoss):
+    """Multinomial logistic loss of a softmax: L = −Σ log p[label] / normaliser, p = softmax(x).
+
+    Bottoms: scores x of any shape, with the classes along ``softmax_param.axis``; labels, one whole
+    number for each other position. Tops: L, a scalar; optionally p, of the shape of x, whose own
+    gradient is ignored. ``loss_param`` says which label does not count and what the normaliser is.
+    Gradient: dx = dL · (p − 1 at the label) / normaliser, 0 where the label does not count.
+
+    Raises:
+        CafxError: no such axis, another number of labels than positions, or a label that is no class.
+
+    Source: Bridle, "Probabilistic Interpretation of Feedforward Classification Network Outputs", 1990;
+    Caffe's layer catalogue.
+    """
+
+    Parameter = SoftmaxParameter
+    options: SoftmaxParameter
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """L = −Σ log p[label] / normaliser."""
+        p = self.predict(bottom)
+        labels, counted = self.labels(bottom, self.ignored)
+        likelihood = self.xp.log(self.xp.maximum(p[self.at(labels)], SMALLEST))
+        if counted is not None:
+            likelihood *= counted
+        self.write_tops(top, likelihood, counted)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = dL · (p − 1 at the label) / normaliser."""

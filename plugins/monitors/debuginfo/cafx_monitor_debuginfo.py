@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,17 @@ class DebugInfo:
                     _line("Backward", part, f"param blob {i} diff", blob.synced_diff)
 
     def update(self) -> None:
-        """Before an update: each learned parameter and what is taken off it."""
+        """Before an update: the norms of all parameters, then each one's mean and its gradient's."""
         table = self.net.parameters
+        data = [blob.host() for blob in table.learnable_blobs]
+        diff = [blob.synced_diff.read(HOST) for blob in table.learnable_blobs]
+        log.info(
+            "    [Backward] All net params (data, diff): L1 norm = (%g, %g); L2 norm = (%g, %g)",
+            _norm(data, 1),
+            _norm(diff, 1),
+            _norm(data, 2),
+            _norm(diff, 2),
+        )
         for index in table.learnable:
             layer = self.net.layer_names[table.layers[index][0]]
             blob = table.blobs[index]
@@ -56,6 +66,11 @@ def mean(array: SyncedArray) -> float:
     """The mean magnitude of an array's values."""
     values = array.read(HOST)
     return float(np.abs(values).mean()) if values.size else 0.0
+
+
+def _norm(arrays: Sequence[Any], order: int) -> float:
+    """The L1 or L2 norm of all arrays together."""
+    return float(np.linalg.norm([np.linalg.norm(array.reshape(-1), order) for array in arrays], order))
 
 
 def _line(which: str, step: Step, what: str, array: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cafx.kernel import Blob, TransformationParameter, above, message, option
+from cafx.kernel import Blob, TransformationParameter, above, message, option, within
 from cafx_data_data.source import DataSource
 from cafx_data_feed.layer import BatchLayer, LegacyTransform
 from cafx_data_feed.prefetch import Source
@@ -17,6 +17,8 @@ from cafx_data_feed.transform import Transformer
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
+
+MOST_PREFETCHED = 1000
 
 
 @message("data_param", 107)
@@ -34,7 +36,7 @@ class DataParameter(LegacyTransform):
     rand_skip: int = option(7, "uint32", 0, doc="skip fewer images than this at the start, by chance")
     backend: DB = option(8, DB, DB.LEVELDB, doc="kind of database")
     force_encoded_color: bool = option(9, "bool", False, doc="decode images to three channels")
-    prefetch: int = option(10, "uint32", 4, doc="batches made in advance", check=above(0))
+    prefetch: int = option(10, "uint32", 4, doc="batches made in advance", check=within(1, MOST_PREFETCHED))
     shuffle: bool = option(100_000, "bool", False, doc="another order each epoch, from the net's seed")
     allow_negative_labels: bool = option(
         100_001, "bool", False, doc="take labels below 0, say for a loss's ignore_label"
@@ -53,7 +55,7 @@ class Data(BatchLayer):
         CafxError: a database that is missing, empty, damaged, locked or of another kind; an item
             that is no Datum, has another shape or a negative label; a mean or crop that does not fit.
 
-    Source: Caffe layer catalogue; shuffling: BVLC/caffe issues 1087 and 2606.
+    Source: Caffe's layer catalogue; shuffling: BVLC/caffe issues 1087 and 2606.
     """
 
     Parameter = DataParameter

@@ -34,7 +34,7 @@ class HDF5Data(BatchLayer):
         CafxError: a file that is missing or not HDF5, without the dataset, or with datasets of
             unequal length; rows of another shape than in the first file.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = HDF5DataParameter

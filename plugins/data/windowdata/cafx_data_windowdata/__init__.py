@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cafx.kernel import Blob, TransformationParameter, above, message, one_of, option
+from cafx.kernel import Blob, TransformationParameter, above, message, one_of, option, within
 from cafx_data_feed.layer import BatchLayer, LegacyTransform
 from cafx_data_feed.prefetch import Source
 from cafx_data_feed.transform import Transformer
@@ -25,7 +25,9 @@ class WindowDataParameter(LegacyTransform):
     batch_size: int = option(4, "uint32", doc="windows a batch", check=above(0))
     fg_threshold: float = option(7, "float", 0.5, doc="overlap from which a window is foreground")
     bg_threshold: float = option(8, "float", 0.5, doc="overlap below which a window is background")
-    fg_fraction: float = option(9, "float", 0.25, doc="share of foreground windows in a batch")
+    fg_fraction: float = option(
+        9, "float", 0.25, doc="share of foreground windows in a batch", check=within(0, 1)
+    )
     context_pad: int = option(10, "uint32", 0, doc="pixels of context around a warped window")
     crop_mode: str = option(
         11, "string", "warp", doc="warp the window, or the square around it", check=one_of("warp", "square")

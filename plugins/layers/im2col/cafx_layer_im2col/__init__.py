@@ -1,6 +1,7 @@
 """Im2col, and what the other layers that slide a window share with it."""
 
-from cafx_layer_im2col.layer import ConvolutionParameter, Im2col, positions, read_window
+from cafx_layer_im2col.layer import Im2col
+from cafx_layer_im2col.options import ConvolutionParameter, positions, read_window
 from cafx_layer_im2col.sliding import SlidingLayer
 from cafx_layer_im2col.window import Window, col2im, im2col, meetings
 

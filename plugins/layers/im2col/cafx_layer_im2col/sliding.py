@@ -8,8 +8,7 @@ from typing import Any, ClassVar
 
 from cafx.kernel import Blob, Layer
 from cafx.kernel.blob import shape_text
-
-from cafx_layer_im2col.layer import ConvolutionParameter, positions, read_window
+from cafx_layer_im2col.options import ConvolutionParameter, positions, read_window
 from cafx_layer_im2col.window import Shape, col2im, im2col
 
 COLUMN_VALUES = 2**20
@@ -117,7 +116,7 @@ class SlidingLayer(Layer):
 
     def _parts(self) -> Iterator[slice]:
         """Slices of the batch whose columns are about COLUMN_VALUES values."""
-        step = max(1, COLUMN_VALUES // (self.column * math.prod(self.map[1:])))
+        step = max(1, COLUMN_VALUES // max(1, self.column * math.prod(self.map[1:])))
         return (slice(start, start + step) for start in range(0, self.batch, step))
 
     def _grouped(self, array: Any, rows: int) -> Any:

@@ -60,7 +60,11 @@ def meetings(
     kernel: int, stride: int, pad: int, dilation: int, inputs: int, outputs: int
 ) -> Iterator[tuple[int, slice, slice]]:
     """Along one axis: each place k of the window, the outputs that see the image there, the inputs seen."""
-    for k in range(kernel):
+    places = range(kernel)
+    if dilation:  # places before and behind these see pad alone, however many there are
+        first_seen = max(0, -(((outputs - 1) * stride - pad) // dilation))
+        places = range(first_seen, min(kernel, -(-(inputs + pad) // dilation)))
+    for k in places:
         offset = k * dilation - pad
         first = max(0, -(offset // stride))
         last = min(outputs, -((offset - inputs) // stride))

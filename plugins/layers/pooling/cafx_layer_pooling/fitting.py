@@ -5,7 +5,6 @@ from __future__ import annotations
 from cafx.kernel import Layer, Phase
 from cafx.kernel.blob import shape_text
 from cafx_layer_im2col import Window
-
 from cafx_layer_pooling.picking import MaxPool, SamplingPool, WholePlanePool
 from cafx_layer_pooling.pool import Pool, Shape
 from cafx_layer_pooling.summing import AveragePool, WeightedPool
@@ -21,20 +20,23 @@ def make_pool(layer: Layer, method: str, window: Window, inputs: Shape, floor: b
         CafxError: pad not smaller than the kernel, or with STOCHASTIC; no window, or one that sees nothing.
     """
     if any(window.pad) and method == "STOCHASTIC":
-        raise layer.error("STOCHASTIC pooling takes no pad", found=f"pad {shape_text(window.pad)}")
+        found = f"pad {shape_text(window.pad)}"
+        raise layer.error("STOCHASTIC pooling takes no pad", found=found, expected="pad 0")
     if any(pad >= kernel for pad, kernel in zip(window.pad, window.kernel, strict=True)):
         raise layer.error(
             "pad is not smaller than the kernel",
             found=f"pad {shape_text(window.pad)}, kernel {shape_text(window.kernel)}",
+            expected="a kernel larger than its pad on both axes",
         )
     axes = zip(inputs, window.kernel, window.stride, window.pad, strict=True)
     outputs = tuple(_positions(*axis, any(window.pad), floor) for axis in axes)
     starts = [(o - 1) * s - p for o, s, p in zip(outputs, window.stride, window.pad, strict=True)]
     if min(outputs) < 1 or any(start >= size for start, size in zip(starts, inputs, strict=True)):
         raise layer.error(
-            "the window does not fit the planes: it is larger, or its last position lies behind them",
+            "the window does not fit the planes",
             found=f"planes {shape_text(inputs)}, kernel {shape_text(window.kernel)}, "
             f"stride {shape_text(window.stride)}, pad {shape_text(window.pad)}",
+            expected="a window no larger than the padded planes, its last position not behind them",
             remedy="a smaller kernel, or round_mode: FLOOR",
         )
     return _kind(layer, method, window, inputs, outputs)(layer, window, inputs, outputs)

@@ -3,58 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from cafx.kernel import Blob, Layer, Message, Phase, above, message, option
+from cafx.kernel import Blob, Layer, Phase
 from cafx.kernel.blob import shape_text
 from cafx_layer_im2col import Window
-
 from cafx_layer_pooling.fitting import make_pool
+from cafx_layer_pooling.options import PoolingParameter
 from cafx_layer_pooling.picking import PickingPool
 from cafx_layer_pooling.pool import Pool
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
-
-
-@message("pooling_param", 121)
-class PoolingParameter(Message):
-    """Options of Pooling."""
-
-    class PoolMethod(IntEnum):
-        """What is made of a window."""
-
-        MAX = 0
-        AVE = 1
-        STOCHASTIC = 2
-
-    class Engine(IntEnum):
-        """Which of Caffe's implementations; cafx chooses by its own engine."""
-
-        DEFAULT = 0
-        CAFFE = 1
-        CUDNN = 2
-
-    class RoundMode(IntEnum):
-        """Whether a last window that hangs over the edge counts."""
-
-        CEIL = 0
-        FLOOR = 1
-
-    pool: PoolMethod = option(1, PoolMethod, PoolMethod.MAX, doc="MAX, AVE or STOCHASTIC")
-    pad: int = option(4, "uint32", 0, doc="how far windows may begin before the plane, on both axes")
-    pad_h: int = option(9, "uint32", 0, doc="pad above and below, with pad_w in place of pad")
-    pad_w: int = option(10, "uint32", 0, doc="pad left and right")
-    kernel_size: int = option(2, "uint32", doc="height and width of the window", check=above(0))
-    kernel_h: int = option(5, "uint32", doc="height, with kernel_w in place of kernel_size", check=above(0))
-    kernel_w: int = option(6, "uint32", doc="width", check=above(0))
-    stride: int = option(3, "uint32", 1, doc="step of the window on both axes", check=above(0))
-    stride_h: int = option(7, "uint32", doc="step down, with stride_w in place of stride", check=above(0))
-    stride_w: int = option(8, "uint32", doc="step to the right", check=above(0))
-    engine: Engine = option(11, Engine, Engine.DEFAULT, doc="read and ignored")
-    global_pooling: bool = option(12, "bool", False, doc="the window is the whole plane")
-    round_mode: RoundMode = option(13, RoundMode, RoundMode.CEIL, doc="CEIL or FLOOR the number of windows")
 
 
 class Pooling(Layer):
@@ -73,7 +33,7 @@ class Pooling(Layer):
         CafxError: not four axes; a window stated twice, not at all, or together with global_pooling; one
             that does not fit; pad with STOCHASTIC or not smaller than the kernel; a mask without MAX.
 
-    Source: Caffe layer catalogue; stochastic: Zeiler and Fergus, "Stochastic Pooling for Regularization
+    Source: Caffe's layer catalogue; stochastic: Zeiler and Fergus, "Stochastic Pooling for Regularization
     of Deep Convolutional Neural Networks", 2013.
     """
 
@@ -86,12 +46,16 @@ class Pooling(Layer):
         """Read the window."""
         self.pool, options = None, self.options
         if len(top) > 1 and options.pool != options.PoolMethod.MAX:
-            raise self.error("only MAX pooling has a mask", found=f"pool: {options.pool.name}, 2 tops")
+            found = f"pool: {options.pool.name}, 2 tops"
+            raise self.error("only MAX pooling has a mask", found=found, expected="pool: MAX, or 1 top")
         kernel = self._pair("kernel_size", "kernel", needed=not options.global_pooling)
         self.window = Window(kernel, self._pair("stride", "stride"), self._pair("pad", "pad"), (1, 1))
-        stated = any(map(options.has, ("kernel_size", "kernel_h", "kernel_w")))
+        stated = [each for each in ("kernel_size", "kernel_h", "kernel_w") if options.has(each)]
         if options.global_pooling and (stated or any(self.window.pad) or self.window.stride != (1, 1)):
-            raise self.error("global_pooling takes no kernel, no pad and no stride but 1")
+            raise self.error(
+                "global_pooling takes the whole plane", found=" and ".join(stated) or "a pad or stride",
+                expected="no kernel, no pad, and no stride but 1",
+            )  # fmt: skip
 
     def _pair(self, name: str, stem: str, needed: bool = False) -> tuple[int, int]:
         """The two axes' numbers, from one form or the other, but not from both."""
@@ -99,7 +63,8 @@ class Pooling(Layer):
         once, given = options.has(name), [each for each in apart if options.has(each)]
         if once == (given == apart) if needed else given and (once or given != apart):
             found = " and ".join([name] * once + given) or "neither"
-            raise self.error(f"{name} is stated once, or as {stem}_h and {stem}_w", found=found)
+            expected = f"{name}, or {stem}_h and {stem}_w"
+            raise self.error(f"the {stem} is not stated once", found=found, expected=expected)
         down, right = (getattr(options, each) or 0 for each in ([name, name] if once or not given else given))
         return down, right
 

@@ -9,9 +9,9 @@ import math
 from typing import Any
 
 import numpy as np
+
 from cafx.kernel import Layer
 from cafx_layer_im2col import Window
-
 from cafx_layer_pooling.pool import Pool, Shape
 
 LOWEST = float(np.finfo(np.float32).min)

@@ -7,7 +7,6 @@ from typing import Any
 
 from cafx.kernel import Layer
 from cafx_layer_im2col import Window, meetings
-
 from cafx_layer_pooling.pool import Pool, Shape
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cafx.kernel import Blob, CafxError, Layer, Message, message, option
-
 from cafx_layer_python.user import ParameterBlobs, PlainBlob, Times, UserLayer
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class Python(Layer):
     Raises:
         CafxError: a module or class that cannot be had, or whatever the class raises, as the cause.
 
-    Source: Caffe layer catalogue.
+    Source: Caffe's layer catalogue.
     """
 
     Parameter = PythonParameter
@@ -65,7 +64,10 @@ class Python(Layer):
             module = importlib.import_module(self.options.module)
         made = getattr(module, self.options.layer, None)
         if made is None:
-            raise self.error(f"module '{self.options.module}' has no class '{self.options.layer}'")
+            raise self.error(
+                f"module '{self.options.module}' has no such class", found=f"layer: '{self.options.layer}'",
+                expected="the name of a class in it",
+            )  # fmt: skip
         self.blobs.clear()
         with self._reporting("setup"):
             self.user = made(self.spec)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy.typing as npt
+
 from cafx.kernel import HOST, Blob, Layer, SyncedArray
 
 
