@@ -32,11 +32,15 @@ def test_a_page_says_all_there_is_to_know(type_name: str) -> None:
             assert option["doc"].replace("|", "\\|") in text
     assert described["dsl"] in text
     assert described["prototxt"] in text
+    assert "Source: " in described["doc"], "say which paper or page it implements"
+    assert f"class {type_name}(" in described["source"]
+    assert described["source"].rstrip() in text
 
 
 def samples(folder: Path) -> None:
     """Put the files the examples name into ``folder``: those of the layers' own cases."""
     import h5py
+
     from cafx_data_feed import samples as made
 
     made.database(), made.database("LMDB", True), made.mean_file(), made.image_list(), made.window_list()

@@ -6,7 +6,7 @@ declared kinds and beyond.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,13 @@ from cafx.conformance.cases import Bottom
 from cafx.conformance.checks_maths import KINK_MARGIN, objective
 from cafx.conformance.harness import Trial
 from cafx.conformance.numeric import allowance, derivative
-from cafx.kernel import CafxError, registry
+from cafx.kernel import CafxError, registry, schema
 from cafx.kernel import blob as blob_module
 from cafx.kernel.core import Phase
 from cafx.kernel.message import INTEGER_RANGES, Option
 
 TYPES = registry().names("layer")
+SHARED = schema().fields_of("LayerParameter")  # loss_param and transform_param stand beside the options
 QUICK, THOROUGH = 20, 300
 MOST_VALUES = 20_000  # of a blob; with more a try would take seconds
 POSITIONS = 4  # at which each gradient is checked
@@ -89,22 +90,37 @@ def single(declared: Option) -> st.SearchStrategy[Any]:
 
 
 @st.composite
+def options_like(
+    draw: st.DrawFn,
+    declared: Mapping[str, Option],
+    start: Mapping[str, Any],
+    others: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Options like those of a case, some left out and some of other values, also of other cases."""
+    options = {name: value for name, value in start.items() if draw(st.integers(0, 9))}
+    for name in draw(st.sets(st.sampled_from(sorted(declared)), max_size=3)) if declared else ():
+        options[name] = draw(values_of(declared[name], tuple(each[name] for each in others if name in each)))
+    return options
+
+
+@st.composite
 def tries(draw: st.DrawFn, type_name: str) -> Case:
     """A case like one of the layer's own, with other options and bottoms."""
     layer = registry().load("layer", type_name)
     cases = list(layer.cases())
     start = draw(st.sampled_from(cases))
     declared = layer.Parameter.__options__ if layer.Parameter else {}
-    options = {name: value for name, value in start.options.items() if draw(st.integers(0, 9))}
-    for name in draw(st.sets(st.sampled_from(sorted(declared)), max_size=3)) if declared else ():
-        known = tuple(case.options[name] for case in cases if name in case.options)
-        options[name] = draw(values_of(declared[name], known))
+    options = draw(options_like(declared, start.options, [case.options for case in cases]))
+    fields = dict(start.layer)
+    for name in set(fields) & set(SHARED):
+        others = [case.layer[name] for case in cases if name in case.layer]
+        fields[name] = draw(options_like(SHARED[name].__options__, fields[name], others))
     bottoms = [bottom for bottom in start.bottoms if draw(st.integers(0, 19))]
     batch = draw(st.one_of(st.none(), st.integers(0, 4)))
     changed = [Bottom(draw(shapes_like(bottom.shape, batch)), bottom.draw) for bottom in bottoms]
     tops = draw(st.one_of(st.just(start.tops), st.just(start.tops), st.integers(0, 4)))
     phase = draw(st.sampled_from(Phase))
-    return Case("random", *changed, options=options, layer=start.layer, tops=tops, phase=phase)
+    return Case("random", *changed, options=options, layer=fields, tops=tops, phase=phase)
 
 
 @st.composite
@@ -135,7 +151,7 @@ def attempt(type_name: str, case: Case) -> None:
             return
         diffs = trial.backward()
         finite = all(np.isfinite(top).all() for top in tops)
-        if not finite or wild(case.options) or inexact(type_name, case.options):
+        if not finite or wild([case.options, case.layer]) or inexact(type_name, case.options):
             return
         for index in trial.differentiable:
             trial.fed[index] = np.array(trial.fed[index], np.float64)
@@ -147,7 +163,7 @@ def attempt(type_name: str, case: Case) -> None:
     except CafxError as error:
         assert str(error)  # noqa: PT017 - an answer like any other
     except RuntimeWarning:
-        if type_name not in OVERFLOWS and not wild(case.options):
+        if type_name not in OVERFLOWS and not wild([case.options, case.layer]):
             raise
     finally:
         if trial is not None:

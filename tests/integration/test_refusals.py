@@ -306,6 +306,8 @@ ImageData:
     source | expected
 ImageData: image_data_param { source: 'none' }
     none
+ImageData: image_data_param { source: 'none' new_height: 9 new_width: 4294967295 }
+    'new_width' | found 4294967295 | from 0 to 16384
 ImageData: image_data_param { source: 'none' new_height: 2 }
     new_width | found | expected
 HDF5Data:
@@ -322,6 +324,8 @@ HDF5Output 4x3 3 -> 0: hdf5_output_param { file_name: 'x.h5' }
     [4, 3] | the same
 WindowData -> 2:
     source | expected
+WindowData -> 2: window_data_param { source: 'none' batch_size: 1 fg_fraction: nan }
+    'fg_fraction' | found nan | from 0 to 1
 WindowData -> 2: window_data_param { source: 'none' batch_size: 1 }
     crop_size 0 | more than
 WindowData -> 2: window_data_param { source: 'none' batch_size: 1 crop_mode: 'round' }

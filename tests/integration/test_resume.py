@@ -16,8 +16,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 import pytest
-from cafx.conformance.golden import inside
 
+from cafx.conformance.golden import inside
 from cafx.kernel import CafxError, Solver, hookimpl, registry
 from cafx.kernel.solver import Action
 from cafx_data_feed.datum import datum_bytes
@@ -270,12 +270,21 @@ def test_a_state_of_another_net_is_refused(folder: Path) -> None:
         solver.step(1)
         _, state = solver.snapshot()
     Path("net.prototxt").write_text(NET.replace('name: "flat"', 'name: "level"'))
-    with Solver.load("solver.prototxt", engine="numpy") as other, pytest.raises(CafxError, match="another net"):
+    with (
+        Solver.load("solver.prototxt", engine="numpy") as other,
+        pytest.raises(CafxError, match="another net"),
+    ):
         other.restore(state)
     Path("net.prototxt").write_text(NET.replace("num_output: 5", "num_output: 7"))
-    with Solver.load("solver.prototxt", engine="numpy") as other, pytest.raises(CafxError, match="another net"):
+    with (
+        Solver.load("solver.prototxt", engine="numpy") as other,
+        pytest.raises(CafxError, match="another net"),
+    ):
         other.restore(state)
     Path("net.prototxt").write_text(NET)
     write_solver(SEED, "Adam")
-    with Solver.load("solver.prototxt", engine="numpy") as other, pytest.raises(CafxError, match="net or solver"):
+    with (
+        Solver.load("solver.prototxt", engine="numpy") as other,
+        pytest.raises(CafxError, match="net or solver"),
+    ):
         other.restore(state)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from cafx.conformance.golden import differs, inside
 
+from cafx.conformance.golden import differs, inside
 from cafx.kernel import Net, Solver, hookimpl
 
 SNAPSHOT_AT = 5

@@ -1,47 +1,109 @@
-"""An example of a layer, from the first of its own cases, in prototxt and in the DSL."""
+"""An example of a layer, from one of its own cases, in prototxt and in the DSL."""
 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Mapping
 from typing import Any
 
+import attrs
+
 from cafx.kernel import Layer, schema
+from cafx.kernel.message import Message
+from cafx.kernel.schema import declared_by
 
 LIMIT = 12
+IGNORED = "read and ignored"
+
+
+@attrs.frozen
+class Example:
+    """What an example states: the names of bottoms and tops, options, and other fields of the layer."""
+
+    bottoms: list[str]
+    tops: list[str]
+    options: Mapping[str, Any]
+    fields: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, name: str, layer: type[Layer]) -> Example:
+        """From the layer's first case that states an option that does something."""
+        case = telling_case(layer)
+        bottoms = len(getattr(case, "bottoms", ())) if case else _least(layer.bottoms)
+        tops = case.tops if case else _least(layer.tops)
+        options = _effective(layer, case.options) if case else {}
+        fields = dict(case.layer) if case else {}
+        return cls(_bottoms(layer, bottoms), _tops(name, layer, tops), _portable(options), _portable(fields))
 
 
 def prototxt_example(name: str, layer: type[Layer]) -> str:
     """The layer as a prototxt states it."""
+    example = Example.of(name, layer)
     proto = schema()["LayerParameter"](name=short_name(name), type=name)
-    proto.bottom.extend(_bottoms(layer))
-    proto.top.extend(_tops(name, layer))
-    hung = layer.Parameter.__extends__ if layer.Parameter else None
-    options = example_options(layer)
-    if layer.Parameter is not None and hung is not None and options and hasattr(proto, hung.field):
-        layer.Parameter(**options).fill(getattr(proto, hung.field))
+    proto.bottom.extend(example.bottoms)
+    proto.top.extend(example.tops)
+    hung = schema().fields_of("LayerParameter")
+    plain = {key: value for key, value in example.fields.items() if key not in hung}
+    schema().declarations["LayerParameter"](**plain).fill(proto)
+    for key in set(example.fields) & set(hung):
+        hung[key](**example.fields[key]).fill(getattr(proto, key))
+    for declared, options in _by_message(layer, example.options):
+        extends = declared.__extends__
+        if extends is not None and hasattr(proto, extends.field):
+            declared(**options).fill(getattr(proto, extends.field))
     inside = schema().to_text(proto).rstrip().replace("\n", "\n  ")
     return f"layer {{\n  {inside}\n}}"
 
 
 def dsl_example(name: str, layer: type[Layer]) -> str:
     """The layer as the DSL states it."""
-    bottoms = [f"n.{bottom}" for bottom in _bottoms(layer)]
-    options = [f"{key}={_python(value)}" for key, value in example_options(layer).items()]
-    tops = _tops(name, layer)
-    many = [f"ntop={len(tops)}"] if len(tops) > 1 else []
-    call = f"L.{name}({', '.join([*bottoms, *options, *many])})"
-    return f"{', '.join(f'n.{top}' for top in tops)} = {call}" if tops else f"n.{short_name(name)} = {call}"
+    example = Example.of(name, layer)
+    bottoms = [f"n.{bottom}" for bottom in example.bottoms]
+    stated = [f"{key}={_python(value)}" for key, value in {**example.options, **example.fields}.items()]
+    many = [f"ntop={len(example.tops)}"] if len(example.tops) > 1 else []
+    call = f"L.{name}({', '.join([*bottoms, *stated, *many])})"
+    tops = [f"n.{top}" for top in example.tops] or [f"n.{short_name(name)}"]
+    return f"{', '.join(tops)} = {call}"
 
 
-def example_options(layer: type[Layer]) -> Mapping[str, Any]:
-    """The options of the layer's first case that has any; none where the suite is not installed."""
+def telling_case(layer: type[Layer]) -> Any:
+    """The case of the example; None where the suite is not installed."""
     try:
-        cases = list(layer.cases())
+        cases = list(layer.cases())[:LIMIT]
     except ImportError:
-        return {}
-    given = (getattr(case, "options", {}) for case in cases[:LIMIT])
-    return next((dict(options) for options in given if options), {})
+        return None
+    telling = (case for case in cases if _effective(layer, getattr(case, "options", {})))
+    return next(telling, cases[0] if cases else None)
+
+
+def _effective(layer: type[Layer], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that do something."""
+    return {
+        name: value
+        for declared, stated in _by_message(layer, options)
+        for name, value in stated.items()
+        if not declared.__options__[name].doc.startswith(IGNORED)
+    }
+
+
+def _by_message(layer: type[Layer], options: Mapping[str, Any]) -> list[tuple[type[Message], dict[str, Any]]]:
+    """Options by the message that declares them."""
+    found = []
+    for declared in declared_by(layer):
+        mine = {name: value for name, value in options.items() if name in declared.__options__}
+        options = {name: value for name, value in options.items() if name not in mine}
+        found += [(declared, mine)] if mine else []
+    return found
+
+
+def _portable(stated: Any) -> Any:
+    """What is stated without the folder of this run's samples: a path becomes the file's name."""
+    if isinstance(stated, Mapping):
+        return {key: _portable(value) for key, value in stated.items()}
+    if isinstance(stated, str):
+        return re.sub(rf"^{re.escape(tempfile.gettempdir())}/[^/]+/", "", stated)
+    return stated
 
 
 def short_name(name: str) -> str:
@@ -49,19 +111,22 @@ def short_name(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower()) + "1"
 
 
-def _bottoms(layer: type[Layer]) -> list[str]:
-    least = layer.bottoms if isinstance(layer.bottoms, int) else layer.bottoms[0]
+def _least(arity: Any) -> int:
+    return int(arity if isinstance(arity, int) else arity[0])
+
+
+def _bottoms(layer: type[Layer], count: int) -> list[str]:
     names = ["data"] if not layer.is_loss else ["score", "label"]
-    if least > 1 and not layer.is_loss:
-        names = ["label" if i in layer.integer_bottoms else f"data{i}" for i in range(least)]
-    return (names + [f"data{i}" for i in range(2, least)])[:least]
+    if count > 1 and not layer.is_loss:
+        names = ["label" if i in layer.integer_bottoms else f"data{i}" for i in range(count)]
+    return (names + [f"data{i}" for i in range(2, count)])[:count]
 
 
-def _tops(name: str, layer: type[Layer]) -> list[str]:
-    least = layer.tops if isinstance(layer.tops, int) else layer.tops[0]
-    if layer.is_loss:
-        return ["loss"]
-    return [short_name(name)] if least == 1 else [f"{short_name(name)}_{i}" for i in range(least)]
+def _tops(name: str, layer: type[Layer], count: int) -> list[str]:
+    if layer.bottoms == 0 and layer.forward_only:
+        return ["data", "label", *(f"data{i}" for i in range(2, count))][:count]
+    names = [short_name(name)] if count == 1 else [f"{short_name(name)}_{i}" for i in range(count)]
+    return ["loss", *names[1:]] if layer.is_loss else names
 
 
 def _python(value: Any) -> str:

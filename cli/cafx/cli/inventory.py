@@ -53,7 +53,7 @@ def find(name: str) -> dict[str, Any]:
 
 
 def describe(plugin: Plugin, thing: Any) -> dict[str, Any]:
-    """A plugin's row, docstring, options and, for a layer, arities, facts and examples."""
+    """A plugin's row, docstring, options and, for a layer, arities, facts, examples and source."""
     described = _row(plugin)
     described["doc"] = inspect.getdoc(thing) or ""
     described["module"] = plugin.value
@@ -64,6 +64,7 @@ def describe(plugin: Plugin, thing: Any) -> dict[str, Any]:
         described["facts"] = {name: getattr(thing, name) for name in FACTS}
         described["prototxt"] = prototxt_example(plugin.name, thing)
         described["dsl"] = dsl_example(plugin.name, thing)
+        described["source"] = _source(thing)
     return described
 
 
@@ -98,6 +99,14 @@ def summary_of(thing: Any) -> str:
         return str(help_of(limit=100))
     text = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
     return re.split(r"(?<=[.;]) ", text, maxsplit=1)[0].rstrip(";")
+
+
+def _source(layer: type[Layer]) -> str:
+    """The layer's code; empty where it was made without a file."""
+    try:
+        return inspect.getsource(layer)
+    except (OSError, TypeError):
+        return ""
 
 
 def _message(declared: type[Message]) -> dict[str, Any]:

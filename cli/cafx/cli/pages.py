@@ -34,6 +34,8 @@ def page(described: Mapping[str, Any]) -> str:
             "## Example\n\n"
             f"```python\n{described['dsl']}\n```\n\n```\n{described['prototxt']}\n```"
         )  # fmt: skip
+    if described.get("source"):
+        parts.append(f"## Source\n\n`{described['module']}`\n\n```python\n{described['source'].rstrip()}\n```")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -50,7 +50,7 @@ def list_plugins(kind: str | None = None, broken: bool = False, as_json: bool = 
 @click.argument("name")
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Describe plugin NAME: formula, shapes, options, facts, and an example."""
+    """Describe plugin NAME: formula, shapes, options, facts, an example, and the source."""
     from cafx.cli.inventory import find
     from cafx.cli.pages import page
 
