@@ -1,0 +1,71 @@
+"""Event files, read back record by record."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+from cafx.kernel import CafxError, Solver, schema
+from cafx_monitor_tensorboard import TensorBoard
+
+SOLVER = """
+net_param {
+  layer { name: "x" type: "DummyData" top: "x" top: "y"
+    dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 } data_filler { value: 1 } } }
+  layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 2 } }
+  layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "y" top: "loss" }
+}
+base_lr: 0.125 lr_policy: "fixed" max_iter: 3 test_iter: 1 test_interval: 3
+"""
+
+
+def events(folder: Path) -> list[Any]:
+    """Every event: a record is its length, that length's checksum, the event, the event's checksum."""
+    found = []
+    for path in sorted(folder.glob("events.*")):
+        content, start = path.read_bytes(), 0
+        while start < len(content):
+            (length,) = struct.unpack_from("<Q", content, start)
+            found.append(Event.FromString(content[start + 12 : start + 12 + length]))
+            start += length + 16
+    return found
+
+
+def train(folder: Path) -> None:
+    """Three iterations, two tests, one snapshot."""
+    options = schema().parse_text(SOLVER, "SolverParameter")
+    options.snapshot_prefix = str(folder.parent / "tiny")
+    with Solver(options, engine="numpy", seed=1) as solver:
+        solver.monitors.add(TensorBoard(str(folder)))
+        solver.solve()
+
+
+def test_losses_rates_and_scores_are_scalars(tmp_path: Path) -> None:
+    train(tmp_path / "runs")
+    scalars: dict[str, list[tuple[int, float]]] = {}
+    for event in events(tmp_path / "runs"):
+        for value in event.summary.value:
+            if value.HasField("simple_value"):
+                scalars.setdefault(value.tag, []).append((event.step, value.simple_value))
+    assert set(scalars) == {"train/loss", "train/lr", "test/loss"}
+    assert scalars["train/lr"] == [(1, 0.125), (2, 0.125), (3, 0.125)]
+    assert [step for step, _ in scalars["test/loss"]] == [0, 3]
+    losses = [loss for _, loss in scalars["train/loss"]]
+    assert losses[0] == 1
+    assert losses[2] < losses[1] < losses[0]
+
+
+def test_a_snapshot_brings_a_histogram_a_parameter(tmp_path: Path) -> None:
+    train(tmp_path / "runs")
+    tags = {v.tag for event in events(tmp_path / "runs") for v in event.summary.value if v.HasField("histo")}
+    assert tags == {"ip/0", "ip/1"}
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CafxError, match="cannot be written"):
+        TensorBoard(str(tmp_path / "file" / "runs"))
