@@ -1,0 +1,49 @@
+"""What the two nets for CIFAR-10 have in common."""
+
+import cifar10_data as data
+
+from cafx.dsl import NetSpec
+from cafx.dsl import layers as L
+
+BATCH = 100
+PARAM = [{"lr_mult": 1}, {"lr_mult": 2}]
+
+
+def begun(name):
+    """A net that reads CIFAR-10, the mean taken off."""
+    net = NetSpec(name)
+    for phase in ("TRAIN", "TEST"):
+        with net.phase(phase):
+            net.data, net.label = L.Data(
+                source=data.database(phase.lower()), backend="LMDB", batch_size=BATCH, ntop=2,
+                transform_param={"mean_file": data.mean_file()},
+            )  # fmt: skip
+    return net
+
+
+def convolved(bottom, outputs, std, param=PARAM):
+    """5×5 filters that keep the size."""
+    return L.Convolution(
+        bottom, num_output=outputs, pad=2, kernel_size=5, stride=1, param=param,
+        weight_filler={"type": "gaussian", "std": std}, bias_filler={"type": "constant"},
+    )  # fmt: skip
+
+
+def connected(bottom, outputs, std, param=PARAM):
+    """An inner product."""
+    return L.InnerProduct(
+        bottom, num_output=outputs, param=param, weight_filler={"type": "gaussian", "std": std},
+        bias_filler={"type": "constant"},
+    )  # fmt: skip
+
+
+def pooled(bottom, pool):
+    """Windows of 3×3, two apart."""
+    return L.Pooling(bottom, pool=pool, kernel_size=3, stride=2)
+
+
+def judged(net, scores):
+    """Loss, and accuracy in TEST phase."""
+    net.loss = L.SoftmaxWithLoss(scores, net.label)
+    with net.phase("TEST"):
+        net.accuracy = L.Accuracy(scores, net.label)

@@ -1,0 +1,26 @@
+"""slowest: which iteration took longest, told when training ends."""
+
+import time
+
+from cafx.kernel import hookimpl
+
+
+class Slowest:
+    """``cafx train net.py --monitor slowest``, or ``solver.monitors.add(Slowest())``."""
+
+    def __init__(self, target=""):
+        self.seconds, self.iteration, self.mark = 0.0, 0, 0.0
+
+    @hookimpl
+    def training_started(self, solver):
+        self.mark = time.monotonic()
+
+    @hookimpl
+    def iteration_finished(self, solver, loss):
+        now = time.monotonic()
+        self.seconds, self.iteration = max((self.seconds, self.iteration), (now - self.mark, solver.iter))
+        self.mark = now
+
+    @hookimpl
+    def training_finished(self):
+        print(f"iteration {self.iteration} took longest: {self.seconds:.3f} s")
