@@ -76,9 +76,7 @@ def start(folder: Path, environment: dict[str, str]) -> Iterator[Start]:
 def cafx(folder: Path, environment: dict[str, str]) -> Run:
     """Runs ``cafx`` in that folder; checks the exit code, which is 0 unless told otherwise."""
 
-    def run(
-        *arguments: str, code: int = 0, env: Sequence[tuple[str, str]] = ()
-    ) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, code: int = 0, env: Sequence[tuple[str, str]] = ()) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [sys.executable, "-m", "cafx.cli", *arguments], cwd=folder, env={**environment, **dict(env)},
             text=True, capture_output=True, timeout=LIMIT, check=False,

@@ -55,10 +55,7 @@ def test_times_of_every_layer(cafx: Run) -> None:
 
 
 def test_no_backward_is_timed_in_test_phase(cafx: Run) -> None:
-    assert (
-        json.loads(cafx("time", "net.prototxt", "-n", "1", "--phase", "test", "--json").stdout)["backward"]
-        == 0
-    )
+    assert json.loads(cafx("time", "net.prototxt", "-n", "1", "--phase", "test", "--json").stdout)["backward"] == 0
 
 
 def test_the_schedule(cafx: Run) -> None:
@@ -96,9 +93,7 @@ def test_stages_and_levels_choose_layers(cafx: Run, folder: Path) -> None:
         ('bottom: "ip0"', 'bottom: "ip1"', "unknown bottom blob 'ip0'"),
     ],
 )
-def test_bad_nets_are_told_with_file_and_line(
-    cafx: Run, folder: Path, wrong: str, right: str, told: str
-) -> None:
+def test_bad_nets_are_told_with_file_and_line(cafx: Run, folder: Path, wrong: str, right: str, told: str) -> None:
     path = folder / "net.prototxt"
     path.write_text(path.read_text().replace(right, wrong, 1))
     error = cafx("net", "net.prototxt", code=1).stderr
@@ -110,9 +105,7 @@ def test_emitting_prints_what_reads_back_the_same(cafx: Run, folder: Path) -> No
     (folder / "net.py").write_text(WHOLE_NET)
     text = cafx("emit", "net.py").stdout
     (folder / "again.prototxt").write_text(text)
-    of_python, of_text = (
-        json.loads(cafx("net", name, "--json").stdout) for name in ("net.py", "again.prototxt")
-    )
+    of_python, of_text = (json.loads(cafx("net", name, "--json").stdout) for name in ("net.py", "again.prototxt"))
     assert of_python == of_text
     assert "defines no solver" in cafx("emit", "net.py", "--solver", code=1).stderr
     cafx("emit", "net.py", "--out", "out.prototxt")
@@ -121,8 +114,7 @@ def test_emitting_prints_what_reads_back_the_same(cafx: Run, folder: Path) -> No
 
 def test_emitting_a_solver_and_its_net(cafx: Run, folder: Path) -> None:
     (folder / "net.py").write_text(
-        WHOLE_NET
-        + 'from cafx.dsl import SolverSpec\nsolver = SolverSpec(net=n, base_lr=0.5, lr_policy="fixed")\n'
+        WHOLE_NET + 'from cafx.dsl import SolverSpec\nsolver = SolverSpec(net=n, base_lr=0.5, lr_policy="fixed")\n'
     )
     assert "net_param {" in cafx("emit", "net.py").stdout
     assert cafx("emit", "net.py", "--net").stdout.startswith('name: "Bare"')

@@ -52,9 +52,7 @@ def test_the_catalogue_links_every_layer(cafx: Run, folder: Path) -> None:
     ("name", "short", "type_name"),
     [("gentle-wave", "gentlewave", "GentleWave"), ("GentleWave", "gentlewave", "GentleWave")],
 )
-def test_a_new_layer_is_a_whole_plugin(
-    cafx: Run, folder: Path, name: str, short: str, type_name: str
-) -> None:
+def test_a_new_layer_is_a_whole_plugin(cafx: Run, folder: Path, name: str, short: str, type_name: str) -> None:
     cafx("new", "layer", name)
     plugin = folder / f"cafx-layer-{short}"
     names = {path.name for path in plugin.iterdir()}
@@ -67,9 +65,7 @@ def test_a_new_layer_is_a_whole_plugin(
     assert "is there already" in cafx("new", "layer", name, code=1).stderr
 
 
-def test_a_new_layer_computes_and_differentiates(
-    cafx: Run, folder: Path, environment: dict[str, str]
-) -> None:
+def test_a_new_layer_computes_and_differentiates(cafx: Run, folder: Path, environment: dict[str, str]) -> None:
     cafx("new", "layer", "wavy")
     text = (
         "import sys; sys.path.insert(0, 'cafx-layer-wavy')\n"

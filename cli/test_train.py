@@ -115,16 +115,7 @@ def test_weights_and_snapshot_exclude_each_other(cafx: Run) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_naming_the_layer(cafx: Run, folder: Path) -> None:
-    arguments = (
-        "train",
-        "--solver",
-        "solver.prototxt",
-        "--quiet",
-        "--set",
-        "base_lr=1e8",
-        "--set",
-        "max_iter=500",
-    )
+    arguments = ("train", "--solver", "solver.prototxt", "--quiet", "--set", "base_lr=1e8", "--set", "max_iter=500")
     told = cafx(*arguments, code=1).stderr
     assert len(told.splitlines()) == 1
     assert "layer '" in told

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cafx.kernel import registry, schema
 from google.protobuf import text_format
+
+from cafx.kernel import registry, schema
 
 SHARED_SETTING = "CAFX_SHARED"
 ABSENT = f"the shared reference material is absent: set {SHARED_SETTING} to its folder"

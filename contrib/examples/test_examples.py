@@ -71,17 +71,7 @@ def test_mnist_in_python_and_as_prototxt_are_one_net(examples: Path, tiny_mnist:
 def test_mnist_trains_from_prototxt(examples: Path, tiny_mnist: Path) -> None:
     folder = examples / "mnist"
     subprocess.run([sys.executable, "mnist_data.py", str(tiny_mnist)], cwd=folder, check=True, timeout=LIMIT)
-    cafx(
-        folder,
-        "train",
-        "--solver",
-        "lenet_solver.prototxt",
-        "-q",
-        "--set",
-        "max_iter=2",
-        "--set",
-        "test_iter=1",
-    )
+    cafx(folder, "train", "--solver", "lenet_solver.prototxt", "-q", "--set", "max_iter=2", "--set", "test_iter=1")
     assert (folder / "lenet_iter_2.caffemodel").is_file()
 
 

@@ -33,9 +33,7 @@ LIMIT = 300
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the examples without what earlier runs left in them."""
-    ignored = shutil.ignore_patterns(
-        "*_lmdb", "*.h5", "*_iter_*", "*.binaryproto", "snapshots", "__pycache__"
-    )
+    ignored = shutil.ignore_patterns("*_lmdb", "*.h5", "*_iter_*", "*.binaryproto", "snapshots", "__pycache__")
     return Path(shutil.copytree(HERE, tmp_path_factory.mktemp("recipes") / "examples", ignore=ignored))
 
 
@@ -59,13 +57,7 @@ def run(folder: Path, data: Path, *command: str) -> str:
     """Run a Python command in ``folder``; returns what it prints."""
     env = {**os.environ, "CAFX_ENGINE": "numpy", "CAFX_DATA": str(data), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, *command],
-        cwd=folder,
-        env=env,
-        text=True,
-        capture_output=True,
-        timeout=LIMIT,
-        check=False,
+        [sys.executable, *command], cwd=folder, env=env, text=True, capture_output=True, timeout=LIMIT, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -38,9 +38,7 @@ def model(name: str, **options: Any) -> Any:
 
 def learned(net: Net) -> int:
     """Values of all parameters but BatchNorm's gathered statistics, which nobody learns."""
-    return sum(
-        blob.count_ for layer in net.layers if layer.type not in STATISTICS for blob in layer.blobs
-    )
+    return sum(blob.count_ for layer in net.layers if layer.type not in STATISTICS for blob in layer.blobs)
 
 
 def built(name: str, train: bool, phase: Phase) -> Net:

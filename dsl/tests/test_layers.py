@@ -70,12 +70,8 @@ def test_help_shows_the_declaration_s_documentation():
 def test_options_go_flat_or_in_their_message_or_both():
     filler = {"type": "constant", "value": 3}
     flat = to_proto(L.InnerProduct(data(), num_output=2, weight_filler=filler)).layer[1]
-    nested = to_proto(
-        L.InnerProduct(data(), inner_product_param={"num_output": 2, "weight_filler": filler})
-    ).layer[1]
-    mixed = to_proto(
-        L.InnerProduct(data(), num_output=2, inner_product_param={"weight_filler": filler})
-    ).layer[1]
+    nested = to_proto(L.InnerProduct(data(), inner_product_param={"num_output": 2, "weight_filler": filler})).layer[1]
+    mixed = to_proto(L.InnerProduct(data(), num_output=2, inner_product_param={"weight_filler": filler})).layer[1]
     assert flat == nested == mixed
     assert flat.inner_product_param.weight_filler.value == 3
 
@@ -105,29 +101,20 @@ def test_no_options_leave_no_message():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (
-            lambda: L.InnerProduct(data(), num_outptu=2),
-            "unknown option 'num_outptu'.*did you mean 'num_output'",
-        ),
+        (lambda: L.InnerProduct(data(), num_outptu=2), "unknown option 'num_outptu'.*did you mean 'num_output'"),
         (lambda: L.InnerProduct(data(), num_output="2"), "option 'num_output'.*found '2', expected uint32"),
         (lambda: L.InnerProduct(data(), num_output=-2), "option 'num_output'.*found -2"),
         (lambda: L.InnerProduct(data(), weight_filler={"tpye": "x"}), "'tpye' of FillerParameter.*'type'"),
         (lambda: L.InnerProduct(data(), inner_product_param=3), "expected dict"),
         (lambda: L.InnerProduct(data(), mirror=True), r"write transform_param=dict\(mirror=…\)"),
-        (
-            lambda: L.InnerProduct(data(), include={"phase": "TSET"}),
-            "found 'TSET', expected one of TRAIN, TEST",
-        ),
+        (lambda: L.InnerProduct(data(), include={"phase": "TSET"}), "found 'TSET', expected one of TRAIN, TEST"),
         (lambda: L.InnerProduct(), "another number of bottoms .found 0, expected 1"),
         (lambda: L.InnerProduct(data(), data()), "another number of bottoms .found 2"),
         (lambda: L.InnerProduct(data(), num_output=2, ntop=2), "another number of tops .found 2.*ntop"),
         (lambda: L.InnerProduct(data(), num_output=2, ntop="2"), "option 'ntop'"),
         (lambda: L.InnerProduct((data(), data())), "bottom 0 is not a top .found 2 tops together.*unpack"),
         (lambda: L.InnerProduct("data"), "bottom 0 is not a top .found 'data'"),
-        (
-            lambda: L.InnerProdct(data()),
-            "unknown layer type 'InnerProdct'.*pip install.*similar: 'InnerProduct'",
-        ),
+        (lambda: L.InnerProdct(data()), "unknown layer type 'InnerProdct'.*pip install.*similar: 'InnerProduct'"),
         (lambda: [*L.ReLU(data())], "cannot be unpacked; pass ntop=2"),
         (lambda: P.Filler.FAN_OT, "has no value 'FAN_OT'.*did you mean 'FAN_OUT'"),
         (lambda: P.Filer.FAN_OUT, "no message is called FilerParameter"),

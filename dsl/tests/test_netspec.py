@@ -153,9 +153,7 @@ def test_fields_of_the_net():
 
 def test_an_unknown_top_names_the_line_and_a_near_miss():
     n = small_net()
-    with pytest.raises(
-        CafxError, match=r"test_netspec\.py:\d+: the net has no top 'rel'; did you mean 'relu'"
-    ):
+    with pytest.raises(CafxError, match=r"test_netspec\.py:\d+: the net has no top 'rel'; did you mean 'relu'"):
         _ = n.rel
     with pytest.raises(KeyError):
         n["nothing"]

@@ -27,9 +27,7 @@ def test_every_field_is_a_keyword_with_its_default():
 
 
 def test_a_net_written_in_python_is_inline():
-    spec = SolverSpec(
-        net=net(), base_lr=0.1, lr_policy="fixed", test_iter=3, solver_mode="CPU", stepvalue=[1, 2]
-    )
+    spec = SolverSpec(net=net(), base_lr=0.1, lr_policy="fixed", test_iter=3, solver_mode="CPU", stepvalue=[1, 2])
     proto = spec.to_proto()
     assert proto.net_param == net().to_proto()
     assert (list(proto.test_iter), list(proto.stepvalue)) == ([3], [1, 2])
@@ -112,9 +110,7 @@ def test_a_file_s_net_or_its_solver(folder):
     found = load_python(write(folder, NET_FILE))
     assert isinstance(found, NetSpec)
     assert found.to_proto().name == "file"
-    found = load_python(
-        write(folder, NET_FILE + "solver = SolverSpec(net=net)\nif __name__ == '__main__': 1 / 0\n")
-    )
+    found = load_python(write(folder, NET_FILE + "solver = SolverSpec(net=net)\nif __name__ == '__main__': 1 / 0\n"))
     assert isinstance(found, SolverSpec)
 
 

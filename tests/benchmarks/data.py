@@ -33,9 +33,7 @@ SIDE, CROP, BATCH = 256, 227, 64
 MEAN = (104.0, 117.0, 123.0)
 STORED = 3 * SIDE * SIDE
 QUALITY = 95  # what convert-imageset --encode-type jpg writes
-TRANSFORM = (
-    f"transform_param {{ crop_size: {CROP} mirror: true mean_value: 104 mean_value: 117 mean_value: 123 }}"
-)
+TRANSFORM = f"transform_param {{ crop_size: {CROP} mirror: true mean_value: 104 mean_value: 117 mean_value: 123 }}"
 
 
 def best(run: Callable[[], float], rounds: int = 3) -> float:
@@ -107,9 +105,7 @@ def copy_rate(count: int) -> float:
         for _ in range(count // BATCH):
             np.copyto(target, source)
 
-    return _threads(
-        [lambda target=target: work(target) for target in targets], count // BATCH * BATCH * workers
-    )
+    return _threads([lambda target=target: work(target) for target in targets], count // BATCH * BATCH * workers)
 
 
 def decode_rate(path: Path, count: int) -> float:
@@ -172,9 +168,7 @@ def torch_rate(path: Path, count: int) -> float:
     """Images a second of a DataLoader with a worker a core."""
     from torch.utils.data import DataLoader
 
-    loader = DataLoader(
-        TorchImages(path, count), BATCH, num_workers=os.cpu_count() or 1, persistent_workers=True
-    )
+    loader = DataLoader(TorchImages(path, count), BATCH, num_workers=os.cpu_count() or 1, persistent_workers=True)
     for _ in loader:  # the workers start
         pass
     start = time.perf_counter()
@@ -245,9 +239,7 @@ def caffenet(path: Path, batch: int) -> str:
         if index < 8:
             layers.append(f'layer {{ name: "relu{index}" type: "ReLU" bottom: "{below}" top: "{below}" }}')
             layers.append(f'layer {{ name: "drop{index}" type: "Dropout" bottom: "{below}" top: "{below}" }}')
-    layers.append(
-        f'layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "{below}" bottom: "label" top: "loss" }}'
-    )
+    layers.append(f'layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "{below}" bottom: "label" top: "loss" }}')
     return "\n".join(layers)
 
 
@@ -338,9 +330,7 @@ def main() -> None:
             print(f"(c) CaffeNet waits {share:.2%} of an iteration of {seconds * 1e3:.0f} ms (batch 16)")
         except CafxError as error:
             print(f"(c) not run: {error}")
-        print(
-            f"memory grew by {growth(raw['LMDB'], 100 if given.quick else 1000):.1f} MiB over 1,000 batches"
-        )
+        print(f"memory grew by {growth(raw['LMDB'], 100 if given.quick else 1000):.1f} MiB over 1,000 batches")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """One LeNet step (batch 64, forward and backward) on each engine, in milliseconds.
 
-    uv run python tests/benchmarks/lenet_step.py
+uv run python tests/benchmarks/lenet_step.py
 """
 
 from __future__ import annotations

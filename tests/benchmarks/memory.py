@@ -73,10 +73,7 @@ def description(model: str, batch: int) -> dict[str, Any]:
 def run_one(runner: str, path: str) -> None:
     """Train with one of the two and tell the peak."""
     given = json.loads(Path(path).read_text())
-    if runner == "torch":
-        note = train_torch(given)
-    else:
-        note = train_cafx(given, runner)
+    note = train_torch(given) if runner == "torch" else train_cafx(given, runner)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEBIBYTE
     print(f"peak {peak:7.0f} MiB  {note}")
 
@@ -86,8 +83,7 @@ def train_cafx(given: dict[str, Any], engine: str) -> str:
     from cafx.kernel import Solver, schema
 
     options = schema().parse_text(
-        'base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 max_iter: 2 snapshot_after_train: false random_seed: 1',
-        "SolverParameter",
+        'base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 max_iter: 2 snapshot_after_train: false', "SolverParameter"
     )
     options.net_param.CopyFrom(schema().parse_text(given["text"], "NetParameter"))
     with Solver(options, engine=engine, keep="outputs") as solver:

@@ -32,9 +32,7 @@ def main() -> None:
     plugins = Registry()
     plugins.add("layer", "Trivial", Trivial)
     text = 'force_backward: true layer { name: "x" type: "Input" top: "b0" input_param { shape { dim: 1 } } }'
-    text += "".join(
-        f'layer {{ name: "l{i}" type: "Trivial" bottom: "b{i}" top: "b{i + 1}" }}' for i in range(LAYERS)
-    )
+    text += "".join(f'layer {{ name: "l{i}" type: "Trivial" bottom: "b{i}" top: "b{i + 1}" }}' for i in range(LAYERS))
     start = time.perf_counter()
     net = Net(schema(plugins).parse_text(text, "NetParameter"), engine="numpy", plugins=plugins)
     print(f"building {LAYERS} layers: {time.perf_counter() - start:.3f} s")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from cafx.conformance import Case, CheckFailure, Subject, load_checks
 from cafx.kernel import Blob, CafxError, Engine, Layer, Message, Registry, Routine, message, option
 from cafx.kernel.core import FillerParameter

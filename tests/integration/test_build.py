@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from cafx.kernel import CafxError, Net, Phase, registry
 from cafx.kernel.blob import Blob
 from cafx.kernel.definition import read_net

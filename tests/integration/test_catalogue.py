@@ -93,6 +93,4 @@ def test_the_catalogue_has_a_page_a_layer_linked_by_kind(tmp_path: Path) -> None
     assert sorted(path.stem for path in pages) == sorted(name.lower() for name in TYPES)
     index = (tmp_path / "index.md").read_text("utf-8")
     assert re.findall(r"^## (\w+)$", index, re.MULTILINE) == ["Data", "Layers", "Losses"]
-    assert set(re.findall(r"\]\((\w+/\w+\.md)\)", index)) == {
-        path.relative_to(tmp_path).as_posix() for path in pages
-    }
+    assert set(re.findall(r"\]\((\w+/\w+\.md)\)", index)) == {path.relative_to(tmp_path).as_posix() for path in pages}

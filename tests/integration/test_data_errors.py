@@ -109,9 +109,7 @@ def test_a_corrupt_leveldb(tmp_path: Path) -> None:
     path = tmp_path / "db"
     for index in range(3):  # the second opening sorts the first one's log into a table
         with registry().load("database", "LEVELDB").create(path, append=True) as writer:
-            writer.put(
-                [(b"%08d" % (10 * index + i), datum_bytes(picture((3, 64, 64)), 0)) for i in range(10)]
-            )
+            writer.put([(b"%08d" % (10 * index + i), datum_bytes(picture((3, 64, 64)), 0)) for i in range(10)])
     table = max(path.glob("*.ldb"), key=lambda each: each.stat().st_size)
     with table.open("r+b") as file:
         file.seek(table.stat().st_size // 2)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+
 from cafx.kernel import CafxError, Net, Phase, Solver, UnknownNameError
 
 UNKNOWN_ON_PURPOSE = {
@@ -19,9 +20,7 @@ NOT_INSTALLED = "no installed plugin"
 
 
 @pytest.mark.shared_files("golden/errors/*.txt")
-def test_what_caffe_refuses_is_refused(
-    shared_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_caffe_refuses_is_refused(shared_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for each in shared_file.parent.glob(f"{shared_file.stem}.*"):
         shutil.copy(each, tmp_path)
     monkeypatch.chdir(tmp_path)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from cafx.conformance.golden import differs
 from cafx.kernel import Net, Phase
 
@@ -69,9 +70,7 @@ def fill_parameters(net: Net) -> None:
 def parameter_problems(net: Net, values: Mapping[str, Array]) -> Iterator[str]:
     """Where the fill went another way than the reference's."""
     for key, expected in tree(values, "paramcheck/"):
-        yield from problems(
-            f"paramcheck/{key}", statistics(parameter(net, key).host()), expected, SUM_TOLERANCE
-        )
+        yield from problems(f"paramcheck/{key}", statistics(parameter(net, key).host()), expected, SUM_TOLERANCE)
 
 
 def forward_problems(net: Net, values: Mapping[str, Array], name: str) -> Iterator[str]:
@@ -102,9 +101,7 @@ def backward_problems(net: Net, values: Mapping[str, Array]) -> Iterator[str]:
         sample = gradients[blob].reshape(-1)[::SAMPLE_STEP]
         yield from problems(f"gradient of {blob}", sample, expected, GRADIENT_TOLERANCE)
     for key, expected in tree(values, "paramdiff/"):
-        yield from problems(
-            f"gradient of {key}", parameter(net, key).host_diff(), expected, GRADIENT_TOLERANCE
-        )
+        yield from problems(f"gradient of {key}", parameter(net, key).host_diff(), expected, GRADIENT_TOLERANCE)
     for key, expected in tree(values, "paramdiffstat/"):
         found = statistics(parameter(net, key).host_diff())
         yield from problems(f"gradient of {key}", found, expected, GRADIENT_TOLERANCE)

@@ -48,9 +48,7 @@ def code_lines(path: Path) -> int:
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
             documented.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
     lines = enumerate(text.splitlines(), start=1)
-    return sum(
-        1 for n, line in lines if line.strip() and not line.strip().startswith("#") and n not in documented
-    )
+    return sum(1 for n, line in lines if line.strip() and not line.strip().startswith("#") and n not in documented)
 
 
 def test_nobody_ships_the_namespace() -> None:

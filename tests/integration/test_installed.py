@@ -33,14 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pip(place: Path, *arguments: str) -> None:
     """Run the environment's own pip."""
-    command = [
-        str(place / "env/bin/python"),
-        "-m",
-        "pip",
-        "--quiet",
-        "--disable-pip-version-check",
-        *arguments,
-    ]
+    command = [str(place / "env/bin/python"), "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
     subprocess.run(command, check=True, cwd=place)
 
 
@@ -52,11 +45,7 @@ def cafx(place: Path, *arguments: str, cwd: Path | None = None) -> subprocess.Co
 
 
 def test_every_member_has_a_wheel(place: Path) -> None:
-    members = [
-        *ROOT.glob("*/pyproject.toml"),
-        *ROOT.glob("plugins/*/*/pyproject.toml"),
-        ROOT / "pyproject.toml",
-    ]
+    members = [*ROOT.glob("*/pyproject.toml"), *ROOT.glob("plugins/*/*/pyproject.toml"), ROOT / "pyproject.toml"]
     assert len(list((place / "dist").glob("*.whl"))) >= len(members)
 
 

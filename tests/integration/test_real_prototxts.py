@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from cafx.kernel import Net, Phase, registry, schema
 from cafx.kernel.definition import read_net
 

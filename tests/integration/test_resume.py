@@ -37,15 +37,18 @@ layer { name: "images" type: "Data" top: "images" top: "label"
   include { phase: TEST }
   transform_param { crop_size: 8 scale: 0.0078125 }
   data_param { source: "images_lmdb" batch_size: 4 backend: LMDB } }
-layer { name: "rows" type: "HDF5Data" top: "rows" hdf5_data_param { source: "rows.txt" batch_size: 4 shuffle: true } }
+layer { name: "rows" type: "HDF5Data" top: "rows"
+  hdf5_data_param { source: "rows.txt" batch_size: 4 shuffle: true } }
 layer { name: "noise" type: "DummyData" top: "noise" dummy_data_param { shape { dim: 4 dim: 6 }
   data_filler { type: "gaussian" std: 0.1 } } }
-layer { name: "conv" type: "Convolution" bottom: "images" top: "conv" param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
+layer { name: "conv" type: "Convolution" bottom: "images" top: "conv"
+  param { lr_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
   convolution_param { num_output: 5 kernel_size: 3 weight_filler { type: "xavier" } } }
 layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "conv" }
 layer { name: "scale" type: "Scale" bottom: "conv" top: "conv" scale_param { bias_term: true } }
 layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
-layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool" pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 } }
+layer { name: "pool" type: "Pooling" bottom: "conv" top: "pool"
+  pooling_param { pool: STOCHASTIC kernel_size: 2 stride: 2 } }
 layer { name: "flat" type: "InnerProduct" bottom: "pool" top: "flat"
   inner_product_param { num_output: 6 weight_filler { type: "msra" } } }
 layer { name: "sum" type: "Eltwise" bottom: "flat" bottom: "noise" bottom: "rows" top: "sum" }
@@ -103,9 +106,7 @@ def write_solver(
     seed: int, kind: str = "SGD", file_format: str = "BINARYPROTO", length: int = LENGTH, more: str = ""
 ) -> str:
     """Write solver.prototxt; returns its name."""
-    text = SOLVER.format(
-        type=kind, momentum=KINDS[kind], format=file_format, seed=seed, length=length, more=more
-    )
+    text = SOLVER.format(type=kind, momentum=KINDS[kind], format=file_format, seed=seed, length=length, more=more)
     Path("solver.prototxt").write_text(text)
     return "solver.prototxt"
 
@@ -270,21 +271,12 @@ def test_a_state_of_another_net_is_refused(folder: Path) -> None:
         solver.step(1)
         _, state = solver.snapshot()
     Path("net.prototxt").write_text(NET.replace('name: "flat"', 'name: "level"'))
-    with (
-        Solver.load("solver.prototxt", engine="numpy") as other,
-        pytest.raises(CafxError, match="another net"),
-    ):
+    with Solver.load("solver.prototxt", engine="numpy") as other, pytest.raises(CafxError, match="another net"):
         other.restore(state)
     Path("net.prototxt").write_text(NET.replace("num_output: 5", "num_output: 7"))
-    with (
-        Solver.load("solver.prototxt", engine="numpy") as other,
-        pytest.raises(CafxError, match="another net"),
-    ):
+    with Solver.load("solver.prototxt", engine="numpy") as other, pytest.raises(CafxError, match="another net"):
         other.restore(state)
     Path("net.prototxt").write_text(NET)
     write_solver(SEED, "Adam")
-    with (
-        Solver.load("solver.prototxt", engine="numpy") as other,
-        pytest.raises(CafxError, match="net or solver"),
-    ):
+    with Solver.load("solver.prototxt", engine="numpy") as other, pytest.raises(CafxError, match="net or solver"):
         other.restore(state)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cafx.kernel import schema
-from cafx.kernel.message import FIRST_FREE_NUMBER, SCALAR_KINDS
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from cafx.kernel import schema
+from cafx.kernel.message import FIRST_FREE_NUMBER, SCALAR_KINDS
 
 COMPOSED = schema()
 FIELD = descriptor_pb2.FieldDescriptorProto
@@ -66,9 +67,7 @@ class Reference:
         field = built.field.add(name=fact["name"], number=fact["number"])
         field.label = FIELD.Label.Value(f"LABEL_{fact['label'].upper()}")
         scalar, enum = fact["type"] in SCALAR_KINDS, fact["type"] in self.enums
-        field.type = FIELD.Type.Value(
-            f"TYPE_{fact['type'].upper() if scalar else 'ENUM' if enum else 'MESSAGE'}"
-        )
+        field.type = FIELD.Type.Value(f"TYPE_{fact['type'].upper() if scalar else 'ENUM' if enum else 'MESSAGE'}")
         if not scalar:
             field.type_name = f".caffe.{fact['type']}"
         if "default" in fact:

@@ -104,9 +104,7 @@ def started(path: str, values: Mapping[str, Array]) -> Solver:
     return solver
 
 
-def trajectory_problems(
-    solver: Solver, values: Mapping[str, Array], iteration: str, losses: str
-) -> Iterator[str]:
+def trajectory_problems(solver: Solver, values: Mapping[str, Array], iteration: str, losses: str) -> Iterator[str]:
     """Train as many iterations as there are losses, and tell where parameters or losses differ."""
     seen = Logged()
     solver.monitors.add(seen)

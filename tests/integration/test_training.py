@@ -71,11 +71,7 @@ def test_training_goes_on_from_a_state_caffe_wrote(
     path = shared / "models" / model / state
     iteration = int(state.split("_")[-1].split(".")[0])
     options = schema()["SolverParameter"](
-        base_lr=0.001,
-        lr_policy="fixed",
-        momentum=0.9,
-        max_iter=iteration + 2,
-        snapshot_prefix=str(tmp_path / "on"),
+        base_lr=0.001, lr_policy="fixed", momentum=0.9, max_iter=iteration + 2, snapshot_prefix=str(tmp_path / "on")
     )
     options.net_param.CopyFrom(on_drawn_data(shared / "models" / model / f"{net}.prototxt", shape))
     with Solver(options, engine="numpy", seed=1) as on:
@@ -122,9 +118,7 @@ def test_the_option_weights_names_files_for_all_nets(folder: Path) -> None:
     with solver() as trained:
         trained.net.save("base.caffemodel")
         wanted = trained.net.params["first"][0].host()
-    text = SOLVER.replace(
-        "random_seed: 1", 'random_seed: 2 weights: "base.caffemodel" test_iter: 1 test_interval: 9'
-    )
+    text = SOLVER.replace("random_seed: 1", 'random_seed: 2 weights: "base.caffemodel" test_iter: 1 test_interval: 9')
     with solver(text, net=NET.replace('"second"', '"new"')) as other:
         for net in (other.net, *other.test_nets):
             np.testing.assert_array_equal(net.params["first"][0].host(), wanted)
@@ -260,11 +254,7 @@ def test_accumulated_batches_equal_one_large_batch(folder: Path) -> None:
       memory_data_param {{ batch_size: {} channels: 3 height: 1 width: 1 }} }}"""
     found = []
     for batch, times in ((12, 1), (4, 3)):
-        net = (
-            NET[: NET.index('type: "DummyData"')]
-            + source.format(batch)
-            + NET[NET.index('\nlayer { name: "first"') :]
-        )
+        net = NET[: NET.index('type: "DummyData"')] + source.format(batch) + NET[NET.index('\nlayer { name: "first"') :]
         with solver(SOLVER + f"iter_size: {times} momentum: 0.9", net=net) as one:
             one.net.layers[0].reset(data, labels)  # type: ignore[attr-defined]
             one.step(6)
@@ -285,9 +275,7 @@ class Raises:
         raise RuntimeError("broken on purpose")
 
 
-def test_a_monitor_that_raises_is_reported_and_dropped(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_monitor_that_raises_is_reported_and_dropped(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     monitor = Raises()
     with solver() as going:
         going.monitors.add(monitor)
@@ -356,6 +344,24 @@ def test_a_damaged_state_is_refused_in_one_line(file_format: str, folder: Path) 
             assert len(str(raised.value).splitlines()) == 1
         assert one.iter == 1
         one.step(1)
+
+
+@pytest.mark.parametrize("sharing", ['param { name: "w" }', "param { } param { name: 'b' }", "BOTH"])
+@pytest.mark.parametrize("file_format", ["BINARYPROTO", "HDF5"])
+def test_shared_parameters_are_restored(file_format: str, sharing: str, folder: Path) -> None:
+    """An HDF5 file stores a shared parameter with its owner alone."""
+    sharing = sharing.replace("BOTH", "param { name: 'w' } param { name: 'b' }")
+    net = NET.replace("num_output: 5", "num_output: 3").replace('top: "h"\n', f'top: "h" {sharing}\n')
+    net = net.replace('top: "score"\n', f'top: "score" {sharing}\n')
+    with solver(SOLVER + f"snapshot_format: {file_format}", net=net) as one:
+        one.step(1)
+        _, state = one.snapshot()
+        wanted = [blob.host() for blobs in one.net.params.values() for blob in blobs]
+    with solver(SOLVER + f"snapshot_format: {file_format}", net=net, seed=7) as other:
+        other.restore(state)
+        found = [blob.host() for blobs in other.net.params.values() for blob in blobs]
+    for first, second in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("missing", ["run_iter_1.caffemodel", "run_iter_1.solverstate"])

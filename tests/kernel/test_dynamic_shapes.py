@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from cafx.kernel import Engine, Layer, Net, Phase, Routine, Unsupported, registry, schema
 from cafx.kernel.step import Step
 

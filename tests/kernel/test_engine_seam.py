@@ -101,11 +101,7 @@ class TransposedEngine(Engine):
         fused: list[Step] = []
         for step in steps:
             before = fused[-1] if fused else None
-            if (
-                before
-                and isinstance(before.object, TransposedProduct)
-                and isinstance(step.object, TransposedReLU)
-            ):
+            if before and isinstance(before.object, TransposedProduct) and isinstance(step.object, TransposedReLU):
                 fused[-1] = self._fuse(before, step)
             else:
                 fused.append(step)
@@ -202,6 +198,4 @@ def test_routines_are_made_anew_when_shapes_change(plugins: Registry) -> None:
     for batch in (4, 9, 2):
         x = np.random.default_rng(batch).standard_normal((batch, 6))
         assert net.forward(x=x)["y"].shape == (batch, 3)
-        np.testing.assert_allclose(
-            net.forward(x=x)["y"], build(plugins, "numpy").forward(x=x)["y"], rtol=1e-5
-        )
+        np.testing.assert_allclose(net.forward(x=x)["y"], build(plugins, "numpy").forward(x=x)["y"], rtol=1e-5)

@@ -27,10 +27,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_a_missing_folder_is_one_clear_line(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "a.bin"
-    with (
-        pytest.raises(CafxError, match=r"missing/a.bin: cannot be written: .*folder exists"),
-        atomic_write(path),
-    ):
+    with pytest.raises(CafxError, match=r"missing/a.bin: cannot be written: .*folder exists"), atomic_write(path):
         pass
 
 
@@ -51,9 +48,7 @@ except CafxError as error:
 
 def test_a_disk_that_takes_no_more_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"before")
-    run = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path / "a.bin")], capture_output=True, text=True
-    )
+    run = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "a.bin")], capture_output=True, text=True)
     assert "cannot be written: File too large" in run.stdout, run.stderr
     assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
     assert (tmp_path / "a.bin").read_bytes() == b"before"

@@ -14,17 +14,13 @@ from cafx.kernel import CafxError, Layer, Registry, UnknownNameError
 from cafx.kernel.registry import PREFER_SETTING
 
 
-def install(
-    folder: Path, name: str, module: str, entry: str, requires: str = "cafx-kernel>=0.1,<0.2"
-) -> None:
+def install(folder: Path, name: str, module: str, entry: str, requires: str = "cafx-kernel>=0.1,<0.2") -> None:
     """Put a distribution of one module and one entry point into ``folder``."""
     package = name.replace("-", "_")
     (folder / f"{package}.py").write_text(textwrap.dedent(module))
     info = folder / f"{package}-1.0.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: {requires}\n"
-    )
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: {requires}\n")
     (info / "entry_points.txt").write_text(f"[cafx.layers]\n{entry} = {package}:{entry}\n")
 
 
@@ -35,9 +31,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def plugins(site: Path) -> Registry:
-    return Registry(
-        [point for found in metadata.distributions(path=[str(site)]) for point in found.entry_points]
-    )
+    return Registry([point for found in metadata.distributions(path=[str(site)]) for point in found.entry_points])
 
 
 GOOD = """
@@ -62,15 +56,11 @@ def test_a_broken_plugin_hurts_only_who_needs_it(site: Path) -> None:
     registry = plugins(site)
     assert [plugin.name for plugin, _ in registry.usable("layer")] == ["Fine"]
     for _ in range(2):
-        with pytest.raises(
-            CafxError, match=r"cafx-layer-broken 1.0 .*OSError: no such driver.*pip uninstall"
-        ):
+        with pytest.raises(CafxError, match=r"cafx-layer-broken 1.0 .*OSError: no such driver.*pip uninstall"):
             registry.load("layer", "Broken")
 
 
-def test_two_claims_are_both_named_and_settled_by_a_setting(
-    site: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_claims_are_both_named_and_settled_by_a_setting(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("one", "two"):
         install(site, f"cafx-layer-{name}", GOOD, "Foo")
     registry = plugins(site)
@@ -96,9 +86,7 @@ def test_a_plugin_for_another_api_is_not_even_imported(site: Path) -> None:
     ],
 )
 def test_an_unknown_name_says_what_to_install(kind: str, name: str, hint: str) -> None:
-    with pytest.raises(
-        UnknownNameError, match=f"unknown {kind} type '{name}': no installed plugin"
-    ) as caught:
+    with pytest.raises(UnknownNameError, match=f"unknown {kind} type '{name}': no installed plugin") as caught:
         Registry().load(kind, name)
     assert hint in str(caught.value)
 

@@ -48,12 +48,7 @@ def tilted() -> Schema:
 
 def test_defaults_and_presence() -> None:
     options = TiltParameter(way="LEFT", steps=3)
-    assert (options.angle, options.way, options.steps, options.name) == (
-        45.0,
-        TiltParameter.Way.LEFT,
-        (3,),
-        None,
-    )
+    assert (options.angle, options.way, options.steps, options.name) == (45.0, TiltParameter.Way.LEFT, (3,), None)
     assert options.has("way")
     assert not options.has("angle")
 

@@ -16,9 +16,7 @@ NAMED = ("net", "train_net", "test_net")
 def text_of(path: str, what: str | None) -> str:
     """The prototxt of the net.py's solver, of its net, or of whichever it defines."""
     if Path(path).suffix != PYTHON:
-        raise CafxError(
-            "is not Python", where=path, expected="a net.py", remedy="a prototxt needs no emitting"
-        )
+        raise CafxError("is not Python", where=path, expected="a net.py", remedy="a prototxt needs no emitting")
     proto = load_python_file(path)
     if what == "solver" and not is_solver(proto):
         raise CafxError("defines no solver", where=path, remedy="leave --solver out")

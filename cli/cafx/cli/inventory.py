@@ -44,9 +44,7 @@ def find(name: str) -> dict[str, Any]:
     found = found or [plugin for plugin in plugins if plugin.distribution == name]
     if not found:
         close = did_you_mean(name, {plugin.name for plugin in plugins})
-        raise UnknownNameError(
-            f"no installed plugin is called '{name}'", remedy=close or "see 'cafx plugins list'"
-        )
+        raise UnknownNameError(f"no installed plugin is called '{name}'", remedy=close or "see 'cafx plugins list'")
     plugin = min(found, key=lambda each: list(KINDS).index(each.kind) if each.kind in KINDS else len(KINDS))
     registry().find(plugin.kind, plugin.name)
     return describe(plugin, registry().load_plugin(plugin))

@@ -127,7 +127,5 @@ def _load(name: str) -> click.Command:
 
     command = registry().load("command", name)
     if not isinstance(command, click.Command):
-        raise CafxError(
-            f"command '{name}' is not one", found=type(command).__name__, expected="a click.Command"
-        )
+        raise CafxError(f"command '{name}' is not one", found=type(command).__name__, expected="a click.Command")
     return command

@@ -62,15 +62,11 @@ def state_options(phase: str | None) -> Callable[[F], F]:
     """``--phase`` (unless it is None), ``--level`` and ``--stage``: what the rules are held against."""
 
     def add(command: F) -> F:
-        command = click.option("--stage", "-s", multiple=True, help="A stage to set; may be repeated.")(
-            command
-        )
+        command = click.option("--stage", "-s", multiple=True, help="A stage to set; may be repeated.")(command)
         command = click.option("--level", default=0, show_default=True, help="The level.")(command)
         if phase is not None:
             choice = click.Choice(["TRAIN", "TEST"], case_sensitive=False)
-            command = click.option(
-                "--phase", type=choice, default=phase, show_default=True, help="The phase."
-            )(command)
+            command = click.option("--phase", type=choice, default=phase, show_default=True, help="The phase.")(command)
         return command
 
     return add

@@ -10,9 +10,7 @@ from typing import Any
 from cafx.cli.inventory import describe, usable_layers
 from cafx.kernel.files import atomic_write
 
-SECTION = re.compile(
-    r"^((?:Raises|Args|Returns|Attributes|History|Options):)\n((?:    .*\n?)+)", re.MULTILINE
-)
+SECTION = re.compile(r"^((?:Raises|Args|Returns|Attributes|History|Options):)\n((?:    .*\n?)+)", re.MULTILINE)
 ENTRY = re.compile(r"^    (?! )", re.MULTILINE)
 KINDS = {"data": "Data", "layer": "Layers", "loss": "Losses"}
 

@@ -29,9 +29,7 @@ from cafx.cli.options import (
 @data_option
 @quiet_option
 @json_option
-def test(
-    model: str, weights: tuple[str, ...], iterations: int, as_json: bool, quiet: bool, **given: Any
-) -> None:
+def test(model: str, weights: tuple[str, ...], iterations: int, as_json: bool, quiet: bool, **given: Any) -> None:
     """Score MODEL (a net's or solver's prototxt, or a net.py) with trained weights.
 
     Prints each batch's outputs, then the mean loss and the mean of each output.

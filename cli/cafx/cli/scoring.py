@@ -23,9 +23,7 @@ def build(
         if not net.copy_from(name).filled and net.params:
             net.close()
             raise CafxError(
-                "has no layer of this net",
-                where=name,
-                expected="layers such as " + ", ".join(list(net.params)[:5]),
+                "has no layer of this net", where=name, expected="layers such as " + ", ".join(list(net.params)[:5])
             )
     return net
 
@@ -46,8 +44,5 @@ def outputs(net: Net) -> Scores:
 
 def summarise(batches: Sequence[Scores], losses: Sequence[float]) -> tuple[float, Scores]:
     """The mean objective, and the mean of each value over the batches."""
-    means = [
-        (values[0][0], sum(value for _, value in values) / len(values))
-        for values in zip(*batches, strict=True)
-    ]
+    means = [(values[0][0], sum(value for _, value in values) / len(values)) for values in zip(*batches, strict=True)]
     return sum(losses) / len(losses), means

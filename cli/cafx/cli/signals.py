@@ -42,9 +42,7 @@ class Asked:
 @contextmanager
 def obey_signals(solver: Solver, effects: Mapping[str, str]) -> Iterator[None]:
     """Let signals, by name, have these effects on ``solver``; what was before is put back."""
-    numbers = {
-        getattr(signal, name): EFFECTS[effect] for name, effect in effects.items() if hasattr(signal, name)
-    }
+    numbers = {getattr(signal, name): EFFECTS[effect] for name, effect in effects.items() if hasattr(signal, name)}
     asked = Asked(numbers)
     before: dict[int, Any] = {number: signal.signal(number, asked.hear) for number in numbers}
     solver.action = asked.take

@@ -65,9 +65,7 @@ def change(options: Any, changes: Iterable[str]) -> Any:
             raise CafxError("--set", found=text, expected="FIELD=VALUE, as in base_lr=0.001")
         if field is None:
             known = [each.name for each in changed.DESCRIPTOR.fields]
-            raise UnknownNameError(
-                f"the solver has no field '{name}'", where="--set", remedy=did_you_mean(name, known)
-            )
+            raise UnknownNameError(f"the solver has no field '{name}'", where="--set", remedy=did_you_mean(name, known))
         changed.ClearField(field.name)
         changed.MergeFrom(schema().parse_text(_as_text(field, value), "SolverParameter", "--set"))
     return changed

@@ -28,9 +28,7 @@ from cafx.cli.options import (
 @state_options("TRAIN")
 @data_option
 @json_option
-def time(
-    model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_json: bool, **given: Any
-) -> None:
+def time(model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_json: bool, **given: Any) -> None:
     """Time MODEL's forward and backward, layer by layer and in all.
 
     In TEST phase, or where nothing needs a gradient, the forward only.

@@ -25,9 +25,7 @@ EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.option("--solver", type=FILE, metavar="S.prototxt", help="A solver's prototxt.")
 @weights_option
 @click.option("--snapshot", type=FILE, metavar="STATE", help="Go on from this solverstate.")
-@click.option(
-    "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a solver option: base_lr=0.001."
-)
+@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a solver option: base_lr=0.001.")
 @click.option("--seed", type=click.IntRange(0), help="Seed of every random stream.")
 @engine_options
 @state_options(None)
@@ -35,15 +33,11 @@ EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.option("--keep", type=click.IntRange(1), metavar="N", help="Keep the newest N snapshots only.")
 @click.option("--log", type=FILE, metavar="FILE", help="Write a log in Caffe's format.")
 @click.option("--metrics", type=FILE, metavar="FILE", help="Write every value: .csv or .jsonl.")
-@click.option(
-    "--monitor", "monitors", multiple=True, metavar="NAME[=TARGET]", help="Let a monitor plugin listen."
-)
+@click.option("--monitor", "monitors", multiple=True, metavar="NAME[=TARGET]", help="Let a monitor plugin listen.")
 @click.option("--allow-nan", is_flag=True, help="Go on when the loss is not finite.")
 @click.option("--debug-info", is_flag=True, help="Log the mean magnitude of every blob.")
 @click.option("--sigint-effect", type=EFFECTS, default="stop", show_default=True, help="What Ctrl-C does.")
-@click.option(
-    "--sighup-effect", type=EFFECTS, default="snapshot", show_default=True, help="What SIGHUP does."
-)
+@click.option("--sighup-effect", type=EFFECTS, default="snapshot", show_default=True, help="What SIGHUP does.")
 @quiet_option
 @json_option
 def train(file: str | None, solver: str | None, **given: Any) -> None:

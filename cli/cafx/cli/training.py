@@ -81,9 +81,7 @@ def _apply(request: Request, options: Any) -> None:
 
 @contextmanager
 def _solver(request: Request, options: Any) -> Iterator[Solver]:
-    solver = Solver(
-        options, request.path, engine=request.engine, seed=request.seed, allow_nan=request.allow_nan
-    )
+    solver = Solver(options, request.path, engine=request.engine, seed=request.seed, allow_nan=request.allow_nan)
     with solver:
         yield solver
 

@@ -24,9 +24,7 @@ def database(phase):
     folder = HERE / f"cifar10_{phase}_lmdb"
     if not folder.exists():
         labels, images = read(phase)
-        order = (
-            np.random.default_rng(1).permutation(len(labels)) if phase == "train" else np.arange(len(labels))
-        )
+        order = np.random.default_rng(1).permutation(len(labels)) if phase == "train" else np.arange(len(labels))
         draft = folder.with_name(f".{folder.name}.{os.getpid()}")
         with registry().load("database", "LMDB").create(draft) as writer:
             for start in range(0, len(order), BATCH):

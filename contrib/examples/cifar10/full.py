@@ -3,7 +3,7 @@
 import os
 
 import cifar10_data as data
-from parts import PARAM, begun, connected, convolved, judged, pooled
+from parts import begun, connected, convolved, judged, pooled
 
 from cafx.dsl import SolverSpec
 from cafx.dsl import layers as L
@@ -25,7 +25,7 @@ n.conv2 = convolved(n.norm1, 32, 0.01)
 n.relu2 = L.ReLU(n.conv2, in_place=True)
 n.pool2 = pooled(n.relu2, "AVE")
 n.norm2 = normalised(n.pool2)
-n.conv3 = convolved(n.norm2, 64, 0.01, param=PARAM[:1] + [{"lr_mult": 1}])
+n.conv3 = convolved(n.norm2, 64, 0.01, param=[{"lr_mult": 1}, {"lr_mult": 1}])
 n.relu3 = L.ReLU(n.conv3, in_place=True)
 n.pool3 = pooled(n.relu3, "AVE")
 n.ip1 = connected(n.pool3, 10, 0.01, param=LAST)

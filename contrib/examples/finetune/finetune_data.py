@@ -11,7 +11,7 @@ from cafx.kernel import CafxError
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "mnist"))
 
-import mnist_data
+import mnist_data  # noqa: E402 - found through the line above
 
 FIRST = {"base": 0, "new": 5}
 CLASSES = 5

@@ -7,10 +7,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "mnist"))
 
-import mnist_data as data
+import mnist_data as data  # noqa: E402 - found through the line above
 
-from cafx.dsl import NetSpec, SolverSpec
-from cafx.dsl import layers as L
+from cafx.dsl import NetSpec, SolverSpec  # noqa: E402
+from cafx.dsl import layers as L  # noqa: E402
 
 BATCH = 100
 PIXEL_SCALE = 0.0039215684

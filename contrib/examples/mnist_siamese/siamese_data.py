@@ -12,7 +12,7 @@ from cafx_data_feed.datum import datum_bytes
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "mnist"))
 
-import mnist_data
+import mnist_data  # noqa: E402 - found through the line above
 
 PAIRS = {"train": 60_000, "test": 10_000}
 SEED = 1
@@ -53,9 +53,7 @@ def _write(folder, pairs, alike):
     with registry().load("database", "LMDB").create(draft) as writer:
         for start in range(0, len(pairs), mnist_data.BATCH):
             batch = zip(pairs[start:], alike[start : start + mnist_data.BATCH], strict=False)
-            writer.put(
-                [(b"%08d" % i, datum_bytes(pair, int(same))) for i, (pair, same) in enumerate(batch, start)]
-            )
+            writer.put([(b"%08d" % i, datum_bytes(pair, int(same))) for i, (pair, same) in enumerate(batch, start)])
     draft.rename(folder)
 
 

@@ -13,14 +13,17 @@ class Slowest:
 
     @hookimpl
     def training_started(self, solver):
+        """Begin to measure."""
         self.mark = time.monotonic()
 
     @hookimpl
-    def iteration_finished(self, solver, loss):
+    def iteration_finished(self, solver):
+        """Remember the slowest so far."""
         now = time.monotonic()
         self.seconds, self.iteration = max((self.seconds, self.iteration), (now - self.mark, solver.iter))
         self.mark = now
 
     @hookimpl
     def training_finished(self):
+        """Tell it."""
         print(f"iteration {self.iteration} took longest: {self.seconds:.3f} s")

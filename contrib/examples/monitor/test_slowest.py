@@ -7,7 +7,8 @@ from cafx_monitor_slowest import Slowest
 
 SOLVER = """
 net_param {
-  layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 1 } data_filler { value: 1 } } }
+  layer { name: "x" type: "DummyData" top: "x"
+    dummy_data_param { shape { dim: 1 } data_filler { value: 1 } } }
   layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 1 axis: 0 }
     loss_weight: 1 }
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from cafx.dsl import NetSpec
-
 from cafx_models.parts import (
     begin,
     classified,
@@ -21,9 +20,7 @@ IMAGE = (3, 227, 227)
 RCNN_CLASSES = 200
 
 
-def alexnet(
-    net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False
-) -> NetSpec:
+def alexnet(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False) -> NetSpec:
     """AlexNet: normalisation before pooling.
 
     Source: Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural
@@ -33,17 +30,13 @@ def alexnet(
     return classified(net, body(net, classes, pool_first=False, bias=0.1, top="fc8"), train)
 
 
-def caffenet(
-    net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False
-) -> NetSpec:
+def caffenet(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False) -> NetSpec:
     """CaffeNet, the reference model of Caffe's authors: AlexNet with pooling before normalisation."""
     net = begin(net, "CaffeNet", IMAGE, batch, () if train else None)
     return classified(net, body(net, classes, pool_first=True, bias=1, top="fc8"), train)
 
 
-def rcnn(
-    net: NetSpec | None = None, *, batch: int = 1, classes: int = RCNN_CLASSES, train: bool = False
-) -> NetSpec:
+def rcnn(net: NetSpec | None = None, *, batch: int = 1, classes: int = RCNN_CLASSES, train: bool = False) -> NetSpec:
     """R-CNN's scores of ILSVRC13's 200 classes for warped regions: CaffeNet with linear detectors.
 
     Trained, it is CaffeNet fine-tuned with a softmax; run, it ends in the detectors' scores ``fc-rcnn``.

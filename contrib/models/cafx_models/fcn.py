@@ -6,7 +6,6 @@ from typing import Any
 
 from cafx.dsl import NetSpec
 from cafx.dsl import layers as L
-
 from cafx_models.parts import XAVIER, begin, constant, convolved, dropped
 from cafx_models.vgg import VGG16, blocks
 
@@ -14,7 +13,7 @@ CLASSES = 21
 IMAGE = (500, 500)
 FIRST_PAD = 100  # so that the smallest image leaves something at a stride of 32
 IGNORED = 255
-FROZEN = ({"lr_mult": 0},)
+FROZEN: tuple[dict[str, float], ...] = ({"lr_mult": 0},)
 
 
 def fcn32s(
@@ -73,9 +72,7 @@ def _enlarged(bottom: Any, classes: int, kernel: int, stride: int) -> Any:
     )  # fmt: skip
 
 
-def _with_skip(
-    net: NetSpec, block: int, pooled: Any, above: Any, classes: int, *, scale: float, offset: int
-) -> Any:
+def _with_skip(net: NetSpec, block: int, pooled: Any, above: Any, classes: int, *, scale: float, offset: int) -> Any:
     """Add the scores of an earlier block to those from above."""
     name = f"pool{block}"
     net[f"scale_{name}"] = L.Power(pooled, scale=scale)
@@ -89,7 +86,5 @@ def _segmented(net: NetSpec, scores: Any, offset: int, train: bool) -> NetSpec:
     """The scores where the image was and, to train, their loss summed over all pixels."""
     net.score = L.Crop(scores, net.data, axis=2, offset=[offset])
     if train:
-        net.loss = L.SoftmaxWithLoss(
-            net.score, net.label, loss_param={"ignore_label": IGNORED, "normalize": False}
-        )
+        net.loss = L.SoftmaxWithLoss(net.score, net.label, loss_param={"ignore_label": IGNORED, "normalize": False})
     return net

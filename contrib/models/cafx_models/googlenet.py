@@ -6,7 +6,6 @@ from typing import Any
 
 from cafx.dsl import NetSpec
 from cafx.dsl import layers as L
-
 from cafx_models.parts import XAVIER, begin, connected, convolved, dropped, normalised, pooled
 
 IMAGE = (3, 224, 224)
@@ -28,9 +27,7 @@ POOL_AFTER = {"3b": "pool3/3x3_s2", "4e": "pool4/3x3_s2"}
 AUXILIARY_AFTER = {"4a": "loss1", "4d": "loss2"}
 
 
-def googlenet(
-    net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False
-) -> NetSpec:
+def googlenet(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False) -> NetSpec:
     """GoogLeNet: nine inception modules; trained, two further classifiers help along the way.
 
     Source: Szegedy and others, "Going Deeper with Convolutions", 2014.
@@ -84,9 +81,7 @@ def _auxiliary(net: NetSpec, name: str, bottom: Any, classes: int) -> None:
     x = pooled(net, f"{name}/ave_pool", bottom, 5, 3, pool="AVE")
     x = _conv(net, f"{name}/conv", x, 128, 1, relu=f"{name}/relu_conv")
     x = connected(net, f"{name}/fc", x, 1024, relu=f"{name}/relu_fc", weights=XAVIER, bias=BIAS)
-    scores = connected(
-        net, f"{name}/classifier", dropped(net, f"{name}/drop_fc", x, 0.7), classes, weights=XAVIER
-    )
+    scores = connected(net, f"{name}/classifier", dropped(net, f"{name}/drop_fc", x, 0.7), classes, weights=XAVIER)
     _judged(net, name, scores, AUXILIARY_WEIGHT)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from cafx.dsl import NetSpec
 from cafx.dsl import layers as L
-
 from cafx_models.alexnet import IMAGE, body
 from cafx_models.parts import begin
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from cafx.dsl import NetSpec
-
 from cafx_models.parts import begin, classified, convolved, dropped, gaussian, pooled
 
 IMAGE = (3, 224, 224)

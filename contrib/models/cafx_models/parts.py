@@ -8,7 +8,7 @@ from typing import Any
 from cafx.dsl import NetSpec
 from cafx.dsl import layers as L
 
-LEARNED = ({"lr_mult": 1, "decay_mult": 1}, {"lr_mult": 2, "decay_mult": 0})
+LEARNED: tuple[dict[str, float], ...] = ({"lr_mult": 1, "decay_mult": 1}, {"lr_mult": 2, "decay_mult": 0})
 Filler = dict[str, Any]
 
 
@@ -26,9 +26,7 @@ XAVIER: Filler = {"type": "xavier"}
 MSRA: Filler = {"type": "msra"}
 
 
-def begin(
-    net: NetSpec | None, name: str, image: Sequence[int], batch: int, label: Sequence[int] | None
-) -> NetSpec:
+def begin(net: NetSpec | None, name: str, image: Sequence[int], batch: int, label: Sequence[int] | None) -> NetSpec:
     """``net`` as it is or, without one, a new one with an Input layer for data and, if wanted, label.
 
     Args:
@@ -74,9 +72,7 @@ def connected(
     bias: float | None = 0, param: Sequence[dict[str, float]] = LEARNED, **options: Any,
 ) -> Any:  # fmt: skip
     """The same for an inner product."""
-    top = L.InnerProduct(
-        bottom, num_output=outputs, weight_filler=weights, **_bias(bias, param), **options
-    )
+    top = L.InnerProduct(bottom, num_output=outputs, weight_filler=weights, **_bias(bias, param), **options)
     return _finished(net, name, top, relu)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from cafx.dsl import NetSpec
 from cafx.dsl import layers as L
-
 from cafx_models.parts import MSRA, begin, classified, connected, convolved, pooled
 
 IMAGE = (3, 224, 224)
@@ -16,12 +15,7 @@ EXPANSION = 4
 
 
 def resnet50(
-    net: NetSpec | None = None,
-    *,
-    batch: int = 1,
-    classes: int = 1000,
-    train: bool = False,
-    first_bias: bool = False,
+    net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False, first_bias: bool = False
 ) -> NetSpec:
     """ResNet-50: 16 bottlenecks of three convolutions with a way around each.
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from cafx.dsl import NetSpec
 from cafx.dsl import layers as L
-
 from cafx_models.parts import XAVIER, begin, classified, convolved, dropped, gaussian, pooled
 
 IMAGE = (3, 227, 227)
@@ -15,9 +14,7 @@ FIRES = {2: (16, 64), 3: (16, 64), 4: (32, 128), 5: (32, 128), 6: (48, 192), 7: 
 POOL_AFTER = (4, 8)
 
 
-def squeezenet(
-    net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False
-) -> NetSpec:
+def squeezenet(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False) -> NetSpec:
     """SqueezeNet 1.0: AlexNet's accuracy with a fiftieth of its parameters.
 
     Source: Iandola and others, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and
@@ -38,9 +35,7 @@ def squeezenet(
 
 def _fire(net: NetSpec, name: str, bottom: Any, squeezed: int, expanded: int) -> Any:
     """Few filters of 1×1, then many of 1×1 and of 3×3 side by side."""
-    few = convolved(
-        net, f"{name}/squeeze1x1", bottom, squeezed, 1, relu=f"{name}/relu_squeeze1x1", weights=XAVIER
-    )
+    few = convolved(net, f"{name}/squeeze1x1", bottom, squeezed, 1, relu=f"{name}/relu_squeeze1x1", weights=XAVIER)
     branches = [
         convolved(
             net, f"{name}/expand{size}x{size}", few, expanded, size, relu=f"{name}/relu_expand{size}x{size}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from cafx.dsl import NetSpec
-
 from cafx_models.parts import XAVIER, begin, classified, connected, convolved, dropped, gaussian, pooled
 
 IMAGE = (3, 224, 224)
@@ -40,9 +39,7 @@ def blocks(net: NetSpec, depths: tuple[int, ...], first_pad: int = 1) -> list[An
     return tops
 
 
-def _vgg(
-    name: str, depths: tuple[int, ...], net: NetSpec | None, batch: int, classes: int, train: bool
-) -> NetSpec:
+def _vgg(name: str, depths: tuple[int, ...], net: NetSpec | None, batch: int, classes: int, train: bool) -> NetSpec:
     net = begin(net, name, IMAGE, batch, () if train else None)
     x = blocks(net, depths)[-1]
     for number in (6, 7):

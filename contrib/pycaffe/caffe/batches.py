@@ -18,9 +18,7 @@ def batches(arrays: Mapping[str, Array], size: int) -> Iterator[dict[str, Array]
     count = len(next(iter(arrays.values())))
     for begin in range(0, count, size):
         missing = size - min(count - begin, size)
-        yield {
-            name: _filled(np.asarray(held[begin : begin + size]), missing) for name, held in arrays.items()
-        }
+        yield {name: _filled(np.asarray(held[begin : begin + size]), missing) for name, held in arrays.items()}
 
 
 def joined(found: Mapping[str, Sequence[Array]], count: int) -> dict[str, Array]:

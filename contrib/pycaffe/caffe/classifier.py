@@ -14,11 +14,7 @@ from caffe.net import Net
 
 
 def image_transformer(
-    net: Net,
-    mean: Array | None,
-    input_scale: float | None,
-    raw_scale: float | None,
-    channel_swap: Sequence[int] | None,
+    net: Net, mean: Array | None, input_scale: float | None, raw_scale: float | None, channel_swap: Sequence[int] | None
 ) -> Transformer:
     """A transformer for a net's first input, from H×W×C images."""
     name = net.inputs[0]

@@ -84,9 +84,7 @@ class Net:
         )
         self.layers = [LayerView(layer, [Blob(blob) for blob in layer.blobs]) for layer in kernel_net.layers]
         self.params: OrderedDict[str, list[Blob]] = OrderedDict(
-            (name, view.blobs)
-            for name, view in zip(self._layer_names, self.layers, strict=True)
-            if view.blobs
+            (name, view.blobs) for name, view in zip(self._layer_names, self.layers, strict=True) if view.blobs
         )
         self._callbacks: dict[str, list[Callback]] = {}
 
@@ -134,11 +132,7 @@ class Net:
         return [self._blob_names.index(blob.name) for blob in self._net.tops[layer]]
 
     def forward(
-        self,
-        blobs: Sequence[str] | None = None,
-        start: str | None = None,
-        end: str | None = None,
-        **kwargs: Array,
+        self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Array
     ) -> dict[str, Array]:
         """Run forward, from layer ``start`` to layer ``end`` if named.
 
@@ -158,11 +152,7 @@ class Net:
         return {name: self.blobs[name].data for name in {*wanted, *(blobs or ())}}
 
     def backward(
-        self,
-        diffs: Sequence[str] | None = None,
-        start: str | None = None,
-        end: str | None = None,
-        **kwargs: Array,
+        self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Array
     ) -> dict[str, Array]:
         """Run backward, from layer ``start`` down to layer ``end`` if named.
 

@@ -59,9 +59,7 @@ def interpolation(count: int, positions: Matrix, order: int, zero_outside: bool)
     return matrix[:, padding : size - padding]
 
 
-def _weigh(
-    count: int, positions: Matrix, reach: int, kernel: Callable[[Matrix], Matrix], zero_outside: bool
-) -> Matrix:
+def _weigh(count: int, positions: Matrix, reach: int, kernel: Callable[[Matrix], Matrix], zero_outside: bool) -> Matrix:
     """Weights of the neighbours within ``reach``; what lies outside is zero or mirrored in the ends."""
     matrix = np.zeros((len(positions), count))
     base = np.floor(positions).astype(int)

@@ -134,9 +134,7 @@ def model(tmp_path):
 
 
 def test_a_classifier_scores_images(model):
-    classifier = caffe.Classifier(
-        *model, image_dims=(6, 7), mean=np.ones(3), raw_scale=255, channel_swap=(2, 1, 0)
-    )
+    classifier = caffe.Classifier(*model, image_dims=(6, 7), mean=np.ones(3), raw_scale=255, channel_swap=(2, 1, 0))
     scores = classifier.predict([IMAGE, IMAGE[:7]])
     assert scores.shape == (2, 5)
     np.testing.assert_allclose(scores.sum(1), 1, rtol=1e-5)

@@ -127,9 +127,7 @@ class Function:
         bottoms = len(self.inputs) + _count(self.params.get("bottom"))
         if not fits(self.layer_class.bottoms, bottoms):
             raise CafxError(
-                "takes another number of bottoms",
-                found=bottoms,
-                expected=arity_text(self.layer_class.bottoms),
+                "takes another number of bottoms", found=bottoms, expected=arity_text(self.layer_class.bottoms)
             )
         tops = (bottoms if self.in_place else self.ntop) + _count(self.params.get("top"))
         allowed = self.layer_class.tops
@@ -143,9 +141,7 @@ class Function:
 
     def _with_rules(self, rules: tuple[Rule, ...]) -> list[Rule]:
         if self.params.get("exclude"):
-            raise CafxError(
-                "has exclude rules inside a phase block", remedy="use include, or leave the block"
-            )
+            raise CafxError("has exclude rules inside a phase block", remedy="use include, or leave the block")
         stated = plain(self.params.get("include")) or [{}]
         included = stated if isinstance(stated, list) else [stated]
         around = {name: value for rule in rules for name, value in rule.items()}
@@ -166,9 +162,7 @@ def function_of(producer: Producer) -> Function:
 
 
 def net_proto(
-    roots: Sequence[Function],
-    names: Mapping[Producer, str],
-    alternatives: Mapping[Function, Sequence[Function]],
+    roots: Sequence[Function], names: Mapping[Producer, str], alternatives: Mapping[Function, Sequence[Function]]
 ) -> Any:
     """The NetParameter of ``roots`` and all they read, each layer after what it reads.
 
@@ -210,9 +204,7 @@ def _automatic_names(taken: Iterable[str]) -> Any:
     return names
 
 
-def in_order(
-    roots: Sequence[Function], alternatives: Mapping[Function, Sequence[Function]]
-) -> list[Function]:
+def in_order(roots: Sequence[Function], alternatives: Mapping[Function, Sequence[Function]]) -> list[Function]:
     """``roots`` and all they read, once each, inputs first and alternatives right behind."""
     done: dict[Function, None] = {}
     waiting = [(fn, False) for fn in reversed(roots)]

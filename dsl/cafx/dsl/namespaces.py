@@ -78,9 +78,7 @@ def _parameters(layer_class: type[Layer]) -> Iterator[inspect.Parameter]:
         if name in options:
             yield option_parameter(options.pop(name))
     for name, default in (("ntop", 0 if layer_class.tops == 0 else 1), ("in_place", False)):
-        yield inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=type(default)
-        )
+        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=type(default))
     for name in messages_by_field(layer_class):
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=dict)
 

@@ -16,9 +16,7 @@ from cafx.kernel.schema import declared_by, schema
 LAYER = "LayerParameter"
 CALL_OPTIONS = ("ntop", "in_place")
 GIVEN_OTHERWISE = ("type", "blobs")
-LAYER_OPTIONS = {
-    name: declared for name, declared in LayerParameter.__options__.items() if name not in GIVEN_OTHERWISE
-}
+LAYER_OPTIONS = {name: declared for name, declared in LayerParameter.__options__.items() if name not in GIVEN_OTHERWISE}
 
 
 def plain(value: Any) -> Any:
@@ -68,9 +66,7 @@ def make_layer(layer_class: type[Layer], stated: Mapping[str, Any]) -> Any:
     return proto
 
 
-def check_options(
-    layer_class: type[Layer], stated: Mapping[str, Any]
-) -> tuple[LayerParameter, dict[str, Message]]:
+def check_options(layer_class: type[Layer], stated: Mapping[str, Any]) -> tuple[LayerParameter, dict[str, Message]]:
     """The options sorted into the LayerParameter's own fields and the messages that hang in it."""
     own = own_message(layer_class)
     own_field = own.__extends__.field if own and own.__extends__ else ""
@@ -98,18 +94,14 @@ def check_options(
 
 def _fields(name: str, value: Any, declared: type[Message]) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise CafxError(
-            f"option '{name}'", found=repr(value), expected=f"dict(…) of {declared.__name__}'s options"
-        )
+        raise CafxError(f"option '{name}'", found=repr(value), expected=f"dict(…) of {declared.__name__}'s options")
     return value
 
 
 def _unknown(layer_class: type[Layer], name: str, known: Mapping[str, type[Message]]) -> CafxError:
     own = own_message(layer_class)
     names = [*(own.__options__ if own else ()), *CALL_OPTIONS, *LAYER_OPTIONS, *known]
-    holder = next(
-        (field for field, each in messages_by_field(layer_class).items() if name in each.__options__), None
-    )
+    holder = next((field for field, each in messages_by_field(layer_class).items() if name in each.__options__), None)
     remedy = f"write {holder}=dict({name}=…)" if holder else did_you_mean(name, names)
     listed = ", ".join(own.__options__) if own else "no options of its own"
     return UnknownNameError(f"unknown option '{name}'", expected=f"one of {listed}", remedy=remedy)
@@ -125,8 +117,7 @@ def assign(proto: Any, name: str, value: Any) -> None:
     """
     if name not in proto.DESCRIPTOR.fields_by_name:
         raise UnknownNameError(
-            f"{proto.DESCRIPTOR.name} has no field '{name}'",
-            remedy=did_you_mean(name, proto.DESCRIPTOR.fields_by_name),
+            f"{proto.DESCRIPTOR.name} has no field '{name}'", remedy=did_you_mean(name, proto.DESCRIPTOR.fields_by_name)
         )
     field, value = proto.DESCRIPTOR.fields_by_name[name], plain(value)
     target = getattr(proto, name)

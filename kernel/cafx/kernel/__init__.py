@@ -3,7 +3,7 @@
 from cafx.kernel.bases import LossLayer, NeuronLayer
 from cafx.kernel.blob import HOST, Blob, Place, SyncedArray
 from cafx.kernel.core import FillerParameter, LossParameter, Phase, TransformationParameter
-from cafx.kernel.engine import Engine, Routine, Unsupported, set_engine, using_engine
+from cafx.kernel.engine import Engine, Routine, Unsupported, set_engine
 from cafx.kernel.errors import CafxError, UnknownNameError
 from cafx.kernel.files import Format
 from cafx.kernel.hooks import hookimpl
@@ -22,6 +22,6 @@ __all__ = [
     "Layer", "LossLayer", "LossParameter", "Message", "Net", "NeuronLayer", "Phase", "Place", "Policy",
     "Registry", "Routine", "Schema", "Solver", "SyncedArray", "TEST", "TRAIN",
     "TransformationParameter", "UnknownNameError", "Unsupported", "UpdateRule", "above", "at_least",
-    "hookimpl", "message", "one_of", "option", "registry", "schema", "set_engine", "using_engine",
+    "hookimpl", "message", "one_of", "option", "registry", "schema", "set_engine",
     "within",
 ]

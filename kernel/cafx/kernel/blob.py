@@ -303,19 +303,14 @@ class Blob:
             (proto.double_diff if double else proto.diff).extend(host_copy(self._diff))
         return proto
 
-    def from_proto(self, proto: Any, reshape: bool = True) -> None:
+    def from_proto(self, proto: Any) -> None:
         """Take shape and values of a BlobProto; CafxError where the two do not fit."""
         shape = proto_shape(proto)
-        if reshape:
-            self.reshape(*shape)
-        elif not same_shape(self.shape, shape):
-            raise shape_mismatch(self.name, shape, self.shape)
+        self.reshape(*shape)
         values = proto.double_data or proto.data
         if len(values) not in (0, self.count_):
             raise CafxError(
-                f"blob '{self.name}'",
-                found=f"{len(values)} values",
-                expected=f"{self.count_} for shape {shape_text(shape)}",
+                f"blob '{self.name}'", found=f"{len(values)} values", expected=f"{self.count_} ({shape_text(shape)})"
             )
         if len(values):
             self.set_data(np.array(values, self.dtype))
@@ -353,9 +348,7 @@ def shape_text(shape: Shape) -> str:
 
 def shape_mismatch(name: str, found: Shape, expected: Shape) -> CafxError:
     """The error for values that do not fit a blob."""
-    return CafxError(
-        f"blob '{name}' has another shape", found=shape_text(found), expected=shape_text(expected)
-    )
+    return CafxError(f"blob '{name}' has another shape", found=shape_text(found), expected=shape_text(expected))
 
 
 def proto_shape(proto: Any) -> Shape:

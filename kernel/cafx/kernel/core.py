@@ -77,9 +77,7 @@ class FillerParameter(Message):
     mean = option(5, "float", 0.0, doc="mean of the gaussian filler")
     std = option(6, "float", 1.0, doc="standard deviation of the gaussian filler")
     sparse = option(7, "int32", -1, doc="gaussian: expected non-zero weights a unit; -1 for all")
-    variance_norm = option(
-        8, VarianceNorm, VarianceNorm.FAN_IN, doc="xavier and msra: which fan scales the draw"
-    )
+    variance_norm = option(8, VarianceNorm, VarianceNorm.FAN_IN, doc="xavier and msra: which fan scales the draw")
 
 
 @message()
@@ -130,9 +128,7 @@ class LayerParameter(Message):
     loss_weight = option(5, "float", repeated=True, doc="what each top counts in the objective")
     param = option(6, ParamSpec, repeated=True, doc="training and sharing of its parameters")
     blobs = option(7, BlobProto, repeated=True, doc="its parameters' values, in a weights file")
-    propagate_down = option(
-        11, "bool", repeated=True, doc="for each bottom, whether its gradient is computed"
-    )
+    propagate_down = option(11, "bool", repeated=True, doc="for each bottom, whether its gradient is computed")
     include = option(8, NetStateRule, repeated=True, doc="present if any of these rules is met")
     exclude = option(9, NetStateRule, repeated=True, doc="absent if any of these rules is met")
 

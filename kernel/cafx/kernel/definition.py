@@ -87,13 +87,8 @@ def upgrade(proto: Any, plugins: Registry, source: str = "net") -> Any:
     for _, upgrader in plugins.usable("upgrade"):
         proto = upgrader.upgrade_net(proto, source)
     if proto.input:
-        raise CafxError(
-            "declares its inputs in the old way",
-            where=source,
-            found="input: ...",
-            expected="layers of an input type",
-            remedy="try 'pip install cafx-upgrade-legacy'",
-        )
+        remedy = "try 'pip install cafx-upgrade-legacy'"
+        raise CafxError("declares its inputs in the old way", where=source, found="input: ...", remedy=remedy)
     return proto
 
 
@@ -214,9 +209,7 @@ def _stated_loss_weights(layers: Sequence[LayerDefinition]) -> dict[Producer, fl
     }
 
 
-def _split(
-    layer: LayerDefinition, top: int, count: int, weight: float | None, plugins: Registry
-) -> LayerDefinition:
+def _split(layer: LayerDefinition, top: int, count: int, weight: float | None, plugins: Registry) -> LayerDefinition:
     proto = type(layer.proto)()
     proto.name = split_name(layer.proto, top)
     proto.type = plugins.load("role", SPLIT_ROLE)

@@ -8,10 +8,9 @@ no routine for runs as its author wrote it.
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -87,9 +86,7 @@ class Engine:
             CafxError: it cannot, or not on this machine.
         """
         if precision != FLOAT32:
-            raise CafxError(
-                f"engine '{self.name}' has no such precision", found=precision, expected=FLOAT32
-            )
+            raise CafxError(f"engine '{self.name}' has no such precision", found=precision, expected=FLOAT32)
 
     def retain(self, kept: Sequence[Blob] | None, *, backward: bool) -> None:
         """Told before routines are made: the blobs that hold their values after a pass (None: all),
@@ -119,11 +116,6 @@ class Engine:
         """
         return None
 
-    def update(self, run: Any, chunks: Sequence[Any]) -> None:
-        """Run a solver's update over the arena's chunks: ``run(chunk)`` for each, in any order."""
-        for chunk in chunks:
-            run(chunk)
-
     def close(self) -> None:
         """Release what the engine holds for a net."""
 
@@ -131,16 +123,6 @@ class Engine:
 def set_engine(name: str | None) -> None:
     """Choose the engine of nets made from here on, in this thread; None for the best installed."""
     _chosen.set(name)
-
-
-@contextlib.contextmanager
-def using_engine(name: str | None) -> Iterator[None]:
-    """`set_engine` for the length of a with block."""
-    token = _chosen.set(name)
-    try:
-        yield
-    finally:
-        _chosen.reset(token)
 
 
 def make_engine(choice: str | Engine | None, plugins: Registry) -> Engine:

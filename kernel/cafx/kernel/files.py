@@ -20,9 +20,12 @@ from cafx.kernel.schema import read_head, sniff
 DEFAULT_FORMAT = "BINARYPROTO"
 
 
+ABSENT: Shape = (-1,)
+
+
 @attrs.frozen(eq=False)
 class BlobValues:
-    """One blob of a file."""
+    """One blob of a file; of shape `ABSENT` where the file leaves it to the layer that owns it."""
 
     shape: Shape
     data: npt.NDArray[Any]

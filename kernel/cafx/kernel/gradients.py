@@ -129,9 +129,7 @@ def _frozen(stated: Sequence[Any], implied: Sequence[Any], node: Node) -> list[A
     for spec in stated:
         if implied and spec.lr_mult != 0:
             raise node.definition.error(
-                "has parameters that are not trained",
-                found=f"lr_mult: {spec.lr_mult:g}",
-                expected="lr_mult: 0",
+                "has parameters that are not trained", found=f"lr_mult: {spec.lr_mult:g}", expected="lr_mult: 0"
             )
         frozen = type(spec)()
         frozen.CopyFrom(spec)
@@ -147,9 +145,7 @@ def loss_weights(node: Node) -> list[float]:
     stated = list(node.proto.loss_weight)
     if stated and len(stated) != len(node.tops):
         raise node.definition.error(
-            "loss_weight is stated for none or for each of the tops",
-            found=len(stated),
-            expected=f"0 or {len(node.tops)}",
+            "loss_weight is stated once a top, or not at all", found=len(stated), expected=f"0 or {len(node.tops)}"
         )
     if not stated and node.layer_class.is_loss:
         stated = [1.0]
@@ -164,9 +160,7 @@ class Needs:
     bottoms: list[list[bool]]
 
 
-def decide_gradients(
-    graph: Graph, layers: Sequence[Layer], weights: Sequence[Sequence[float]], force: bool
-) -> Needs:
+def decide_gradients(graph: Graph, layers: Sequence[Layer], weights: Sequence[Sequence[float]], force: bool) -> Needs:
     """What must be differentiated: whatever lies between a learned parameter and a loss.
 
     A layer needs backward if a parameter of it learns or a bottom needs a gradient; then whatever

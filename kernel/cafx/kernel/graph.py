@@ -101,9 +101,7 @@ def check_arity(layer: LayerDefinition, layer_class: type[Layer]) -> None:
     """CafxError unless the layer's bottoms, tops and propagate_down are as many as it takes."""
     bottoms, tops = len(layer.proto.bottom), len(layer.proto.top)
     if not fits(layer_class.bottoms, bottoms):
-        raise layer.error(
-            "takes another number of bottoms", found=bottoms, expected=arity_text(layer_class.bottoms)
-        )
+        raise layer.error("takes another number of bottoms", found=bottoms, expected=arity_text(layer_class.bottoms))
     allowed = layer_class.tops
     if layer_class.automatic_tops:
         allowed = (0, allowed if isinstance(allowed, int) else allowed[1])
@@ -139,8 +137,6 @@ def _top(layer: LayerDefinition, position: int, names: _Names) -> int:
     return names.write(name)
 
 
-def _check_in_place(
-    layer: LayerDefinition, layer_class: type[Layer], bottoms: list[int], tops: list[int]
-) -> None:
+def _check_in_place(layer: LayerDefinition, layer_class: type[Layer], bottoms: list[int], tops: list[int]) -> None:
     if not layer_class.in_place and set(bottoms) & set(tops):
         raise layer.error("cannot work in place", remedy="give its top a name of its own")

@@ -135,9 +135,7 @@ class Layer:
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Write the diff of each bottom asked for; add to the parameters' diffs."""
-        raise self.error(
-            "has no backward", remedy="set propagate_down: false on it, or keep it out of the loss"
-        )
+        raise self.error("has no backward", remedy="set propagate_down: false on it, or keep it out of the loss")
 
     @classmethod
     def cases(cls) -> Iterable[Any]:
@@ -207,18 +205,14 @@ class Layer:
         """CafxError unless ``blob`` has the shape ``expected``."""
         if blob.shape != tuple(expected):
             raise self.error(
-                f"{what} has another shape",
-                found=shape_text(blob.shape),
-                expected=shape_text(tuple(expected)),
+                f"{what} has another shape", found=shape_text(blob.shape), expected=shape_text(tuple(expected))
             )
 
     def refuse_gradients(self, propagate_down: list[bool]) -> None:
         """CafxError where a gradient is asked for of a bottom that holds labels or indices."""
         for index in self.integer_bottoms:
             if any(propagate_down[index : index + 1]):
-                raise self.error(
-                    f"has no gradient for bottom {index}", remedy="set propagate_down: false for it"
-                )
+                raise self.error(f"has no gradient for bottom {index}", remedy="set propagate_down: false for it")
 
     def workspace(self, shape: Sequence[int], name: str = "") -> Any:
         """Scratch memory shared with the net's other layers: it lasts until this call returns."""

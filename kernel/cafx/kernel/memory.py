@@ -76,20 +76,14 @@ def aligned_empty(nbytes: int) -> npt.NDArray[np.uint8]:
     return raw[start : start + nbytes]
 
 
-def lives_of(
-    steps: Sequence[Iterable[SyncedArray]], pinned: Iterable[SyncedArray]
-) -> dict[SyncedArray, Life]:
+def lives_of(steps: Sequence[Iterable[SyncedArray]], pinned: Iterable[SyncedArray]) -> dict[SyncedArray, Life]:
     """The life of each array touched by ``steps`` (in the order they run), but for the pinned."""
     spans: dict[SyncedArray, tuple[int, int]] = {}
     for index, touched in enumerate(steps):
         for array in touched:
             spans[array] = (spans.get(array, (index, index))[0], index)
     held = set(map(id, pinned))
-    return {
-        array: Life(first, last, array.nbytes)
-        for array, (first, last) in spans.items()
-        if id(array) not in held
-    }
+    return {array: Life(first, last, array.nbytes) for array, (first, last) in spans.items() if id(array) not in held}
 
 
 def bind_to_pool(lives: dict[SyncedArray, Life]) -> Plan:

@@ -21,12 +21,8 @@ import attrs
 
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
 
-INTEGER_RANGES = {
-    "int32": (-(2**31), 2**31 - 1),
-    "int64": (-(2**63), 2**63 - 1),
-    "uint32": (0, 2**32 - 1),
-    "uint64": (0, 2**64 - 1),
-}
+SIGNED = {f"int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (32, 64)}
+INTEGER_RANGES = {**SIGNED, **{f"uint{bits}": (0, 2**bits - 1) for bits in (32, 64)}}
 SCALAR_KINDS = {*INTEGER_RANGES, "float", "double", "bool", "string", "bytes"}
 FIRST_FREE_NUMBER = 100_000
 LAST_FIELD_NUMBER = 2**29 - 1

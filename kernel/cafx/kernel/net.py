@@ -139,20 +139,16 @@ class Net:
             self.engine.retain(None, backward=True)
             return
         names = self.outputs if self.keep == "outputs" else self.keep
-        kept = [self.blobs[name] for name in (*names, *self.inputs, *self.outputs)]
+        kept = [self._blob(name, list(self.blobs), "blob") for name in (*names, *self.inputs, *self.outputs)]
         kept += [top for _, top, _ in self._losses]
-        kept += [
-            top for i, tops in enumerate(self._built.tops) if not self._built.bottoms[i] for top in tops
-        ]
+        kept += [top for i, tops in enumerate(self._built.tops) if not self._built.bottoms[i] for top in tops]
         self.engine.retain(kept, backward=self.phase is TRAIN)
         if self.phase is TEST:
             self.memory = schedule.share_activations(self._built, kept)
         else:
             self.memory = schedule.share_gradients(self._built, self.needs, kept)
 
-    def _watched(
-        self, step: Step, run: Callable[[], None], tops: list[tuple[Blob, float]]
-    ) -> Callable[[], None]:
+    def _watched(self, step: Step, run: Callable[[], None], tops: list[tuple[Blob, float]]) -> Callable[[], None]:
         """``run``, then add up its losses, and reshape what follows where its shapes changed."""
         dynamic = step.layer.dynamic_shape
 
@@ -174,12 +170,7 @@ class Net:
                 top.mutable_diff[...] = weight
 
     def _input_shapes(self) -> list[tuple[int, ...]]:
-        return [
-            blob.shape
-            for i, tops in enumerate(self._built.tops)
-            if not self._built.bottoms[i]
-            for blob in tops
-        ]
+        return [blob.shape for i, tops in enumerate(self._built.tops) if not self._built.bottoms[i] for blob in tops]
 
     def forward(
         self, *, start: str | None = None, end: str | None = None, **inputs: npt.ArrayLike
@@ -210,7 +201,7 @@ class Net:
             The gradient of each input (of the bottoms of ``end``, if named), as copies.
         """
         for name, values in diffs.items():
-            blob = self._blob(name, self.outputs, "output")
+            blob = self._blob(name, self.outputs, "output blob")
             array = np.asarray(values, blob.dtype)
             blob.mutable_diff[...] = self.context.xp.asarray(array.reshape(blob.shape))
         self.run_backward(start, end)
@@ -365,23 +356,22 @@ class Net:
         return sorted(whole + cut, key=lambda step: step.first)
 
     def _layer(self, name: str) -> int:
-        if name not in self.layer_names:
-            raise CafxError(
-                f"net '{self.name}' has no layer '{name}'", remedy=did_you_mean(name, self.layer_names)
-            )
-        return self.layer_names.index(name)
+        return self._known(name, self.layer_names, "layer")
 
     def _blob(self, name: str, among: Sequence[str], kind: str) -> Blob:
-        if name not in among:
-            raise CafxError(
-                f"net '{self.name}' has no {kind} blob '{name}'",
-                expected="one of " + (", ".join(among) or "none"),
-                remedy=did_you_mean(name, among),
-            )
+        self._known(name, among, kind)
         return self.blobs[name]
 
+    def _known(self, name: str, among: Sequence[str], kind: str) -> int:
+        """The place of ``name`` in ``among``; CafxError where it is not there."""
+        if name not in among:
+            known = "one of " + (", ".join(among) or "none")
+            what = f"net '{self.name}' has no {kind} '{name}'"
+            raise CafxError(what, expected=known, remedy=did_you_mean(name, among))
+        return among.index(name)
+
     def _feed(self, name: str, values: npt.ArrayLike) -> None:
-        blob = self._blob(name, self.inputs, "input")
+        blob = self._blob(name, self.inputs, "input blob")
         array = np.asarray(values)
         if array.shape != blob.shape:
             blob.reshape(*array.shape)

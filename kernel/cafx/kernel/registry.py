@@ -235,8 +235,7 @@ def _check_version(plugin: Plugin) -> None:
     for requirement in map(Requirement, plugin.requires()):
         if requirement.name == API_DISTRIBUTION and API_VERSION not in requirement.specifier:
             raise CafxError(
-                f"plugin '{plugin.name}' of {plugin.distribution} {plugin.version} "
-                "was built for another plugin API",
+                f"plugin '{plugin.name}' of {plugin.distribution} {plugin.version} was built for another plugin API",
                 found=f"{API_DISTRIBUTION} {API_VERSION}",
                 expected=f"{requirement.name}{requirement.specifier}",
                 remedy=f"pip install --upgrade {plugin.distribution}",

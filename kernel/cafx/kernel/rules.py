@@ -82,7 +82,5 @@ class UpdateRule:
     def refuse(self, field: str, why: str) -> CafxError:
         """The error for an option this rule cannot use."""
         return CafxError(
-            f"solver '{self.options.type}': {why}",
-            where="solver",
-            found=f"{field}: {getattr(self.options, field):g}",
+            f"solver '{self.options.type}': {why}", where="solver", found=f"{field}: {getattr(self.options, field):g}"
         )

@@ -77,8 +77,7 @@ def make_steps(built: Built, needs: Needs, engine: Engine) -> tuple[list[Step], 
 def share_activations(built: Built, keep: Sequence[Blob]) -> Plan:
     """Let data whose lives do not overlap lie in the same memory: for nets that never go back."""
     touched = [
-        {blob.synced_data for blob in (*bottom, *top)}
-        for bottom, top in zip(built.bottoms, built.tops, strict=True)
+        {blob.synced_data for blob in (*bottom, *top)} for bottom, top in zip(built.bottoms, built.tops, strict=True)
     ]
     return _share(lives_of(touched, (blob.synced_data for blob in keep)))
 

@@ -49,9 +49,6 @@ class Schema:
         """The message class called ``name``."""
         return self._classes[name]
 
-    def __contains__(self, name: object) -> bool:
-        return name in self._classes
-
     def names(self) -> list[str]:
         """The names of all messages."""
         return list(self._classes)
@@ -128,9 +125,7 @@ class Schema:
         unknown = re.search(r'type "caffe\.([\w.]+)" has no field named "(\w+)"', reason)
         if unknown:
             return self._unknown_field(unknown[1], unknown[2]).at(where)
-        value = re.search(
-            r'Enum type "caffe\.([\w.]+)" has no value (?:named|with number) (\S+?)\.?$', reason
-        )
+        value = re.search(r'Enum type "caffe\.([\w.]+)" has no value (?:named|with number) (\S+?)\.?$', reason)
         if value:
             return self._unknown_value(value[1], value[2]).at(where)
         return CafxError(f"cannot be read as prototxt: {reason}", where=where)
@@ -151,11 +146,8 @@ class Schema:
         scope, _, short = enum.rpartition(".")
         holder = self._classes[scope].DESCRIPTOR if scope else None
         names = list(holder.enum_types_by_name[short].values_by_name) if holder else ["TRAIN", "TEST"]
-        return UnknownNameError(
-            f"unknown value '{value}' of {enum}",
-            expected="one of " + ", ".join(names),
-            remedy=did_you_mean(value, names),
-        )
+        known = "one of " + ", ".join(names)
+        return UnknownNameError(f"unknown value '{value}' of {enum}", expected=known, remedy=did_you_mean(value, names))
 
 
 def _with_layer_name(path: str, proto: Any) -> str:
@@ -273,9 +265,7 @@ def read_file(path: str | Path, size: int = -1) -> bytes:
         with Path(path).open("rb") as file:
             return file.read(size)
     except OSError as error:
-        raise CafxError(
-            f"cannot be read: {error.strerror}", where=str(path), remedy="check the path"
-        ) from None
+        raise CafxError(f"cannot be read: {error.strerror}", where=str(path), remedy="check the path") from None
 
 
 def read_head(path: str | Path) -> bytes:

@@ -13,8 +13,9 @@ from cafx.kernel.errors import CafxError
 from cafx.kernel.files import BlobValues, TrainingState, format_named, format_of
 
 if TYPE_CHECKING:
-    from cafx.kernel.net import Copied, Net
+    from cafx.kernel.net import Net
     from cafx.kernel.solver import Solver
+    from cafx.kernel.transfer import Copied
 
 DEFAULT_PREFIX = "snapshot"
 
@@ -110,8 +111,6 @@ def _find_weights(learned: Path, state: Path) -> Path:
     named = next((path for path in candidates if path.is_file()), None)
     if named is None:
         raise CafxError(
-            f"the weights it names are missing: {learned}",
-            where=str(state),
-            remedy=f"put {learned.name} beside it",
+            f"the weights it names are missing: {learned}", where=str(state), remedy=f"put {learned.name} beside it"
         )
     return named

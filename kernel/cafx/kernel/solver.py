@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cafx.kernel import snapshot
 from cafx.kernel.core import Phase
-from cafx.kernel.engine import Engine, make_engine
+from cafx.kernel.engine import Engine
 from cafx.kernel.errors import CafxError
 from cafx.kernel.hooks import Monitors
 from cafx.kernel.net import Net
@@ -79,12 +79,10 @@ class Solver:
         self.prefix = snapshot.checked_prefix(self.options, self.source)
         seed = self.options.random_seed if seed is None else seed
         train, tests = net_sources(self.options, self.source, self.plugins)
-        self.net = train.build(Phase.TRAIN, make_engine(engine, self.plugins), seed, dtype, keep)
-        seed = self.net.context.streams.seed
-        self.test_nets: list[Net] = [
-            each.build(Phase.TEST, make_engine(engine, self.plugins), seed, dtype, keep_tests)
-            for each in tests
-        ]
+        settings: dict[str, Any] = {"engine": engine, "dtype": dtype}
+        self.net = train.build(Phase.TRAIN, seed=seed, keep=keep, **settings)
+        settings |= {"seed": self.net.context.streams.seed, "keep": keep_tests}
+        self.test_nets: list[Net] = [each.build(Phase.TEST, **settings) for each in tests]
         self.updater = Updater(self.options, self.rule, self.net.arena, self.net.engine)
         for each in self.test_nets:
             each.share_with(self.net)

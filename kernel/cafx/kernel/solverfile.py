@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
-import numpy.typing as npt
 
 from cafx.kernel.core import Phase
-from cafx.kernel.engine import Engine
 from cafx.kernel.errors import CafxError
 from cafx.kernel.net import Net
 from cafx.kernel.registry import Registry
@@ -28,22 +25,10 @@ class NetSource:
     state: Any
     plugins: Registry
 
-    def build(
-        self, phase: Phase, engine: Engine, seed: int, dtype: npt.DTypeLike, keep: str | Sequence[str]
-    ) -> Net:
-        """The net itself."""
-        state = self.state
-        return Net(
-            self.source,
-            phase,
-            engine=engine,
-            level=state.level,
-            stages=list(state.stage),
-            dtype=dtype,
-            seed=seed,
-            keep=keep,
-            plugins=self.plugins,
-        )
+    def build(self, phase: Phase, **settings: Any) -> Net:
+        """The net itself; ``settings`` are those of `Net`."""
+        state = {"level": self.state.level, "stages": list(self.state.stage)}
+        return Net(self.source, phase, **state, plugins=self.plugins, **settings)
 
 
 def read_solver(path: str | Path, plugins: Registry) -> Any:
@@ -59,11 +44,8 @@ def check_options(options: Any, plugins: Registry, source: str | Path | None) ->
     for _, upgrader in plugins.usable("upgrade"):
         checked = upgrader.upgrade_solver(checked, where)
     if checked.HasField("solver_type"):
-        raise CafxError(
-            "solver_type is the old way to name a solver",
-            where=where,
-            remedy="write type: \"...\", or try 'pip install cafx-upgrade-legacy'",
-        )
+        remedy = "write type: \"...\", or try 'pip install cafx-upgrade-legacy'"
+        raise CafxError("solver_type is the old way to name a solver", where=where, remedy=remedy)
     for field, least in LEAST.items():
         if getattr(checked, field) < least:
             raise CafxError(field, where=where, found=getattr(checked, field), expected=f"at least {least}")
@@ -112,7 +94,7 @@ def _check_tests(options: Any, nets: int, where: str) -> None:
         raise CafxError("test_iter", where=where, found=list(options.test_iter), expected="above 0")
     if options.test_state and len(options.test_state) != nets:
         raise CafxError(
-            "test_state is stated for none or for each test net",
+            "test_state is stated once a test net, or not at all",
             where=where,
             found=len(options.test_state),
             expected=f"0 or {nets}",

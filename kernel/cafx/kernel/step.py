@@ -60,17 +60,7 @@ class Step:
         return self.parts[-1].index if self.parts else self.index
 
 
-def plain_step(
-    layer: Layer, index: int, bottom: list[Blob], top: list[Blob], down: list[bool], needed: bool
-) -> Step:
+def plain_step(layer: Layer, index: int, bottom: list[Blob], top: list[Blob], down: list[bool], needed: bool) -> Step:
     """The step that runs a layer as its author wrote it."""
-    return Step(
-        layer,
-        index,
-        bottom,
-        top,
-        down,
-        needed,
-        partial(layer.forward, bottom, top),
-        partial(layer.backward, top, down, bottom),
-    )
+    forward, backward = partial(layer.forward, bottom, top), partial(layer.backward, top, down, bottom)
+    return Step(layer, index, bottom, top, down, needed, forward, backward)

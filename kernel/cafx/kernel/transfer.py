@@ -9,7 +9,7 @@ import numpy as np
 
 from cafx.kernel.blob import Blob, same_shape, shape_text
 from cafx.kernel.errors import CafxError
-from cafx.kernel.files import BlobValues, LayerWeights
+from cafx.kernel.files import ABSENT, BlobValues, LayerWeights
 from cafx.kernel.layer import Layer
 
 
@@ -27,12 +27,15 @@ def copy(held: Sequence[LayerWeights], layers: Sequence[Layer], where: str) -> C
     mine: dict[str, list[Blob]] = {}
     for layer in layers:
         mine.setdefault(layer.name, layer.blobs)
+    shared = _sharing(layers)
     used = [entry for entry in held if entry.name in mine and entry.blobs]
+    used = [_without_shared(entry, mine[entry.name], shared) for entry in used]
     for entry in used:
         _check_fit(entry, mine[entry.name], where)
     for entry in used:
         for blob, values in zip(mine[entry.name], entry.blobs, strict=True):
-            blob.set_data(values.data)
+            if values.data.size or not blob.count_:
+                blob.set_data(values.data)
     names = {entry.name for entry in used}
     return Copied(
         sorted(names),
@@ -57,6 +60,27 @@ def weights_of(layer: Layer, diff: bool) -> LayerWeights:
     """Copies of a layer's parameters and, if wanted, their gradients."""
     blobs = [BlobValues(b.shape, b.host(), b.host_diff() if diff else None) for b in layer.blobs]
     return LayerWeights(layer.name, blobs, layer.type)
+
+
+def _sharing(layers: Sequence[Layer]) -> set[Blob]:
+    """The blobs that hold the values of one in an earlier layer."""
+    owned: set[object] = set()
+    sharing = set()
+    for blob in (blob for layer in layers for blob in layer.blobs):
+        if blob.synced_data in owned:
+            sharing.add(blob)
+        owned.add(blob.synced_data)
+    return sharing
+
+
+def _without_shared(entry: LayerWeights, mine: Sequence[Blob], shared: set[Blob]) -> LayerWeights:
+    """An entry as long as the layer, where the file leaves out what an earlier layer has stored."""
+    held: list[BlobValues | None] = [blob if blob.shape != ABSENT else None for blob in entry.blobs]
+    held += [None] * (len(mine) - len(held))
+    for position, blob in enumerate(mine):
+        if held[position] is None and blob in shared:
+            held[position] = BlobValues(blob.shape, np.empty(0))
+    return attrs.evolve(entry, blobs=[values for values in held if values is not None])
 
 
 def _check_fit(entry: LayerWeights, mine: Sequence[Blob], where: str) -> None:

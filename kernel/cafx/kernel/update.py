@@ -8,27 +8,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel.engine import Engine
 from cafx.kernel.errors import CafxError
-from cafx.kernel.memory import Arena
+from cafx.kernel.memory import Arena, Stretch
 from cafx.kernel.rules import UpdateRule
 
 CHUNK = 32_768
 REGULARISERS = ("L1", "L2")
-
-
-@attrs.frozen
-class Chunk:
-    """A stretch of the arena that is updated in one go."""
-
-    start: int
-    stop: int
-    lr_mult: float
-    decay_mult: float
 
 
 class Updater:
@@ -38,21 +27,18 @@ class Updater:
         options: the SolverParameter.
         rule: the solver plugin's rule.
         arena: the parameters.
-        engine: who runs the chunks.
+        engine: who may have a faster way.
     """
 
     def __init__(self, options: Any, rule: UpdateRule, arena: Arena, engine: Engine) -> None:
         if options.regularization_type not in REGULARISERS:
             raise CafxError(
-                "unknown regularization_type",
-                where="solver",
-                found=options.regularization_type,
-                expected="L1 or L2",
+                "unknown regularization_type", where="solver", found=options.regularization_type, expected="L1 or L2"
             )
-        self.options, self.rule, self.arena, self.engine = options, rule, arena, engine
+        self.options, self.rule, self.arena = options, rule, arena
         self.history = [arena.zeros() for _ in range(rule.slots)]
         self.chunks = [
-            Chunk(start, min(start + CHUNK, stretch.stop), stretch.lr_mult, stretch.decay_mult)
+            Stretch(start, min(start + CHUNK, stretch.stop), stretch.lr_mult, stretch.decay_mult)
             for stretch in arena.stretches
             for start in range(stretch.start, stretch.stop, CHUNK)
         ]
@@ -67,7 +53,8 @@ class Updater:
             return
         if scale != 1.0:
             self.arena.diff *= self.arena.dtype.type(scale)
-        self.engine.update(lambda chunk: self._run(chunk, rate, iteration), self.chunks)
+        for chunk in self.chunks:
+            self._run(chunk, rate, iteration)
 
     def finite(self) -> bool:
         """Whether every parameter is finite; one pass tells, but for values whose squares overflow."""
@@ -84,7 +71,7 @@ class Updater:
         norm = math.sqrt(_sum_of_squares(self.arena.diff))
         return bound / norm if norm > bound else 1.0
 
-    def _run(self, chunk: Chunk, rate: float, iteration: int) -> None:
+    def _run(self, chunk: Stretch, rate: float, iteration: int) -> None:
         stretch = slice(chunk.start, chunk.stop)
         data, diff = self.arena.data[stretch], self.arena.diff[stretch]
         decay = self.options.weight_decay * chunk.decay_mult
@@ -103,22 +90,11 @@ class Updater:
     def restore_history(self, arrays: list[npt.NDArray[Any]], where: str) -> None:
         """Take back what `plain_history` returned; CafxError where it does not fit the net."""
         segments = self.arena.segments
-        if len(arrays) != len(segments) * self.rule.slots:
-            raise CafxError(
-                "the state is of another net or solver",
-                where=where,
-                found=f"{len(arrays)} histories",
-                expected=f"{len(segments) * self.rule.slots} ({self.rule.slots} a parameter)",
-            )
-        for index, array in enumerate(arrays):
-            segment = segments[index % len(segments)]
-            if array.size != segment.blob.count_:
-                raise CafxError(
-                    f"the state's history of {segment.blob.name} is of another net",
-                    where=where,
-                    found=f"{array.size} values",
-                    expected=f"{segment.blob.count_}",
-                )
+        found = [array.size for array in arrays]
+        expected = [segment.blob.count_ for _ in self.history for segment in segments]
+        if found != expected:
+            counts = [f"{len(sizes)} histories of {sum(sizes)} values" for sizes in (found, expected)]
+            raise CafxError("the state is of another net or solver", where=where, found=counts[0], expected=counts[1])
         for index, array in enumerate(arrays):
             segment = segments[index % len(segments)]
             self.arena.store(array, self.history[index // len(segments)], segment)

@@ -18,11 +18,7 @@ ROWS = np.random.default_rng(0).integers(0, 10, (4, 3073), dtype=np.uint8)
 
 
 def convert(folder: Path, *options: str) -> str:
-    return (
-        CliRunner()
-        .invoke(convert_cifar10, [str(folder), str(folder), *options], catch_exceptions=False)
-        .output
-    )
+    return CliRunner().invoke(convert_cifar10, [str(folder), str(folder), *options], catch_exceptions=False).output
 
 
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb"])

@@ -21,9 +21,7 @@ Line = tuple[int, str, int]
 @click.argument("listed", metavar="LIST", type=click.Path(dir_okay=False))
 @click.argument("out", metavar="DB", type=click.Path())
 @click.option("--encoded", is_flag=True, help="Store image files as they are, not pixels.")
-@click.option(
-    "--encode-type", metavar="EXT", default="", help="Store them all as png, jpg, ...; with --encoded."
-)
+@click.option("--encode-type", metavar="EXT", default="", help="Store them all as png, jpg, ...; with --encoded.")
 @click.option("--gray", is_flag=True, help="One channel.")
 @click.option("--resize", metavar="HxW", help="Resize to this height and width, e.g. 256x256.")
 @click.option("--shuffle", is_flag=True, help="In another order than the list's.")
@@ -103,9 +101,7 @@ def _done(key: bytes | None) -> int:
         return 0
     number = key.split(b"_", 1)[0]
     if not number.isdigit():
-        raise CafxError(
-            "was not made by convert-imageset", found=f"key {key!r}", remedy="choose another name"
-        )
+        raise CafxError("was not made by convert-imageset", found=f"key {key!r}", remedy="choose another name")
     return int(number) + 1
 
 
@@ -137,10 +133,7 @@ def _read(
 
 
 def _good(
-    results: Iterator[tuple[bytes, bytes, int] | CafxError],
-    bad: list[CafxError],
-    stop: bool,
-    check_size: bool,
+    results: Iterator[tuple[bytes, bytes, int] | CafxError], bad: list[CafxError], stop: bool, check_size: bool
 ) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values; errors go to ``bad``, or end it."""
     from cafx.kernel import CafxError

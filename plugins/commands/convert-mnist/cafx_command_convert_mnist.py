@@ -58,9 +58,7 @@ def read_idx(path: str, magic: int) -> Any:
     axes = 3 if magic == IMAGES else 1
     head = 4 + 4 * axes
     if len(held) < head or struct.unpack(">I", held[:4])[0] != magic:
-        raise CafxError(
-            f"is not a file of MNIST's {'images' if axes > 1 else 'labels'}", where=path, found=sniff(held)
-        )
+        raise CafxError(f"is not a file of MNIST's {'images' if axes > 1 else 'labels'}", where=path, found=sniff(held))
     shape = struct.unpack(f">{axes}I", held[4:head])
     if len(held) - head != int(np.prod(shape, dtype=object)):
         raise CafxError(

@@ -22,15 +22,9 @@ def db() -> None:
 @click.argument("database", metavar="DB", type=click.Path(file_okay=False))
 @click.option("--backend", "-b", metavar="NAME", help="LMDB or LEVELDB; default what is there.")
 @click.option("--limit", "-n", type=click.IntRange(1), help="Look at the first N items only.")
-@click.option(
-    "--thumbnails", metavar="OUT.png", type=click.Path(dir_okay=False), help="Draw some of its images."
-)
-@click.option(
-    "--columns", type=click.IntRange(1, 100), default=8, show_default=True, help="Thumbnails a row."
-)
-@click.option(
-    "--side", type=click.IntRange(8, 1024), default=64, show_default=True, help="Pixels a thumbnail."
-)
+@click.option("--thumbnails", metavar="OUT.png", type=click.Path(dir_okay=False), help="Draw some of its images.")
+@click.option("--columns", type=click.IntRange(1, 100), default=8, show_default=True, help="Thumbnails a row.")
+@click.option("--side", type=click.IntRange(8, 1024), default=64, show_default=True, help="Pixels a thumbnail.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def inspect(
     database: str, backend: str | None, limit: int | None, thumbnails: str | None, columns: int,

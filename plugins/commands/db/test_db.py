@@ -19,17 +19,7 @@ from cafx_data_feed.images import read_image
 @pytest.mark.parametrize("encoded", [False, True])
 def test_what_is_in_a_database(backend: str, encoded: bool, tmp_path: Path) -> None:
     path = samples.database(backend, encoded)
-    options = [
-        "inspect",
-        path,
-        "--thumbnails",
-        str(tmp_path / "out.png"),
-        "--columns",
-        "2",
-        "--side",
-        "16",
-        "--json",
-    ]
+    options = ["inspect", path, "--thumbnails", str(tmp_path / "out.png"), "--columns", "2", "--side", "16", "--json"]
     found = json.loads(CliRunner().invoke(db, options, catch_exceptions=False).output)
     assert found["items"] == samples.COUNT
     assert found["labels"] == {"0": 2, "1": 2, "2": 1}
@@ -39,9 +29,7 @@ def test_what_is_in_a_database(backend: str, encoded: bool, tmp_path: Path) -> N
 
 
 def test_it_prints_a_histogram() -> None:
-    output = (
-        CliRunner().invoke(db, ["inspect", samples.database(), "--limit", "3"], catch_exceptions=False).output
-    )
+    output = CliRunner().invoke(db, ["inspect", samples.database(), "--limit", "3"], catch_exceptions=False).output
     assert "5 items (3 looked at)" in output
     assert output.count("#") >= 3
 

@@ -21,15 +21,11 @@ IMAGE_FORMATS = (".svg", ".png", ".pdf")
 @click.argument("file", type=click.Path(dir_okay=False), metavar="NET")
 @click.option("--out", "-o", default="net.svg", show_default=True, help="A .svg, .png, .pdf or .dot file.")
 @click.option("--rankdir", type=click.Choice(["TB", "LR", "BT", "RL"]), default="TB", show_default=True)
-@click.option(
-    "--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TRAIN", show_default=True
-)
+@click.option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TRAIN", show_default=True)
 @click.option("--level", default=0, show_default=True, help="The level.")
 @click.option("--stage", "-s", multiple=True, help="A stage to set; may be repeated.")
 @click.pass_obj
-def draw(
-    tools: Any, file: str, out: str, rankdir: str, phase: str, level: int, stage: tuple[str, ...]
-) -> None:
+def draw(tools: Any, file: str, out: str, rankdir: str, phase: str, level: int, stage: tuple[str, ...]) -> None:
     """Draw NET (a net's or solver's prototxt, or a net.py) as a graph.
 
     Data layers are green, losses red, layers with parameters blue. Pictures need the program dot;
@@ -62,9 +58,7 @@ def graph_of(net: Net, rankdir: str = "TB") -> graphviz.Digraph:
         maker.update(dict.fromkeys(net.tops[index], index))
     for name in net.outputs:
         blob = net.blobs[name]
-        graph.node(
-            f"out_{name}", graphviz.escape(f"{name}\n{shape_text(blob.shape)}"), shape="plaintext", style=""
-        )
+        graph.node(f"out_{name}", graphviz.escape(f"{name}\n{shape_text(blob.shape)}"), shape="plaintext", style="")
         graph.edge(str(maker[blob]), f"out_{name}")
     return graph
 

@@ -53,9 +53,7 @@ def test_a_dot_file_needs_no_program(net: Path, tmp_path: Path, monkeypatch: pyt
     assert out.read_text().startswith("digraph")
 
 
-def test_a_missing_program_is_told_with_the_remedy(
-    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_program_is_told_with_the_remedy(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     done = invoke(str(net), "--out", str(tmp_path / "net.svg"))
     assert isinstance(done.exception, CafxError)

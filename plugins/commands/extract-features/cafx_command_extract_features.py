@@ -45,9 +45,7 @@ def extract_features(
         built = stack.enter_context(Net(net, TEST, weights=weights, engine=engine))
         for name in names:
             if name not in built.blobs:
-                raise CafxError(
-                    f"the net has no blob '{name}'", where=net, expected="one of " + ", ".join(built.blobs)
-                )
+                raise CafxError(f"the net has no blob '{name}'", where=net, expected="one of " + ", ".join(built.blobs))
         make = _hdf5 if backend.lower() == "hdf5" else _database
         sinks = [make(stack, name, path, backend) for name, path in zip(names, paths, strict=True)]
         count = dict.fromkeys(names, 0)
@@ -72,9 +70,7 @@ def _database(stack: contextlib.ExitStack, name: str, path: str, backend: str) -
     def store(values: Any, first: int) -> None:
         if not 1 <= values.ndim <= AXES:
             raise CafxError(
-                f"blob '{name}' has {values.ndim} axes",
-                expected=f"1 to {AXES}",
-                remedy="--backend hdf5 takes any",
+                f"blob '{name}' has {values.ndim} axes", expected=f"1 to {AXES}", remedy="--backend hdf5 takes any"
             )
         rows = values.reshape(values.shape + (1,) * (AXES - values.ndim)).astype("f4")
         writer.put([(f"{first + i:010d}".encode(), datum_bytes(row)) for i, row in enumerate(rows)])

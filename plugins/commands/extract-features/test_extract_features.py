@@ -24,9 +24,7 @@ pytestmark = pytest.mark.skipif(not FORMATS.is_dir(), reason=f"no golden data in
 
 def run(*arguments: Any) -> None:
     with inside(FORMATS):
-        result = CliRunner().invoke(
-            extract_features, [str(each) for each in arguments], catch_exceptions=False
-        )
+        result = CliRunner().invoke(extract_features, [str(each) for each in arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
 
 
@@ -36,12 +34,8 @@ def contents(path: Path) -> dict[bytes, Any]:
         return {key: reader.read(key, value).pixels.copy() for key, value in database.items()}
 
 
-@pytest.mark.parametrize(
-    ("backend", "names", "batches"), [("lmdb", ("conv1", "fc"), 3), ("leveldb", ("fc",), 2)]
-)
-def test_features_are_those_of_caffe(
-    backend: str, names: tuple[str, ...], batches: int, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(("backend", "names", "batches"), [("lmdb", ("conv1", "fc"), 3), ("leveldb", ("fc",), 2)])
+def test_features_are_those_of_caffe(backend: str, names: tuple[str, ...], batches: int, tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}_{backend}" for name in names]
     run(*NET, ",".join(names), ",".join(map(str, paths)), batches, "--backend", backend)
     for path in paths:

@@ -55,9 +55,7 @@ def read(path: Path) -> Curves:
     try:
         text = path.read_text("utf-8", "replace")
     except OSError as error:
-        raise CafxError(
-            f"cannot be read: {error.strerror}", where=str(path), remedy="check the path"
-        ) from None
+        raise CafxError(f"cannot be read: {error.strerror}", where=str(path), remedy="check the path") from None
     reader: Callable[[str, Curves], None] = _read_log
     if text.lstrip().startswith("{"):
         reader = _read_json
@@ -85,13 +83,7 @@ def read(path: Path) -> Curves:
 @click.option("--log-scale", is_flag=True, help="Losses on a logarithmic axis.")
 @click.option("--show", is_flag=True, help="Open a window too.")
 def plot(
-    logs: tuple[str, ...],
-    out: str,
-    over: str,
-    only: tuple[str, ...],
-    smooth: int,
-    log_scale: bool,
-    show: bool,
+    logs: tuple[str, ...], out: str, over: str, only: tuple[str, ...], smooth: int, log_scale: bool, show: bool
 ) -> None:
     """Plot the curves of one or several training runs over each other."""
     runs = [(Path(log).stem, read(Path(log))) for log in logs]
@@ -109,21 +101,14 @@ def plot(
 
 
 def draw(
-    figure: Any,
-    runs: list[tuple[str, Curves]],
-    over: str,
-    names: set[str],
-    smooth: int = 1,
-    log_scale: bool = False,
+    figure: Any, runs: list[tuple[str, Curves]], over: str, names: set[str], smooth: int = 1, log_scale: bool = False
 ) -> None:
     """Fill a figure: a panel each for losses, scores and rates, every run over the others."""
     shown = [(run, curve) for run, curves in runs for curve in curves.found.values() if curve.label in names]
     panels = [panel for panel in PANELS if any(curve.panel == panel for _, curve in shown)]
     figure.set_size_inches(8, 3 * len(panels) + 0.5)
     figure.set_layout_engine("constrained")
-    for axes, panel in zip(
-        figure.subplots(len(panels), squeeze=False, sharex=True)[:, 0], panels, strict=True
-    ):
+    for axes, panel in zip(figure.subplots(len(panels), squeeze=False, sharex=True)[:, 0], panels, strict=True):
         for run, curve in shown:
             if curve.panel == panel:
                 x = [point[0 if over == "iterations" else 1] for point in curve.points]

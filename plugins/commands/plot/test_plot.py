@@ -24,9 +24,7 @@ I0101 00:00:08.000000  4711 solver.cpp:239] Iteration 100 (11 iter/s, 9s/100 ite
 I0101 00:00:08.000000  4711 sgd_solver.cpp:106] Iteration 100, lr = 0.0099
 """
 CSV = "iteration,seconds,loss,lr,test/accuracy\n0,0.1,,,0.5\n0,0.2,3.0,0.01,\n1,0.4,2.0,0.01,\n"
-JSON_LINES = (
-    '{"iteration": 0, "seconds": 0.1, "loss": null, "lr": 0.1}\n{"iteration": 1, "seconds": 1, "loss": 2}\n'
-)
+JSON_LINES = '{"iteration": 0, "seconds": 0.1, "loss": null, "lr": 0.1}\n{"iteration": 1, "seconds": 1, "loss": 2}\n'
 
 
 def points(path: Path, text: str, name: str) -> list[tuple[int, float, float]]:
@@ -63,9 +61,7 @@ def test_several_runs_go_into_one_picture(tmp_path: Path, name: str, head: bytes
     (tmp_path / "b.csv").write_text(CSV)
     out = tmp_path / name
     logs = [str(tmp_path / "a.log"), str(tmp_path / "b.csv")]
-    done = CliRunner().invoke(
-        plot, [*logs, "--out", str(out), "--over", "seconds", "--log-scale", "--smooth", "2"]
-    )
+    done = CliRunner().invoke(plot, [*logs, "--out", str(out), "--over", "seconds", "--log-scale", "--smooth", "2"])
     assert done.exit_code == 0, done.output
     assert out.read_bytes().startswith(head)
 

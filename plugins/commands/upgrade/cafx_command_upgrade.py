@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from cafx.kernel import CafxError, Registry, registry
 from cafx.kernel.definition import upgrade as upgrade_net
 from cafx.kernel.files import atomic_write
@@ -51,9 +52,7 @@ def upgraded(data: bytes, binary: bool, source: str, plugins: Registry) -> tuple
     if binary:
         proto = composed.parse_bytes(data, NET, source)
         if not (proto.layer or proto.layers or proto.input):
-            raise CafxError(
-                "holds no layers", where=source, found=sniff(data), expected="a net or its weights"
-            )
+            raise CafxError("holds no layers", where=source, found=sniff(data), expected="a net or its weights")
     else:
         text = data.decode("utf-8", "replace")
         proto = composed.parse_text(text, SOLVER if is_solver(text, plugins) else NET, source)

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+
 from cafx.kernel import CafxError, schema
 from cafx_command_upgrade import upgrade
-from click.testing import CliRunner
 
 OLD_NET = """
 name: "old"
@@ -49,9 +50,7 @@ def test_binary_stays_binary(tmp_path: Path) -> None:
 
 
 def test_binary_is_not_printed(tmp_path: Path) -> None:
-    (tmp_path / "old.caffemodel").write_bytes(
-        schema().parse_text(OLD_NET, "NetParameter").SerializeToString()
-    )
+    (tmp_path / "old.caffemodel").write_bytes(schema().parse_text(OLD_NET, "NetParameter").SerializeToString())
     done = CliRunner().invoke(upgrade, [str(tmp_path / "old.caffemodel")])
     assert done.exit_code == 2
     assert "name a file" in done.output

@@ -41,13 +41,7 @@ def weights(file: str, as_json: bool, filters: str | None, layer: str | None) ->
 
 def _rows(layer: LayerWeights) -> list[dict[str, Any]]:
     return [
-        {
-            "layer": layer.name,
-            "type": layer.type,
-            "blob": index,
-            "shape": list(blob.shape),
-            **_figures(blob.data),
-        }
+        {"layer": layer.name, "type": layer.type, "blob": index, "shape": list(blob.shape), **_figures(blob.data)}
         for index, blob in enumerate(layer.blobs)
     ]
 
@@ -55,15 +49,7 @@ def _rows(layer: LayerWeights) -> list[dict[str, Any]]:
 def _figures(values: Values) -> dict[str, Any]:
     """Statistics of a blob, summed in float64 since some have millions of values."""
     if not values.size:
-        return {
-            "count": 0,
-            "mean": None,
-            "std": None,
-            "min": None,
-            "max": None,
-            "zeros": None,
-            "finite": True,
-        }
+        return {"count": 0, "mean": None, "std": None, "min": None, "max": None, "zeros": None, "finite": True}
     with np.errstate(all="ignore"):
         figures = {
             "mean": float(values.mean(dtype=np.float64)), "std": float(values.std(dtype=np.float64)),

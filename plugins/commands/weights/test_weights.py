@@ -34,11 +34,7 @@ def model(tmp_path: Path) -> str:
 
 def test_figures_of_every_blob(model: str) -> None:
     rows = json.loads(CliRunner().invoke(weights, [model, "--json"]).stdout)["blobs"]
-    assert [(row["layer"], row["shape"]) for row in rows] == [
-        ("conv", [5, 3, 4, 4]),
-        ("ip", [2, 2]),
-        ("bad", [1]),
-    ]
+    assert [(row["layer"], row["shape"]) for row in rows] == [("conv", [5, 3, 4, 4]), ("ip", [2, 2]), ("bad", [1])]
     assert (rows[1]["mean"], rows[1]["zeros"], rows[1]["max"]) == (1.0, 0.5, 3.0)
     assert rows[0]["std"] == pytest.approx(float(FILTERS.std()), rel=1e-5)
     assert rows[2]["finite"] is False

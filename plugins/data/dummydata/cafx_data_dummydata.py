@@ -23,9 +23,7 @@ class DummyDataParameter(Message):
     data_filler: tuple[FillerParameter, ...] = option(
         1, FillerParameter, repeated=True, doc="one filler for every top, or one a top; default 0 everywhere"
     )
-    shape: tuple[BlobShape, ...] = option(
-        6, BlobShape, repeated=True, doc="one shape for every top, or one a top"
-    )
+    shape: tuple[BlobShape, ...] = option(6, BlobShape, repeated=True, doc="one shape for every top, or one a top")
     num: tuple[int, ...] = option(2, "uint32", repeated=True, doc="first axis, in place of shape")
     channels: tuple[int, ...] = option(3, "uint32", repeated=True, doc="second axis, in place of shape")
     height: tuple[int, ...] = option(4, "uint32", repeated=True, doc="third axis, in place of shape")
@@ -72,9 +70,7 @@ class DummyData(Layer):
     def _for_each(self, what: str, stated: Sequence[Any], count: int) -> Sequence[Any]:
         """What is stated, as often as there are tops."""
         if len(stated) not in (1, count):
-            raise self.error(
-                f"{what} is stated once, or once a top", found=len(stated), expected=f"1 or {count}"
-            )
+            raise self.error(f"{what} is stated once, or once a top", found=len(stated), expected=f"1 or {count}")
         return stated if len(stated) == count else list(stated) * count
 
     def _filler(self, options: FillerParameter) -> Filler:

@@ -97,9 +97,5 @@ def _create(file: Any, name: str, values: np.ndarray[Any, Any]) -> None:
     """A dataset that can grow."""
     inner = values.shape[1:]
     file.create_dataset(
-        name,
-        (0, *inner),
-        values.dtype,
-        maxshape=(None, *inner),
-        chunks=tuple(max(1, n) for n in values.shape),
+        name, (0, *inner), values.dtype, maxshape=(None, *inner), chunks=tuple(max(1, n) for n in values.shape)
     )

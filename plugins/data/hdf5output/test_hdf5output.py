@@ -14,9 +14,7 @@ from cafx.kernel import TEST, CafxError, Net, registry, schema
 
 TestHDF5Output = layer_suite("HDF5Output")
 
-GOLDEN = (
-    Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared")) / "golden/formats/data_layers"
-)
+GOLDEN = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared")) / "golden/formats/data_layers"
 
 
 def build(path: Path, rows: int = 3) -> Net:

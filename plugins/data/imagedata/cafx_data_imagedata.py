@@ -32,12 +32,8 @@ class ImageDataParameter(LegacyTransform):
     batch_size: int = option(4, "uint32", 1, doc="images a batch", check=above(0))
     rand_skip: int = option(7, "uint32", 0, doc="skip fewer images than this at the start, by chance")
     shuffle: bool = option(8, "bool", False, doc="another order each epoch, from the net's seed")
-    new_height: int = option(
-        9, "uint32", 0, doc="resize to this height; 0 for as it is", check=within(0, LONGEST_SIDE)
-    )
-    new_width: int = option(
-        10, "uint32", 0, doc="resize to this width; 0 for as it is", check=within(0, LONGEST_SIDE)
-    )
+    new_height: int = option(9, "uint32", 0, doc="resize to this height; 0 for as it is", check=within(0, LONGEST_SIDE))
+    new_width: int = option(10, "uint32", 0, doc="resize to this width; 0 for as it is", check=within(0, LONGEST_SIDE))
     is_color: bool = option(11, "bool", True, doc="three channels, else one")
     root_folder: str = option(12, "string", "", doc="what every path begins with")
     allow_negative_labels: bool = option(
@@ -68,14 +64,13 @@ class ImageFiles(ImageSource):
         """The image that comes first."""
         return self.picture(int(self._order.numbers(0, 1)[0]))
 
-    def pictures(self, batch: int) -> list[Picture]:
-        """See `ImageSource`."""
-        numbers = self._order.numbers(batch * self.batch_size, self.batch_size)
-        return [self.picture(int(number)) for number in numbers]
+    def items(self, batch: int) -> list[int]:
+        """See `ImageSource`: numbers in the list."""
+        return self._order.numbers(batch * self.batch_size, self.batch_size).tolist()
 
-    def picture(self, number: int) -> Picture:
-        """An image of the list; it is read when it is decoded."""
-        name, label = self.lines[number]
+    def picture(self, item: int) -> Picture:
+        """See `ImageSource`; the image is read when it is decoded."""
+        name, label = self.lines[item]
         path = self.options.root_folder + name
         return Picture(f"image '{path}'", label, None, functools.partial(self._load, path))
 
@@ -112,9 +107,7 @@ class ImageData(BatchLayer):
         if bool(options.new_height) != bool(options.new_width):
             found = f"new_height {options.new_height}, new_width {options.new_width}"
             raise self.error("resizes one side only", found=found, expected="both positive, or neither")
-        transformer = Transformer(
-            self.read(TransformationParameter), self.phase, self.failure(), self.context.dtype
-        )
+        transformer = Transformer(self.read(TransformationParameter), self.phase, self.failure(), self.context.dtype)
         self.dynamic_shape = options.batch_size == 1  # type: ignore[misc]  # a fact of this one
         rng: Callable[[int], np.random.Generator] = functools.partial(streams.fresh, self.name)
         source = ImageFiles(

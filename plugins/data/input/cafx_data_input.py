@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 class InputParameter(Message):
     """Options of Input."""
 
-    shape: tuple[BlobShape, ...] = option(
-        1, BlobShape, repeated=True, doc="one shape for every top, or one a top"
-    )
+    shape: tuple[BlobShape, ...] = option(1, BlobShape, repeated=True, doc="one shape for every top, or one a top")
 
 
 class Input(Layer):
@@ -43,9 +41,7 @@ class Input(Layer):
         """Give the tops their shapes; whoever feeds them may reshape them later."""
         shapes = self.options.shape
         if len(shapes) not in (0, 1, len(top)):
-            raise self.error(
-                "shape is stated once, or once a top", found=len(shapes), expected=f"1 or {len(top)}"
-            )
+            raise self.error("shape is stated once, or once a top", found=len(shapes), expected=f"1 or {len(top)}")
         for index, shape in enumerate(shapes if len(shapes) == len(top) else shapes * len(top)):
             top[index].reshape(*shape.dim)
 

@@ -27,7 +27,7 @@ from cafx_data_feed.database import (
 )  # fmt: skip
 
 CURRENT, LOCK = "CURRENT", "LOCK"
-KEPT = (".ldb", ".sst", ".log")
+TABLES, LOG = (".ldb", ".sst"), ".log"
 BLOCK_SIZE = 65536
 WRITE_BUFFER = 256 << 20
 OPEN_FILES = 100
@@ -56,12 +56,14 @@ class LevelDB(Database):
 
 
 class LevelDBReader(Reader):
-    """Reads by way of a temporary folder of links.
+    """Reads by way of a temporary folder of links; values are copied (and checked) by who wants them.
 
     LevelDB writes to a database it opens and lets but one process open it. Through links to its
     files (which never change once written) the database itself stays as it is, may lie where
     nothing can be written, and has as many readers as like to.
     """
+
+    lends = False
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -108,7 +110,7 @@ class LevelDBReader(Reader):
     def get(self, key: bytes) -> memoryview:
         """See `Reader`."""
         try:
-            value = self._opened().get(key, verify_checksums=True, fill_cache=False)
+            value = self._opened().get(key, verify_checksums=True)
         except (plyvel.Error, OSError) as error:
             raise damaged(self.path, error) from error
         if value is None:
@@ -179,9 +181,15 @@ def _check_unlocked(path: Path) -> None:
 
 
 def _link(path: Path, links: Path) -> None:
-    """What LevelDB reads as links, what it rewrites as copies."""
+    """What LevelDB reads as links, what it rewrites as copies.
+
+    Tables get the ending .sst, which LevelDB reads but never writes: a table that a writer left
+    unfinished has the number that the next new table takes, and would be written through its link.
+    """
     for each in path.iterdir():
-        if each.suffix in KEPT:
+        if each.suffix in TABLES:
+            (links / each.with_suffix(TABLES[-1]).name).symlink_to(each.resolve())
+        elif each.suffix == LOG:
             (links / each.name).symlink_to(each.resolve())
         elif each.name == CURRENT or each.name.startswith("MANIFEST-"):
             (links / each.name).write_bytes(each.read_bytes())

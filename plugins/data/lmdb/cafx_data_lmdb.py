@@ -68,7 +68,7 @@ class LMDBReader(Reader):
         self.path = path
         self._transaction: Any = None
         self._name = str(path.resolve())
-        self._file = path / FILE
+        self._file = str(path / FILE)
         try:
             with _lock:
                 held = _environments.get(self._name) or Environment(_open(path))
@@ -90,7 +90,7 @@ class LMDBReader(Reader):
     def check_whole(self) -> None:
         """CafxError where the file has become shorter than its pages: reading on would crash."""
         try:
-            size = self._file.stat().st_size
+            size = os.stat(self._file).st_size  # noqa: PTH116 - pathlib's costs as much as reading an item
         except FileNotFoundError:  # removed under way: what is mapped stays readable
             return
         if size < self._bytes_needed:

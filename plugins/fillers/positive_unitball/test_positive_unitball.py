@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from cafx.kernel import CafxError, FillerParameter
 from cafx_filler_positive_unitball import PositiveUnitball
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from cafx.kernel import CafxError, Filler, FillerParameter
 
 
@@ -24,11 +25,9 @@ def fan(options: FillerParameter, shape: tuple[int, ...]) -> float:
     inputs = math.prod(shape[1:])
     outputs = shape[0] * math.prod(shape[2:])
     norms = FillerParameter.VarianceNorm
-    counted = {
-        norms.FAN_IN: inputs,
-        norms.FAN_OUT: outputs,
-        norms.AVERAGE: (inputs + outputs) / 2,
-    }[options.variance_norm]
+    counted = {norms.FAN_IN: inputs, norms.FAN_OUT: outputs, norms.AVERAGE: (inputs + outputs) / 2}[
+        options.variance_norm
+    ]
     return max(1.0, counted)
 
 

@@ -12,11 +12,12 @@ import h5py
 import numpy as np
 
 from cafx.kernel import CafxError, Format
-from cafx.kernel.files import BlobValues, LayerWeights, TrainingState, atomic_write, not_weights
+from cafx.kernel.files import ABSENT, BlobValues, LayerWeights, TrainingState, atomic_write, not_weights
 from cafx.kernel.schema import sniff
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 HEAD = 64
+MOST_BLOBS = 1000
 DATA, DIFF = "data", "diff"
 ITER, STEP, NET, HISTORY, EXACT = "iter", "current_step", "learned_net", "history", "cafx_state"
 
@@ -99,9 +100,14 @@ def _layers(group: Any, diffs: Any, prefix: str = "") -> Iterator[LayerWeights]:
         held = {key for key, each in child.items() if isinstance(each, h5py.Dataset)}
         if held or not below:
             gradients = diffs.get(prefix + name) if diffs is not None else None
+            last = max(map(int, filter(str.isdigit, held)), default=-1)
+            if last >= MOST_BLOBS:
+                raise _damaged(Path(group.file.filename), "caffemodel", f"layer '{prefix}{name}' has a blob {last}")
             blobs = [
                 _blob(child[key], Path(group.file.filename), gradients.get(key) if gradients else None)
-                for key in sorted(held, key=lambda key: (len(key), key))
+                if key in held
+                else BlobValues(ABSENT, np.empty(0))
+                for key in map(str, range(last + 1))
             ]
             yield LayerWeights(prefix + name, blobs)
         yield from _layers(child, diffs, f"{prefix}{name}/") if below else ()

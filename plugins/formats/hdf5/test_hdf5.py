@@ -25,9 +25,7 @@ def writer() -> Any:
 def contents(path: Path) -> dict[str, Any]:
     held: dict[str, Any] = {}
     with h5py.File(path) as file:
-        file.visititems(
-            lambda name, each: held.update({name: each[()] if isinstance(each, h5py.Dataset) else None})
-        )
+        file.visititems(lambda name, each: held.update({name: each[()] if isinstance(each, h5py.Dataset) else None}))
     return held
 
 
@@ -53,9 +51,7 @@ def test_caffe_s_weights_written_again_are_the_same_file(name: str, tmp_path: Pa
         with np.load(MODELS / "net.npz") as held:
             stated = {key: held[key] for key in held.files if key.startswith("param/")}
         found = {
-            f"param/{layer.name}/{i}": b.data.reshape(b.shape)
-            for layer in layers
-            for i, b in enumerate(layer.blobs)
+            f"param/{layer.name}/{i}": b.data.reshape(b.shape) for layer in layers for i, b in enumerate(layer.blobs)
         }
         for key in found:
             np.testing.assert_array_equal(found[key], stated[key])
@@ -77,16 +73,10 @@ def test_a_shared_parameter_is_stored_once_and_slashes_in_names_hold(tmp_path: P
         proto = net.layer.add(name=name)
         proto.param.add(name="w")
         proto.param.add()
-        blobs = [
-            BlobValues((2, 3), np.arange(6, dtype="f4")),
-            BlobValues((2,), np.ones(2, "f4"), np.zeros(2, "f4")),
-        ]
+        blobs = [BlobValues((2, 3), np.arange(6, dtype="f4")), BlobValues((2,), np.ones(2, "f4"), np.zeros(2, "f4"))]
         layers.append(LayerWeights(name, blobs if name != "last" else []))
     writer().write_weights(tmp_path / "w.h5", net, layers)
-    held = {
-        layer.name: [blob.shape for blob in layer.blobs]
-        for layer in read_weights(tmp_path / "w.h5", registry())
-    }
+    held = {layer.name: [blob.shape for blob in layer.blobs] for layer in read_weights(tmp_path / "w.h5", registry())}
     assert held == {"a/one": [(2, 3), (2,)], "a/two": [(2,)], "a": [(2,)], "last": []}
 
 
@@ -95,12 +85,7 @@ def test_an_exact_state_survives(tmp_path: Path) -> None:
     state = TrainingState(7, "ünder/way.caffemodel.h5", [BlobValues((2,), np.ones(2, "f4"))], 2, exact)
     writer().write_state(tmp_path / "s.h5", state)
     found = writer().read_state(tmp_path / "s.h5")
-    assert (found.iter, found.learned_net, found.current_step, found.exact) == (
-        7,
-        state.learned_net,
-        2,
-        exact,
-    )
+    assert (found.iter, found.learned_net, found.current_step, found.exact) == (7, state.learned_net, 2, exact)
 
 
 def test_damaged_files_are_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What the shared suite cannot know of AbsVal."""
 
 import numpy as np
+
 from cafx.conformance import layer_suite, run_layer
 
 TestAbsVal = layer_suite("AbsVal")

@@ -62,9 +62,7 @@ class BatchNorm(NeuronLayer):
         super().reshape(bottom, top)
         channels = self.blobs[MEAN].shape[0]
         if bottom[0].num_axes < 2 or bottom[0].shape[1] != channels:
-            raise self.error(
-                "takes another number of channels", found=bottom[0].shape[1:2], expected=channels
-            )
+            raise self.error("takes another number of channels", found=bottom[0].shape[1:2], expected=channels)
         self.view = (bottom[0].shape[0], channels, math.prod(bottom[0].shape[2:]))
         if not self.running:
             self.normalised.reshape(*bottom[0].shape)

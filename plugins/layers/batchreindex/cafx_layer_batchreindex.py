@@ -31,9 +31,7 @@ class BatchReindex(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """As many items as there are indices."""
         if bottom[1].num_axes != 1:
-            raise self.error(
-                "takes its indices in one axis", found=shape_text(bottom[1].shape), expected="one axis"
-            )
+            raise self.error("takes its indices in one axis", found=shape_text(bottom[1].shape), expected="one axis")
         if not bottom[0].num_axes:
             raise self.error("takes a batch", found="a scalar", expected="one axis or more")
         top[0].reshape(*bottom[1].shape, *bottom[0].shape[1:])

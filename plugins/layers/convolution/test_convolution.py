@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from cafx.conformance import layer_suite, run_layer
 from cafx.kernel import CafxError
 from cafx_layer_im2col import sliding
@@ -17,9 +18,7 @@ IMAGES, WEIGHTS, DIFFS = (RNG.standard_normal(shape) for shape in ((5, 4, 6, 7),
 def run(**options: Any) -> Any:
     """A strided convolution in two groups, forward and backward."""
     stated = {"num_output": 6, "group": 2, "kernel_size": [3], "stride": [2], **options}
-    return run_layer(
-        "Convolution", [IMAGES], options=stated, params=[WEIGHTS], top_diffs=[DIFFS], dtype=np.float64
-    )
+    return run_layer("Convolution", [IMAGES], options=stated, params=[WEIGHTS], top_diffs=[DIFFS], dtype=np.float64)
 
 
 def test_it_is_the_sum_of_its_definition() -> None:
@@ -53,14 +52,7 @@ def test_scratch_memory_does_not_grow_with_the_batch() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [
-        {"num_output": 0},
-        {"group": 3},
-        {"group": 0},
-        {"kernel_size": [9]},
-        {"axis": 4},
-        {"axis": 3, "pad_w": 1},
-    ],
+    [{"num_output": 0}, {"group": 3}, {"group": 0}, {"kernel_size": [9]}, {"axis": 4}, {"axis": 3, "pad_w": 1}],
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(CafxError, match=r"option|subject"):

@@ -18,10 +18,7 @@ class CropParameter(Message):
 
     axis: int = option(1, "int32", 2, doc="first axis that is cut; negative from the end")
     offset: tuple[int, ...] = option(
-        2,
-        "uint32",
-        repeated=True,
-        doc="where the cut begins: one number for every axis cut, or one each; default 0",
+        2, "uint32", repeated=True, doc="where the cut begins: one number for every axis cut, or one each; default 0"
     )
 
 

@@ -68,12 +68,8 @@ class Deconvolution(SlidingLayer):
         yield Case("square", (2, 3, 3, 4), options={"num_output": 4, "kernel_size": [3], "pad": [1], **fill})
         yield Case("pairs", (3, 2, 2, 4), options={"num_output": 3, **pairs, "engine": "CAFFE", **fill})
         yield Case("groups", (2, 4, 3, 3), options={"num_output": 6, "group": 2, "kernel_size": [3], **fill})
-        yield Case(
-            "depthwise", (2, 3, 3, 2), options={"num_output": 3, "group": 3, "kernel_size": [2], **fill}
-        )
-        yield Case(
-            "pointwise", (3, 4, 3, 5), options={"num_output": 2, "group": 2, "kernel_size": [1], **fill}
-        )
+        yield Case("depthwise", (2, 3, 3, 2), options={"num_output": 3, "group": 3, "kernel_size": [2], **fill})
+        yield Case("pointwise", (3, 4, 3, 5), options={"num_output": 2, "group": 2, "kernel_size": [1], **fill})
         yield Case("row", (2, 2, 4), options={
             "num_output": 3, "kernel_size": [3], "stride": [2], "dilation": [2], "bias_term": False, **fill,
         })  # fmt: skip

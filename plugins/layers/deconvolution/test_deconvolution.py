@@ -14,9 +14,7 @@ RNG = np.random.default_rng(7)
 def test_it_is_the_gradient_of_a_convolution() -> None:
     geometry = {"kernel_size": [3], "stride": [2], "pad": [1], "group": 2, "bias_term": False}
     weights, maps = RNG.standard_normal((6, 2, 3, 3)), RNG.standard_normal((2, 6, 4, 3))
-    up = run_layer(
-        "Deconvolution", [maps], options={"num_output": 4, **geometry}, params=[weights], dtype=np.float64
-    )
+    up = run_layer("Deconvolution", [maps], options={"num_output": 4, **geometry}, params=[weights], dtype=np.float64)
     down = run_layer(
         "Convolution", [np.zeros((2, 4, 7, 5))], options={"num_output": 6, **geometry},
         params=[weights], top_diffs=[maps], dtype=np.float64,
@@ -27,11 +25,7 @@ def test_it_is_the_gradient_of_a_convolution() -> None:
 @pytest.mark.parametrize("options", [{"pad": [1]}, {"group": 2}, {"num_output": 0}])
 def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> None:
     with pytest.raises(CafxError, match=r"option|subject"):
-        run_layer(
-            "Deconvolution",
-            [np.zeros((1, 3, 1, 1))],
-            options={"num_output": 2, "kernel_size": [1], **options},
-        )
+        run_layer("Deconvolution", [np.zeros((1, 3, 1, 1))], options={"num_output": 2, "kernel_size": [1], **options})
 
 
 def test_images_without_rows_make_bias_alone() -> None:

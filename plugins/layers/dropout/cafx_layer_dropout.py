@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from cafx.kernel import Blob, Message, NeuronLayer, Phase, message, option, within
 
 if TYPE_CHECKING:
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
 class DropoutParameter(Message):
     """Options of Dropout."""
 
-    dropout_ratio: float = option(
-        1, "float", 0.5, doc="probability that a value is zeroed", check=within(0, 1)
-    )
+    dropout_ratio: float = option(1, "float", 0.5, doc="probability that a value is zeroed", check=within(0, 1))
 
 
 class Dropout(NeuronLayer):

@@ -1,6 +1,7 @@
 """What the shared suite cannot know of Dropout: its statistics, and that its masks change."""
 
 import numpy as np
+
 from cafx.conformance import layer_suite, run_layer
 from cafx.kernel import Phase
 

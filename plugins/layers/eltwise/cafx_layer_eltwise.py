@@ -24,14 +24,9 @@ class EltwiseParameter(Message):
         MAX = 2
 
     operation: EltwiseOp = option(1, EltwiseOp, EltwiseOp.SUM, doc="how values are combined")
-    coeff: tuple[float, ...] = option(
-        2, "float", repeated=True, doc="SUM: a factor for each bottom; none for 1 each"
-    )
+    coeff: tuple[float, ...] = option(2, "float", repeated=True, doc="SUM: a factor for each bottom; none for 1 each")
     stable_prod_grad: bool = option(
-        3,
-        "bool",
-        True,
-        doc="PROD: multiply the other bottoms instead of dividing the top, so that 0 is right",
+        3, "bool", True, doc="PROD: multiply the other bottoms instead of dividing the top, so that 0 is right"
     )
 
 

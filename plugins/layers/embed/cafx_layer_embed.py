@@ -79,9 +79,7 @@ class Embed(Layer):
         if bottom.count():
             low, high = int(indices.min()), int(indices.max())
             if low < 0 or high >= rows:
-                raise self.error(
-                    "an index has no vector", found=low if low < 0 else high, expected=f"0 to {rows - 1}"
-                )
+                raise self.error("an index has no vector", found=low if low < 0 else high, expected=f"0 to {rows - 1}")
         return indices
 
     @classmethod

@@ -46,9 +46,7 @@ class Filter(Layer):
         """Room for the whole batch: how much of it is kept, the selector's values will tell."""
         selector = bottom[-1].shape
         if not selector or any(length != 1 for length in selector[1:]):
-            raise self.error(
-                "takes one selecting value an item", found=shape_text(selector), expected="N, or N×1×…"
-            )
+            raise self.error("takes one selecting value an item", found=shape_text(selector), expected="N, or N×1×…")
         for each, made in zip(bottom[:-1], top, strict=True):
             if each.shape[:1] != selector[:1]:
                 raise self.error(

@@ -13,9 +13,7 @@ PLANE = np.arange(12.0).reshape(1, 1, 3, 4)
 
 
 def test_columns_are_ordered_by_channel_then_by_place_in_the_window() -> None:
-    run = run_layer(
-        "Im2col", [np.stack([PLANE[0, 0], 100 + PLANE[0, 0]])[None]], options={"kernel_size": [2]}
-    )
+    run = run_layer("Im2col", [np.stack([PLANE[0, 0], 100 + PLANE[0, 0]])[None]], options={"kernel_size": [2]})
     np.testing.assert_array_equal(run.tops[0][0, :, 0, 0], [0, 1, 4, 5, 100, 101, 104, 105])
 
 

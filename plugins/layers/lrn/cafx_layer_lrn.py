@@ -122,9 +122,7 @@ class LRN(Layer):
         from cafx.conformance import Case
 
         within = {"norm_region": "WITHIN_CHANNEL"}
-        yield Case(
-            "across", (2, 7, 3, 2), options={"local_size": 3, "alpha": 0.5, "k": 2.0, "engine": "CAFFE"}
-        )
+        yield Case("across", (2, 7, 3, 2), options={"local_size": 3, "alpha": 0.5, "k": 2.0, "engine": "CAFFE"})
         yield Case("default", (2, 4, 2, 3))
         yield Case("other_power", (1, 6, 3, 3), options={"beta": 0.6})
         yield Case("within", (2, 3, 5, 6), options={"local_size": 3, **within})

@@ -17,9 +17,7 @@ MOST_AXES = 4
 class MVNParameter(Message):
     """Options of MVN."""
 
-    normalize_variance: bool = option(
-        1, "bool", True, doc="divide by the deviation; else take off the mean only"
-    )
+    normalize_variance: bool = option(1, "bool", True, doc="divide by the deviation; else take off the mean only")
     across_channels: bool = option(2, "bool", False, doc="over all channels of an item, not each by itself")
     eps: float = option(3, "float", 1e-9, doc="added to the deviation")
 

@@ -75,9 +75,7 @@ class Power(NeuronLayer):
         yield Case("linear", (2, 3, 1, 2, 2), options={"scale": -2.0, "shift": 0.5}, skip=skip)
         yield Case("square", (3, 5), options={"power": 2.0, "shift": 0.5}, skip=skip)
         yield Case("cube", (3, 5), options={"power": 3.0, "scale": 0.7}, skip=skip)
-        yield Case(
-            "root", uniform((2, 7), 0.3, 2), options={"power": 0.5, "scale": 2.0, "shift": 1.0}, skip=skip
-        )
+        yield Case("root", uniform((2, 7), 0.3, 2), options={"power": 0.5, "scale": 2.0, "shift": 1.0}, skip=skip)
         yield Case("inverse", uniform((5,), 0.5, 2), options={"power": -1.0}, skip=skip)
         yield Case("one", (4, 2), options={"power": 0.0})
         yield Case("constant", (4, 2), options={"power": 2.0, "scale": 0.0, "shift": 3.0})

@@ -47,9 +47,7 @@ class Reshape(Layer):
         """Check what does not depend on the bottom."""
         dims = self.options.shape.dim
         if dims.count(INFERRED) > 1:
-            raise self.error(
-                "can infer one axis only", found=f"shape {list(dims)}", expected="one -1 at most"
-            )
+            raise self.error("can infer one axis only", found=f"shape {list(dims)}", expected="one -1 at most")
         if min(dims, default=0) < INFERRED:
             raise self.error("has a negative axis", found=f"shape {list(dims)}", expected="-1, 0 or more")
 
@@ -68,10 +66,7 @@ class Reshape(Layer):
 
     def _new_shape(self, old: tuple[int, ...]) -> tuple[int, ...]:
         start, stop = self._replaced(len(old))
-        new = [
-            self._copied(old, start + i) if dim == COPIED else dim
-            for i, dim in enumerate(self.options.shape.dim)
-        ]
+        new = [self._copied(old, start + i) if dim == COPIED else dim for i, dim in enumerate(self.options.shape.dim)]
         if INFERRED in new:
             known = math.prod([*old[:start], *old[stop:], *(dim for dim in new if dim != INFERRED)])
             new[new.index(INFERRED)] = self._inferred(old, known, new)

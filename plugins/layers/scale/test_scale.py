@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from cafx.conformance import layer_suite, run_layer
 from cafx.kernel import CafxError
 

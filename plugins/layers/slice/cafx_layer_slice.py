@@ -48,9 +48,7 @@ class Slice(Layer):
             raise self.error("states its axis twice", found="axis and slice_dim", expected="axis alone")
         points = options.slice_point
         if points and len(points) != len(top) - 1:
-            raise self.error(
-                "needs a slice_point between each two tops", found=len(points), expected=len(top) - 1
-            )
+            raise self.error("needs a slice_point between each two tops", found=len(points), expected=len(top) - 1)
         if any(after <= before for before, after in pairwise((0, *points))):
             found = ", ".join(map(str, points))
             raise self.error("slice_point does not rise", found=found, expected="each above the last, from 1")
@@ -72,9 +70,7 @@ class Slice(Layer):
         points = self.options.slice_point
         if points:
             if points[-1] > length:
-                raise self.error(
-                    "slice_point lies beyond the end", found=points[-1], expected=f"at most {length}"
-                )
+                raise self.error("slice_point lies beyond the end", found=points[-1], expected=f"at most {length}")
             return points
         if length % count:
             raise self.error(

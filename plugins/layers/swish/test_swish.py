@@ -1,6 +1,7 @@
 """What the shared suite cannot know of Swish."""
 
 import numpy as np
+
 from cafx.conformance import layer_suite, run_layer
 
 TestSwish = layer_suite("Swish")

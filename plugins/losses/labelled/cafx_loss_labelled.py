@@ -80,9 +80,7 @@ class Normaliser:
     """
 
     def __init__(
-        self,
-        options: LossParameter,
-        default: LossParameter.NormalizationMode = LossParameter.NormalizationMode.VALID,
+        self, options: LossParameter, default: LossParameter.NormalizationMode = LossParameter.NormalizationMode.VALID
     ) -> None:
         modes = LossParameter.NormalizationMode
         if options.has("normalization"):

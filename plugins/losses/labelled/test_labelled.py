@@ -20,7 +20,5 @@ from cafx_loss_labelled import Normaliser
         ({"normalize": False, "normalization": "FULL"}, 5, 12),
     ],
 )
-def test_the_divisor_of_four_times_three_positions(
-    stated: dict[str, object], valid: int | None, divisor: int
-) -> None:
+def test_the_divisor_of_four_times_three_positions(stated: dict[str, object], valid: int | None, divisor: int) -> None:
     assert Normaliser(LossParameter(**stated))(4, 3, valid) == divisor

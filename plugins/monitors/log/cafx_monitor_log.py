@@ -56,9 +56,7 @@ class Log:
         speed = (done - self.last[0]) / (seconds or 1)
         self.last = (done, now)
         self.line(
-            SOLVER,
-            f"Iteration {done} ({speed:g} iter/s, {seconds:g}s/{every} iters), "
-            f"loss = {solver.smoothed_loss:g}",
+            SOLVER, f"Iteration {done} ({speed:g} iter/s, {seconds:g}s/{every} iters), loss = {solver.smoothed_loss:g}"
         )
         self._outputs(solver)
         self.line(RULE, f"Iteration {done}, lr = {rate:g}")
@@ -81,9 +79,7 @@ class Log:
         weights = _weights(solver.test_nets[index])
         named = {name: value for name, value in scores.items() if name != "(loss)"}
         for number, (name, value) in enumerate(_flat(named)):
-            self.line(
-                SOLVER, f"    Test net output #{number}: {name} = {value:g}{_share(weights[name], value)}"
-            )
+            self.line(SOLVER, f"    Test net output #{number}: {name} = {value:g}{_share(weights[name], value)}")
 
     @hookimpl
     def snapshot_saved(self, solver: Solver, weights: str, state: str) -> None:
@@ -113,9 +109,7 @@ class Log:
         weights = _weights(net)
         values = {name: net.blobs[name].host() for name in net.outputs}
         for number, (name, value) in enumerate(_flat(values)):
-            self.line(
-                SOLVER, f"    Train net output #{number}: {name} = {value:g}{_share(weights[name], value)}"
-            )
+            self.line(SOLVER, f"    Train net output #{number}: {name} = {value:g}{_share(weights[name], value)}")
 
 
 class _Blobs(logging.Handler):

@@ -82,18 +82,14 @@ def test_the_lines_are_worded_as_caffes(lines: list[str]) -> None:
     assert re.fullmatch(r"Iteration 0 \(\S+ iter/s, \S+s/2 iters\), loss = 2", said[5])
     assert said[6] == "    Train net output #0: loss = 1 (* 2 = 2 loss)"
     assert said[7] == "Iteration 0, lr = 0.01"
-    assert any(
-        re.fullmatch(r"Snapshotting to binary proto file \S+_iter_4\.caffemodel", line) for line in said
-    )
+    assert any(re.fullmatch(r"Snapshotting to binary proto file \S+_iter_4\.caffemodel", line) for line in said)
     assert any(re.fullmatch(r"Iteration 4, loss = \S+", line) for line in said)
     assert said[-1] == "Optimization Done."
 
 
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs the golden data beside the repository")
 @pytest.mark.parametrize("case", [path.parent.name for path in sorted(GOLDEN.glob("*/cli_log.json"))])
-def test_it_prints_the_numbers_caffe_prints(
-    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_prints_the_numbers_caffe_prints(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = set(re.findall(r'type: "(\w+)"', (GOLDEN / case / "net.prototxt").read_text()))
     known = {name for kind in ("layer", "filler", "policy", "solver") for name in registry().names(kind)}
     policy = re.findall(r'lr_policy: "(\w+)"', (GOLDEN / case / "solver_cli.prototxt").read_text())
@@ -122,6 +118,4 @@ def test_it_prints_the_numbers_caffe_prints(
         assert [int(i) for i, _ in found] == [i for i, _ in expected]
         np.testing.assert_allclose([float(v) for _, v in found], [v for _, v in expected], rtol=PRINTED)
     assert [(int(i), n, name) for i, n, name, _ in scores] == [tuple(row[:3]) for row in printed["test"]]
-    np.testing.assert_allclose(
-        [float(row[3]) for row in scores], [row[3] for row in printed["test"]], rtol=PRINTED
-    )
+    np.testing.assert_allclose([float(row[3]) for row in scores], [row[3] for row in printed["test"]], rtol=PRINTED)

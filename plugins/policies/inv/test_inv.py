@@ -1,6 +1,7 @@
 """inv: the formula, iteration by iteration."""
 
 import pytest
+
 from cafx.kernel import CafxError, schema
 from cafx_policy_inv import Inv
 

@@ -1,6 +1,7 @@
 """multistep: the formula, iteration by iteration."""
 
 import pytest
+
 from cafx.kernel import CafxError, schema
 from cafx_policy_multistep import MultiStep
 

@@ -1,6 +1,7 @@
 """poly: the formula, iteration by iteration."""
 
 import pytest
+
 from cafx.kernel import CafxError, schema
 from cafx_policy_poly import Poly
 

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from cafx.kernel import CafxError, schema
 from cafx_policy_sigmoid import Sigmoid
 

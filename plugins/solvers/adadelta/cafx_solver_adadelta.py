@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+
 from cafx.kernel import UpdateRule
 from cafx.kernel.rules import Array
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+
 from cafx.kernel import schema
 from cafx_solver_adadelta import AdaDelta
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
 from cafx.kernel import UpdateRule
 from cafx.kernel.rules import Array
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from cafx.kernel import CafxError, schema
 from cafx_solver_adam import Adam
 
@@ -35,9 +36,7 @@ def test_means_are_corrected_for_their_bias(beta1: float, beta2: float) -> None:
         mean = beta1 * mean + (1 - beta1) * gradient
         squares = beta2 * squares + (1 - beta2) * gradient.astype(float) ** 2
         correction = math.sqrt(1 - beta2**t) / (1 - beta1**t)
-        np.testing.assert_allclose(
-            found[t - 1], 0.1 * correction * mean / (np.sqrt(squares) + 0.01), rtol=1e-4
-        )
+        np.testing.assert_allclose(found[t - 1], 0.1 * correction * mean / (np.sqrt(squares) + 0.01), rtol=1e-4)
 
 
 @pytest.mark.parametrize("wrong", [{"momentum": 1.0}, {"momentum2": 1.0}, {"momentum": -0.1}])

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from cafx.kernel import CafxError, schema
 from cafx_solver_rmsprop import RMSProp
 

@@ -48,9 +48,7 @@ def docstring(subject: Subject) -> None:
         raise CheckFailure("reshape, forward and backward have a docstring each")
 
 
-@check(
-    "options-documented", "every option has a line of documentation and a number of its own", per_case=False
-)
+@check("options-documented", "every option has a line of documentation and a number of its own", per_case=False)
 def options_documented(subject: Subject) -> None:
     for declared in declarations(subject):
         bare = [name for name, each in declared.__options__.items() if not each.doc.strip()]
@@ -82,9 +80,7 @@ def options_validated(subject: Subject) -> None:
     declared = subject.layer.Parameter
     if declared is None:
         return
-    attempts = [
-        {name: NONSENSE.get(str(each.kind), "nonsense")} for name, each in declared.__options__.items()
-    ]
+    attempts = [{name: NONSENSE.get(str(each.kind), "nonsense")} for name, each in declared.__options__.items()]
     for attempt in [{"mispelt_option": 1}, *attempts]:
         try:
             declared(**attempt)
@@ -129,17 +125,11 @@ def _through_dsl(subject: Subject, case: Case, proto: Any) -> None:
         return
     for declared in declarations(subject):
         field = declared.__extends__.field if declared.__extends__ else ""
-        if (
-            field
-            and getattr(emitted.layer[-1], field).SerializeToString()
-            != getattr(proto, field).SerializeToString()
-        ):
+        if field and getattr(emitted.layer[-1], field).SerializeToString() != getattr(proto, field).SerializeToString():
             raise CheckFailure(f"the DSL writes another {field} than the one declared")
 
 
-@check(
-    "arity", "bottoms and tops are as many as declared; others are refused, naming the layer", per_case=False
-)
+@check("arity", "bottoms and tops are as many as declared; others are refused, naming the layer", per_case=False)
 def arity(subject: Subject) -> None:
     for kind, allowed in (("bottom", subject.layer.bottoms), ("top", subject.layer.tops)):
         low, high = (allowed, allowed) if isinstance(allowed, int) else allowed
@@ -197,6 +187,4 @@ def axes(subject: Subject) -> None:
         Net(net, case.phase, engine="numpy", plugins=subject.plugins)
     except CafxError:
         return
-    raise CheckFailure(
-        f"every case has {firsts.pop()} axes, though others are accepted: add a case with more"
-    )
+    raise CheckFailure(f"every case has {firsts.pop()} axes, though others are accepted: add a case with more")

@@ -62,11 +62,7 @@ def sampled(count: int, rng: np.random.Generator) -> Array:
     return rng.permutation(count)[:SAMPLES]
 
 
-@check(
-    "gradient-bottoms",
-    "every bottom's gradient is the numeric one",
-    applies=all_of(has_bottoms, has_gradient),
-)
+@check("gradient-bottoms", "every bottom's gradient is the numeric one", applies=all_of(has_bottoms, has_gradient))
 def gradient_bottoms(subject: Subject, case: Case) -> None:
     trial = Trial(subject.type, case, dtype=np.float64, plugins=subject.plugins)
     tops = trial.forward()
@@ -112,9 +108,7 @@ def gradient_params(subject: Subject, case: Case) -> None:
                 values[at] = held + by
 
             estimate = numeric(trial, weights, change)
-            compare(
-                case, float(diffs[index].reshape(-1)[position]), estimate, f"parameter {index} [{position}]"
-            )
+            compare(case, float(diffs[index].reshape(-1)[position]), estimate, f"parameter {index} [{position}]")
 
 
 @check("accumulates", "parameter gradients add up over backward passes", applies=differentiable)
@@ -134,9 +128,7 @@ def accumulates(subject: Subject, case: Case) -> None:
 
 
 @check(
-    "propagate-down",
-    "a bottom nobody wants a gradient for is left alone",
-    applies=all_of(has_bottoms, differentiable),
+    "propagate-down", "a bottom nobody wants a gradient for is left alone", applies=all_of(has_bottoms, differentiable)
 )
 def propagate_down(subject: Subject, case: Case) -> None:
     trial = Trial(subject.type, case, plugins=subject.plugins)
@@ -161,9 +153,7 @@ def propagate_down(subject: Subject, case: Case) -> None:
                 raise CheckFailure(f"bottom {other}'s gradient changes when bottom {index}'s is not wanted")
 
 
-@check(
-    "bottoms-untouched", "forward leaves bottoms alone, backward leaves all data alone", applies=has_bottoms
-)
+@check("bottoms-untouched", "forward leaves bottoms alone, backward leaves all data alone", applies=has_bottoms)
 def bottoms_untouched(subject: Subject, case: Case) -> None:
     trial = Trial(subject.type, case, plugins=subject.plugins)
     tops = trial.forward()
@@ -221,9 +211,7 @@ def precision(subject: Subject, case: Case) -> None:
             raise CheckFailure(f"a top is {wrong[0]} in a {np.dtype(dtype)} net")
         diffs = [] if subject.layer.forward_only else trial.backward()
         results.append(
-            tops
-            + [diffs[i] for i in (trial.differentiable if diffs else [])]
-            + (trial.param_diffs if diffs else [])
+            tops + [diffs[i] for i in (trial.differentiable if diffs else [])] + (trial.param_diffs if diffs else [])
         )
     for position, (single, double) in enumerate(zip(*results, strict=True)):
         problem = differs(single, double, SINGLE_TOLERANCE, SINGLE_TOLERANCE)
@@ -233,12 +221,8 @@ def precision(subject: Subject, case: Case) -> None:
 
 @check("empty-batch", "a batch of no examples passes through, or is refused clearly", applies=has_bottoms)
 def empty_batch(subject: Subject, case: Case) -> None:
-    emptied = [
-        Bottom((0, *bottom.shape[1:]), bottom.draw) if bottom.shape else bottom for bottom in case.bottoms
-    ]
-    empty = Case(
-        case.name, *emptied, options=case.options, layer=case.layer, tops=case.tops, phase=case.phase
-    )
+    emptied = [Bottom((0, *bottom.shape[1:]), bottom.draw) if bottom.shape else bottom for bottom in case.bottoms]
+    empty = Case(case.name, *emptied, options=case.options, layer=case.layer, tops=case.tops, phase=case.phase)
     try:
         trial = Trial(subject.type, empty, plugins=subject.plugins)
         tops = trial.forward()

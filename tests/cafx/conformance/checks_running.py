@@ -31,9 +31,7 @@ def pass_through(trial: Trial) -> list[np.ndarray]:
     return results
 
 
-def require_same(
-    found: list[np.ndarray], expected: list[np.ndarray], advice: str, tolerance: float = 1e-5
-) -> None:
+def require_same(found: list[np.ndarray], expected: list[np.ndarray], advice: str, tolerance: float = 1e-5) -> None:
     """CheckFailure with ``advice`` where two passes differ."""
     for position, (one, two) in enumerate(zip(found, expected, strict=True)):
         problem = differs(one, two, tolerance, tolerance)

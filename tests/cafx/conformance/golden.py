@@ -95,9 +95,7 @@ class LayerCase:
             self.wrong.append(f"{key}: {difference}")
 
 
-def differs(
-    found: Any, expected: npt.ArrayLike, relative: float = RELATIVE, absolute: float = ABSOLUTE
-) -> str | None:
+def differs(found: Any, expected: npt.ArrayLike, relative: float = RELATIVE, absolute: float = ABSOLUTE) -> str | None:
     """How ``found`` differs from ``expected``, relative to the largest value; None if it does not."""
     if found is None:
         return "missing"

@@ -12,9 +12,7 @@ TOLERANCE = 2e-3  # of a difference over STEP, relative to the gradient or to 1
 ROUNDING = 16 * np.finfo(np.float64).eps / STEP  # of a difference, relative to the objective
 
 
-def derivative(
-    objective: Callable[[], float], values: npt.NDArray[np.float64], position: int
-) -> float | None:
+def derivative(objective: Callable[[], float], values: npt.NDArray[np.float64], position: int) -> float | None:
     """How fast ``objective()`` grows with ``values[position]``; the value is put back.
 
     None where the differences over two steps disagree, as they do at a kink, or are lost in rounding.

@@ -53,9 +53,7 @@ def names_of(text: str) -> Names:
     """The names for what a person typed: ``soft_clip``, ``soft-clip``, ``SoftClip``."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+|[0-9]+", text)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", text) or not words:
-        raise CafxError(
-            "a layer's name", found=repr(text), expected="letters, digits, _ or -, beginning with a letter"
-        )
+        raise CafxError("a layer's name", found=repr(text), expected="letters, digits, _ or -, beginning with a letter")
     return Names(tuple(words))
 
 

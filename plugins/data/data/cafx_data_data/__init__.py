@@ -67,9 +67,7 @@ class Data(BatchLayer):
         options, streams = self.options, self.context.streams
         if not options.source or not options.batch_size:
             raise self.error("source and batch_size must be stated", expected="both in data_param")
-        transformer = Transformer(
-            self.read(TransformationParameter), self.phase, self.failure(), self.context.dtype
-        )
+        transformer = Transformer(self.read(TransformationParameter), self.phase, self.failure(), self.context.dtype)
         self.dynamic_shape = options.batch_size == 1  # type: ignore[misc]  # a fact of this one
         reader = self.context.plugins.load("database", options.backend.name).open(options.source)
         rng: Callable[[int], np.random.Generator] = functools.partial(streams.fresh, self.name)
@@ -78,7 +76,7 @@ class Data(BatchLayer):
             transformer, options.batch_size, rng, len(top) > 1, options.allow_negative_labels,
         )  # fmt: skip
         try:
-            return source, source.first_shapes(source.picture(*next(reader.items())))
+            return source, source.first_shapes(source.picture(next(reader.items())))
         except Exception:
             source.close()
             raise
@@ -98,9 +96,7 @@ class Data(BatchLayer):
         ignored = {"scale": 2.0, "mean_file": "none", "crop_size": 2, "mirror": True}
         cut = {"crop_size": 5, "mirror": True, "mean_value": [100.0, 110.0, 120.0], "scale": 0.5}
         yield Case("plain", options={**lmdb, "batch_size": 3, "prefetch": 2, **ignored}, tops=2)
-        yield Case(
-            "cut", options={**lmdb, "batch_size": 4, "rand_skip": 3}, layer={"transform_param": cut}, tops=2
-        )
+        yield Case("cut", options={**lmdb, "batch_size": 4, "rand_skip": 3}, layer={"transform_param": cut}, tops=2)
         yield Case(
             "mean_file", options={**lmdb, "batch_size": 2, "allow_negative_labels": True},
             layer={"transform_param": {"mean_file": samples.mean_file()}},

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
 from cafx.kernel.random import Streams
-from cafx_data_feed.database import Item, Reader
+from cafx_data_feed.database import Reader
 from cafx_data_feed.datum import DatumReader, key_text
 from cafx_data_feed.images import decode
 from cafx_data_feed.images_source import ImageSource, Picture
 from cafx_data_feed.order import Order
+
+Found = tuple[bytes, memoryview | None]
 
 
 class DataSource(ImageSource):
@@ -27,7 +30,7 @@ class DataSource(ImageSource):
         self.keys = list(reader.keys()) if options.shuffle else []
         self.datums = DatumReader()
         self._order: Order | None = None
-        self._items: Iterator[Item] = iter(())
+        self._items: Iterator[Found] = iter(())
 
     def seek(self, batch: int) -> None:
         """See `Source`; draws are made here, as a resume brings another seed."""
@@ -38,23 +41,22 @@ class DataSource(ImageSource):
         else:
             self._items = self.reader.forever(skip + batch * self.batch_size)
 
-    def pictures(self, batch: int) -> list[Picture]:
+    def items(self, batch: int) -> list[Found]:
         """See `ImageSource`."""
         if self._order is None:
-            return [self.picture(*next(self._items)) for _ in range(self.batch_size)]
+            return list(itertools.islice(self._items, self.batch_size))
         numbers = self._order.numbers(batch * self.batch_size, self.batch_size)
         keys = [self.keys[number] for number in numbers]
-        return [self.picture(key, self.reader.get(key)) for key in keys]
+        return [(key, self.reader.get(key) if self.reader.lends else None) for key in keys]
 
-    def picture(self, key: bytes, value: memoryview) -> Picture:
-        """What one item of the database holds."""
-        example = self.datums.read(key, value)
+    def picture(self, item: Found) -> Picture:
+        """See `ImageSource`: what one item of the database holds."""
+        key, value = item
+        example = self.datums.read(key, self.reader.get(key) if value is None else value)
         what = f"item {key_text(key)}"
         if example.image is None:
             return Picture(what, example.label, example.pixels)
-        return Picture(
-            what, example.label, None, functools.partial(decode, example.image, self.channels, what)
-        )
+        return Picture(what, example.label, None, functools.partial(decode, example.image, self.channels, what))
 
     def close(self) -> None:
         """See `Source`."""

@@ -5,6 +5,7 @@ A plugin of group ``cafx.databases`` is a `Database` class; `open_database` find
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,10 +18,14 @@ Item = tuple[bytes, memoryview]
 class Reader:
     """A database open for reading; any number may be open on one database.
 
-    Values are memory of the database itself where it can be lent: they hold until `close`.
-    One thread reads at a time; values may be used by any.
+    Values hold until `close`, and may be used by any thread. One thread reads at a time.
+
+    Attributes:
+        lends: whether values are memory of the database itself, which cost nothing until looked at.
+            Where they are copies, any number of threads may `get` them at once instead.
     """
 
+    lends: ClassVar[bool] = True
     path: Path
 
     def __len__(self) -> int:
@@ -43,11 +48,17 @@ class Reader:
         """Let the database go; values lent become invalid. Closing again does nothing."""
         raise NotImplementedError
 
-    def forever(self, start: int = 0) -> Iterator[Item]:
-        """Items from the one numbered ``start`` (counted round and round), without an end."""
+    def forever(self, start: int = 0) -> Iterator[tuple[bytes, memoryview | None]]:
+        """Keys from the one numbered ``start`` (counted round and round), without an end.
+
+        Their values come with them where they are lent.
+        """
         position = start % len(self) if start else 0
         while True:
-            yield from self.items(position)
+            if self.lends:
+                yield from self.items(position)
+            else:
+                yield from ((key, None) for key in itertools.islice(self.keys(), position, None))
             position = 0
 
     def __enter__(self) -> Reader:
@@ -134,9 +145,7 @@ def checked_target(path: Path, append: bool) -> Path:
             remedy="remove it, or choose another name",
         )  # fmt: skip
     if not path.parent.is_dir():
-        raise CafxError(
-            "cannot be made: its folder is missing", where=str(path), remedy=f"mkdir -p {path.parent}"
-        )
+        raise CafxError("cannot be made: its folder is missing", where=str(path), remedy=f"mkdir -p {path.parent}")
     return path
 
 

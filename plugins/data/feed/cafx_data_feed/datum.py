@@ -29,21 +29,23 @@ class Example:
 
 
 class DatumReader:
-    """Reads Datums; raw ones that look like an earlier one cost two comparisons of a few bytes."""
+    """Reads Datums; raw ones that look like an earlier one cost two comparisons of a few bytes.
+
+    Any number of threads may read at once: what is known is exchanged as a whole.
+    """
 
     def __init__(self) -> None:
-        self._head = b""
-        self._shape = (0, 0, 0)
-        self._tails: dict[bytes, int] = {}
+        self._known: tuple[bytes, tuple[int, int, int], dict[bytes, int]] = (b"", (0, 0, 0), {})
 
     def read(self, key: bytes, value: memoryview) -> Example:
         """The Datum in ``value``; CafxError naming ``key`` where it is none."""
-        size = len(self._head)
-        if size and value[:size] == self._head:
-            end = size + math.prod(self._shape)
-            label = self._tails.get(bytes(value[end:])) if len(value) - end < LONGEST_HEAD else None
+        head, shape, tails = self._known
+        size = len(head)
+        if size and value[:size] == head:
+            end = size + math.prod(shape)
+            label = tails.get(bytes(value[end:])) if len(value) - end < LONGEST_HEAD else None
             if label is not None:
-                return Example(label, _pixels(value[size:end], self._shape))
+                return Example(label, _pixels(value[size:end], shape))
         try:
             return self._parse(value)
         except wire.Malformed as error:
@@ -81,9 +83,10 @@ class DatumReader:
         head, tail = bytes(value[:start]), bytes(value[start + math.prod(shape) :])
         if len(head) > LONGEST_HEAD or len(tail) > LONGEST_HEAD:
             return
-        if (self._head, self._shape) != (head, shape) or len(self._tails) > KNOWN_TAILS:
-            self._head, self._shape, self._tails = head, shape, {}
-        self._tails[tail] = label
+        known = self._known
+        if known[:2] != (head, shape) or len(known[2]) > KNOWN_TAILS:
+            known = self._known = (head, shape, {})
+        known[2][tail] = label
 
 
 def datum_bytes(

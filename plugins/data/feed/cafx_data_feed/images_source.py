@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -34,7 +35,7 @@ class Picture:
 
 
 class ImageSource(Source):
-    """Batches of images and labels; a further source implements `pictures` and sets the rest.
+    """Batches of images and labels; a further source implements `items` and `picture`.
 
     Args:
         transformer: what happens to each image.
@@ -58,8 +59,12 @@ class ImageSource(Source):
         self.allow_negative_labels = allow_negative_labels
         self.expected: Shape3 | None = None
 
-    def pictures(self, batch: int) -> Sequence[Picture]:
-        """The images of a batch, in order."""
+    def items(self, batch: int) -> Sequence[Any]:
+        """What the images of a batch are made of, in order: by one thread at a time."""
+        raise NotImplementedError
+
+    def picture(self, item: Any) -> Picture:
+        """The image made of one of those: by several threads at once."""
         raise NotImplementedError
 
     def first_shapes(self, picture: Picture) -> list[tuple[int, ...]]:
@@ -69,30 +74,29 @@ class ImageSource(Source):
             self.expected = shape
         return [(self.batch_size, *shape), (self.batch_size,)][: 1 + self.labelled]
 
-    def fetch(self, batch: int) -> tuple[Sequence[Picture], Draws]:
+    def fetch(self, batch: int) -> tuple[Sequence[Any], Draws]:
         """See `Source`."""
-        pictures = self.pictures(batch)
-        return pictures, self.transformer.draw(lambda: self.rng(batch), len(pictures))
+        items = self.items(batch)
+        return items, self.transformer.draw(lambda: self.rng(batch), len(items))
 
-    def fill(self, fetched: tuple[Sequence[Picture], Draws], number: int, batch: Batch) -> None:
+    def fill(self, fetched: tuple[Sequence[Any], Draws], number: int, batch: Batch) -> None:
         """See `Source`."""
-        pictures, draws = fetched
-        if not self._fill_at_once(pictures, draws, batch):
-            self._fill_each(pictures, draws, batch)
-        for index, picture in enumerate(pictures):
-            if picture.label < 0 and not self.allow_negative_labels:
-                raise CafxError(
-                    f"the label of {picture.what} is negative", found=picture.label, expected="0 or more",
-                    remedy="count classes from 0, or set allow_negative_labels",
-                )  # fmt: skip
-            batch.arrays[1][index] = picture.label
+        items, draws = fetched
+        pictures = map(self.picture, items)
+        first = next(pictures)
+        if first.pixels is not None and first.pixels.size <= SMALL:
+            held = [first, *pictures]
+            if not self._fill_at_once(held, draws, batch):
+                self._fill_each(held, len(items), draws, batch)
+        else:
+            self._fill_each(itertools.chain([first], pictures), len(items), draws, batch)
         if not self.labelled:
             del batch.arrays[1:]
 
     def _fill_at_once(self, pictures: Sequence[Picture], draws: Draws, batch: Batch) -> bool:
-        """Small images of one shape and type, as one array; whether they are that."""
+        """Images of one shape and type, as one array; whether they are that."""
         first = pictures[0].pixels
-        if first is None or first.size > SMALL or len(pictures) == 1:
+        if len(pictures) == 1:
             return False
         pixels = [picture.pixels for picture in pictures]
         if any(each is None or each.shape != first.shape or each.dtype != first.dtype for each in pixels):
@@ -100,18 +104,19 @@ class ImageSource(Source):
         shape = self.transformer.shape(first.shape, pictures[0].what)
         if shape != (self.expected or shape):
             return False
-        data, _ = batch.shape((len(pictures), *shape), (len(pictures),))
+        data, labels = batch.shape((len(pictures), *shape), (len(pictures),))
         self.transformer.batch(np.stack(pixels), data, draws)
+        labels[:] = [self._label(picture) for picture in pictures]
         return True
 
-    def _fill_each(self, pictures: Sequence[Picture], draws: Draws, batch: Batch) -> None:
-        """Images one by one."""
+    def _fill_each(self, pictures: Iterable[Picture], count: int, draws: Draws, batch: Batch) -> None:
+        """Images one by one: each is read, decoded and transformed while it is in the cache."""
         expected = self.expected
         for index, picture in enumerate(pictures):
             pixels, image, shape = self._open(picture)
             if index == 0:
                 expected = expected or shape
-                batch.shape((len(pictures), *expected), (len(pictures),))
+                batch.shape((count, *expected), (count,))
             if shape != expected:
                 raise CafxError(
                     f"{picture.what} has another shape than those before it", found=shape_text(shape),
@@ -122,6 +127,15 @@ class ImageSource(Source):
                 self.transformer.pixels(pixels, batch.arrays[0][index], draws, index)
             else:
                 self.transformer.image(image, batch.arrays[0][index], draws, index)
+            batch.arrays[1][index] = self._label(picture)
+
+    def _label(self, picture: Picture) -> float:
+        if picture.label < 0 and not self.allow_negative_labels:
+            raise CafxError(
+                f"the label of {picture.what} is negative", found=picture.label, expected="0 or more",
+                remedy="count classes from 0, or set allow_negative_labels",
+            )  # fmt: skip
+        return picture.label
 
     def _open(self, picture: Picture) -> tuple[Any, Any, Shape3]:
         """Pixels, or else a decoded image, and the shape it has in a batch."""

@@ -37,8 +37,7 @@ class Batch:
                 self._held[index] = np.empty(count, self.dtype)
         counts = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
         self.arrays = [
-            held[:count].reshape(shape)
-            for held, count, shape in zip(self._held, counts, shapes, strict=False)
+            held[:count].reshape(shape) for held, count, shape in zip(self._held, counts, shapes, strict=False)
         ]
         return self.arrays
 
@@ -110,9 +109,7 @@ class Prefetcher:
             while self._wanted not in self._ready:
                 self._changed.wait(PATIENCE)
                 if self._wanted not in self._ready and not any(t.is_alive() for t in self._threads):
-                    raise CafxError(
-                        "the threads that read data are gone", remedy="make the net anew in this process"
-                    )
+                    raise CafxError("the threads that read data are gone", remedy="make the net anew in this process")
             found = self._ready[self._wanted]
             if isinstance(found, BaseException):
                 raise found

@@ -24,11 +24,7 @@ backend_option = click.option(
     show_default=True, help="Kind of database.",
 )  # fmt: skip
 threads_option = click.option(
-    "--threads",
-    "-j",
-    type=click.IntRange(1),
-    default=os.cpu_count() or 1,
-    help="How many at once; default all cores.",
+    "--threads", "-j", type=click.IntRange(1), default=os.cpu_count() or 1, help="How many at once; default all cores."
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -47,11 +48,7 @@ class Transformer:
     """
 
     def __init__(
-        self,
-        options: TransformationParameter,
-        phase: Phase,
-        error: Failure,
-        dtype: npt.DTypeLike = np.float32,
+        self, options: TransformationParameter, phase: Phase, error: Failure, dtype: npt.DTypeLike = np.float32
     ) -> None:
         self.options = options
         self.crop = int(options.crop_size)
@@ -185,7 +182,7 @@ class Transformer:
 
     def _scratch(self, name: str, shape: tuple[int, ...]) -> Array:
         held: Array | None = getattr(self._local, name, None)
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         if held is None or held.size < count:
             held = np.empty(count, np.uint8)
             setattr(self._local, name, held)

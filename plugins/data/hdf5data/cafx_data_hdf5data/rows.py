@@ -52,13 +52,9 @@ class Rows(Source):
             for name, array in zip(self.names, arrays, strict=True):
                 target = array[done : done + count]
                 try:
-                    _read(
-                        self._open(file)[name], rows[row : row + count] if rows is not None else row, target
-                    )
+                    _read(self._open(file)[name], rows[row : row + count] if rows is not None else row, target)
                 except (OSError, KeyError) as error:
-                    raise CafxError(
-                        f"dataset '{name}' cannot be read: {error}", where=str(self.files[file])
-                    ) from error
+                    raise CafxError(f"dataset '{name}' cannot be read: {error}", where=str(self.files[file])) from error
             done += count
 
     def close(self) -> None:
@@ -83,9 +79,7 @@ class Rows(Source):
     def _files(self, epoch: int) -> Iterable[int]:
         if not self.options.shuffle:
             return range(len(self.files))
-        order: list[int] = (
-            self.streams.fresh(f"{self.stream}/files", epoch).permutation(len(self.files)).tolist()
-        )
+        order: list[int] = self.streams.fresh(f"{self.stream}/files", epoch).permutation(len(self.files)).tolist()
         return order
 
     def _rows(self, epoch: int, file: int) -> Any:
@@ -111,9 +105,7 @@ class Rows(Source):
             if not isinstance(file.get(name), h5py.Dataset):
                 raise CafxError(f"has no dataset '{name}'", where=where, expected=f"one of {', '.join(file)}")
             if file[name].dtype.kind not in "fiub" or not file[name].shape:
-                raise CafxError(
-                    f"dataset '{name}' has no rows of numbers", where=where, found=str(file[name])
-                )
+                raise CafxError(f"dataset '{name}' has no rows of numbers", where=where, found=str(file[name]))
         counts = {name: len(file[name]) for name in self.names}
         shapes = [file[name].shape[1:] for name in self.names]
         self.shapes = self.shapes or shapes

@@ -25,9 +25,7 @@ class WindowDataParameter(LegacyTransform):
     batch_size: int = option(4, "uint32", doc="windows a batch", check=above(0))
     fg_threshold: float = option(7, "float", 0.5, doc="overlap from which a window is foreground")
     bg_threshold: float = option(8, "float", 0.5, doc="overlap below which a window is background")
-    fg_fraction: float = option(
-        9, "float", 0.25, doc="share of foreground windows in a batch", check=within(0, 1)
-    )
+    fg_fraction: float = option(9, "float", 0.25, doc="share of foreground windows in a batch", check=within(0, 1))
     context_pad: int = option(10, "uint32", 0, doc="pixels of context around a warped window")
     crop_mode: str = option(
         11, "string", "warp", doc="warp the window, or the square around it", check=one_of("warp", "square")
@@ -75,9 +73,7 @@ class WindowData(BatchLayer):
         if mean is not None:
             offset = (mean.shape[2] - source.shape[3]) // 2
             if offset < 0 or offset + source.shape[3] > mean.shape[1] or mean.shape[0] != source.shape[1]:
-                raise self.error(
-                    "mean_file does not cover a window", found=mean.shape, expected=source.shape[1:]
-                )
+                raise self.error("mean_file does not cover a window", found=mean.shape, expected=source.shape[1:])
         elif transformer.mean_values.size not in (0, 1, source.shape[1]):
             raise self.error("mean_value does not fit the channels", found=transformer.mean_values.size)
         return source, [source.shape, source.shape[:1]]

@@ -58,9 +58,7 @@ class Windows(Source):
         for index, (window, flip) in enumerate(fetched):
             path = self.listed.images[window.image]
             held = self.held.get(window.image)
-            image = decode(
-                read_bytes(path) if held is None else held, 3, f"'{path}'", self.transformer.decoded
-            )
+            image = decode(read_bytes(path) if held is None else held, 3, f"'{path}'", self.transformer.decoded)
             square = self.options.crop_mode == "square"
             try:
                 piece, top, left = warp(image, window, self.shape[2], self.options.context_pad, square, flip)

@@ -66,9 +66,7 @@ def read_windows(path: str, root: str, fg_threshold: float, bg_threshold: float)
     return listed
 
 
-def _sort(
-    listed: WindowList, window: Window, overlap: Any, thresholds: tuple[float, float], where: str
-) -> None:
+def _sort(listed: WindowList, window: Window, overlap: Any, thresholds: tuple[float, float], where: str) -> None:
     """Put a window where it belongs."""
     foreground, background = F(thresholds[0]), F(thresholds[1])
     if overlap >= foreground:

@@ -121,9 +121,7 @@ def read_blob(data: memoryview) -> BlobValues:
             chunks.setdefault(number, []).append(wire.values(payload, "<f8"))
     if legacy:
         shape = tuple(legacy.get(number, 0) for number in LEGACY_DIMS)
-    values = {
-        number: np.concatenate(parts) if len(parts) > 1 else parts[0] for number, parts in chunks.items()
-    }
+    values = {number: np.concatenate(parts) if len(parts) > 1 else parts[0] for number, parts in chunks.items()}
     read = values.get(DOUBLE_DATA_FIELD, values.get(DATA_FIELD, np.empty(0, "<f4")))
     if any(length < 0 for length in shape) or math.prod(shape) != read.size:
         raise wire.Malformed(f"a blob of shape {shape_text(shape)} with {read.size} values")
@@ -136,9 +134,7 @@ def read_binaryproto(path: str | Path) -> npt.NDArray[Any]:
     try:
         blob = read_blob(data)
     except wire.Malformed as error:
-        raise CafxError(
-            f"is not a binaryproto: {error}", where=str(path), found=sniff(bytes(data[:HEAD]))
-        ) from None
+        raise CafxError(f"is not a binaryproto: {error}", where=str(path), found=sniff(bytes(data[:HEAD]))) from None
     if not blob.data.size:
         raise CafxError("is not a binaryproto", where=str(path), found=sniff(bytes(data[:HEAD])))
     return blob.data.reshape(blob.shape)

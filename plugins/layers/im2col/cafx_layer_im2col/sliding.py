@@ -40,9 +40,7 @@ class SlidingLayer(Layer):
             raise self.error("num_output is missing", expected="convolution_param { num_output: … }")
         if not self.inputs or self.inputs % group or outputs % group:
             found = f"{self.inputs} channels in, {outputs} out"
-            raise self.error(
-                "channels do not part into groups", found=found, expected=f"multiples of {group}"
-            )
+            raise self.error("channels do not part into groups", found=found, expected=f"multiples of {group}")
         self.pointwise = {*self.window.kernel, *self.window.stride} <= {1} and not any(self.window.pad)
         maps, channels = (self.inputs, outputs) if self.transposed else (outputs, self.inputs)
         self.add_parameter((maps, channels // group, *self.window.kernel), options.weight_filler)

@@ -23,14 +23,10 @@ __all__ = ["ParameterBlobs", "PlainBlob", "Python", "PythonParameter", "Times", 
 class PythonParameter(Message):
     """Options of Python."""
 
-    module: str = option(
-        1, "string", doc="module that holds the class; the working directory is searched too"
-    )
+    module: str = option(1, "string", doc="module that holds the class; the working directory is searched too")
     layer: str = option(2, "string", doc="name of the class")
     param_str: str = option(3, "string", "", doc="text the class reads as its self.param_str")
-    share_in_parallel: bool = option(
-        4, "bool", False, doc="read and ignored: a net runs one copy of the layer"
-    )
+    share_in_parallel: bool = option(4, "bool", False, doc="read and ignored: a net runs one copy of the layer")
 
 
 class Python(Layer):
@@ -117,9 +113,7 @@ class Python(Layer):
 
         example = {"module": "cafx_layer_python", "layer": "Times"}
         yield Case("plain", (2, 3, 4, 5), options=example)
-        yield Case(
-            "text", (7,), (2, 3), tops=2, options={**example, "param_str": "-2.5", "share_in_parallel": True}
-        )
+        yield Case("text", (7,), (2, 3), tops=2, options={**example, "param_str": "-2.5", "share_in_parallel": True})
 
 
 def plain(blobs: list[Blob]) -> list[PlainBlob]:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from cafx.kernel import Blob, Layer
-
 from cafx_layer_rnn.cases import recurrent_cases
 from cafx_layer_rnn.options import RecurrentParameter
 

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 from cafx.kernel import CafxError, Message
 from cafx.kernel.core import SolverParameter
 from cafx_format_binaryproto import LayerFields
-
 from cafx_upgrade_legacy import v0, v1, v2
 from cafx_upgrade_legacy.declarations import V0LayerParameter, V1LayerParameter
 

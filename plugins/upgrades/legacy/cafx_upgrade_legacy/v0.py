@@ -6,9 +6,9 @@ import logging
 from typing import Any
 
 import attrs
+
 from cafx.kernel import CafxError
 from cafx.kernel.errors import did_you_mean
-
 from cafx_upgrade_legacy.declarations import V1LayerParameter
 
 log = logging.getLogger("cafx.upgrade")
@@ -94,12 +94,7 @@ MOVES = {
     "det_context_pad": Move("context_pad", ("window_data",)),
     "det_crop_mode": Move("crop_mode", ("window_data",)),
 }
-TRANSFORMATIONS = {
-    "scale": "scale",
-    "meanfile": "mean_file",
-    "cropsize": "crop_size",
-    "mirror": "mirror",
-}
+TRANSFORMATIONS = {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_size", "mirror": "mirror"}
 KEPT = ("name", "blobs", "blobs_lr", "weight_decay", "hdf5_output_param")
 
 
@@ -172,9 +167,7 @@ def _type(name: str, where: str) -> V1LayerParameter.LayerType:
 
 def _options(layer: Any, name: str, where: str) -> Any:
     if not hasattr(layer, name):
-        raise CafxError(
-            f"no installed plugin declares {name}", where=where, remedy="install the layer's plugin"
-        )
+        raise CafxError(f"no installed plugin declares {name}", where=where, remedy="install the layer's plugin")
     return getattr(layer, name)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from cafx.kernel import CafxError
-
 from cafx_upgrade_legacy.declarations import V1LayerParameter
 
 LayerType = V1LayerParameter.LayerType
@@ -51,12 +50,7 @@ TYPES = {
     LayerType.WINDOW_DATA: "WindowData",
     LayerType.THRESHOLD: "Threshold",
 }
-PARAM_FIELDS = {
-    "param": "name",
-    "blob_share_mode": "share_mode",
-    "blobs_lr": "lr_mult",
-    "weight_decay": "decay_mult",
-}
+PARAM_FIELDS = {"param": "name", "blob_share_mode": "share_mode", "blobs_lr": "lr_mult", "weight_decay": "decay_mult"}
 TRANSFORMED = {
     LayerType.DATA: "data_param",
     LayerType.IMAGE_DATA: "image_data_param",
