@@ -91,6 +91,7 @@ def cafx_worker() -> None:
     """Our side: train the net that the first line of input holds."""
     setup = json.loads(sys.stdin.readline())
     import numpy as np
+
     from cafx.kernel import Net, Phase, Solver, schema
 
     proto = schema().parse_text(setup["text"], "NetParameter")

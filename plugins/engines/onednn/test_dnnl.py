@@ -223,9 +223,7 @@ def reference_convolution_gradients(x, w, g, stride, pad, dilation, groups):
         dp[where] += back.reshape(dp[where].shape)
         seen = grouped(p[where], groups, 1)
         flat_g, flat_x = gg.reshape(*gg.shape[:3], -1), seen.reshape(*seen.shape[:3], -1)
-        dw[(slice(None), slice(None), *offset)] = np.einsum(
-            "ngot,ngit->goi", flat_g, flat_x
-        ).reshape(dw.shape[:2])
+        dw[(slice(None), slice(None), *offset)] = np.einsum("ngot,ngit->goi", flat_g, flat_x).reshape(dw.shape[:2])
     inside = tuple(slice(q, q + n) for q, n in zip(pad, x.shape[2:], strict=True))
     return dp[(slice(None), slice(None), *inside)], dw
 
@@ -246,9 +244,7 @@ CONVOLUTIONS = {
 def window_of(x_dims, y_dims, kernel, stride, pad, dilation):
     end = [
         (o - 1) * s + d * (k - 1) + 1 - n - p
-        for n, o, k, s, p, d in zip(
-            x_dims[2:], y_dims[2:], kernel, stride, pad, dilation, strict=True
-        )
+        for n, o, k, s, p, d in zip(x_dims[2:], y_dims[2:], kernel, stride, pad, dilation, strict=True)
     ]
     return Window(stride, pad, end, dilation)
 
@@ -281,19 +277,10 @@ def test_convolution_and_its_gradients(run, case):
 
 
 def test_convolution_with_post_ops_sum_relu_and_binary(run):
-    x, w, old, other = (
-        normal(2, 3, 6, 6),
-        normal(4, 3, 3, 3),
-        normal(2, 4, 4, 4),
-        normal(1, 4, 1, 1),
-    )
+    x, w, old, other = (normal(2, 3, 6, 6), normal(4, 3, 3, 3), normal(2, 4, 4, 4), normal(1, 4, 1, 1))
     window = Window((1, 1), (0, 0), (0, 0))
     dx, dw = MemoryDesc.any(x.shape), MemoryDesc.any(w.shape)
-    ops = [
-        dnnl.SumOp(0.5),
-        dnnl.EltwiseOp(Alg.RELU),
-        dnnl.BinaryOp(Alg.BINARY_MUL, MemoryDesc.plain(other.shape)),
-    ]
+    ops = [dnnl.SumOp(0.5), dnnl.EltwiseOp(Alg.RELU), dnnl.BinaryOp(Alg.BINARY_MUL, MemoryDesc.plain(other.shape))]
     dy = MemoryDesc.any(old.shape)
     forward = dnnl.convolution.forward(dx, dw, None, dy, window, training=False, attr=Attr(ops))
     dst = run.load(old, forward.dst)
@@ -310,11 +297,7 @@ def test_convolution_in_bf16_with_float32_gradients_of_the_weights(run):
     half = [MemoryDesc.any(a.shape, DataType.BF16) for a in (x, w, x)]
     forward = dnnl.convolution.forward(half[0], half[1], None, half[2], window)
     out = run(forward, {Arg.SRC: x, Arg.WEIGHTS: w}, Arg.DST)
-    close(
-        run.read(out[Arg.DST]),
-        reference_convolution(x, w, (1, 1), (1, 1), (1, 1), 1),
-        BF16_TOLERANCE,
-    )
+    close(run.read(out[Arg.DST]), reference_convolution(x, w, (1, 1), (1, 1), (1, 1), 1), BF16_TOLERANCE)
     g = normal(*x.shape, seed=3)
     full = MemoryDesc.any(w.shape)
     back = dnnl.convolution.backward_weights(half[0], full, None, half[2], window, forward)

@@ -27,12 +27,7 @@ def inner_product_forward(
 
 
 def inner_product_backward_data(
-    diff_src: MemoryDesc,
-    weights: MemoryDesc,
-    diff_dst: MemoryDesc,
-    forward: PrimitiveDesc,
-    *,
-    attr: Attr | None = None,
+    diff_src: MemoryDesc, weights: MemoryDesc, diff_dst: MemoryDesc, forward: PrimitiveDesc, *, attr: Attr | None = None
 ) -> PrimitiveDesc:
     """Args: DIFF_DST, WEIGHTS, DIFF_SRC."""
     where = f"inner product backward data to {diff_src!r} with weights {weights!r}"
@@ -56,12 +51,7 @@ def inner_product_backward_weights(
 
 
 def matmul(
-    src: MemoryDesc,
-    weights: MemoryDesc,
-    bias: MemoryDesc | None,
-    dst: MemoryDesc,
-    *,
-    attr: Attr | None = None,
+    src: MemoryDesc, weights: MemoryDesc, bias: MemoryDesc | None, dst: MemoryDesc, *, attr: Attr | None = None
 ) -> PrimitiveDesc:
     """dst[..., m, n] = src[..., m, k] weights[..., k, n] + bias. Args: SRC, WEIGHTS, BIAS, DST.
 

@@ -23,12 +23,7 @@ from .constants import (
     scale_arg,
     source_arg,
 )
-from .dense import (
-    inner_product_backward_data,
-    inner_product_backward_weights,
-    inner_product_forward,
-    matmul,
-)
+from .dense import inner_product_backward_data, inner_product_backward_weights, inner_product_forward, matmul
 from .library import DnnlError, Library, load, unavailable
 from .memory import Memory, MemoryDesc, Stream, aligned
 from .normalizing import (
@@ -39,15 +34,7 @@ from .normalizing import (
     softmax_backward,
     softmax_forward,
 )
-from .pointwise import (
-    binary,
-    concat,
-    eltwise_backward,
-    eltwise_forward,
-    reduction,
-    reorder,
-    weighted_sum,
-)
+from .pointwise import binary, concat, eltwise_backward, eltwise_forward, reduction, reorder, weighted_sum
 from .primitives import Call, Primitive, PrimitiveDesc, Program, Scratch
 from .threads import get_threads, set_threads
 from .windowed import Window, convolution, deconvolution, pooling_backward, pooling_forward

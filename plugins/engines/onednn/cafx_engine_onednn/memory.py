@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+import mmap
 from collections.abc import Sequence
 from ctypes import byref, c_int, c_int64, c_void_p
 from typing import Any, Self
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from .constants import MAX_NDIMS, DataType, FormatKind, Query, Tag
 from .library import Library, load
 
+MAPPED = 1 << 18
 ALIGNMENT = 4096  # whole pages: no cache line or page is shared by two buffers
 
 NUMPY_TYPES: dict[DataType, type[np.generic]] = {
@@ -54,9 +56,7 @@ class MemoryDesc:
         return cls.tagged(dims, Tag.ANY, dtype)
 
     @classmethod
-    def strided(
-        cls, dims: Sequence[int], strides: Sequence[int], dtype: DataType = DataType.F32
-    ) -> Self:
+    def strided(cls, dims: Sequence[int], strides: Sequence[int], dtype: DataType = DataType.F32) -> Self:
         """A plain layout by strides, counted in elements."""
         library = load()
         where = f"memory {tuple(dims)} {dtype.name} strides {tuple(strides)}"
@@ -192,7 +192,9 @@ def c_strides(dims: Sequence[int]) -> tuple[int, ...]:
 
 
 def aligned(size: int) -> NDArray[np.uint8]:
-    """A zeroed buffer of `size` bytes on a page boundary."""
+    """A zeroed buffer of `size` bytes on a page boundary; a large one is mapped page by page when touched."""
+    if size >= MAPPED:
+        return np.frombuffer(mmap.mmap(-1, size), np.uint8)
     raw = np.zeros(size + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size]
@@ -213,9 +215,7 @@ class Memory:
         self._library = library
         self._destroy = library.destroyer("memory")
         pointer = c_void_p(self.array.ctypes.data)
-        self.handle = library.create(
-            "memory_create", repr(desc), desc.handle, library.engine, pointer
-        )
+        self.handle = library.create("memory_create", repr(desc), desc.handle, library.engine, pointer)
 
     def __del__(self) -> None:
         if hasattr(self, "handle"):

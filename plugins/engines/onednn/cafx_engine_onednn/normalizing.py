@@ -48,13 +48,7 @@ def lrn_backward(
 
 
 def batch_norm_forward(
-    src: MemoryDesc,
-    dst: MemoryDesc,
-    epsilon: float,
-    flags: Norm,
-    *,
-    training: bool = True,
-    attr: Attr | None = None,
+    src: MemoryDesc, dst: MemoryDesc, epsilon: float, flags: Norm, *, training: bool = True, attr: Attr | None = None
 ) -> PrimitiveDesc:
     """dst = scale (src - mean) / sqrt(variance + epsilon) + shift, per channel.
 

@@ -45,9 +45,7 @@ def eltwise_backward(
     return PrimitiveDesc("eltwise_backward", where, load().engine, alg, *arguments, attr=attr)
 
 
-def binary(
-    alg: Alg, a: MemoryDesc, b: MemoryDesc, dst: MemoryDesc, *, attr: Attr | None = None
-) -> PrimitiveDesc:
+def binary(alg: Alg, a: MemoryDesc, b: MemoryDesc, dst: MemoryDesc, *, attr: Attr | None = None) -> PrimitiveDesc:
     """dst = alg(a, b); axes of length 1 in `b` broadcast; DST may be a's. Args: SRC, SRC_1, DST."""
     where = f"{alg.name.lower()} of {a!r} and {b!r}"
     descs = a.handle, b.handle, dst.handle
@@ -59,11 +57,7 @@ def _descs(sources: Sequence[MemoryDesc]) -> object:
 
 
 def weighted_sum(
-    sources: Sequence[MemoryDesc],
-    scales: Sequence[float],
-    dst: MemoryDesc | None = None,
-    *,
-    attr: Attr | None = None,
+    sources: Sequence[MemoryDesc], scales: Sequence[float], dst: MemoryDesc | None = None, *, attr: Attr | None = None
 ) -> PrimitiveDesc:
     """dst = sum of scales[i] sources[i]. Args: source_arg(i), DST."""
     where = f"sum of {len(sources)} {sources[0]!r}"
@@ -72,11 +66,7 @@ def weighted_sum(
 
 
 def concat(
-    sources: Sequence[MemoryDesc],
-    axis: int,
-    dst: MemoryDesc | None = None,
-    *,
-    attr: Attr | None = None,
+    sources: Sequence[MemoryDesc], axis: int, dst: MemoryDesc | None = None, *, attr: Attr | None = None
 ) -> PrimitiveDesc:
     """Sources one after another along an axis. Args: source_arg(i), DST."""
     where = f"concat of {len(sources)} {sources[0]!r} along axis {axis}"
@@ -91,9 +81,7 @@ def reorder(src: MemoryDesc, dst: MemoryDesc, *, attr: Attr | None = None) -> Pr
     return PrimitiveDesc("reorder", f"reorder of {src!r} to {dst!r}", *arguments, attr=attr)
 
 
-def reduction(
-    alg: Alg, src: MemoryDesc, dst: MemoryDesc, *, attr: Attr | None = None
-) -> PrimitiveDesc:
+def reduction(alg: Alg, src: MemoryDesc, dst: MemoryDesc, *, attr: Attr | None = None) -> PrimitiveDesc:
     """Reduce the axes that have length 1 in `dst`. Args: SRC, DST."""
     where = f"{alg.name.lower()} of {src!r} to {dst!r}"
     descs = src.handle, dst.handle, 0.0, 0.0

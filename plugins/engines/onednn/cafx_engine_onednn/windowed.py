@@ -120,13 +120,7 @@ deconvolution = _Convolving("deconvolution", Alg.DECONVOLUTION_DIRECT)
 
 
 def pooling_forward(
-    alg: Alg,
-    src: MemoryDesc,
-    dst: MemoryDesc,
-    window: Window,
-    *,
-    training: bool = True,
-    attr: Attr | None = None,
+    alg: Alg, src: MemoryDesc, dst: MemoryDesc, window: Window, *, training: bool = True, attr: Attr | None = None
 ) -> PrimitiveDesc:
     """Max pooling in training also writes a workspace. Args: SRC, DST, WORKSPACE."""
     prop = Prop.FORWARD_TRAINING if training else Prop.FORWARD_INFERENCE
