@@ -1,37 +1,20 @@
 """Adam: the update, against the formula written out value by value."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 
-from cafx.kernel import CafxError, schema
-from cafx_solver_adam import Adam
+from cafx.conformance import run_rule
+from cafx.kernel import CafxError
 
 GRADIENTS = np.random.default_rng(1).standard_normal((5, 7)).astype(np.float32)
-
-
-def updates(options: Any, rate: float = 0.1) -> list[np.ndarray]:
-    rule = Adam(options)
-    history = [np.zeros(7, np.float32) for _ in range(rule.slots)]
-    found = []
-    for iteration, gradient in enumerate(GRADIENTS):
-        diff = gradient.copy()
-        rule.update(diff, history, rate, iteration)
-        assert diff.dtype == np.float32
-        found.append(diff)
-    return found
-
-
-def options(**stated: float) -> Any:
-    return schema()["SolverParameter"](type="Adam", base_lr=0.1, lr_policy="fixed", **stated)
 
 
 @pytest.mark.parametrize(("beta1", "beta2"), [(0.9, 0.999), (0.0, 0.9)])
 def test_means_are_corrected_for_their_bias(beta1: float, beta2: float) -> None:
     mean, squares = np.zeros(7), np.zeros(7)
-    found = updates(options(momentum=beta1, momentum2=beta2, delta=0.01))
+    found = run_rule("Adam", GRADIENTS, momentum=beta1, momentum2=beta2, delta=0.01)
     for t, gradient in enumerate(GRADIENTS, 1):
         mean = beta1 * mean + (1 - beta1) * gradient
         squares = beta2 * squares + (1 - beta2) * gradient.astype(float) ** 2
@@ -42,4 +25,4 @@ def test_means_are_corrected_for_their_bias(beta1: float, beta2: float) -> None:
 @pytest.mark.parametrize("wrong", [{"momentum": 1.0}, {"momentum2": 1.0}, {"momentum": -0.1}])
 def test_senseless_options_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(CafxError, match=next(iter(wrong))):
-        Adam(options(**wrong))
+        run_rule("Adam", GRADIENTS, **wrong)

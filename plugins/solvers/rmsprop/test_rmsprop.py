@@ -1,35 +1,17 @@
 """RMSProp: the update, against the formula written out value by value."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
-from cafx.kernel import CafxError, schema
-from cafx_solver_rmsprop import RMSProp
+from cafx.conformance import run_rule
+from cafx.kernel import CafxError
 
 GRADIENTS = np.random.default_rng(1).standard_normal((5, 7)).astype(np.float32)
 
 
-def updates(options: Any, rate: float = 0.1) -> list[np.ndarray]:
-    rule = RMSProp(options)
-    history = [np.zeros(7, np.float32) for _ in range(rule.slots)]
-    found = []
-    for iteration, gradient in enumerate(GRADIENTS):
-        diff = gradient.copy()
-        rule.update(diff, history, rate, iteration)
-        assert diff.dtype == np.float32
-        found.append(diff)
-    return found
-
-
-def options(**stated: float) -> Any:
-    return schema()["SolverParameter"](type="RMSProp", base_lr=0.1, lr_policy="fixed", **stated)
-
-
 def test_rates_fall_with_the_recent_squares() -> None:
     squares = np.zeros(7)
-    for found, gradient in zip(updates(options(rms_decay=0.75, delta=0.01)), GRADIENTS, strict=True):
+    for found, gradient in zip(run_rule("RMSProp", GRADIENTS, rms_decay=0.75, delta=0.01), GRADIENTS, strict=True):
         squares = 0.75 * squares + 0.25 * gradient.astype(float) ** 2
         np.testing.assert_allclose(found, 0.1 * gradient / (np.sqrt(squares) + 0.01), rtol=1e-5)
 
@@ -37,4 +19,4 @@ def test_rates_fall_with_the_recent_squares() -> None:
 @pytest.mark.parametrize("wrong", [{"momentum": 0.9}, {"rms_decay": 1.0}, {"rms_decay": -0.1}])
 def test_senseless_options_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(CafxError, match=next(iter(wrong))):
-        RMSProp(options(**wrong))
+        run_rule("RMSProp", GRADIENTS, **wrong)

@@ -1,7 +1,7 @@
 """The conformance suite of cafx: what every layer, first-party or not, is held to."""
 
 from cafx.conformance.cases import Bottom, Case, distinct, labels, normal, uniform, values
-from cafx.conformance.harness import Run, Trial, run_layer
+from cafx.conformance.harness import Run, Trial, run_layer, run_rule
 from cafx.conformance.suite import CheckFailure, Subject, items, load_checks
 from cafx.conformance.suite import layer_suite as _layer_suite
 
@@ -23,6 +23,7 @@ __all__ = [
     "load_checks",
     "normal",
     "run_layer",
+    "run_rule",
     "uniform",
     "values",
 ]

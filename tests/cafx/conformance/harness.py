@@ -176,3 +176,16 @@ def run_layer(
     found = trial.forward()
     diffs = trial.backward(top_diffs) if top_diffs is not None else []
     return Run(trial.net, trial.layer, found, diffs, trial.param_diffs)
+
+
+def run_rule(type_name: str, gradients: npt.ArrayLike, rate: float = 0.1, **options: Any) -> list[Array]:
+    """The updates a solver's rule makes of one gradient after another, from an empty history."""
+    plugins = registry()
+    stated = {"type": type_name, "base_lr": rate, "lr_policy": "fixed", **options}
+    rule = plugins.load("solver", type_name)(schema(plugins)["SolverParameter"](**stated))
+    rows = np.asarray(gradients)
+    history = [np.zeros_like(rows[0]) for _ in range(rule.slots)]
+    updates = [row.copy() for row in rows]
+    for iteration, diff in enumerate(updates):
+        rule.update(diff, history, rate, iteration)
+    return updates
