@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
+from weakref import WeakKeyDictionary
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel.blob import HOST, Blob, Place, shape_text
+from cafx.kernel.blob import HOST, Blob, Place, SyncedArray, shape_text
 from cafx.kernel.core import FillerParameter, Phase
 from cafx.kernel.errors import CafxError
 from cafx.kernel.message import Message
@@ -57,6 +58,7 @@ class Context:
         xp: the array module of that place.
         streams: the random streams.
         workspace: scratch memory.
+        copies: for values about to be overwritten, the version they had and a blob that keeps them.
         plugins: where fillers, databases and formats are found.
     """
 
@@ -66,6 +68,7 @@ class Context:
     xp: ModuleType | Any = np
     streams: Streams = attrs.field(factory=Streams)
     workspace: Workspace = attrs.field(factory=Workspace)
+    copies: WeakKeyDictionary[SyncedArray, tuple[int, Blob]] = attrs.field(factory=WeakKeyDictionary)
     plugins: Registry = attrs.field(factory=registry)
 
     def blob(self, shape: Sequence[int] = (), name: str = "") -> Blob:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cafx.kernel import CafxError, registry, schema
-from cafx.kernel.files import BlobValues, LayerWeights, TrainingState, format_of, read_weights
+from cafx.kernel.files import ABSENT, BlobValues, LayerWeights, TrainingState, format_of, read_weights
 
 SHARED = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared"))
 MODELS = SHARED / "golden" / "formats" / "models"

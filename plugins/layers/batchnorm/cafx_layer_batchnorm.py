@@ -80,6 +80,8 @@ class BatchNorm(NeuronLayer):
         if not self.running:
             self._remember(mean, variance)
             self.normalised.mutable_data[...] = top[0].data
+            made = top[0].synced_data
+            self.context.copies[made] = (made.version, self.normalised)  # a Scale in place needs it too
 
     def _mean(self, values: Any) -> Any:
         """The mean of each channel."""

@@ -49,7 +49,7 @@ class Scale(BroadcastLayer):
         self.make_operand(bottom, options.filler if options.has("filler") else one)
         if options.bias_term:
             self.add_parameter(self.operand(bottom).shape, options.bias_filler)
-        self.kept = self.context.blob((), f"{self.name}.kept")
+        self.kept = self.copy = self.context.blob((), f"{self.name}.kept")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """The top has the bottom's shape; in place, the bottom is kept for backward."""
@@ -57,12 +57,16 @@ class Scale(BroadcastLayer):
         if self.options.bias_term:
             self.require_shape(self.blobs[-1], self.operand(bottom).shape, "its scale")
         if bottom[0] is top[0]:
-            self.kept.reshape(*bottom[0].shape)
+            self.copy.reshape(*bottom[0].shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """y = s · x + b."""
         if bottom[0] is top[0]:
-            self.kept.mutable_data[...] = bottom[0].data
+            given = bottom[0].synced_data
+            version, self.kept = self.context.copies.get(given, (-1, self.copy))
+            if version != given.version:
+                self.kept = self.copy
+                self.kept.mutable_data[...] = bottom[0].data
         x, y = bottom[0].data.reshape(self.view), top[0].mutable_data.reshape(self.view)
         self.xp.multiply(x, self.repeated(self.operand(bottom)), out=y)
         if self.options.bias_term:
