@@ -124,7 +124,10 @@ def test_a_loss_that_is_not_finite_stops_naming_the_layer(cafx: Run, folder: Pat
 
 
 def test_keep_prunes_older_snapshots(cafx: Run, folder: Path) -> None:
+    kept = folder / "tiny_iter_5.caffemodel.bak"
+    kept.write_bytes(b"somebody's own")
     cafx("train", "--solver", "solver.prototxt", "-q", "--set", "snapshot=10", "--keep", "2")
+    assert kept.exists()
     assert sorted(path.name for path in folder.glob("tiny_iter_*.caffemodel")) == [
         "tiny_iter_30.caffemodel", "tiny_iter_40.caffemodel",
     ]  # fmt: skip

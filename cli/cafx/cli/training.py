@@ -53,7 +53,7 @@ def run(request: Request) -> None:
     options = load_solver(request.path, request.changes)
     _apply(request, options)
     with _solver(request, options) as solver:
-        _start_from_weights(request, solver)
+        _tell_of_weights(request, solver)
         outcome = Outcome()
         solver.monitors.add(outcome)
         if request.keep:
@@ -74,6 +74,10 @@ def run(request: Request) -> None:
 def _apply(request: Request, options: Any) -> None:
     if request.debug_info:
         options.debug_info = True
+    if request.snapshot:
+        options.ClearField("weights")  # the snapshot names its own
+    elif request.weights:
+        options.weights[:] = request.weights
     if request.level:
         options.train_state.level = request.level
     options.train_state.stage.extend(request.stage)
@@ -81,30 +85,30 @@ def _apply(request: Request, options: Any) -> None:
 
 @contextmanager
 def _solver(request: Request, options: Any) -> Iterator[Solver]:
-    solver = Solver(options, request.path, engine=request.engine, seed=request.seed, allow_nan=request.allow_nan)
+    settings: dict[str, Any] = {"engine": request.engine, "seed": request.seed, "allow_nan": request.allow_nan}
+    solver = Solver(options, request.path, keep="outputs", **settings)
     with solver:
         yield solver
 
 
-def _start_from_weights(request: Request, solver: Solver) -> None:
-    """Copy weights into every net, and say which parameters they left alone."""
-    named = request.weights or [p for text in solver.options.weights for p in text.split(",")]
+def _tell_of_weights(request: Request, solver: Solver) -> None:
+    """Say what the weights filled, and which layers start anew; CafxError for weights that fill none."""
+    named = [path.strip() for text in solver.options.weights for path in text.split(",") if path.strip()]
     filled: set[str] = set()
-    for path in named if not request.snapshot else ():
-        copied = solver.net.copy_from(path)
-        for net in solver.test_nets:
-            net.copy_from(path)
+    told: list[str] = []
+    for path, copied in zip(named, solver.copied, strict=True):
         if not copied.filled:
             raise CafxError(
                 "has no layer of this net", where=path, found=", ".join(copied.unused[:5]) or "none",
                 expected="layers such as " + ", ".join(list(solver.net.params)[:5]),
             )  # fmt: skip
         filled.update(copied.filled)
-        if not request.quiet:
-            click.echo(f"weights: {path}: {_told(copied)}", err=True)
+        told.append(f"weights: {path}: {_told(copied)}")
     fresh = [name for name in solver.net.params if name not in filled]
-    if named and fresh and not request.quiet and not request.snapshot:
-        click.echo(f"weights: these layers start anew: {', '.join(fresh)}", err=True)
+    if named and fresh:
+        told.append(f"weights: these layers start anew: {', '.join(fresh)}")
+    for line in told if not request.quiet else ():
+        click.echo(line, err=True)
 
 
 def _told(copied: Copied) -> str:

@@ -68,7 +68,7 @@ class Keeper:
         found: dict[int, list[Path]] = {}
         for path in prefix.parent.glob(f"{prefix.name}*"):
             number, _, ending = path.name.removeprefix(prefix.name).partition(".")
-            if number.isdigit() and ending.split(".")[0] in ("caffemodel", "solverstate"):
+            if number.isdigit() and ending.removesuffix(".h5") in ("caffemodel", "solverstate"):
                 found.setdefault(int(number), []).append(path)
         done = sorted(iteration for iteration in found if iteration <= solver.iter)
         for iteration in done[: -self.keep]:

@@ -135,11 +135,11 @@ class Net:
 
     def _share_memory(self) -> None:
         """Let blobs nobody asked to keep share memory, where no shape can change on the way."""
+        names = self.outputs if self.keep in ("all", "outputs") else self.keep
+        kept = [self._blob(name, list(self.blobs), "blob") for name in (*names, *self.inputs, *self.outputs)]
         if self.keep == "all" or self._dynamic:
             self.engine.retain(None, backward=True)
             return
-        names = self.outputs if self.keep == "outputs" else self.keep
-        kept = [self._blob(name, list(self.blobs), "blob") for name in (*names, *self.inputs, *self.outputs)]
         kept += [top for _, top, _ in self._losses]
         kept += [top for i, tops in enumerate(self._built.tops) if not self._built.bottoms[i] for top in tops]
         self.engine.retain(kept, backward=self.phase is TRAIN)

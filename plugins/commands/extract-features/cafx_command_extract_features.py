@@ -42,10 +42,7 @@ def extract_features(
     if len(names) != len(paths):
         raise CafxError("blobs and outputs differ in number", found=f"{len(names)} and {len(paths)}")
     with contextlib.ExitStack() as stack:
-        built = stack.enter_context(Net(net, TEST, weights=weights, engine=engine))
-        for name in names:
-            if name not in built.blobs:
-                raise CafxError(f"the net has no blob '{name}'", where=net, expected="one of " + ", ".join(built.blobs))
+        built = stack.enter_context(Net(net, TEST, weights=weights, engine=engine, keep=names))
         make = _hdf5 if backend.lower() == "hdf5" else _database
         sinks = [make(stack, name, path, backend) for name, path in zip(names, paths, strict=True)]
         count = dict.fromkeys(names, 0)
