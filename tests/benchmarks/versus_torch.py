@@ -38,7 +38,8 @@ class Worker:
     """
 
     def __init__(self, command: list[str], setup: dict[str, Any], threads: int) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        precision = "bf16" if setup["bf16"] else "float32"
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "CAFX_PRECISION": precision}
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -178,7 +179,7 @@ def duel(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     text = str(made)
     threads = arguments.threads
     ours = {"text": text, "classes": made.classes, "engine": arguments.engine, "test": arguments.test,
-            "layers": arguments.layers}  # fmt: skip
+            "layers": arguments.layers, "bf16": arguments.bf16}  # fmt: skip
     mine = Worker([sys.executable, __file__, "--worker"], ours, threads)
     mine.ready()
     layers, shapes = layers_of(text)

@@ -52,6 +52,7 @@ class Attr:
     fpmath: Fpmath = Fpmath.STRICT
 
     def build(self, library: Library, where: str) -> "AttrHandle":
+        """The attribute object for a primitive."""
         handle = AttrHandle(library, where)
         handle.set("scratchpad_mode", USER_SCRATCHPAD)
         if self.fpmath:
@@ -76,9 +77,11 @@ class AttrHandle:
             self._library.destroyer("primitive_attr")(self.handle)
 
     def set(self, what: str, *values: Any) -> None:
+        """Set one attribute."""
         self._library.call(f"primitive_attr_set_{what}", self._where, self.handle, *values)
 
     def set_post_ops(self, post_ops: Sequence[PostOp]) -> None:
+        """Set the post-ops, in order."""
         library, where = self._library, self._where
         ops = library.create("post_ops_create", where)
         try:

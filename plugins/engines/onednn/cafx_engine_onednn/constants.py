@@ -6,6 +6,8 @@ MAX_NDIMS = 12
 
 
 class Status(IntEnum):
+    """What a call returns."""
+
     SUCCESS = 0
     OUT_OF_MEMORY = 1
     INVALID_ARGUMENTS = 2
@@ -20,6 +22,8 @@ class Status(IntEnum):
 
 
 class DataType(IntEnum):
+    """Types of elements."""
+
     UNDEF = 0
     F16 = 1
     BF16 = 2
@@ -56,6 +60,8 @@ class Tag(IntEnum):
 
 
 class FormatKind(IntEnum):
+    """Whether a layout is chosen, and by whom."""
+
     UNDEF = 0
     ANY = 1
     BLOCKED = 2
@@ -63,6 +69,8 @@ class FormatKind(IntEnum):
 
 
 class Prop(IntEnum):
+    """Which pass a primitive is for."""
+
     FORWARD_TRAINING = 64
     FORWARD_INFERENCE = 96
     BACKWARD = 128
@@ -71,6 +79,8 @@ class Prop(IntEnum):
 
 
 class Alg(IntEnum):
+    """Algorithms, of all primitives."""
+
     UNDEF = 0
     CONVOLUTION_DIRECT = 0x1
     CONVOLUTION_WINOGRAD = 0x2
@@ -172,6 +182,8 @@ def post_op_arg(index: int) -> int:
 
 
 class Query(IntEnum):
+    """What a descriptor can be asked."""
+
     IMPL_INFO_STR = 8
     STRIDES = 14
     SRC_MD = 129
@@ -196,6 +208,8 @@ class Query(IntEnum):
 
 
 class Fpmath(IntEnum):
+    """How far float32 may be rounded on the way."""
+
     STRICT = 0
     BF16 = 1
     F16 = 2

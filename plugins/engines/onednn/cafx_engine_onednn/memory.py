@@ -114,22 +114,27 @@ class MemoryDesc:
 
     @property
     def ndims(self) -> int:
+        """How many axes."""
         return self._int(Query.NDIMS_S32)
 
     @property
     def dims(self) -> tuple[int, ...]:
+        """Length of each axis."""
         return self._dims(Query.DIMS, self.ndims)
 
     @property
     def padded_dims(self) -> tuple[int, ...]:
+        """The same with what blocks add."""
         return self._dims(Query.PADDED_DIMS, self.ndims)
 
     @property
     def dtype(self) -> DataType:
+        """Type of the elements."""
         return DataType(self._int(Query.DATA_TYPE))
 
     @property
     def kind(self) -> FormatKind:
+        """Whether a layout is chosen."""
         return FormatKind(self._int(Query.FORMAT_KIND))
 
     @property

@@ -42,38 +42,47 @@ class PrimitiveDesc:
 
     @property
     def src(self) -> MemoryDesc:
+        """Layout of the source."""
         return self.desc(Query.SRC_MD)
 
     @property
     def weights(self) -> MemoryDesc:
+        """Layout of the weights."""
         return self.desc(Query.WEIGHTS_MD)
 
     @property
     def bias(self) -> MemoryDesc:
+        """Layout of the bias."""
         return self.desc(Query.WEIGHTS_MD, 1)
 
     @property
     def dst(self) -> MemoryDesc:
+        """Layout of the result."""
         return self.desc(Query.DST_MD)
 
     @property
     def diff_src(self) -> MemoryDesc:
+        """Layout of the source's gradient."""
         return self.desc(Query.DIFF_SRC_MD)
 
     @property
     def diff_weights(self) -> MemoryDesc:
+        """Layout of the weights' gradient."""
         return self.desc(Query.DIFF_WEIGHTS_MD)
 
     @property
     def diff_dst(self) -> MemoryDesc:
+        """Layout of the result's gradient."""
         return self.desc(Query.DIFF_DST_MD)
 
     @property
     def workspace(self) -> MemoryDesc:
+        """Layout of what forward leaves for backward."""
         return self.desc(Query.WORKSPACE_MD)
 
     @property
     def scratchpad(self) -> MemoryDesc:
+        """Layout of the scratch memory."""
         return self.desc(Query.SCRATCHPAD_MD)
 
     @property
@@ -136,6 +145,7 @@ class Call:
         self.step = primitive.handle, stream.handle, len(array), c_void_p(addressof(array))
 
     def __call__(self) -> None:
+        """Execute."""
         status = self._execute(*self.step)
         if status:
             raise failure(self.where, "primitive_execute", status)
@@ -150,6 +160,7 @@ class Program:
         self._steps = [call.step for call in self.calls]
 
     def __call__(self) -> None:
+        """Execute."""
         execute = self._execute
         for step in self._steps:
             if status := execute(*step):
@@ -169,6 +180,7 @@ class Scratch:
 
     @property
     def size(self) -> int:
+        """Bytes held."""
         return self._array.nbytes
 
     def argument(self, primitive: PrimitiveDesc) -> dict[int, Memory]:

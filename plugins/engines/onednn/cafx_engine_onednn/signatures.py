@@ -14,6 +14,8 @@ class ExecArg(Structure):
 
 
 class Version(Structure):
+    """dnnl_version_t."""
+
     _fields_ = (
         ("major", c_int),
         ("minor", c_int),

@@ -1,0 +1,153 @@
+"""The engine: what the routines of one net share, and the rewrites of its schedule."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, cast
+
+from cafx.kernel import Blob, CafxError, Engine, Layer, Registry, Unsupported
+from cafx.kernel.blob import SyncedArray
+from cafx.kernel.engine import Routine
+from cafx.kernel.memory import Layout
+from cafx.kernel.step import Step
+
+from .constants import DataType
+from .fusing import fuse
+from .library import load, unavailable
+from .memory import Memory, MemoryDesc, Stream, aligned
+from .places import Blocked, is_row_major
+from .planning import plan_activations, plan_gradients
+from .primitives import Scratch
+from .threads import set_threads, wanted_threads
+
+PRECISIONS = {"float32": DataType.F32, "bf16": DataType.BF16}
+
+
+class OneDNN(Engine):
+    """oneDNN on the processor: blocked memory between layers, fused steps, prepared calls.
+
+    Args:
+        plugins: where routines are found.
+        threads: how many to use; default OMP_NUM_THREADS, else the physical cores.
+    """
+
+    name: ClassVar[str] = "onednn"
+    priority: ClassVar[int] = 10
+
+    def __init__(self, plugins: Registry, threads: int | None = None) -> None:
+        super().__init__(plugins)
+        self.threads = threads or wanted_threads()
+        self.thread = 0
+        self.type = DataType.F32
+        self.enter()
+        self.stream = Stream()
+        self.scratch = Scratch()
+        self.aliased: weakref.WeakSet[SyncedArray] = weakref.WeakSet()
+        self._homes: weakref.WeakKeyDictionary[SyncedArray, MemoryDesc] = weakref.WeakKeyDictionary()
+        self._parameters: weakref.WeakKeyDictionary[SyncedArray, Blocked] = weakref.WeakKeyDictionary()
+        self._spares: dict[int, tuple[Any, list[Memory]]] = {}
+        self.goes_back = True
+        self.pooled = 0
+        self.routines: set[Any] = set()
+        self._unplanned: list[Step] = []
+        self._kept: Sequence[Blob] | None = None
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Why oneDNN cannot run here, or None."""
+        return unavailable()
+
+    def set_precision(self, precision: str) -> None:
+        """float32, or bf16: activations, weights and their products' operands in bfloat16.
+
+        Sums are float32, as are the weights that are learned, their gradients, statistics and loss.
+
+        Raises:
+            CafxError: another precision, or bf16 on a processor that does not multiply it.
+        """
+        if precision not in PRECISIONS:
+            raise CafxError("unknown precision", found=precision, expected=" or ".join(PRECISIONS))
+        if precision == "bf16" and not load().has_bf16:
+            raise CafxError(
+                "precision bf16 cannot run here: the processor has neither AVX512-BF16 nor AMX", remedy="use float32"
+            )
+        self.type = PRECISIONS[precision]
+
+    def enter(self) -> None:
+        """Set the number of threads, which OpenMP keeps for each calling thread."""
+        set_threads(self.threads)
+        self.thread = threading.get_ident()
+
+    def routine(self, layer: Layer, step: Step) -> Routine:
+        """The routine of the layer's type; what it writes plain is at home on the host again."""
+        try:
+            return super().routine(layer, step)
+        except Unsupported:
+            for top in step.top:
+                if not any(top.synced_data is bottom.synced_data for bottom in step.bottom):
+                    self._homes.pop(top.synced_data, None)
+            raise
+
+    def retain(self, kept: Sequence[Blob] | None, *, backward: bool) -> None:
+        """What must be kept decides which memory may be shared, and what forward must leave behind."""
+        self._kept, self.goes_back = kept, backward
+        for routine in self.routines:
+            routine.release()
+        self.routines.clear()
+
+    def rewrite(self, steps: list[Step]) -> list[Step]:
+        """Layers joined where one primitive does the work of several."""
+        self._unplanned = fuse(self, steps)
+        return self._unplanned
+
+    def plan_memory(self) -> None:
+        """Before anything runs: let what nobody keeps share memory."""
+        steps, self._unplanned = self._unplanned, []
+        if steps and self._kept is not None:
+            prepare = plan_gradients if self.goes_back else plan_activations
+            self.pooled = prepare(steps, self._kept)
+
+    def layout(self, parameter: Blob) -> Layout | None:
+        """The layout the parameter's primitives want."""
+        return cast(Layout | None, self._parameters.get(parameter.synced_data))
+
+    def wants(self, parameter: Blob, place: Any) -> None:
+        """Note the layout a parameter is best kept in."""
+        if isinstance(place, Blocked):
+            self._parameters[parameter.synced_data] = place
+
+    def home(self, blob: Blob) -> MemoryDesc | None:
+        """The blocked layout a blob's writer leaves it in, or None: row-major."""
+        desc = self._homes.get(blob.synced_data)
+        return desc if desc is not None and desc.dims == blob.shape else None
+
+    def settle(self, blob: Blob, desc: MemoryDesc) -> None:
+        """Say how a blob's writer leaves it."""
+        if is_row_major(desc):
+            self._homes.pop(blob.synced_data, None)
+        else:
+            self._homes[blob.synced_data] = desc
+
+    def spare(self, slot: int, desc: MemoryDesc) -> Memory:
+        """Memory that lasts for one call, the same for all who ask for one slot."""
+        array, memories = self._spares.get(slot, (aligned(0), []))
+        if array.nbytes < desc.size:
+            array = aligned(desc.size)
+            for each in memories:
+                each.rebind(array)
+        memory = Memory(desc, array)
+        self._spares[slot] = array, [*memories, memory]
+        return memory
+
+    def updater(self, updater: Any) -> Callable[[float, float], None] | None:
+        """The solver's own routine, where there is one for its type and options."""
+        kind, name = f"engine.{self.name}", updater.options.type
+        if name not in self.plugins.names(kind):
+            return None
+        try:
+            made: Callable[[float, float], None] = self.plugins.load(kind, name)(self, updater)
+        except Unsupported:
+            return None
+        return made
