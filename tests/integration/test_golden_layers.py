@@ -9,7 +9,7 @@ import pytest
 from cafx.conformance.golden import LayerCase
 from cafx.kernel import registry
 
-ENGINES = [name for name in registry().names("engine")]
+ENGINES = registry().names("engine")
 
 
 @pytest.mark.shared_files("golden/layers/*.npz")
