@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ["cafx-kernel", "cafx-dsl", "cafx-cli"]
-DEVELOPMENT = ["cafx-conformance", "cafx-models", "cafx-pycaffe"]
+DEVELOPMENT = ["cafx-conformance", "cafx-models", "cafx-monitor-slowest", "cafx-pycaffe"]
 BOUND = ">=0.1,<0.2"
 
 

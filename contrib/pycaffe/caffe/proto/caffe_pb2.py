@@ -15,7 +15,7 @@ def _file() -> Any:
 
 def __getattr__(name: str) -> Any:
     composed = schema()
-    if name in composed:
+    if name in composed.names():
         return composed[name]
     if name == "DESCRIPTOR":
         return _file()
