@@ -32,6 +32,13 @@ def _limit_threads(_: click.Context, __: click.Parameter, threads: int | None) -
     return threads
 
 
+def _choose_precision(_: click.Context, __: click.Parameter, precision: str | None) -> str | None:
+    """Engines read this when they are made."""
+    if precision is not None:
+        os.environ["CAFX_PRECISION"] = precision
+    return precision
+
+
 def _offer_data(_: click.Context, __: click.Parameter, folder: str | None) -> str | None:
     """A net.py finds its data where this variable says."""
     if folder is not None:
@@ -40,9 +47,13 @@ def _offer_data(_: click.Context, __: click.Parameter, folder: str | None) -> st
 
 
 def engine_options(command: F) -> F:
-    """``--engine`` and ``--threads``."""
+    """``--engine``, ``--precision`` and ``--threads``."""
     for add in (
         click.option("--engine", "-e", metavar="NAME", help="numpy, onednn, ...; default the best."),
+        click.option(
+            "--precision", type=click.Choice(["float32", "bf16"]), expose_value=False, is_eager=True,
+            callback=_choose_precision, help="What the engine computes in; default float32.",
+        ),
         click.option(
             "--threads", type=click.IntRange(1), expose_value=False, is_eager=True,
             callback=_limit_threads, help="How many threads the libraries may use.",
