@@ -15,16 +15,7 @@ from typing import Any
 import plyvel
 
 from cafx.kernel import CafxError
-from cafx_data_feed.database import (
-    Database,
-    Item,
-    Reader,
-    Writer,
-    checked_folder,
-    checked_target,
-    damaged,
-    empty,
-)  # fmt: skip
+from cafx_data_feed.database import Database, Item, Reader, Writer, damaged, empty  # fmt: skip
 
 CURRENT, LOCK = "CURRENT", "LOCK"
 TABLES, LOG = (".ldb", ".sst"), ".log"
@@ -32,27 +23,6 @@ BLOCK_SIZE = 65536
 WRITE_BUFFER = 256 << 20
 OPEN_FILES = 100
 _written: set[str] = set()
-
-
-class LevelDB(Database):
-    """A folder with ``CURRENT``, as Caffe's tools write it."""
-
-    name = "LEVELDB"
-
-    @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """Whether ``path`` has a CURRENT."""
-        return (path / CURRENT).is_file()
-
-    @classmethod
-    def open(cls, path: str | Path) -> LevelDBReader:
-        """See `Database`."""
-        return LevelDBReader(checked_folder(Path(path), cls))
-
-    @classmethod
-    def create(cls, path: str | Path, *, append: bool = False) -> LevelDBWriter:
-        """See `Database`."""
-        return LevelDBWriter(checked_target(Path(path), append))
 
 
 class LevelDBReader(Reader):
@@ -193,3 +163,12 @@ def _link(path: Path, links: Path) -> None:
             (links / each.name).symlink_to(each.resolve())
         elif each.name == CURRENT or each.name.startswith("MANIFEST-"):
             (links / each.name).write_bytes(each.read_bytes())
+
+
+class LevelDB(Database):
+    """A folder with ``CURRENT``, as Caffe's tools write it."""
+
+    name = "LEVELDB"
+    mark = CURRENT
+    reader = LevelDBReader
+    writer = LevelDBWriter

@@ -12,16 +12,7 @@ import attrs
 import lmdb
 
 from cafx.kernel import CafxError
-from cafx_data_feed.database import (
-    Database,
-    Item,
-    Reader,
-    Writer,
-    checked_folder,
-    checked_target,
-    damaged,
-    empty,
-)  # fmt: skip
+from cafx_data_feed.database import Database, Item, Reader, Writer, damaged, empty  # fmt: skip
 
 FILE = "data.mdb"
 FIRST_MAP_SIZE = 64 << 20
@@ -38,27 +29,6 @@ class Environment:
 
 _environments: dict[str, Environment] = {}
 _lock = threading.Lock()
-
-
-class LMDB(Database):
-    """A folder with ``data.mdb``, as Caffe's tools write it."""
-
-    name = "LMDB"
-
-    @classmethod
-    def recognises(cls, path: Path) -> bool:
-        """Whether ``path`` has a data.mdb."""
-        return (path / FILE).is_file()
-
-    @classmethod
-    def open(cls, path: str | Path) -> LMDBReader:
-        """See `Database`."""
-        return LMDBReader(checked_folder(Path(path), cls))
-
-    @classmethod
-    def create(cls, path: str | Path, *, append: bool = False) -> LMDBWriter:
-        """See `Database`."""
-        return LMDBWriter(checked_target(Path(path), append))
 
 
 class LMDBReader(Reader):
@@ -202,3 +172,12 @@ def _refused(path: Path, error: Exception) -> CafxError:
     if isinstance(error, (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError)):
         return damaged(path, error)
     return CafxError(f"the database cannot be opened: {error}", where=str(path))
+
+
+class LMDB(Database):
+    """A folder with ``data.mdb``, as Caffe's tools write it."""
+
+    name = "LMDB"
+    mark = FILE
+    reader = LMDBReader
+    writer = LMDBWriter

@@ -6,7 +6,7 @@ A plugin of group ``cafx.databases`` is a `Database` class; `open_database` find
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -91,24 +91,33 @@ class Writer:
 
 
 class Database:
-    """One kind of database; a plugin of group ``cafx.databases``."""
+    """One kind of database; a plugin of group ``cafx.databases``.
+
+    Class attributes:
+        name: what a Data layer's ``backend`` calls it.
+        mark: the file by which a folder of this kind is known.
+        reader, writer: what opens a folder's path.
+    """
 
     name: ClassVar[str]
+    mark: ClassVar[str]
+    reader: ClassVar[Callable[[Path], Reader]]
+    writer: ClassVar[Callable[[Path], Writer]]
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether a database of this kind lies at ``path``."""
-        raise NotImplementedError
+        return (path / cls.mark).is_file()
 
     @classmethod
     def open(cls, path: str | Path) -> Reader:
         """Open for reading; CafxError if it is missing, empty, damaged, in use, or another kind."""
-        raise NotImplementedError
+        return cls.reader(checked_folder(Path(path), cls))
 
     @classmethod
     def create(cls, path: str | Path, *, append: bool = False) -> Writer:
         """Open for writing: a new one, or with ``append`` one that may be there already."""
-        raise NotImplementedError
+        return cls.writer(checked_target(Path(path), append))
 
 
 def open_database(path: str | Path, backend: str | None = None, plugins: Registry | None = None) -> Reader:
