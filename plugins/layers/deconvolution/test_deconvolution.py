@@ -32,3 +32,10 @@ def test_images_without_rows_make_bias_alone() -> None:
     run = run_layer("Deconvolution", [np.zeros((2, 1, 0))], options={"num_output": 3, "kernel_size": [3]})
     assert run.tops[0].shape == (2, 3, 2)
     assert not run.tops[0].any()
+
+
+def test_images_without_rows_take_their_gradient_from_none() -> None:
+    options = {"num_output": 3, "kernel_size": [3], "axis": -3}
+    run = run_layer("Deconvolution", [np.zeros((1, 0, 0))], options=options, top_diffs=[np.ones((3, 2, 2))])
+    assert run.bottom_diffs[0].shape == (1, 0, 0)
+    assert run.param_diffs[1].tolist() == [4.0, 4.0, 4.0]

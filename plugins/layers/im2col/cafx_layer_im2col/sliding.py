@@ -78,10 +78,10 @@ class SlidingLayer(Layer):
             return
         images, maps = images.reshape(self.batch, *self.image), maps.reshape(self.batch, *self.map)
         for part in self._parts():
-            columns = self._columns(images[part])
+            columns, made = self._columns(images[part]), maps[part]
             product = self.workspace((*weights.shape[:2], columns.shape[2]), "maps")
             self.xp.matmul(weights, columns, out=product)
-            maps[part] = product.reshape(self.map[0], -1, *self.map[1:]).swapaxes(0, 1)
+            made[...] = product.reshape(self.map[0], len(made), *self.map[1:]).swapaxes(0, 1)
 
     def spread(self, maps: Any, images: Any) -> None:
         """images = the columns Wᵀ · maps, added up where windows overlap: `correlate` transposed."""
