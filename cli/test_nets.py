@@ -54,6 +54,17 @@ def test_times_of_every_layer(cafx: Run) -> None:
     assert "total" in cafx("time", "net.prototxt", "-n", "1").stdout
 
 
+def test_operations_a_second_and_their_share_of_the_peak(cafx: Run) -> None:
+    told = json.loads(cafx("time", "net.prototxt", "-n", "1", "--json").stdout)
+    rows = {row["name"]: row for row in told["rows"]}
+    products = rows["ip1"]["gflop"] * 1e9 / 2
+    assert products == pytest.approx(2 * 4 * 3 * 5)  # four rows of 3 times 5; forward and the weights' gradient
+    assert rows["ip2"]["gflop"] * 1e9 / 2 == pytest.approx(3 * 4 * 5 * 2)  # and the bottom's
+    assert rows["ip1"]["of_peak"] == pytest.approx(rows["ip1"]["gflops"] / told["peak"])
+    assert rows["loss"]["gflops"] is None
+    assert {row["reorders"] for row in told["rows"]} == {0}
+
+
 def test_no_backward_is_timed_in_test_phase(cafx: Run) -> None:
     assert json.loads(cafx("time", "net.prototxt", "-n", "1", "--phase", "test", "--json").stdout)["backward"] == 0
 

@@ -1,32 +1,52 @@
-"""How long a net's steps take."""
+"""How long a net's steps take, how much they compute meanwhile, and what of it is changing layouts."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
+import numpy as np
 
 from cafx.kernel import TRAIN, Net
+from cafx.kernel.engine import Engine
 from cafx.kernel.step import Step
 
-MILLI = 1000.0
+MILLI, GIGA = 1e3, 1e9
+FLOPS = 2  # a product and a sum
+PEAK_SIZE = 2048
+PEAK_ROUNDS, PEAK_SECONDS = 10, 1.0
 
 
 @attrs.define
 class Row:
-    """One step: milliseconds a pass."""
+    """One step: milliseconds a pass, and what it does in them.
+
+    Attributes:
+        gflop: billions of operations a pass, those of products added up; 0 where there are none.
+        gflops: the same a second; None where there are none.
+        of_peak: that as a share of the peak.
+        reorders: changes of layout a pass.
+        reordering: the milliseconds they take, which forward and backward contain.
+    """
 
     name: str
     type: str
     routine: str
     forward: float = 0.0
     backward: float = 0.0
+    gflop: float = 0.0
+    gflops: float | None = None
+    of_peak: float | None = None
+    reorders: float = 0.0
+    reordering: float = 0.0
 
 
 @attrs.frozen
 class Timed:
-    """What was measured: whole passes, and step by step."""
+    """What was measured: whole passes, and step by step; and the machine's peak in GFLOP/s."""
 
     net: str
     engine: str
@@ -34,10 +54,20 @@ class Timed:
     rows: list[Row]
     forward: float
     backward: float
+    peak: float | None
 
     def summary(self) -> dict[str, Any]:
         """The same for a program; times are milliseconds a pass."""
         return attrs.asdict(self)
+
+    def total(self) -> Row:
+        """All steps together."""
+        gflop, spent = sum(row.gflop for row in self.rows), self.forward + self.backward
+        made = Row("total", "", "", self.forward, self.backward, gflop)
+        made.reorders = sum(row.reorders for row in self.rows)
+        made.reordering = sum(row.reordering for row in self.rows)
+        _rate(made, spent, self.peak)
+        return made
 
 
 def measure(net: Net, iterations: int, warmup: int) -> Timed:
@@ -55,20 +85,65 @@ def measure(net: Net, iterations: int, warmup: int) -> Timed:
         if backward:
             net.clear_param_diffs()
             backwards += _pass(net, rows, forward=False)
+    for step, row in rows.items():
+        row.gflop = FLOPS * sum(_products(part, backward) for part in step.parts or (step,)) / GIGA
+        for field in ("forward", "backward", "reordering"):
+            setattr(row, field, getattr(row, field) * MILLI / iterations)
+        row.reorders /= iterations
+    peak = measure_peak(net.engine) if any(row.gflop for row in rows.values()) else None
     for row in rows.values():
-        row.forward *= MILLI / iterations
-        row.backward *= MILLI / iterations
+        _rate(row, row.forward + row.backward, peak)
     return Timed(
         net.name, net.engine.name, iterations, list(rows.values()),
-        forwards * MILLI / iterations, backwards * MILLI / iterations,
+        forwards * MILLI / iterations, backwards * MILLI / iterations, peak,
     )  # fmt: skip
+
+
+def measure_peak(engine: Engine) -> float:
+    """GFLOP/s of a large matrix product in the engine's precision: the best of some."""
+    product: Callable[[int], Callable[[], object]] = getattr(engine, "product", partial(_plain_product, engine.xp))
+    run, synchronize = product(PEAK_SIZE), getattr(engine, "synchronize", None)
+    best, begun = float("inf"), time.perf_counter()
+    for _ in range(PEAK_ROUNDS):
+        started = time.perf_counter()
+        run()
+        if synchronize is not None:
+            synchronize()
+        ended = time.perf_counter()
+        best = min(best, ended - started)
+        if ended - begun > PEAK_SECONDS:
+            break
+    return FLOPS * PEAK_SIZE**3 / best / GIGA
+
+
+def _plain_product(xp: Any, size: int) -> Callable[[], object]:
+    left, right, made = (xp.ones((size, size), np.float32) for _ in range(3))
+    return partial(xp.matmul, left, right, out=made)
+
+
+def _rate(row: Row, spent: float, peak: float | None) -> None:
+    """Operations a second, from milliseconds; and what that is of the peak."""
+    if row.gflop and spent and peak:
+        row.gflops = row.gflop * MILLI / spent
+        row.of_peak = row.gflops / peak
+
+
+def _products(step: Step, backward: bool) -> int:
+    """Products a pass: as many as forward for each of the two gradients, where they are wanted."""
+    layer = step.layer
+    ways = 1
+    if backward and step.needs_backward:
+        ways += any(layer.param_propagate_down) + any(step.propagate_down)
+    return ways * layer.multiply_adds(step.bottom)
 
 
 def _pass(net: Net, rows: dict[Step, Row], *, forward: bool) -> float:
     steps = net.steps if forward else [step for step in reversed(net.steps) if step.needs_backward]
     synchronize = getattr(net.engine, "synchronize", None)
+    reorders: Callable[[], tuple[int, float]] = getattr(net.engine, "reorders", _no_reorders)
     begun = time.perf_counter()
     for step in steps:
+        count, seconds = reorders()
         started = time.perf_counter()
         if forward:
             step.forward()
@@ -82,7 +157,14 @@ def _pass(net: Net, rows: dict[Step, Row], *, forward: bool) -> float:
             row.forward += lasted
         else:
             row.backward += lasted
+        after = reorders()
+        row.reorders += after[0] - count
+        row.reordering += after[1] - seconds
     return time.perf_counter() - begun
+
+
+def _no_reorders() -> tuple[int, float]:
+    return 0, 0.0
 
 
 def _types(step: Step) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +18,13 @@ from cafx.cli.options import (
     weights_option,
 )  # fmt: skip
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cafx.cli.stopwatch import Row, Timed
+
+WIDE, ROUND = 100, 10
+
 
 @click.command()
 @click.argument("model", type=FILE)
@@ -31,7 +38,10 @@ from cafx.cli.options import (
 def time(model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_json: bool, **given: Any) -> None:
     """Time MODEL's forward and backward, layer by layer and in all.
 
-    In TEST phase, or where nothing needs a gradient, the forward only.
+    In TEST phase, or where nothing needs a gradient, the forward only. GFLOP/s count the products of
+    convolutions and the like, in both directions; of peak is their share of what a large matrix product
+    reaches on this machine in the same precision; reorders are changes of memory layout: how many a
+    pass, and the milliseconds they take. Layers that were fused share a line.
     """
     from cafx.cli.scoring import build
     from cafx.cli.stopwatch import measure
@@ -41,20 +51,39 @@ def time(model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_
     if as_json:
         click.echo(json.dumps(timed.summary()))
         return
+    console().print(_table(timed, wide=console().width >= WIDE), markup=False)
+    told = f"{timed.forward + timed.backward:.3f} ms in all"
+    if timed.peak:
+        told += f"; peak, of a large matrix product: {timed.peak:.0f} GFLOP/s"
+    console().print(told, markup=False, highlight=False)
+
+
+def _table(timed: Timed, *, wide: bool) -> Table:
+    """A line a step; without the types where the console is narrow."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=f"{timed.net}: milliseconds a pass, mean of {iterations}, engine {timed.engine}")
-    for name in ("layer", "type", "routine"):
+    title = f"{timed.net}: milliseconds a pass, mean of {timed.iterations}, engine {timed.engine}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("layer", "type", "routine") if wide else ("layer", "routine"):
         table.add_column(name, overflow="fold")
-    for name in ("forward", "backward", "share"):
-        table.add_column(name, justify="right")
-    total = timed.forward + timed.backward
+    for name in ("forward", "backward", "share", "GFLOP/s", "of peak", "reorders"):
+        table.add_column(name, justify="right", no_wrap=True)
+    whole = timed.total()
     for row in timed.rows:
-        share = (row.forward + row.backward) / total if total else 0.0
-        table.add_row(
-            row.name, row.type, row.routine, f"{row.forward:.3f}",
-            f"{row.backward:.3f}" if row.backward else "-", f"{share:.1%}",
-        )  # fmt: skip
+        table.add_row(*_cells(row, whole, wide=wide))
     table.add_section()
-    table.add_row("total", "", "", f"{timed.forward:.3f}", f"{timed.backward:.3f}", f"{total:.3f} ms")
-    console().print(table, markup=False)
+    table.add_row(*_cells(whole, whole, wide=wide))
+    return table
+
+
+def _cells(row: Row, whole: Row, *, wide: bool) -> list[str]:
+    """One line: what it has none of is a dash."""
+    spent, total = row.forward + row.backward, whole.forward + whole.backward
+    return [
+        row.name, *([row.type] if wide else []), row.routine,
+        f"{row.forward:.3f}", f"{row.backward:.3f}" if row.backward else "-", f"{spent / total if total else 0:.1%}",
+        "-" if row.gflops is None else f"{row.gflops:.0f}" if row.gflops >= ROUND else f"{row.gflops:.2g}",
+        "-" if row.of_peak is None else f"{row.of_peak:.0%}",
+        f"{row.reorders:.0f}: {row.reordering:.3f}" if row.reorders else "-",
+    ]  # fmt: skip

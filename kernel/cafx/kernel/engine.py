@@ -64,6 +64,11 @@ class Engine:
     Class attributes:
         name: what ``--engine`` takes.
         priority: the highest of the available engines is the default.
+
+    Methods an engine may have besides, which ``cafx time`` looks for:
+        synchronize(): return when all that was begun is done.
+        reorders(): how many changes of layout there have been in this thread, and the seconds they took.
+        product(size): what multiplies two square matrices in the engine's precision when called.
     """
 
     name: ClassVar[str] = "plain"

@@ -154,6 +154,10 @@ class Layer:
         """Whether a bottom may be given a gradient where force_backward asks for all of them."""
         return not self.forward_only and bottom_index not in self.integer_bottoms
 
+    def multiply_adds(self, bottom: list[Blob]) -> int:
+        """Products added up in one forward at present shapes, for `cafx time`; 0 where they hardly count."""
+        return 0
+
     def state(self) -> dict[str, Any]:
         """What an exact resume needs beyond parameters and random streams, as plain values."""
         return {}

@@ -61,6 +61,10 @@ class InnerProduct(Layer):
         self.rows = (math.prod(bottom[0].shape[:axis]), inputs)
         self.outputs = (self.rows[0], self.options.num_output)
 
+    def multiply_adds(self, bottom: list[Blob]) -> int:
+        """Every weight for each row."""
+        return self.rows[0] * self.blobs[0].count_
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Y = X Wᵀ + b."""
         weights = self.blobs[0].data

@@ -13,11 +13,12 @@ from cafx.kernel.engine import Routine
 from cafx.kernel.memory import Layout
 from cafx.kernel.step import Step
 
-from .constants import DataType
+from .constants import Arg, DataType
+from .dense import matmul
 from .fusing import fuse
 from .library import load, unavailable
 from .memory import Memory, MemoryDesc, Stream, aligned
-from .places import Blocked, is_row_major
+from .places import Blocked, is_row_major, reorders
 from .planning import plan_activations, plan_gradients
 from .primitives import Scratch
 from .threads import set_threads, wanted_threads
@@ -140,6 +141,18 @@ class OneDNN(Engine):
         memory = Memory(desc, array)
         self._spares[slot] = array, [*memories, memory]
         return memory
+
+    def reorders(self) -> tuple[int, float]:
+        """How many changes of layout there have been in this thread, and the seconds they took."""
+        done = reorders()
+        return done.count, done.seconds
+
+    def product(self, size: int) -> Callable[[], None]:
+        """What multiplies two square matrices in the engine's precision when called."""
+        desc = MemoryDesc.any((size, size), self.type)
+        made = matmul(desc, desc, None, desc)
+        memory = {arg: Memory(made.argument(arg)) for arg in (Arg.SRC, Arg.WEIGHTS, Arg.DST)}
+        return made.build().prepare(self.stream, memory | self.scratch.argument(made))
 
     def updater(self, updater: Any) -> Callable[[float, float], None] | None:
         """The solver's own routine, where there is one for its type and options."""

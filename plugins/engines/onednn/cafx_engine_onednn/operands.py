@@ -9,9 +9,8 @@ import numpy.typing as npt
 from cafx.kernel.blob import HOST, Place, SyncedArray
 
 from .memory import Memory, MemoryDesc, aligned
-from .places import Blocked, place_of, reorders
+from .places import Blocked, Conversion, place_of, reorders
 from .planner import current
-from .primitives import Call
 
 
 class Operand:
@@ -36,7 +35,7 @@ class Operand:
         self.array: Any = None
         self.memory: Any = None
         self._windows: list[Memory] = []
-        self._reorder: tuple[Any, Any, Call] | None = None
+        self._reorder: tuple[Any, Any, Conversion] | None = None
 
     def bind(self) -> Memory:
         """The memory object, made the first time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any, cast
 
 import numpy as np
@@ -57,22 +58,47 @@ class Blocked:
         copy_between(self.desc, array, self.plain, host)
 
 
+class Conversion:
+    """A prepared change of layout that keeps count and time.
+
+    Args:
+        call: the prepared reorder.
+    """
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __call__(self) -> None:
+        """Execute."""
+        done, began = reorders(), time.perf_counter()
+        self._call()
+        done.seconds += time.perf_counter() - began
+        done.count += 1
+
+
 class Reorders:
-    """Reorder primitives by layouts, each made once."""
+    """Reorder primitives by layouts, each made once.
+
+    Attributes:
+        count: how many conversions there have been.
+        seconds: what they took.
+    """
 
     def __init__(self) -> None:
+        self.count = 0
+        self.seconds = 0.0
         self._made: dict[tuple[Any, Any], Primitive] = {}
         self._stream = Stream()
         self._scratch = Scratch()
 
-    def call(self, source: Memory, target: Memory) -> Call:
+    def call(self, source: Memory, target: Memory) -> Conversion:
         """A prepared reorder."""
         key = layout_key(source.desc), layout_key(target.desc)
         primitive = self._made.get(key)
         if primitive is None:
             primitive = self._made[key] = reorder(source.desc, target.desc).build()
         memory = {Arg.SRC: source, Arg.DST: target} | self._scratch.argument(primitive.desc)
-        return primitive.prepare(self._stream, memory)
+        return Conversion(primitive.prepare(self._stream, memory))
 
 
 def reorders() -> Reorders:

@@ -12,7 +12,7 @@ from .constants import Alg, Arg, DataType
 from .folding import Folded
 from .memory import Memory, MemoryDesc
 from .operands import Operand
-from .places import held_in, place_of
+from .places import Conversion, held_in, place_of
 from .pointwise import reorder
 from .primitives import PrimitiveDesc
 from .routine import Accelerated, Gradients, Pass, Run, several
@@ -137,7 +137,8 @@ class Weighted(Accelerated):
             weights = self.weights(back.weights)
             return weights, weights, []
         weights, turned = self.weights(home), self.engine.spare(Arg.WEIGHTS, back.weights)
-        return weights, turned, [self.call(reorder(home, back.weights), {Arg.SRC: weights, Arg.DST: turned})]
+        turn = self.call(reorder(home, back.weights), {Arg.SRC: weights, Arg.DST: turned})
+        return weights, turned, [Conversion(turn)]
 
     def _make_weights_back(self, back: PrimitiveDesc) -> Run:
         blobs = self.layer.blobs

@@ -70,6 +70,10 @@ class SlidingLayer(Layer):
         """The top's spatial axes, from the bottom's."""
         return positions(self, self.window, sizes)
 
+    def multiply_adds(self, bottom: list[Blob]) -> int:
+        """Every weight at each position of the window in each image."""
+        return len(bottom) * self.batch * math.prod(self.map[1:]) * self.blobs[0].count_
+
     def correlate(self, images: Any, maps: Any) -> None:
         """maps = W · columns(images): each value is the weights times the window it stands for."""
         weights = self._grouped(self.blobs[0].data, self.map[0])

@@ -88,6 +88,13 @@ class Recurrent(Layer):
         if blob.shape[: len(lead)] != lead or blob.count(len(lead)) != features:
             self.require_shape(blob, (*lead, features), f"bottom {weights}")
 
+    def multiply_adds(self, bottom: list[Blob]) -> int:
+        """Every weight at each step of each stream; those of a static input once a stream."""
+        steps, streams = bottom[0].shape[:2]
+        once = self.blobs[2].count_ if self.static else 0
+        always = sum(blob.count_ for blob in self.blobs if blob.num_axes > 1) - once
+        return streams * (steps * always + once)
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Map the inputs, unroll the recurrence, keep or give out the states."""
         steps, streams, length = top[0].shape
