@@ -114,8 +114,8 @@ class Engine:
         """How a parameter is stored in the arena, or None for plain."""
         return None
 
-    def updater(self, updater: Any) -> Callable[[float, float], None] | None:
-        """A faster ``run(rate, scale)`` in place of a solver's `Updater`'s own passes, or None.
+    def updater(self, updater: Any) -> Callable[[float, float, int], None] | None:
+        """A faster ``run(rate, scale, iteration)`` in place of a solver's `Updater`'s own passes, or None.
 
         It multiplies every diff by ``scale``, regularises, applies the rule and subtracts.
         """

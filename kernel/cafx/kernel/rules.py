@@ -51,7 +51,7 @@ class Policy:
 class UpdateRule:
     """How a solver turns a gradient into an update; a plugin of group ``cafx.solvers``.
 
-    It works value by value on flat arrays, so that the kernel may cut them as it likes.
+    It works value by value on flat arrays, so that they may be cut at will and the parts run at once.
 
     Class attributes:
         slots: how many arrays it remembers, each as large as the parameters.

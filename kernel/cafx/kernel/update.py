@@ -49,12 +49,12 @@ class Updater:
         self.arena.fetch()
         scale = self._clip() / self.options.iter_size
         if self._faster is not None:
-            self._faster(rate, scale)
+            self._faster(rate, scale, iteration)
             return
         if scale != 1.0:
             self.arena.diff *= self.arena.dtype.type(scale)
         for chunk in self.chunks:
-            self._run(chunk, rate, iteration)
+            self.run(chunk, rate, iteration)
 
     def finite(self) -> bool:
         """Whether every parameter is finite; one pass tells, but for values whose squares overflow."""
@@ -71,7 +71,8 @@ class Updater:
         norm = math.sqrt(_sum_of_squares(self.arena.diff))
         return bound / norm if norm > bound else 1.0
 
-    def _run(self, chunk: Stretch, rate: float, iteration: int) -> None:
+    def run(self, chunk: Stretch, rate: float, iteration: int) -> None:
+        """Regularise a chunk, apply the rule and subtract; chunks may run in any order and at once."""
         stretch = slice(chunk.start, chunk.stop)
         data, diff = self.arena.data[stretch], self.arena.diff[stretch]
         decay = self.options.weight_decay * chunk.decay_mult

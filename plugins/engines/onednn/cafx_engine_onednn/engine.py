@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from .places import Blocked, is_row_major, reorders
 from .planning import plan_activations, plan_gradients
 from .primitives import Scratch
 from .threads import set_threads, wanted_threads
+from .updating import Threaded
 
 PRECISIONS = {"float32": DataType.F32, "bf16": DataType.BF16}
 
@@ -154,13 +156,11 @@ class OneDNN(Engine):
         memory = {arg: Memory(made.argument(arg)) for arg in (Arg.SRC, Arg.WEIGHTS, Arg.DST)}
         return made.build().prepare(self.stream, memory | self.scratch.argument(made))
 
-    def updater(self, updater: Any) -> Callable[[float, float], None] | None:
-        """The solver's own routine, where there is one for its type and options."""
+    def updater(self, updater: Any) -> Callable[[float, float, int], None] | None:
+        """The solver's own routine, where there is one for its type and options; else its rule on all threads."""
         kind, name = f"engine.{self.name}", updater.options.type
-        if name not in self.plugins.names(kind):
-            return None
-        try:
-            made: Callable[[float, float], None] = self.plugins.load(kind, name)(self, updater)
-        except Unsupported:
-            return None
-        return made
+        if name in self.plugins.names(kind):
+            with contextlib.suppress(Unsupported):
+                made: Callable[[float, float, int], None] = self.plugins.load(kind, name)(self, updater)
+                return made
+        return Threaded(updater, self.threads) if Threaded.pays(updater, self.threads) else None

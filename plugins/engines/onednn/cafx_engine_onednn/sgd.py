@@ -68,7 +68,7 @@ class SGD:
             for made, memory in ((carry, roles), (subtract, final))
         ]
 
-    def __call__(self, rate: float, scale: float) -> None:
+    def __call__(self, rate: float, scale: float, iteration: int) -> None:
         """One update of the whole arena."""
         for gain, decay, lr_mult, decay_mult in self._rates:
             gain[0] = rate * lr_mult * scale

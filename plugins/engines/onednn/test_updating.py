@@ -1,0 +1,89 @@
+"""Solvers' rules on several threads: value by value what one thread computes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cafx.kernel import Solver, registry, schema
+from cafx_engine_onednn import OneDNN
+from cafx_engine_onednn.updating import LEAST, Threaded
+
+pytestmark = pytest.mark.skipif(OneDNN.unavailable() is not None, reason="no oneDNN here")
+
+NET = """
+layer { name: "data" type: "Input" top: "data" top: "target"
+  input_param { shape { dim: 3 dim: 301 } shape { dim: 3 dim: 7 } } }
+layer { name: "one" type: "InnerProduct" bottom: "data" top: "one"
+  param { lr_mult: 1 decay_mult: 1 } param { lr_mult: 2 decay_mult: 0 }
+  inner_product_param { num_output: 457 weight_filler { type: "xavier" } bias_filler { type: "constant" value: 0.1 } } }
+layer { name: "two" type: "InnerProduct" bottom: "one" top: "two" param { lr_mult: 0.5 } param { lr_mult: 0 }
+  inner_product_param { num_output: 7 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "two" bottom: "target" top: "loss" }
+"""
+RULES = {
+    "SGD": "momentum: 0.9 regularization_type: 'L1'",
+    "Nesterov": "momentum: 0.9",
+    "AdaGrad": "delta: 1e-6",
+    "RMSProp": "rms_decay: 0.9 delta: 1e-6",
+    "AdaDelta": "momentum: 0.9 delta: 1e-6",
+    "Adam": "momentum: 0.9 momentum2: 0.99",
+}
+MORE = ("", "regularization_type: 'L1'", "iter_size: 2", "clip_gradients: 0.1", "weight_decay: 0")
+
+
+def solver_of(rule: str, more: str, threads: int) -> Solver:
+    stated = f"type: '{rule}' base_lr: 0.01 lr_policy: 'inv' gamma: 0.1 power: 0.5 max_iter: 9 random_seed: 1 "
+    text = f"{stated} {RULES[rule]} "
+    text += "" if "regularization" in more and "regularization" in text else more
+    options = schema().parse_text(text if "weight_decay" in text else text + " weight_decay: 0.01", "SolverParameter")
+    options.net_param.CopyFrom(schema().parse_text(NET, "NetParameter"))
+    solver = Solver(options, engine=OneDNN(registry(), threads))
+    rng = np.random.default_rng(0)
+    for name in ("data", "target"):
+        blob = solver.net.blobs[name]
+        blob.set_data(rng.standard_normal(blob.shape, np.float32))
+    return solver
+
+
+@pytest.mark.parametrize("more", MORE)
+@pytest.mark.parametrize("rule", RULES)
+def test_threads_compute_what_one_computes(rule: str, more: str) -> None:
+    fast, plain = solver_of(rule, more, 3), solver_of(rule, more, 3)
+    assert fast.updater.arena.size > LEAST
+    assert isinstance(fast.updater._faster, Threaded)
+    plain.updater._faster = None
+    for _ in range(3):
+        assert fast.step() == plain.step()
+    np.testing.assert_array_equal(fast.updater.arena.data, plain.updater.arena.data)
+    for one, two in zip(fast.updater.history, plain.updater.history, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_few_values_or_one_thread_are_left_to_the_kernel() -> None:
+    assert solver_of("Adam", "", 1).updater._faster is None
+
+
+@pytest.mark.parametrize("rule", ["Adam", "AdaDelta"])
+def test_a_resumed_run_equals_one_that_went_on(rule: str, tmp_path: Path) -> None:
+    more = f"snapshot_prefix: '{tmp_path}/s'"
+    first, second = solver_of(rule, more, 3), solver_of(rule, more, 3)
+    first.step(2)
+    _, state = first.snapshot()
+    second.restore(state)
+    first.step(2)
+    second.step(2)
+    np.testing.assert_array_equal(second.updater.arena.data, first.updater.arena.data)
+
+
+def test_an_error_in_a_rule_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    solver = solver_of("Adam", "", 2)
+
+    def fail(*_: object) -> None:
+        raise ArithmeticError("no")
+
+    monkeypatch.setattr(solver.updater.rule, "update", fail)
+    with pytest.raises(ArithmeticError, match="no"):
+        solver.step()
