@@ -70,7 +70,9 @@ class DummyData(Layer):
     def _for_each(self, what: str, stated: Sequence[Any], count: int) -> Sequence[Any]:
         """What is stated, as often as there are tops."""
         if len(stated) not in (1, count):
-            raise self.error(f"{what} is stated once, or once a top", found=len(stated), expected=f"1 or {count}")
+            raise self.error(
+                f"{what} is stated once, or once a top", found=len(stated), expected=f"1 or {count}" if count > 1 else 1
+            )
         return stated if len(stated) == count else list(stated) * count
 
     def _filler(self, options: FillerParameter) -> Filler:

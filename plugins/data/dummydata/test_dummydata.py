@@ -39,3 +39,8 @@ def test_one_shape_serves_every_top() -> None:
     run = run_layer("DummyData", [], options={"shape": [SHAPE]}, tops=2)
     assert [top.shape for top in run.tops] == [(2, 3), (2, 3)]
     assert not np.any(run.tops)
+
+
+def test_how_many_are_expected_is_said_once() -> None:
+    with pytest.raises(CafxError, match=r"found 2, expected 1\)"):
+        run_layer("DummyData", [], options={"shape": [SHAPE, SHAPE]})

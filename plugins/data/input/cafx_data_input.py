@@ -41,7 +41,11 @@ class Input(Layer):
         """Give the tops their shapes; whoever feeds them may reshape them later."""
         shapes = self.options.shape
         if len(shapes) not in (0, 1, len(top)):
-            raise self.error("shape is stated once, or once a top", found=len(shapes), expected=f"1 or {len(top)}")
+            raise self.error(
+                "shape is stated once, or once a top",
+                found=len(shapes),
+                expected=f"1 or {len(top)}" if len(top) > 1 else 1,
+            )
         for index, shape in enumerate(shapes if len(shapes) == len(top) else shapes * len(top)):
             top[index].reshape(*shape.dim)
 

@@ -25,7 +25,7 @@ class CropParameter(Message):
 class Crop(Layer):
     """The part of the first bottom that has the second's size from ``axis`` on: y = x[…, o:o+n, …].
 
-    Bottoms: x of any shape, and a blob of as many axes whose values do not matter.
+    Bottoms: x of any shape, and a blob of as many axes or more whose values do not matter.
     Top: x's lengths before ``axis``, the second bottom's from there on.
     Gradient: dx = dy within the cut, 0 around it; the second bottom's is 0.
 
@@ -54,6 +54,7 @@ class Crop(Layer):
         axis = self.axis(bottom[0], self.options.axis)
         offsets = self.options.offset or (0,)
         offsets = offsets if len(offsets) > 1 else offsets * (len(shape) - axis)
+        size = size[: len(shape)]  # further axes are not looked at
         fits = len(size) == len(shape) and len(offsets) == len(shape) - axis
         if not fits or any(o + n > d for o, n, d in zip(offsets, size[axis:], shape[axis:], strict=True)):
             raise self.error(

@@ -20,7 +20,7 @@ def log_base(layer: Layer) -> float:
     if base == NATURAL:
         return 1.0
     if not 0 < base < math.inf:
-        raise layer.error("base", found=f"{base:g}", expected="a positive number, or -1 for e")
+        raise layer.error("option 'base'", found=f"{base:g}", expected="a positive number, or -1 for e")
     return math.log(base)
 
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from cafx.conformance import Case
 
 
+IN_PLACE = "as in Caffe, the gradient's factor is written over the top's diff before it is used"
+
+
 @message("log_param", 134)
 class LogParameter(Message):
     """Options of Log."""
@@ -25,8 +28,9 @@ class Log(NeuronLayer):
     """Logarithm: y = log_base(shift + scale · x).
 
     Bottom: any shape. Top: the same shape; may be the bottom itself.
-    Gradient: dx = dy · scale / (ln base · (shift + scale · x)), where shift + scale · x = base^y, so
-    that the top alone is needed. Where that is 0 or less, y is −∞ or not a number.
+    Gradient: dx = dy · scale / (ln base · (shift + scale · x)). In place there is none to be had: as
+    in Caffe, the factor of dy, taken at y instead of x, takes dy's place before the two are multiplied.
+    Where shift + scale · x is 0 or less, y is −∞ or not a number.
 
     Raises:
         CafxError: a base that is neither positive nor -1, or is 1.
@@ -41,7 +45,7 @@ class Log(NeuronLayer):
         """ln base; that of 1 would be divided by."""
         self.log_base = log_base(self)
         if not self.log_base:
-            raise self.error("base", found="1", expected="a base other than 1")
+            raise self.error("option 'base'", found="1", expected="a base other than 1")
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """y = ln(shift + scale · x) / ln base."""
@@ -52,18 +56,22 @@ class Log(NeuronLayer):
         y /= self.log_base
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """dx = dy · scale / ln base · e^(−y · ln base)."""
+        """dx = dy · scale / (ln base · (shift + scale · x))."""
         if propagate_down[0]:
-            slope = self.xp.exp(top[0].data * -self.log_base)
-            slope *= self.options.scale / self.log_base
-            self.xp.multiply(top[0].diff, slope, out=bottom[0].mutable_diff)
+            dx = bottom[0].mutable_diff
+            self.xp.multiply(bottom[0].data, self.options.scale, out=dx)
+            dx += self.options.shift
+            self.xp.divide(self.options.scale / self.log_base, dx, out=dx)
+            dx *= top[0].diff
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
         """The natural base and others, below and above 1, of positive values."""
         from cafx.conformance import Case, uniform
 
-        yield Case("natural", uniform((2, 3, 4, 5), 0.2, 3))
-        yield Case("two", uniform((2, 7), 0.2, 3), options={"base": 2.0, "scale": 1.5})
-        yield Case("falling", uniform((5,), 0, 3), options={"base": 0.5, "shift": 0.7})
-        yield Case("mirrored", uniform((2, 3, 1), -3, 0), options={"base": -1.0, "scale": -2.0, "shift": 1.0})
+        skip = {"in-place": IN_PLACE}
+        yield Case("natural", uniform((2, 3, 4, 5), 0.2, 3), skip=skip)
+        yield Case("two", uniform((2, 7), 0.2, 3), options={"base": 2.0, "scale": 1.5}, skip=skip)
+        yield Case("falling", uniform((5,), 0, 3), options={"base": 0.5, "shift": 0.7}, skip=skip)
+        mirrored = {"base": -1.0, "scale": -2.0, "shift": 1.0}
+        yield Case("mirrored", uniform((2, 3, 1), -3, 0), options=mirrored, skip=skip)

@@ -40,7 +40,7 @@ class InfogainLoss(SoftmaxLoss):
 
     Raises:
         CafxError: no such axis, no H or one of another size, another number of labels than
-            positions, or a label that is no class.
+            positions, a label that is no class, or ``loss_param.normalize``, which is older than it.
 
     Source: Caffe's layer catalogue, Infogain loss.
     """
@@ -53,6 +53,8 @@ class InfogainLoss(SoftmaxLoss):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Read H, unless it is a bottom, which labels count, and the normalisation."""
         super().setup(bottom, top)
+        if self.spec.loss_param.HasField("normalize"):
+            raise self.error("takes no normalize", found="loss_param { normalize }", expected="normalization: VALID")
         if len(bottom) == 3:
             return
         if not self.options.source:
