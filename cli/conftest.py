@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,8 @@ snapshot_prefix: "tiny"
 random_seed: 1
 """
 LIMIT = 120
+NARROW = (("FORCE_COLOR", "1"), ("COLUMNS", "80"))
+"""A terminal of 80 columns, as rich is told of it."""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
@@ -84,5 +87,17 @@ def cafx(folder: Path, environment: dict[str, str]) -> Run:
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done
+
+    return run
+
+
+@pytest.fixture
+def narrow(cafx: Run) -> Callable[..., str]:
+    """Runs ``cafx`` in a terminal of 80 columns; what it prints, without colours, fits there."""
+
+    def run(*arguments: str) -> str:
+        told = re.sub(r"\x1b\[[0-9;]*m", "", cafx(*arguments, env=NARROW).stdout)
+        assert max(map(len, told.splitlines())) <= 80
+        return told
 
     return run

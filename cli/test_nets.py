@@ -79,6 +79,12 @@ def test_the_schedule(cafx: Run) -> None:
     assert "InnerProduct" in cafx("net", "solver.prototxt").stdout
 
 
+def test_the_schedule_breaks_no_name_in_eighty_columns(narrow: Callable[..., str]) -> None:
+    told = narrow("net", "net.prototxt", "--phase", "TRAIN")
+    for word in ("InnerProduct ", "EuclideanLoss ", "→ ip1 4×5 ", "parameters"):
+        assert word in told
+
+
 def test_stages_and_levels_choose_layers(cafx: Run, folder: Path) -> None:
     (folder / "rules.prototxt").write_text(
         'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 } } }\n'

@@ -111,3 +111,18 @@ def test_a_name_two_distributions_claim_lists_both(folder: Path, environment: di
     rows = [row for row in json.loads(done.stdout) if row["name"] == "Twice"]
     assert len(rows) == 2
     assert all("cafx-layer-one and cafx-layer-other" in row["error"] for row in rows)
+
+
+def test_the_list_breaks_no_name_in_eighty_columns(narrow: Callable[..., str]) -> None:
+    told = narrow("plugins", "list")
+    for plugin in ("SigmoidCrossEntropyLoss ", "cafx-loss-sigmoidcrossentropyloss ", "engine.onednn "):
+        assert plugin in told
+    assert "``" not in told
+
+
+def test_the_checklist_breaks_no_name_in_eighty_columns(narrow: Callable[..., str]) -> None:
+    pytest.importorskip("cafx.conformance.report")
+    told = narrow("check", "cafx-filler-xavier")
+    assert "│ loads │ the plugin can be imported and documents itself " in told
+    assert "plugin ┃" not in told
+    assert "detail" not in told

@@ -90,9 +90,10 @@ def test_text_reads_back(tilted: Schema) -> None:
         ("\nlayer { sine_param { } }", r"f.prototxt:2: .*no field 'sine_param'.*pip install cafx-layer-sine"),
         ("layer {\n tilt_param {\n way: UP } }", r"f.prototxt:3: unknown value 'UP'.*one of LEFT, RIGHT"),
         ("layer { include { phase: TRIAN } }", r"f.prototxt:1: unknown value 'TRIAN' of Phase.*'TRAIN'"),
-        ("layer { tilt_param { steps: -1 } }", r"f.prototxt:1: cannot be read"),
+        ("layer { tilt_param { steps: -1 } }", r"f.prototxt:1: the value of 'steps' cannot be read.*-1"),
         ("layer {", r"f.prototxt:1: cannot be read as prototxt"),
-        ("name: 3", r"f.prototxt:1: cannot be read"),
+        ("name: 3", r"f.prototxt:1: the value of 'name' cannot be read as prototxt: Expected string"),
+        ("name: 'a' name: 'b'", r"f.prototxt:1: cannot be read as prototxt: .*multiple"),
     ],
 )
 def test_a_wrong_text_is_refused_with_its_line(tilted: Schema, text: str, complaint: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from cafx.cli.options import console, json_option
+from cafx.cli.options import console, json_option, narrow
 
 STYLES = {"pass": "green", "fail": "bold red", "known failure": "yellow", "not applicable": "dim"}
 
@@ -35,10 +35,14 @@ def check(target: str, as_json: bool) -> int:
     from rich.text import Text
 
     table = Table(title=f"{target}: {'conforms' if report.ok else 'does not conform'}")
-    for name in ("plugin", "check", "what it holds", "outcome", "detail"):
-        table.add_column(name, overflow="fold")
+    several = len({row.plugin for row in report.rows}) > 1
+    details = any(row.detail for row in report.rows) and not narrow()
+    for name in ("plugin",) * several + ("check", "what it holds", "outcome") + ("detail",) * details:
+        table.add_column(name, overflow="fold", no_wrap=name in ("check", "outcome"))
     for row in report.rows:
-        outcome = Text(row.outcome, STYLES.get(row.outcome, ""))
-        table.add_row(*map(Text, (row.plugin, row.check_id, row.title)), outcome, Text(row.detail))
+        held = row.title if details or not row.detail else f"{row.title}\n{row.detail}"
+        cells = [Text(row.plugin)] * several + [Text(row.check_id), Text(held)]
+        cells += [Text(row.outcome, STYLES.get(row.outcome, "")), *[Text(row.detail)] * details]
+        table.add_row(*cells)
     console().print(table)
     return 0 if report.ok else 1

@@ -95,7 +95,7 @@ def summary_of(thing: Any) -> str:
     help_of = getattr(thing, "get_short_help_str", None)
     if help_of is not None and not isinstance(thing, type):
         return str(help_of(limit=100))
-    text = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+    text = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split()).replace("``", "")
     return re.split(r"(?<=[.;]) ", text, maxsplit=1)[0].rstrip(";")
 
 

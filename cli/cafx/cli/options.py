@@ -102,3 +102,8 @@ def console() -> Any:
 
     probe = Console()
     return probe if probe.is_terminal else Console(width=160)
+
+
+def narrow() -> bool:
+    """Whether a table of many columns has to be folded to be read."""
+    return bool(console().width < 120)

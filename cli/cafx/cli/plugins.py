@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cafx.cli.options import console, json_option
+from cafx.cli.options import console, json_option, narrow
 
 
 @click.group(invoke_without_command=True)
@@ -32,15 +32,17 @@ def list_plugins(kind: str | None = None, broken: bool = False, as_json: bool = 
         return
     from rich.table import Table
 
-    table = Table()
-    for name in ("kind", "name", "distribution", "version", "", "what it is"):
-        table.add_column(name, overflow="fold")
+    table, folded = Table(), narrow()
+    for name in (
+        ("kind", "name", "what it is") if folded else ("kind", "name", "distribution", "version", "", "what it is")
+    ):
+        table.add_column(name, overflow="fold", no_wrap=folded and name != "what it is")
     for row in rows:
-        said = row["error"] or row["summary"]
-        table.add_row(
-            row["kind"], row["name"], row["distribution"], row["version"],
-            "broken" if row["error"] else "ok", said,
-        )  # fmt: skip
+        said, state = row["error"] or row["summary"], "broken" if row["error"] else "ok"
+        if folded:
+            table.add_row(row["kind"], row["name"], f"{said}\n{row['distribution']} {row['version']}, {state}")
+        else:
+            table.add_row(row["kind"], row["name"], row["distribution"], row["version"], state, said)
     console().print(table, markup=False)
     bad = sum(1 for row in rows if row["error"])
     click.echo(f"{len(rows)} plugins" + (f", {bad} of them broken" if bad else ""))

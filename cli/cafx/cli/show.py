@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cafx.cli.options import FILE, console, data_option, engine_options, json_option, state_options
+from cafx.cli.options import FILE, console, data_option, engine_options, json_option, narrow, state_options
 
 
 @click.command()
@@ -30,21 +30,11 @@ def net(file: str, keep_all: bool, as_json: bool, **given: Any) -> None:
     from rich.table import Table
 
     table = Table(title=f"{described['name'] or file} ({described['phase']}, engine {described['engine']})")
-    for name in ("", "layer", "type", "routine", "place", "from", "to"):
-        table.add_column(name, overflow="fold")
-    for name in ("parameters", "memory"):
-        table.add_column(name, justify="right")
-    for index, row in enumerate(described["layers"]):
-        note = f"{row['routine']} ({row['note']})" if row["note"] else row["routine"]
-        table.add_row(
-            str(index), row["name"], row["type"], note, row["place"], _blobs(row["bottoms"]),
-            _blobs(row["tops"]), f"{row['parameters']:,}" if row["parameters"] else "",
-            size_text(row["bytes"]),
-        )  # fmt: skip
+    _fill(table, described["layers"], folded=narrow())
     console().print(table, markup=False)
     memory = described["memory"]
     lines = [
-        f"inputs: {', '.join(described['inputs']) or 'none'}; outputs: {', '.join(described['outputs'])}",
+        f"inputs: {', '.join(described['inputs']) or 'none'}; outputs: {', '.join(described['outputs']) or 'none'}",
         f"parameters: {described['parameters']:,} ({size_text(memory['parameters'])})",
         f"blobs: {size_text(memory['blobs'])}",
     ]
@@ -52,6 +42,28 @@ def net(file: str, keep_all: bool, as_json: bool, **given: Any) -> None:
         kind = "activations" if described["phase"] == "TEST" else "gradients"
         lines.append(f"{kind}: {size_text(memory['pooled'])} share {size_text(memory['pool'])}")
     click.echo("\n".join(lines))
+
+
+WIDE = ("", "layer", "type", "routine", "place", "from", "to", "parameters", "memory")
+FOLDED = ("layer", "routine", "from → to", "parameters")
+FOLDED_ROUTINE = 13  # columns, so that the blobs' names have theirs
+
+
+def _fill(table: Any, rows: list[dict[str, Any]], folded: bool) -> None:
+    """A row a step; ``folded``, values share cells, one above the other."""
+    for name in FOLDED if folded else WIDE:
+        side = "right" if name in ("parameters", "memory") else "left"
+        width = FOLDED_ROUTINE if folded and name == "routine" else None
+        table.add_column(name, justify=side, overflow="fold", max_width=width)
+    for index, row in enumerate(rows):
+        routine = f"{row['routine']} ({row['note']})" if row["note"] else row["routine"]
+        count = f"{row['parameters']:,}" if row["parameters"] else ""
+        bottoms, tops, size = _blobs(row["bottoms"]), _blobs(row["tops"]), size_text(row["bytes"])
+        if folded:
+            through = "\n→ ".join(filter(None, (bottoms, tops)))
+            table.add_row(f"{row['name']}\n{row['type']}", f"{routine}\n{row['place']}", through, f"{count}\n{size}")
+        else:
+            table.add_row(str(index), row["name"], row["type"], routine, row["place"], bottoms, tops, count, size)
 
 
 def size_text(count: int) -> str:

@@ -67,8 +67,16 @@ def change(options: Any, changes: Iterable[str]) -> Any:
             known = [each.name for each in changed.DESCRIPTOR.fields]
             raise UnknownNameError(f"the solver has no field '{name}'", where="--set", remedy=did_you_mean(name, known))
         changed.ClearField(field.name)
-        changed.MergeFrom(schema().parse_text(_as_text(field, value), "SolverParameter", "--set"))
+        changed.MergeFrom(_parsed(_as_text(field, value)))
     return changed
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return schema().parse_text(text, "SolverParameter")
+    except CafxError as error:
+        error.where = "--set"  # a line number would mean nothing here
+        raise
 
 
 def _as_text(field: Any, value: str) -> str:

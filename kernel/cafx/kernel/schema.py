@@ -128,7 +128,11 @@ class Schema:
         value = re.search(r'Enum type "caffe\.([\w.]+)" has no value (?:named|with number) (\S+?)\.?$', reason)
         if value:
             return self._unknown_value(value[1], value[2]).at(where)
-        return CafxError(f"cannot be read as prototxt: {reason}", where=where)
+        quoted = re.match(r"\d+:(\d+) : '", str(error))  # the line of text follows
+        before = str(error)[quoted.end() :][: int(quoted[1]) - 1] if quoted else ""
+        field = re.search(r"(\w+)\s*:[^:{}]*$", before)
+        what = f"the value of '{field[1]}' " if field else ""
+        return CafxError(f"{what}cannot be read as prototxt: {reason}", where=where)
 
     def _unknown_field(self, owner: str, field: str) -> CafxError:
         if field in self.clashes:
