@@ -54,7 +54,8 @@ class Net:
         dtype: numpy.float32, or float64 for gradient checks.
         seed: of the random streams; None for a fresh one.
         keep: "all" blobs hold their values after a pass; "outputs" lets the others share memory
-            (activations in TEST phase, gradients in TRAIN phase); or a list of names to keep.
+            (activations in TEST phase; in TRAIN phase gradients, and activations that no layer
+            reads on the way back); or a list of names to keep.
         plugins: where plugins are found; default the environment.
 
     Attributes:

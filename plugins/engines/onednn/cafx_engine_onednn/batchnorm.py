@@ -26,6 +26,8 @@ class BatchNorm(Accelerated):
     is the Scale layer behind it and ``unit`` says that a ReLU follows.
     """
 
+    binds = True
+
     def plan(self) -> None:
         """The bottom's layout, else blocks."""
         layer, bottom, top = self.layer, self.step.bottom[0], self.step.top[0]

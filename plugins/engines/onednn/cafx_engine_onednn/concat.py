@@ -17,6 +17,8 @@ BLOCK = 16
 class Concat(Accelerated):
     """Bottoms joined in whatever layouts they have; the way back is a reorder out of each part."""
 
+    binds = True
+
     def plan(self) -> None:
         """Blocks where every part fills them, else channels last; plain where nothing is blocked."""
         step, layer = self.step, self.layer

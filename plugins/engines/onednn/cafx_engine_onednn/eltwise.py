@@ -17,6 +17,8 @@ from .routine import Accelerated, Pass, Run, several
 class Eltwise(Accelerated):
     """A sum of two, with a unit behind it if fused, or a weighted sum of any number."""
 
+    binds = True
+
     def plan(self) -> None:
         """The layout of the first bottom that is blocked."""
         options, step = self.layer.options, self.step

@@ -14,6 +14,8 @@ from .sliding import ACTIVATIONS
 class LRN(Accelerated):
     """Across channels and within them."""
 
+    binds = True
+
     def plan(self) -> None:
         """The bottom's layout, else blocks."""
         options, bottom, top = self.layer.options, self.step.bottom[0], self.step.top[0]

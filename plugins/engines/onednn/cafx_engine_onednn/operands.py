@@ -39,16 +39,20 @@ class Operand:
 
     def bind(self) -> Memory:
         """The memory object, made the first time."""
-        if self.memory is None:
+        first = self.memory is None
+        held = self.array
+        if first:
             held = None if self.own else self.synced.arrays.get(self.place)
-            if held is None:
-                held = self._allocate()
-                if self.own and self.place not in self.synced.current:
-                    self.synced.arrays[self.place] = held  # who is prepared after this one meets it
-                planner = current()
-                if planner is not None:
-                    planner.note(self, held)
+        fresh = held is None
+        if fresh:
+            held = self._allocate()
+            if self.own and self.place not in self.synced.current:
+                self.synced.arrays[self.place] = held  # who is prepared after this one meets it
+        if first:
             self._point(held)
+        planner = current()
+        if planner is not None:
+            planner.note(self, held, fresh=fresh, first=first)
         memory: Memory = self.memory
         return memory
 
@@ -79,12 +83,6 @@ class Operand:
         synced.current = {self.place}
         synced.version += 1
         synced.zero = False
-
-    def adopt(self) -> None:
-        """Before writing all of it: point at the array's memory in this place, whatever it holds."""
-        held = self.synced.arrays.get(self.place)
-        if held is not self.array and held is not None and not self.pinned:
-            self._point(held)
 
     def _allocate(self) -> Any:
         if self.own:

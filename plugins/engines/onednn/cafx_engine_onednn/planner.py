@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -21,48 +21,81 @@ _local = threading.local()
 
 
 @attrs.define(eq=False)
-class Request:
-    """Memory asked for while calls are prepared: by whom, and from which step to which it matters."""
+class Piece:
+    """Provisional memory: what it holds, from which step to which it matters, and who points at it."""
 
     synced: SyncedArray
-    operand: Operand
+    place: Blocked
+    array: Any
     first: int
     last: int
-    nbytes: int
-    array: Any
+    operands: list[Operand] = attrs.field(factory=list)
 
 
 class Planner:
-    """Takes note of what routines ask for, step by step, and then places it all in a pool.
+    """Takes note of what routines ask for, step by step, and then places it in a pool.
 
     Args:
         lives: for each array that may share memory, the first and last step that touch it.
+        passing: arrays each piece of whose memory lives only as long as the steps that are prepared
+            with it, and may share memory if that is before ``end``.
+        end: the step at which memory of ``passing`` must no longer matter.
+
+    Attributes:
+        step: the step whose calls are being prepared.
     """
 
-    def __init__(self, lives: dict[SyncedArray, tuple[int, int]]) -> None:
-        self.lives = lives
-        self.requests: list[Request] = []
+    def __init__(
+        self, lives: Mapping[SyncedArray, tuple[int, int]], passing: Set[SyncedArray] = frozenset(), end: int = 0
+    ) -> None:
+        self.lives, self.passing, self.end = lives, passing, end
+        self.step = 0
+        self._pieces: dict[int, Piece] = {}
+        self._passing: dict[SyncedArray, list[Piece]] = {}
 
-    def note(self, operand: Operand, array: Any) -> None:
-        """An operand has been given memory, provisional until `place`; untouched memory costs nothing."""
+    def note(self, operand: Operand, array: Any, *, fresh: bool, first: bool) -> None:
+        """An operand is used in the step being prepared; untouched memory costs nothing.
+
+        Args:
+            operand: the operand.
+            array: the memory it points at.
+            fresh: whether this was made for it just now.
+            first: whether this is its first use: it may then be brought up to date from any place.
+        """
         synced, place = operand.synced, operand.place
-        life = self.lives.get(synced)
-        if life is None or not isinstance(place, Blocked) or place.padded:
-            return
-        self.requests.append(Request(synced, operand, *life, array.nbytes, array))
+        if fresh and isinstance(place, Blocked) and not place.padded:
+            if synced in self.lives:
+                self._pieces[id(array)] = Piece(synced, place, array, *self.lives[synced])
+            elif synced in self.passing:
+                piece = self._pieces[id(array)] = Piece(synced, place, array, self.step, self.step)
+                self._passing.setdefault(synced, []).append(piece)
+        met = self._pieces.get(id(array))
+        if met is not None and operand not in met.operands:
+            met.operands.append(operand)
+        for each in self._passing.get(synced, ()):
+            if first or each is met:
+                each.last = self.step
 
-    def place(self) -> int:
-        """Give every request its part of one pool; returns the pool's bytes."""
-        planned = plan([Life(each.first, each.last, each.nbytes) for each in self.requests])
+    def place(self) -> tuple[int, list[Piece]]:
+        """Give every piece that may share its part of one pool.
+
+        Returns:
+            The pool's bytes, and the pieces of ``passing`` in it.
+        """
+        pieces = [each for each in self._pieces.values() if each.synced in self.lives or each.last < self.end]
+        planned = plan([Life(each.first, each.last, each.array.nbytes) for each in pieces])
         pool = aligned_empty(planned.pool)
-        for each, offset in zip(self.requests, planned.offsets, strict=True):
-            part = pool[offset : offset + each.nbytes].view(each.array.dtype)
-            for synced in self.lives:
-                for place, held in list(synced.arrays.items()):
-                    if held is each.array:
-                        synced.arrays[place] = part
-            each.operand.move(part)
-        return planned.pool
+        moved: dict[int, Any] = {}
+        for each, offset in zip(pieces, planned.offsets, strict=True):
+            part = pool[offset : offset + each.array.nbytes].view(each.array.dtype)
+            moved[id(each.array)] = part
+            for operand in each.operands:
+                operand.move(part)
+        for synced in (*self.lives, *self.passing):
+            synced.arrays.update({p: moved[id(held)] for p, held in synced.arrays.items() if id(held) in moved})
+        for each in pieces:
+            each.array = moved[id(each.array)]
+        return planned.pool, [each for each in pieces if each.synced in self.passing]
 
 
 def current() -> Planner | None:

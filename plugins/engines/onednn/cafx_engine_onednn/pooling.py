@@ -18,6 +18,8 @@ from .windowed import Window, pooling_backward, pooling_forward
 class Pooling(Accelerated):
     """Maximum and mean; with a unit before it whose gradient it takes on the pooled values."""
 
+    binds = True
+
     def plan(self) -> None:
         """The bottom's layout, else blocks."""
         bottom, top = self.step.bottom[0], self.step.top[0]

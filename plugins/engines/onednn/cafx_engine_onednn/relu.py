@@ -11,6 +11,8 @@ from .routine import Accelerated, Pass, Run
 class ReLU(Accelerated):
     """The unit in whatever layout its bottom has; in place its sign is the bottom's."""
 
+    binds = True
+
     def plan(self) -> None:
         """Any layout will do."""
         bottom, top = self.step.bottom[0], self.step.top[0]

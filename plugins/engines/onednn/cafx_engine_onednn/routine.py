@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -47,8 +47,6 @@ class Pass:
             synced = each.synced
             if each.place not in synced.current or synced.arrays[each.place] is not each.array:
                 each.fresh()
-        for each in self.writes:
-            each.adopt()
         for run in self.runs:
             run()
         for each in self.writes:
@@ -83,6 +81,8 @@ class Accelerated(Routine):
 
     engine: OneDNN
     layer: Any
+    binds: ClassVar[bool] = False
+    """Whether all data it ever reads is bound as operands when `make_forward` and `make_backward` run."""
 
     def __init__(self, engine: OneDNN, layer: Layer, step: Step, **fused: Any) -> None:
         super().__init__(engine, layer, step)
@@ -145,6 +145,11 @@ class Accelerated(Routine):
                     remedy='make the net with keep="all", or in TRAIN phase',
                 )
             self._backward = self.make_backward()
+
+    def after_forward(self, run: Run) -> None:
+        """Let something more be done behind forward, which is prepared."""
+        assert self._forward
+        self._forward = several([self._forward, run])
 
     def release(self) -> None:
         """Let go of calls and memory: the schedule has been made anew."""

@@ -13,6 +13,8 @@ from .routine import Accelerated, Pass, Run
 class Split(Accelerated):
     """Forward does nothing, the data are shared; backward is one sum."""
 
+    binds = True
+
     def plan(self) -> None:
         """The bottom's layout."""
         self.desc = self.flat_layout(self.step.bottom[0])

@@ -31,6 +31,8 @@ class Weighted(Accelerated):
         masked: the unit's gradient is left to the pooling behind it.
     """
 
+    binds = True
+
     ahead: PrimitiveDesc
     data_back: PrimitiveDesc | None = None
     weights_back: PrimitiveDesc | None = None
