@@ -50,7 +50,7 @@ class OneDNN(Engine):
         self.aliased: weakref.WeakSet[SyncedArray] = weakref.WeakSet()
         self._homes: weakref.WeakKeyDictionary[SyncedArray, MemoryDesc] = weakref.WeakKeyDictionary()
         self._parameters: weakref.WeakKeyDictionary[SyncedArray, Blocked] = weakref.WeakKeyDictionary()
-        self._spares: dict[int, tuple[Any, list[Memory]]] = {}
+        self._spares: dict[int, tuple[Any, weakref.WeakSet[Memory]]] = {}
         self.goes_back = True
         self.pooled = 0
         self.routines: set[Any] = set()
@@ -135,13 +135,14 @@ class OneDNN(Engine):
 
     def spare(self, slot: int, desc: MemoryDesc) -> Memory:
         """Memory that lasts for one call, the same for all who ask for one slot."""
-        array, memories = self._spares.get(slot, (aligned(0), []))
+        array, memories = self._spares.get(slot, (aligned(0), weakref.WeakSet()))
         if array.nbytes < desc.size:
             array = aligned(desc.size)
-            for each in memories:
+            for each in list(memories):
                 each.rebind(array)
+            self._spares[slot] = array, memories
         memory = Memory(desc, array)
-        self._spares[slot] = array, [*memories, memory]
+        memories.add(memory)
         return memory
 
     def reorders(self) -> tuple[int, float]:

@@ -8,7 +8,6 @@ import numpy as np
 
 from .memory import Memory, MemoryDesc
 from .places import copy_between
-from .primitives import PrimitiveDesc
 
 
 class Folded:
@@ -18,12 +17,12 @@ class Folded:
         layer: the convolution.
         norm: the BatchNorm behind it, which uses running statistics.
         scale: the Scale behind that, or None.
-        ahead: the convolution's primitive, with a bias.
+        weights, bias: the layouts the convolution wants them in.
     """
 
-    def __init__(self, layer: Any, norm: Any, scale: Any, ahead: PrimitiveDesc) -> None:
+    def __init__(self, layer: Any, norm: Any, scale: Any, weights: MemoryDesc, bias: MemoryDesc) -> None:
         self.layer, self.norm, self.scale = layer, norm, scale
-        self.weights, self.bias = Memory(ahead.weights), Memory(ahead.bias)
+        self.weights, self.bias = Memory(weights), Memory(bias)
         self._blobs = [*layer.blobs, *norm.blobs, *(scale.blobs if scale else ())]
         self._seen: tuple[int, ...] = ()
 

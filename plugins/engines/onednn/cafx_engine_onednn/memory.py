@@ -3,6 +3,7 @@
 import ctypes
 import math
 import mmap
+import weakref
 from collections.abc import Sequence
 from ctypes import byref, c_int, c_int64, c_void_p
 from typing import Any, Self
@@ -216,6 +217,9 @@ class Memory:
         library = load()
         self.desc = desc
         self.array = aligned(desc.size) if array is None else array
+        self._windows: weakref.WeakSet[Memory] = weakref.WeakSet()
+        self._whole: Memory | None = None
+        self._start = 0
         self._check(self.array)
         self._library = library
         self._destroy = library.destroyer("memory")
@@ -238,6 +242,15 @@ class Memory:
         where = repr(self.desc)
         self._library.call("memory_set_data_handle", where, self.handle, pointer)
         self.array = array
+        for each in list(self._windows):
+            each.rebind(array.reshape(-1).view(np.uint8)[each._start :])
+
+    def window(self, desc: MemoryDesc, start: int = 0) -> "Memory":
+        """The same bytes, or some of them from ``start`` on, described in another way; it follows this memory."""
+        window = Memory(desc, self.array.reshape(-1).view(np.uint8)[start:])
+        window._whole, window._start = self, start
+        self._windows.add(window)
+        return window
 
     @property
     def flat(self) -> NDArray[Any]:

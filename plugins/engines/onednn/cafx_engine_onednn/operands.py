@@ -24,7 +24,7 @@ class Operand:
         pinned: stay with the memory met first: what such a layer reads.
     """
 
-    __slots__ = ("_reorder", "_windows", "array", "desc", "memory", "own", "pinned", "place", "synced")
+    __slots__ = ("_reorder", "array", "desc", "memory", "own", "pinned", "place", "synced")
 
     def __init__(self, synced: SyncedArray, desc: MemoryDesc, *, own: bool = False, pinned: bool = False) -> None:
         self.synced = synced
@@ -34,7 +34,6 @@ class Operand:
         self.pinned = own or pinned
         self.array: Any = None
         self.memory: Any = None
-        self._windows: list[Memory] = []
         self._reorder: tuple[Any, Any, Conversion] | None = None
 
     def bind(self) -> Memory:
@@ -62,9 +61,7 @@ class Operand:
 
     def window(self, desc: MemoryDesc) -> Memory:
         """A part of this memory, which follows it."""
-        memory = Memory(desc, self.bind().array)
-        self._windows.append(memory)
-        return memory
+        return self.bind().window(desc)
 
     def fresh(self) -> None:
         """Bring the memory up to date, if it is not."""
@@ -96,8 +93,7 @@ class Operand:
         if self.memory is None:
             self.memory = Memory(self.desc, array)
         else:
-            for each in (self.memory, *self._windows):
-                each.rebind(array)
+            self.memory.rebind(array)
 
     def _follow(self) -> None:
         synced, place = self.synced, self.place

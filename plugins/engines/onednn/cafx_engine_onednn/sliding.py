@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from cafx.kernel import Unsupported
 
-from .constants import DataType, Tag
+from .constants import Arg, DataType, Tag
 from .memory import MemoryDesc
+from .operands import Operand
 from .primitives import PrimitiveDesc
-from .routine import pick
-from .weighted import Weighted
+from .routine import Run, pick
+from .tiles import Tiles
+from .weighted import Bytes, Weighted
 from .windowed import Window, convolution
 
 BLOCK = 16
 FEW_CHANNELS = 4
 """Up to so many channels an image is best read as it is, row by row."""
+MOST_PAD = 2
+"""Up to so much pad the way back is a correlation like the way ahead."""
 
 ACTIVATIONS = {3: Tag.X1_16B, 4: Tag.X2_16B, 5: Tag.X3_16B}
 WEIGHTS = {3: Tag.W1_16I16O, 4: Tag.W2_16I16O, 5: Tag.W3_16I16O}
@@ -23,7 +28,13 @@ Layouts = tuple[MemoryDesc, MemoryDesc, MemoryDesc]
 
 
 class Convolution(Weighted):
-    """Convolution of one to three spatial axes, with groups, dilation and a fused unit."""
+    """Convolution of one to three spatial axes, with groups, dilation and a fused unit.
+
+    Attributes:
+        tiles: computes it by Winograd's tiles where that is faster.
+    """
+
+    tiles: Tiles | None = None
 
     def plan(self) -> None:
         """Choose layouts by the number of channels; blocks of 16 where channels fill them."""
@@ -47,7 +58,51 @@ class Convolution(Weighted):
             self.weights_back = self._weights_back()
         if self.training and step.propagate_down[0]:
             self.data_back = self._data_back()
+        self.tiles = self._tiles()
         self.settle_weights()
+
+    def _tiles(self) -> Tiles | None:
+        """Winograd's way, where it is a way and a shorter one."""
+        window, ahead = self.window, self.ahead
+        fits = self.engine.type == DataType.F32 and self.layer.window.kernel == (3, 3)
+        if not fits or {*window.stride, *self.layer.window.dilation} != {1} or max(window.pad) > MOST_PAD:
+            return None
+        blocks = MemoryDesc.tagged(self.source, ACTIVATIONS[4]), MemoryDesc.tagged(self.made, ACTIVATIONS[4])
+        backs = [(back.diff_src, back.diff_dst) for back in (self.data_back,) if back]
+        backs += [(back.src, back.diff_dst) for back in (self.weights_back,) if back]
+        if any(pair[0] != blocks[0] or pair[1] != blocks[1] for pair in [(ahead.src, ahead.dst), *backs]):
+            return None
+        tiles = Tiles(self, self.source, self.made, window.pad, self.layer.options.group)
+        return tiles if tiles.pay() else None
+
+    @property
+    def home(self) -> MemoryDesc:
+        """The layout of the weights."""
+        return self.tiles.weights if self.tiles else super().home
+
+    @property
+    def weights_ahead(self) -> MemoryDesc:
+        """The layout in which forward reads them."""
+        return self.tiles.weights if self.tiles else super().weights_ahead
+
+    def forward_calls(self, x: Operand, weights: Bytes, bias: Bytes | None, y: Operand) -> Sequence[Run]:
+        """What computes y."""
+        if self.tiles:
+            return self.tiles.forward(x, weights, bias, y, self.slope)
+        return super().forward_calls(x, weights, bias, y)
+
+    def data_calls(self, back: PrimitiveDesc, dy: Operand, dx: Operand) -> tuple[Operand, Sequence[Run]]:
+        """The weights to be read, and what computes dx."""
+        if self.tiles:
+            weights = self.weights(self.tiles.weights)
+            return weights, self.tiles.backward_data(dy, weights, dx)
+        return super().data_calls(back, dy, dx)
+
+    def weights_calls(self, back: PrimitiveDesc, x: Operand, dy: Operand, to: Mapping[int, Any]) -> Sequence[Run]:
+        """What computes the gradients of weights and bias."""
+        if self.tiles:
+            return self.tiles.backward_weights(x, dy, to.get(Arg.DIFF_WEIGHTS), to.get(Arg.DIFF_BIAS))
+        return super().weights_calls(back, x, dy, to)
 
     def _kernel_dims(self) -> tuple[int, ...]:
         outputs, inputs, *kernel = self.layer.blobs[0].shape

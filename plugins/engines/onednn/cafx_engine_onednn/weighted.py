@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from cafx.kernel.blob import SyncedArray
@@ -16,6 +17,8 @@ from .places import Conversion, held_in, place_of
 from .pointwise import reorder
 from .primitives import PrimitiveDesc
 from .routine import Accelerated, Gradients, Pass, Run, several
+
+Bytes = Operand | Memory
 
 
 class Weighted(Accelerated):
@@ -68,43 +71,43 @@ class Weighted(Accelerated):
         fits = held and held.dims == tuple(dims) and held.desc.dtype == DataType.F32
         return held.desc if held and fits else None
 
+    @property
+    def home(self) -> MemoryDesc:
+        """The layout in which the weights are learned, if they are."""
+        return self.weights_back.diff_weights if self.weights_back else self.ahead.weights
+
+    @property
+    def weights_ahead(self) -> MemoryDesc:
+        """The layout in which forward reads the weights."""
+        return self.ahead.weights
+
     def settle_weights(self) -> None:
         """Tell the engine where weights are best kept: where their gradient is made."""
         if "fold" in self.fused:
             return
-        made = self.weights_back.diff_weights if self.weights_back else self.ahead.weights
-        self.engine.wants(self.layer.blobs[0], place_of(made))
+        self.engine.wants(self.layer.blobs[0], place_of(self.home))
 
     def weights(self, desc: MemoryDesc) -> Operand:
         """The weights in one layout."""
         return Operand(self.layer.blobs[0].synced_data, desc)
 
     def make_forward(self) -> Run:
-        """One primitive."""
-        ahead, blobs = self.ahead, self.layer.blobs
+        """One primitive; before it a normalisation is multiplied into the weights, if they have changed."""
+        x = Operand(self.step.bottom[0].synced_data, self.source_desc(self.ahead.src))
+        y = Operand(self.step.top[0].synced_data, self.ahead.dst)
         if "fold" in self.fused:
-            return self._make_folded()
-        x = Operand(self.step.bottom[0].synced_data, self.source_desc(ahead.src))
-        y = Operand(self.step.top[0].synced_data, ahead.dst)
-        reads: dict[int, Operand] = {Arg.SRC: x, Arg.WEIGHTS: self.weights(ahead.weights)}
-        if self.biased:
-            reads[Arg.BIAS] = Operand(blobs[1].synced_data, ahead.bias)
-        return Pass(reads.values(), [self.call(ahead, {**reads, Arg.DST: y})], [y])
+            norm, scale = self.fused["fold"]
+            folded = Folded(self.layer, norm, scale, self.weights_ahead, self.ahead.bias)
+            return Pass([x], [folded.refresh, *self.forward_calls(x, folded.weights, folded.bias, y)], [y])
+        weights = self.weights(self.weights_ahead)
+        bias = Operand(self.layer.blobs[1].synced_data, self.ahead.bias) if self.biased else None
+        reads = [x, weights, *([bias] if bias else [])]
+        return Pass(reads, self.forward_calls(x, weights, bias, y), [y])
 
-    def _make_folded(self) -> Run:
-        """One primitive, on weights into which a normalisation is multiplied whenever they change."""
-        ahead = self.ahead
-        x = Operand(self.step.bottom[0].synced_data, self.source_desc(ahead.src))
-        y = Operand(self.step.top[0].synced_data, ahead.dst)
-        norm, scale = self.fused["fold"]
-        folded = Folded(self.layer, norm, scale, ahead)
-        given: dict[int, Operand | Memory] = {
-            Arg.SRC: x,
-            Arg.WEIGHTS: folded.weights,
-            Arg.BIAS: folded.bias,
-            Arg.DST: y,
-        }
-        return Pass([x], [folded.refresh, self.call(ahead, given)], [y])
+    def forward_calls(self, x: Operand, weights: Bytes, bias: Bytes | None, y: Operand) -> Sequence[Run]:
+        """What computes y."""
+        given: dict[int, Bytes] = {Arg.SRC: x, Arg.WEIGHTS: weights, Arg.DST: y}
+        return [self.call(self.ahead, given | ({Arg.BIAS: bias} if bias else {}))]
 
     def source_desc(self, desc: MemoryDesc) -> MemoryDesc:
         """How the bottom is to be seen, for a primitive's view of it."""
@@ -121,44 +124,41 @@ class Weighted(Accelerated):
         if self.weights_back is not None:
             passes.append(self._make_weights_back(self.weights_back))
         if self.data_back is not None:
-            back = self.data_back
-            dy = Operand(top.synced_diff, back.diff_dst)
-            dx = Operand(bottom.synced_diff, self.source_desc(back.diff_src))
-            weights, turned, calls = self._weights_for(back)
-            calls.append(self.call(back, {Arg.DIFF_DST: dy, Arg.WEIGHTS: turned, Arg.DIFF_SRC: dx}))
+            dy = Operand(top.synced_diff, self.data_back.diff_dst)
+            dx = Operand(bottom.synced_diff, self.source_desc(self.data_back.diff_src))
+            weights, calls = self.data_calls(self.data_back, dy, dx)
             passes.append(Pass([dy, weights], calls, [dx]))
         return several(passes)
 
-    def _weights_for(self, back: PrimitiveDesc) -> tuple[Operand, Operand | Memory, list[Run]]:
-        """The weights where they are at home and, if the way back wants them otherwise, their reorder.
+    def data_calls(self, back: PrimitiveDesc, dy: Operand, dx: Operand) -> tuple[Operand, Sequence[Run]]:
+        """The weights to be read, and what computes dx: a primitive, before it a reorder it may want.
 
         What is learned changes before it is used again, so that memory for the other layout is shared.
         """
-        home = self.weights_back.diff_weights if self.weights_back else self.ahead.weights
-        if not any(self.learns) or place_of(home) is place_of(back.weights):
+        given: dict[int, Bytes] = {Arg.DIFF_DST: dy, Arg.DIFF_SRC: dx}
+        if not any(self.learns) or place_of(self.home) is place_of(back.weights):
             weights = self.weights(back.weights)
-            return weights, weights, []
-        weights, turned = self.weights(home), self.engine.spare(Arg.WEIGHTS, back.weights)
-        turn = self.call(reorder(home, back.weights), {Arg.SRC: weights, Arg.DST: turned})
-        return weights, turned, [Conversion(turn)]
+            return weights, [self.call(back, {**given, Arg.WEIGHTS: weights})]
+        weights, turned = self.weights(self.home), self.engine.spare(Arg.WEIGHTS, back.weights)
+        turn = self.call(reorder(self.home, back.weights), {Arg.SRC: weights, Arg.DST: turned})
+        return weights, [Conversion(turn), self.call(back, {**given, Arg.WEIGHTS: turned})]
 
     def _make_weights_back(self, back: PrimitiveDesc) -> Run:
         blobs = self.layer.blobs
         x = Operand(self.step.bottom[0].synced_data, self.source_desc(back.src))
         dy = Operand(self.step.top[0].synced_diff, back.diff_dst)
         targets: dict[int, tuple[SyncedArray, MemoryDesc]] = {}
-        apart: dict[int, Any] = {}
-        for arg, wanted, blob, desc in (
-            (Arg.DIFF_WEIGHTS, self.learns[0], blobs[0], back.diff_weights),
-            (Arg.DIFF_BIAS, self.learns[1], blobs[-1], back.argument(Arg.DIFF_BIAS)),
-        ):
-            if wanted:
-                targets[arg] = blob.synced_diff, desc
-            elif desc.size:
-                apart[arg] = self.engine.spare(-arg, desc)
-        reads: dict[int, Operand] = {Arg.SRC: x, Arg.DIFF_DST: dy}
+        if self.learns[0]:
+            targets[Arg.DIFF_WEIGHTS] = blobs[0].synced_diff, self.home
+        if self.learns[1]:
+            targets[Arg.DIFF_BIAS] = blobs[1].synced_diff, back.argument(Arg.DIFF_BIAS)
+        prepare = partial(self.weights_calls, back, x, dy)
+        return Gradients(self, targets).runs(prepare, (x, dy))
 
-        def prepare(to: Mapping[int, Any]) -> list[Run]:
-            return [self.call(back, {**reads, **to, **apart})]
-
-        return Gradients(self, targets).runs(prepare, tuple(reads.values()))
+    def weights_calls(self, back: PrimitiveDesc, x: Operand, dy: Operand, to: Mapping[int, Any]) -> Sequence[Run]:
+        """What computes the gradients of weights and bias; into memory nobody reads, if one is not wanted."""
+        given: dict[int, Bytes] = {Arg.SRC: x, Arg.DIFF_DST: dy}
+        for arg, desc in ((Arg.DIFF_WEIGHTS, self.home), (Arg.DIFF_BIAS, back.argument(Arg.DIFF_BIAS))):
+            if desc.size:
+                given[arg] = to[arg] if arg in to else self.engine.spare(-arg, desc)
+        return [self.call(back, given)]
