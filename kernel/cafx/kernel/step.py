@@ -26,7 +26,7 @@ class Step:
         needs_backward: whether backward runs it at all.
         forward, backward: the calls.
         routine: who runs it: "plain", or the engine's name.
-        note: why the engine does not, or what was fused.
+        note: why the engine does not, what was fused, or in which way it is done.
         parts: the steps this one stands for; itself, if it is not a fusion.
         object: the engine's routine, where there is one.
     """

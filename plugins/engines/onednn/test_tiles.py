@@ -133,7 +133,7 @@ def test_a_normalisation_is_folded_into_them(monkeypatch: pytest.MonkeyPatch) ->
             blob.mutable_data[...] = value
         net.params["scale"][1].mutable_data[...] = bias
         found.append(net.forward(data=data)["conv"].copy())
-    assert "folded" in net.steps[-1].note
+    assert net.steps[-1].note == "fused: normalisation folded into the weights; Winograd's tiles"
     np.testing.assert_allclose(found[1], found[0], rtol=0, atol=TOLERANCE * np.abs(found[0]).max())
 
 
@@ -161,3 +161,4 @@ def test_other_convolutions_stay_direct(more: str, monkeypatch: pytest.MonkeyPat
       num_output: 16 kernel_size: 3 {more} weight_filler {{ type: "msra" }} }} }}"""
     net = Net(schema().parse_text(text, "NetParameter"), Phase.TRAIN, engine="onednn", seed=1)
     assert net.steps[-1].object.tiles is None
+    assert not net.steps[-1].note

@@ -51,7 +51,8 @@ def _join(parts: Sequence[Step], routines: Sequence[Accelerated], note: str) -> 
     backward = [routine.backward for routine in reversed(routines)]
     return len(parts), Step(
         first.layer, first.index, first.bottom, parts[-1].top, first.propagate_down, needed,
-        several(forward), several(backward), first.routine, note, tuple(parts), list(routines),
+        several(forward), several(backward), first.routine, "; ".join(filter(None, (note, first.note))),
+        tuple(parts), list(routines),
     )  # fmt: skip
 
 

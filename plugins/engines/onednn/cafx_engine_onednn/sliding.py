@@ -49,6 +49,7 @@ class Convolution(Weighted):
         self.source, self.made = step.bottom[0].shape, step.top[0].shape
         self.kernel_dims = self._kernel_dims()
         self.window = self._window()
+        self.tiles = self._tiles()
         candidates = list(self._candidates())
         uneven = any(count // layer.options.group % BLOCK for count in (self.source[1], self.made[1]))
         self.prefer = "jit:" if uneven else ""
@@ -58,22 +59,31 @@ class Convolution(Weighted):
             self.weights_back = self._weights_back()
         if self.training and step.propagate_down[0]:
             self.data_back = self._data_back()
-        self.tiles = self._tiles()
+        if self.tiles and not self._blocked():
+            self.tiles = None
+        step.note = "Winograd's tiles" if self.tiles else ""
         self.settle_weights()
 
     def _tiles(self) -> Tiles | None:
         """Winograd's way, where it is a way and a shorter one."""
-        window, ahead = self.window, self.ahead
-        fits = self.engine.type == DataType.F32 and self.layer.window.kernel == (3, 3)
-        if not fits or {*window.stride, *self.layer.window.dilation} != {1} or max(window.pad) > MOST_PAD:
+        window, layer = self.window, self.layer
+        group, channels = layer.options.group, (self.source[1], self.made[1])
+        if self.engine.type != DataType.F32 or layer.window.kernel != (3, 3):
             return None
-        blocks = MemoryDesc.tagged(self.source, ACTIVATIONS[4]), MemoryDesc.tagged(self.made, ACTIVATIONS[4])
-        backs = [(back.diff_src, back.diff_dst) for back in (self.data_back,) if back]
-        backs += [(back.src, back.diff_dst) for back in (self.weights_back,) if back]
-        if any(pair[0] != blocks[0] or pair[1] != blocks[1] for pair in [(ahead.src, ahead.dst), *backs]):
+        if {*window.stride, *window.dilation} != {1} or max(window.pad) > MOST_PAD:
             return None
-        tiles = Tiles(self, self.source, self.made, window.pad, self.layer.options.group)
+        if any(count // group % BLOCK for count in channels):
+            return None
+        tiles = Tiles(self, self.source, self.made, window.pad, group)
         return tiles if tiles.pay() else None
+
+    def _blocked(self) -> bool:
+        """Whether all primitives read and write blocks of 16 channels."""
+        pairs = [(self.ahead.src, self.ahead.dst)]
+        pairs += [(back.diff_src, back.diff_dst) for back in (self.data_back,) if back]
+        pairs += [(back.src, back.diff_dst) for back in (self.weights_back,) if back]
+        blocks = MemoryDesc.tagged(self.source, ACTIVATIONS[4]), MemoryDesc.tagged(self.made, ACTIVATIONS[4])
+        return all(pair[0] == blocks[0] and pair[1] == blocks[1] for pair in pairs)
 
     @property
     def home(self) -> MemoryDesc:
@@ -125,6 +135,8 @@ class Convolution(Weighted):
         inputs, outputs = self.source[1] // group, self.made[1] // group
         depthwise = inputs == outputs == 1
         pinned = self.pinned(self.kernel_dims)
+        if self.tiles:
+            yield MemoryDesc.tagged(self.source, ACTIVATIONS[4]), weights, MemoryDesc.tagged(self.made, ACTIVATIONS[4])
         if self.source[1] <= FEW_CHANNELS and group == 1:
             plain = MemoryDesc.plain(self.source, kind)
             blocked = MemoryDesc.tagged(self.made, ACTIVATIONS[rank], kind)
