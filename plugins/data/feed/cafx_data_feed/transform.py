@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -25,9 +24,35 @@ Shape3 = tuple[int, int, int]
 class Draws:
     """Where each image of a batch is cut (as shares of the room there is), and which are flipped."""
 
-    top: Array | None = None
-    left: Array | None = None
-    flip: Array | None = None
+    top: Sequence[float] | None = None
+    left: Sequence[float] | None = None
+    flip: Sequence[bool] | None = None
+
+
+class Scratch(threading.local):
+    """Memory of one thread, that stays in its processor's cache.
+
+    Attributes:
+        held: what images are decoded into.
+        planes, flipped: one image of bytes, C×H×W, and one from right to left.
+        each_plane: the planes one by one, as OpenCV likes them.
+    """
+
+    def __init__(self) -> None:
+        self.held = np.empty(0, np.uint8)
+        self.shape_planes((0, 0, 0))
+
+    def shape_planes(self, shape: Shape3) -> None:
+        """Make room for images of C×H×W."""
+        self.planes = np.empty(shape, np.uint8)
+        self.each_plane = list(self.planes)
+        self.flipped = np.empty_like(self.planes)
+
+    def decoded(self, count: int) -> Array:
+        """Memory for a decoded image of ``count`` bytes: until the next one."""
+        if self.held.size < count:
+            self.held = np.empty(count, np.uint8)
+        return self.held[:count]
 
 
 class Transformer:
@@ -56,8 +81,9 @@ class Transformer:
         self.error = error
         self.scale = np.dtype(dtype).type(options.scale)
         self.mean_values = np.asarray(options.mean_value, dtype)
+        self.channel_means = self.mean_values.reshape(-1, 1, 1) if self.mean_values.size else None
         self.mean: Array | None = None
-        self._local = threading.local()
+        self._scratch = Scratch()
         if options.force_color and options.force_gray:
             raise error("force_color and force_gray are both set", remedy="set one of them")
         if options.has("mean_file"):
@@ -95,8 +121,8 @@ class Transformer:
         if not (self.random_crop or self.options.mirror):
             return Draws()
         stream = rng()
-        top, left = stream.random((2, count)) if self.random_crop else (None, None)
-        flip = stream.integers(0, 2, count).astype(bool) if self.options.mirror else None
+        top, left = stream.random((2, count)).tolist() if self.random_crop else (None, None)
+        flip = stream.integers(0, 2, count).astype(bool).tolist() if self.options.mirror else None
         return Draws(top, left, flip)
 
     def batch(self, pixels: Array, out: Array, draws: Draws) -> None:
@@ -104,8 +130,8 @@ class Transformer:
         size, (height, width) = pixels.shape[2:], out.shape[2:]
         mean = self.mean if self.mean is not None else self.mean_values.reshape(-1, 1, 1)
         if self.crop and draws.top is not None and draws.left is not None:
-            rows = (draws.top * (size[0] - height + 1)).astype(int)[:, None] + np.arange(height)
-            columns = (draws.left * (size[1] - width + 1)).astype(int)[:, None] + np.arange(width)
+            rows = (np.array(draws.top) * (size[0] - height + 1)).astype(int)[:, None] + np.arange(height)
+            columns = (np.array(draws.left) * (size[1] - width + 1)).astype(int)[:, None] + np.arange(width)
             chosen = (slice(None), rows[:, :, None], columns[:, None, :])
             pixels = pixels.transpose(1, 0, 2, 3)[:, np.arange(len(rows))[:, None, None], *chosen[1:]]
             pixels = pixels.transpose(1, 0, 2, 3)
@@ -129,7 +155,8 @@ class Transformer:
         window = pixels[:, top : top + height, left : left + width]
         if flip and pixels.dtype == np.uint8 and pixels.size:
             rows = pixels.reshape(-1, pixels.shape[2])[:, left : left + width]
-            flipped = self._flipped(rows).reshape(channels, -1, width)
+            flipped = self._planes((channels, pixels.shape[1], width)).flipped
+            cv2().flip(rows, 1, flipped.reshape(rows.shape))
             window = flipped[:, top : top + height]
         elif flip:
             window = window[..., ::-1]
@@ -137,28 +164,38 @@ class Transformer:
 
     def image(self, image: Array, out: Array, draws: Draws, index: int) -> None:
         """An H×W×C image into ``out`` (C×H×W)."""
-        top, left, flip = self._where(image.shape[:2], draws, index)
+        top, left, flip = self._where(image.shape, draws, index)
         channels, height, width = out.shape
         window = image[top : top + height, left : left + width]
-        split = self._scratch("split", out.shape)
+        scratch = self._planes(out.shape)
+        planes = scratch.planes
         if channels == 1:
-            split[0] = window[:, :, 0]
+            planes[0] = window[:, :, 0]
         else:
-            cv2().split(window, list(split))
+            cv2().split(window, scratch.each_plane)
         if flip:
-            split = self._flipped(split.reshape(-1, width)).reshape(out.shape)
-        self._finish(split, out, top, left, flip)
+            cv2().flip(planes.reshape(-1, width), 1, scratch.flipped.reshape(-1, width))
+            planes = scratch.flipped
+        self._finish(planes, out, top, left, flip)
 
     def decoded(self, count: int) -> Array:
         """This thread's memory for a decoded image of ``count`` bytes: until the next one."""
-        return self._scratch("decode", (count,))
+        return self._scratch.decoded(count)
+
+    def _planes(self, shape: Shape3) -> Scratch:
+        """This thread's memory, with room for images of ``shape``."""
+        scratch = self._scratch
+        if scratch.planes.shape != shape:
+            scratch.shape_planes(shape)
+        return scratch
 
     def _where(self, size: tuple[int, ...], draws: Draws, index: int) -> tuple[int, int, bool]:
         """First row, first column and whether to flip, for an image of ``size``."""
-        flip = draws.flip is not None and bool(draws.flip[index])
-        if not self.crop:
+        flip = draws.flip is not None and draws.flip[index]
+        crop = self.crop
+        if not crop:
             return 0, 0, flip
-        rows, columns = size[0] - self.crop, size[1] - self.crop
+        rows, columns = size[0] - crop, size[1] - crop
         if draws.top is None or draws.left is None:
             return rows // 2, columns // 2, flip
         return int(draws.top[index] * (rows + 1)), int(draws.left[index] * (columns + 1)), flip
@@ -168,25 +205,11 @@ class Transformer:
         np.copyto(out, window)
         if self.mean is not None:
             mean = self.mean[:, top : top + out.shape[1], left : left + out.shape[2]]
-            out -= mean[..., ::-1] if flip else mean
-        elif self.mean_values.size:
-            out -= self.mean_values.reshape(-1, 1, 1)
+            np.subtract(out, mean[..., ::-1] if flip else mean, out)
+        elif self.channel_means is not None:
+            np.subtract(out, self.channel_means, out)
         if self.scale != 1:
-            out *= self.scale
-
-    def _flipped(self, rows: Array) -> Array:
-        """Rows of bytes from right to left, in this thread's memory."""
-        flipped = self._scratch("flip", rows.shape)
-        cv2().flip(rows, 1, flipped)
-        return flipped
-
-    def _scratch(self, name: str, shape: tuple[int, ...]) -> Array:
-        held: Array | None = getattr(self._local, name, None)
-        count = math.prod(shape)
-        if held is None or held.size < count:
-            held = np.empty(count, np.uint8)
-            setattr(self._local, name, held)
-        return held[:count].reshape(shape)
+            np.multiply(out, self.scale, out)
 
 
 def _mean_image(path: str, error: Failure) -> Array:
