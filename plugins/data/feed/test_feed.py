@@ -9,12 +9,14 @@ import pytest
 
 from cafx.kernel import CafxError, Phase, TransformationParameter, schema
 from cafx.kernel.random import Streams
+from cafx_data_feed import images
 from cafx_data_feed.datum import DatumReader, datum_bytes
 from cafx_data_feed.order import Order
 from cafx_data_feed.transform import Transformer
 from cafx_format_binaryproto import write_binaryproto
 
 COUNT = 6
+DECODERS_DIFFER = 2  # grey levels, where one is of another version
 
 
 def transformer(phase: Phase = Phase.TRAIN, **options: Any) -> Transformer:
@@ -95,15 +97,78 @@ def test_datums_are_those_of_protobuf(label: int | None, kind: str) -> None:
             np.testing.assert_array_equal(read.pixels, pixels)
 
 
-def test_every_cut_datum_is_refused() -> None:
-    whole = datum_bytes(np.ones((1, 3, 4), np.uint8), 700, encoded=False)
+@pytest.mark.parametrize(
+    "whole",
+    [
+        datum_bytes(np.ones((1, 3, 4), np.uint8), 700, encoded=False),
+        datum_bytes(np.ones((1, 3, 4), np.uint8)),
+        datum_bytes(None, 700, image=b"\xff\xd8" * 80, encoded=True),
+    ],
+)
+def test_every_cut_datum_is_refused(whole: bytes) -> None:
     reader = DatumReader()
     reader.read(b"key", memoryview(whole))
-    for size in range(len(whole)):
-        if size > whole.index(b"\x28\xbc"):
-            continue
+    for size in range(whole.find(b"\x28\xbc") % (len(whole) + 1)):
         with pytest.raises(CafxError, match="'key'"):
-            reader.read(b"key", memoryview(whole)[: size - 1 if size else 0])
+            reader.read(b"key", memoryview(whole)[:size])
+
+
+def test_a_datum_with_too_few_pixels_is_refused_though_its_like_was_met() -> None:
+    reader = DatumReader()
+    whole = datum_bytes(np.ones((1, 3, 4), np.uint8), 1)
+    reader.read(b"key", memoryview(whole))
+    short = whole.replace(b"\x22\x0c" + b"\x01" * 12, b"\x22\x0b" + b"\x01" * 11)
+    assert len(short) == len(whole) - 1
+    with pytest.raises(CafxError, match="11 values"):
+        reader.read(b"key", memoryview(short))
+
+
+def test_one_reader_tells_datums_of_all_sizes_and_kinds_apart() -> None:
+    reader = DatumReader()
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        label, size = int(rng.integers(-3, 300)), int(rng.integers(1, 300))
+        if rng.integers(2):
+            image = rng.bytes(size)
+            read = reader.read(b"", memoryview(datum_bytes(None, label, image=image, encoded=True)))
+            assert (read.label, bytes(read.image or b"")) == (label, image)
+        else:
+            pixels = rng.integers(0, 256, (1, int(rng.integers(1, 4)), size), dtype=np.uint8)
+            read = reader.read(b"", memoryview(datum_bytes(pixels, label, encoded=[None, False][size % 2])))
+            assert read.label == label
+            np.testing.assert_array_equal(read.pixels, pixels)
+
+
+def jpegs() -> dict[str, bytes]:
+    """One of each kind that is met in the wild, and some that are broken."""
+    cv2 = images.cv2()
+    color = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8), (5, 5), 2)
+    good = cv2.imencode(".jpg", color)[1].tobytes()
+    exif = b"Exif\0\0" + b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    turned = good[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + good[2:]
+    return {
+        "color": good, "small": cv2.imencode(".jpg", color[:9, :7])[1].tobytes(),
+        "gray": cv2.imencode(".jpg", color[:, :, 0])[1].tobytes(), "turned": turned,
+        "progressive": cv2.imencode(".jpg", color, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes(),
+        "cut": good[:700], "head only": good[:177], "half a head": good[:170], "two bytes": good[:2],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("channels", [None, 1, 3])
+def test_any_order_of_jpegs_is_decoded_as_opencv_does(channels: int | None) -> None:
+    cv2 = images.cv2()
+    kinds, held = jpegs(), np.empty(40 * 30 * 3, np.uint8)
+    flag = {None: cv2.IMREAD_UNCHANGED, 1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR}[channels]
+    for name in np.random.default_rng(0).choice(list(kinds), 60):
+        expected = cv2.imdecode(np.frombuffer(kinds[name], np.uint8), flag)
+        if expected is None:
+            with pytest.raises(CafxError, match=name):
+                images.decode(kinds[name], channels, name)
+            continue
+        found = images.decode(memoryview(kinds[name]), channels, name, lambda count: held[:count])
+        assert found.shape == (*expected.shape, 1)[:3], name
+        difference = found.astype(int) - expected.reshape(found.shape)
+        assert np.abs(difference).max() <= DECODERS_DIFFER, name
 
 
 @pytest.mark.parametrize("shuffle", [False, True])

@@ -11,7 +11,7 @@ import numpy as np
 from cafx.kernel import Blob, CafxError, TransformationParameter, above, message, option, within
 from cafx.kernel.random import Streams
 from cafx_data_feed.images import decode, read_bytes, resize
-from cafx_data_feed.images_source import ImageSource, Picture
+from cafx_data_feed.images_source import ImageSource, Memory, Picture
 from cafx_data_feed.layer import BatchLayer, LegacyTransform
 from cafx_data_feed.lists import read_list
 from cafx_data_feed.order import Order
@@ -60,26 +60,26 @@ class ImageFiles(ImageSource):
         skip = int(drawn.integers(self.options.rand_skip)) if self.options.rand_skip else 0
         self._order = Order(len(self.lines), self.options.shuffle, self.streams, self.name, skip)
 
-    def first(self) -> Picture:
-        """The image that comes first."""
-        return self.picture(int(self._order.numbers(0, 1)[0]))
+    def first(self) -> int:
+        """The number of the image that comes first."""
+        return int(self._order.numbers(0, 1)[0])
 
     def items(self, batch: int) -> list[int]:
         """See `ImageSource`: numbers in the list."""
         return self._order.numbers(batch * self.batch_size, self.batch_size).tolist()
 
-    def picture(self, item: int) -> Picture:
-        """See `ImageSource`; the image is read when it is decoded."""
-        name, label = self.lines[item]
-        path = self.options.root_folder + name
-        return Picture(f"image '{path}'", label, None, functools.partial(self._load, path))
-
-    def _load(self, path: str, memory: Callable[[int], Any]) -> Any:
-        options = self.options
+    def picture(self, item: int, memory: Memory | None) -> Picture:
+        """See `ImageSource`."""
+        options, (name, label) = self.options, self.lines[item]
+        path = options.root_folder + name
         image = decode(read_bytes(path), 3 if options.is_color else 1, f"'{path}'", memory)
         if options.new_height:
-            return resize(image, options.new_height, options.new_width)
-        return image
+            image = resize(image, options.new_height, options.new_width)
+        return Picture(label, image, True)
+
+    def what(self, item: int) -> str:
+        """See `ImageSource`."""
+        return f"image '{self.options.root_folder + self.lines[item][0]}'"
 
 
 class ImageData(BatchLayer):

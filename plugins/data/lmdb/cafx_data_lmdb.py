@@ -16,7 +16,7 @@ from cafx_data_feed.database import Database, Item, Reader, Writer, damaged, emp
 
 FILE = "data.mdb"
 FIRST_MAP_SIZE = 64 << 20
-META_PAGES = 2
+CHECKED_EVERY = 16
 
 
 @attrs.define
@@ -77,10 +77,10 @@ class LMDBReader(Reader):
             found = cursor.first()
             for _ in range(start if found else 0):
                 found = cursor.next()
-            while found:
-                self.check_whole()
-                yield bytes(cursor.key()), cursor.value()
-                found = cursor.next()
+            for number, (key, value) in enumerate(cursor.iternext() if found else ()):
+                if not number % CHECKED_EVERY:
+                    self.check_whole()
+                yield bytes(key), value
         except lmdb.Error as error:
             raise damaged(self.path, error) from error
 

@@ -76,7 +76,7 @@ class Data(BatchLayer):
             transformer, options.batch_size, rng, len(top) > 1, options.allow_negative_labels,
         )  # fmt: skip
         try:
-            return source, source.first_shapes(source.picture(next(reader.items())))
+            return source, source.first_shapes(next(reader.items()))
         except Exception:
             source.close()
             raise

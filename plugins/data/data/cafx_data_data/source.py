@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 from cafx.kernel.random import Streams
 from cafx_data_feed.database import Reader
 from cafx_data_feed.datum import DatumReader, key_text
-from cafx_data_feed.images import decode
-from cafx_data_feed.images_source import ImageSource, Picture
+from cafx_data_feed.images import decode, decode_jpeg
+from cafx_data_feed.images_source import ImageSource, Memory, Picture
 from cafx_data_feed.order import Order
 
 Found = tuple[bytes, memoryview | None]
@@ -49,14 +48,20 @@ class DataSource(ImageSource):
         keys = [self.keys[number] for number in numbers]
         return [(key, self.reader.get(key) if self.reader.lends else None) for key in keys]
 
-    def picture(self, item: Found) -> Picture:
+    def picture(self, item: Found, memory: Memory | None) -> Picture:
         """See `ImageSource`: what one item of the database holds."""
         key, value = item
         example = self.datums.read(key, self.reader.get(key) if value is None else value)
-        what = f"item {key_text(key)}"
         if example.image is None:
-            return Picture(what, example.label, example.pixels)
-        return Picture(what, example.label, None, functools.partial(decode, example.image, self.channels, what))
+            return Picture(example.label, example.pixels, False)
+        image = decode_jpeg(example.image, self.channels, memory)
+        if image is None:
+            image = decode(example.image, self.channels, self.what(item))
+        return Picture(example.label, image, True)
+
+    def what(self, item: Found) -> str:
+        """See `ImageSource`."""
+        return f"item {key_text(item[0])}"
 
     def close(self) -> None:
         """See `Source`."""

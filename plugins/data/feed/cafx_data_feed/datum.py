@@ -17,9 +17,12 @@ DATA_TAG = DATA << 3 | wire.LENGTH
 FLOAT_ITEM = np.dtype([("tag", "u1"), ("value", "<f4")])
 LONGEST_HEAD = 40
 KNOWN_TAILS = 100_000
+UNKNOWN = (0, None)
+Shape3 = tuple[int, int, int]
+Tails = dict[bytes, tuple[int, bool]]
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Example:
     """What one Datum holds: ``pixels`` of shape C×H×W (uint8 or float32), or ``image`` encoded."""
 
@@ -29,24 +32,29 @@ class Example:
 
 
 class DatumReader:
-    """Reads Datums; raw ones that look like an earlier one cost two comparisons of a few bytes.
+    """Reads Datums; those that look like an earlier one cost two comparisons of a few bytes.
 
-    Any number of threads may read at once: what is known is exchanged as a whole.
+    What precedes the data and what follows them is mostly the same all over a database. Any number
+    of threads may read at once: what is known is exchanged as a whole.
     """
 
     def __init__(self) -> None:
-        self._known: tuple[bytes, tuple[int, int, int], dict[bytes, int]] = (b"", (0, 0, 0), {})
+        self._known: tuple[bytes, Shape3, Tails] = (b"", (0, 0, 0), {})
 
     def read(self, key: bytes, value: memoryview) -> Example:
         """The Datum in ``value``; CafxError naming ``key`` where it is none."""
         head, shape, tails = self._known
-        size = len(head)
-        if size and value[:size] == head:
-            end = size + math.prod(shape)
-            label = tails.get(bytes(value[end:])) if len(value) - end < LONGEST_HEAD else None
-            if label is not None:
-                return Example(label, _pixels(value[size:end], shape))
+        start = len(head)
         try:
+            if start and value[:start] == head:
+                size, start = wire.read_varint(value, start)
+                end = start + size
+                label, encoded = tails.get(bytes(value[end : end + LONGEST_HEAD]), UNKNOWN)
+                whole = end <= len(value)
+                if encoded and size and whole:
+                    return Example(label, None, value[start:end])
+                if encoded is False and size == math.prod(shape) and whole:
+                    return Example(label, _pixels(value[start:end], shape))
             return self._parse(value)
         except wire.Malformed as error:
             raise CafxError(f"item {key_text(key)} is not a Datum: {error}") from None
@@ -65,28 +73,30 @@ class DatumReader:
             elif number == FLOATS:
                 floats = np.concatenate([floats, wire.values(payload, "<f4")])
         label = _signed(numbers[LABEL])
-        if numbers[ENCODED]:
-            if not data:
-                raise wire.Malformed("it is encoded, but holds no image")
+        if data and numbers[ENCODED]:
+            self._remember(value, (0, 0, 0), start, len(data), (label, True))
             return Example(label, None, data)
+        if numbers[ENCODED]:
+            raise wire.Malformed("it is encoded, but holds no image")
         shape = (numbers[CHANNELS], numbers[HEIGHT], numbers[WIDTH])
         held = len(data) if data else floats.size
         if held != math.prod(shape) or not held:
             raise wire.Malformed(f"it holds {held} values for {_times(shape)} pixels")
         if not data:
             return Example(label, floats.reshape(shape))
-        self._remember(value, shape, start, label)
+        self._remember(value, shape, start, held, (label, False))
         return Example(label, _pixels(data, shape))
 
-    def _remember(self, value: memoryview, shape: tuple[int, int, int], start: int, label: int) -> None:
-        """Keep the bytes around the pixels: most Datums of a database share them."""
-        head, tail = bytes(value[:start]), bytes(value[start + math.prod(shape) :])
-        if len(head) > LONGEST_HEAD or len(tail) > LONGEST_HEAD:
+    def _remember(self, value: memoryview, shape: Shape3, start: int, size: int, kind: tuple[int, bool]) -> None:
+        """Keep the bytes around ``size`` bytes of data, but for those that tell the size."""
+        head = bytes(value[: start - len(wire.varint(size))])
+        tail = bytes(value[start + size :])
+        if max(len(head), len(tail)) >= LONGEST_HEAD or head[-1] != DATA_TAG:
             return
         known = self._known
         if known[:2] != (head, shape) or len(known[2]) > KNOWN_TAILS:
             known = self._known = (head, shape, {})
-        known[2][tail] = label
+        known[2][tail] = kind
 
 
 def datum_bytes(

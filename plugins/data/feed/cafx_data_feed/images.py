@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
@@ -14,9 +15,10 @@ from cafx.kernel import CafxError
 
 Image = npt.NDArray[np.uint8]
 Memory = Callable[[int], Any]
-JPEG = b"\xff\xd8\xff"
+JPEG = b"\xff\xd8"
 EXIF = b"Exif\0\0"
-EXIF_WITHIN = 4096
+MARK, SEGMENT, FRAME = 0xFF, 4, 6
+FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 SPACES = {1: "GRAY", 3: "BGR"}
 
 
@@ -29,6 +31,14 @@ def cv2() -> Any:
     return module
 
 
+@functools.cache
+def _simplejpeg() -> Any:
+    """The JPEG decoder, imported when the first one is met."""
+    import simplejpeg
+
+    return simplejpeg
+
+
 def decode(data: memoryview | bytes, channels: int | None, what: str, memory: Memory | None = None) -> Image:
     """The image in ``data`` as H×W×C bytes (BGR), with 1 or 3 channels or (None) as many as it has.
 
@@ -38,10 +48,9 @@ def decode(data: memoryview | bytes, channels: int | None, what: str, memory: Me
     Raises:
         CafxError: naming ``what``, where it is not an image, or not of 8 bits.
     """
-    if bytes(data[:3]) == JPEG:
-        found = _decode_jpeg(data, channels, memory)
-        if found is not None:
-            return found
+    found = decode_jpeg(data, channels, memory)
+    if found is not None:
+        return found
     flag = {1: cv2().IMREAD_GRAYSCALE, 3: cv2().IMREAD_COLOR, None: cv2().IMREAD_UNCHANGED}[channels]
     try:
         image = cv2().imdecode(np.frombuffer(data, np.uint8), flag) if len(data) else None
@@ -58,22 +67,60 @@ def decode(data: memoryview | bytes, channels: int | None, what: str, memory: Me
     return shaped
 
 
-def _decode_jpeg(data: memoryview | bytes, channels: int | None, memory: Memory | None) -> Image | None:
-    """By simplejpeg; None for what only OpenCV reads as Caffe would (damaged, CMYK, turned)."""
-    import simplejpeg
-
-    if channels and EXIF in bytes(data[:EXIF_WITHIN]):
+def decode_jpeg(data: memoryview | bytes, channels: int | None, memory: Memory | None = None) -> Image | None:
+    """What `decode` makes of a JPEG; None for what only OpenCV reads as Caffe would (damaged, CMYK, turned)."""
+    head = _jpeg_head(data)
+    if head is None or (channels and head.turned):
         return None
+    wanted = channels or head.channels
     try:
-        height, width, space, _ = simplejpeg.decode_jpeg_header(data)
-        wanted = channels or {"Gray": 1, "YCbCr": 3, "RGB": 3}.get(space)
-        if wanted is None or (channels and space not in ("Gray", "YCbCr", "RGB")):
-            return None
-        buffer = memory(height * width * wanted) if memory else None
-        decoded: Image = simplejpeg.decode_jpeg(data, SPACES[wanted], buffer=buffer)
+        buffer = memory(head.height * head.width * wanted) if memory else None
+        decoded: Image = _simplejpeg().decode_jpeg(data, SPACES[wanted], buffer=buffer)
     except ValueError:
         return None
     return decoded
+
+
+@attrs.frozen
+class JpegHead:
+    """What a JPEG states before its pixels; ``turned`` if it may say that it is to be turned."""
+
+    height: int
+    width: int
+    channels: int
+    turned: bool
+
+
+_last_head: tuple[bytes, JpegHead | None] = (b"\0", None)
+
+
+def _jpeg_head(data: memoryview | bytes) -> JpegHead | None:
+    """A JPEG's head, or None; the files of one program mostly begin with the very same bytes."""
+    global _last_head  # exchanged as a whole, so that threads may share it
+    known, head = _last_head
+    if data[: len(known)] == known:
+        return head
+    end = _jpeg_frame(data)
+    numbers = bytes(data[end - FRAME : end]) if end else b""
+    if len(numbers) < FRAME or numbers[-1] not in SPACES:
+        return None
+    height, width = int.from_bytes(numbers[-5:-3]), int.from_bytes(numbers[-3:-1])
+    held = bytes(data[:end])
+    head = JpegHead(height, width, numbers[-1], EXIF in held)
+    _last_head = held, head
+    return head
+
+
+def _jpeg_frame(data: memoryview | bytes) -> int:
+    """Where the numbers of the frame (depth, height, width, channels) end in a JPEG; 0 where there are none."""
+    if bytes(data[:2]) != JPEG:
+        return 0
+    position = 2
+    while position + SEGMENT < len(data) and data[position] == MARK:
+        if data[position + 1] in FRAMES:
+            return position + SEGMENT + FRAME
+        position += 2 + int.from_bytes(data[position + 2 : position + 4])
+    return 0
 
 
 def read_bytes(path: str | Path) -> bytes:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import attrs
@@ -16,26 +15,32 @@ from cafx_data_feed.transform import Draws, Transformer
 
 SMALL = 3 * 64 * 64
 Shape3 = tuple[int, int, int]
+Memory = Callable[[int], Any]
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Picture:
     """One image of a batch.
 
     Attributes:
-        what: how errors name it.
         label: its class.
-        pixels: C×H×W, or None where ``decode`` gives H×W×C when handed a buffer.
+        pixels: C×H×W, or H×W×C if ``decoded``.
+        decoded: whether it comes from a decoder.
     """
 
-    what: str
     label: float
-    pixels: Any = None
-    decode: Callable[[Any], Any] | None = None
+    pixels: Any
+    decoded: bool
+
+    @property
+    def shape(self) -> Shape3:
+        """C×H×W."""
+        shape = self.pixels.shape
+        return (shape[2], shape[0], shape[1]) if self.decoded else shape
 
 
 class ImageSource(Source):
-    """Batches of images and labels; a further source implements `items` and `picture`.
+    """Batches of images and labels; a further source implements `items`, `picture` and `what`.
 
     Args:
         transformer: what happens to each image.
@@ -63,13 +68,17 @@ class ImageSource(Source):
         """What the images of a batch are made of, in order: by one thread at a time."""
         raise NotImplementedError
 
-    def picture(self, item: Any) -> Picture:
-        """The image made of one of those: by several threads at once."""
+    def picture(self, item: Any, memory: Memory | None) -> Picture:
+        """The image made of one of those, decoded into ``memory`` if that helps: by several threads at once."""
         raise NotImplementedError
 
-    def first_shapes(self, picture: Picture) -> list[tuple[int, ...]]:
+    def what(self, item: Any) -> str:
+        """How errors name the image made of one of those."""
+        raise NotImplementedError
+
+    def first_shapes(self, item: Any) -> list[tuple[int, ...]]:
         """The tops' shapes as one image gives them."""
-        _, _, shape = self._open(picture)
+        shape = self.transformer.shape(self.picture(item, None).shape, self.what(item))
         if self.batch_size > 1:
             self.expected = shape
         return [(self.batch_size, *shape), (self.batch_size,)][: 1 + self.labelled]
@@ -82,66 +91,51 @@ class ImageSource(Source):
     def fill(self, fetched: tuple[Sequence[Any], Draws], number: int, batch: Batch) -> None:
         """See `Source`."""
         items, draws = fetched
-        pictures = map(self.picture, items)
-        first = next(pictures)
-        if first.pixels is not None and first.pixels.size <= SMALL:
-            held = [first, *pictures]
-            if not self._fill_at_once(held, draws, batch):
-                self._fill_each(held, len(items), draws, batch)
-        else:
-            self._fill_each(itertools.chain([first], pictures), len(items), draws, batch)
+        first = self.picture(items[0], self.transformer.decoded)
+        shape = self._shape(first, items[0], self.expected)
+        data, labels = batch.shape((len(items), *shape), (len(items),))
+        if first.decoded or first.pixels.size > SMALL or not self._fill_at_once(first, items, draws, data, labels):
+            self._fill_each(first, items, draws, data, labels)
         if not self.labelled:
             del batch.arrays[1:]
 
-    def _fill_at_once(self, pictures: Sequence[Picture], draws: Draws, batch: Batch) -> bool:
+    def _fill_at_once(self, first: Picture, items: Sequence[Any], draws: Draws, data: Any, labels: Any) -> bool:
         """Images of one shape and type, as one array; whether they are that."""
-        first = pictures[0].pixels
-        if len(pictures) == 1:
+        pictures = [first, *(self.picture(item, None) for item in items[1:])]
+        like = first.pixels.shape, first.pixels.dtype, first.decoded
+        if any((each.pixels.shape, each.pixels.dtype, each.decoded) != like for each in pictures):
             return False
-        pixels = [picture.pixels for picture in pictures]
-        if any(each is None or each.shape != first.shape or each.dtype != first.dtype for each in pixels):
-            return False
-        shape = self.transformer.shape(first.shape, pictures[0].what)
-        if shape != (self.expected or shape):
-            return False
-        data, labels = batch.shape((len(pictures), *shape), (len(pictures),))
-        self.transformer.batch(np.stack(pixels), data, draws)
-        labels[:] = [self._label(picture) for picture in pictures]
+        self.transformer.batch(np.stack([each.pixels for each in pictures]), data, draws)
+        labels[:] = [self._label(*each) for each in zip(pictures, items, strict=True)]
         return True
 
-    def _fill_each(self, pictures: Iterable[Picture], count: int, draws: Draws, batch: Batch) -> None:
+    def _fill_each(self, first: Picture, items: Sequence[Any], draws: Draws, data: Any, labels: Any) -> None:
         """Images one by one: each is read, decoded and transformed while it is in the cache."""
-        expected = self.expected
-        for index, picture in enumerate(pictures):
-            pixels, image, shape = self._open(picture)
-            if index == 0:
-                expected = expected or shape
-                batch.shape((count, *expected), (count,))
-            if shape != expected:
-                raise CafxError(
-                    f"{picture.what} has another shape than those before it", found=shape_text(shape),
-                    expected=shape_text(expected or ()),
-                    remedy="set crop_size, convert with --resize, or set batch_size: 1",
-                )  # fmt: skip
-            if image is None:
-                self.transformer.pixels(pixels, batch.arrays[0][index], draws, index)
-            else:
-                self.transformer.image(image, batch.arrays[0][index], draws, index)
-            batch.arrays[1][index] = self._label(picture)
+        transformer, picture, like = self.transformer, first, first.pixels.shape
+        for index, item in enumerate(items):
+            if index:
+                picture = self.picture(item, transformer.decoded)
+            if picture.pixels.shape != like or picture.decoded != first.decoded:
+                self._shape(picture, item, data.shape[1:])
+            work = transformer.image if picture.decoded else transformer.pixels
+            work(picture.pixels, data[index], draws, index)
+            labels[index] = self._label(picture, item)
 
-    def _label(self, picture: Picture) -> float:
+    def _shape(self, picture: Picture, item: Any, expected: Shape3 | None) -> Shape3:
+        """The shape an image has in a batch, where it is the one expected."""
+        shape = self.transformer.shape(picture.shape, self.what(item))
+        if shape != (expected or shape):
+            raise CafxError(
+                f"{self.what(item)} has another shape than those before it", found=shape_text(shape),
+                expected=shape_text(expected or ()),
+                remedy="set crop_size, convert with --resize, or set batch_size: 1",
+            )  # fmt: skip
+        return shape
+
+    def _label(self, picture: Picture, item: Any) -> float:
         if picture.label < 0 and not self.allow_negative_labels:
             raise CafxError(
-                f"the label of {picture.what} is negative", found=picture.label, expected="0 or more",
+                f"the label of {self.what(item)} is negative", found=picture.label, expected="0 or more",
                 remedy="count classes from 0, or set allow_negative_labels",
             )  # fmt: skip
         return picture.label
-
-    def _open(self, picture: Picture) -> tuple[Any, Any, Shape3]:
-        """Pixels, or else a decoded image, and the shape it has in a batch."""
-        if picture.decode is None:
-            shape: Shape3 = picture.pixels.shape
-            return picture.pixels, None, self.transformer.shape(shape, picture.what)
-        image = picture.decode(self.transformer.decoded)
-        height, width, channels = image.shape
-        return None, image, self.transformer.shape((channels, height, width), picture.what)

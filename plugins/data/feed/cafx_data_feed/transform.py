@@ -35,6 +35,7 @@ class Scratch(threading.local):
     Attributes:
         held: what images are decoded into.
         planes, flipped: one image of bytes, C×H×W, and one from right to left.
+        rows, flipped_rows: the same as C·H×W.
         each_plane: the planes one by one, as OpenCV likes them.
     """
 
@@ -45,8 +46,10 @@ class Scratch(threading.local):
     def shape_planes(self, shape: Shape3) -> None:
         """Make room for images of C×H×W."""
         self.planes = np.empty(shape, np.uint8)
-        self.each_plane = list(self.planes)
         self.flipped = np.empty_like(self.planes)
+        self.each_plane = list(self.planes)
+        rows = shape[0] * shape[1], shape[2]
+        self.rows, self.flipped_rows = self.planes.reshape(rows), self.flipped.reshape(rows)
 
     def decoded(self, count: int) -> Array:
         """Memory for a decoded image of ``count`` bytes: until the next one."""
@@ -155,9 +158,9 @@ class Transformer:
         window = pixels[:, top : top + height, left : left + width]
         if flip and pixels.dtype == np.uint8 and pixels.size:
             rows = pixels.reshape(-1, pixels.shape[2])[:, left : left + width]
-            flipped = self._planes((channels, pixels.shape[1], width)).flipped
-            cv2().flip(rows, 1, flipped.reshape(rows.shape))
-            window = flipped[:, top : top + height]
+            scratch = self._planes((channels, pixels.shape[1], width))
+            cv2().flip(rows, 1, scratch.flipped_rows)
+            window = scratch.flipped[:, top : top + height]
         elif flip:
             window = window[..., ::-1]
         self._finish(window, out, top, left, flip)
@@ -174,7 +177,7 @@ class Transformer:
         else:
             cv2().split(window, scratch.each_plane)
         if flip:
-            cv2().flip(planes.reshape(-1, width), 1, scratch.flipped.reshape(-1, width))
+            cv2().flip(scratch.rows, 1, scratch.flipped_rows)
             planes = scratch.flipped
         self._finish(planes, out, top, left, flip)
 

@@ -41,13 +41,13 @@ def fields(data: memoryview) -> Iterator[tuple[int, memoryview, Any]]:
     position, end = 0, len(data)
     while position < end:
         start = position
-        tag, position = _varint(data, position)
+        tag, position = read_varint(data, position)
         number, kind = tag >> 3, tag & 7
         if number == 0:
             raise Malformed("a field numbered 0")
         payload: Payload
         if kind == VARINT:
-            payload, position = _varint(data, position)
+            payload, position = read_varint(data, position)
         else:
             size, position = _size(data, position, kind)
             if size > end - position:
@@ -73,7 +73,7 @@ def integers(data: memoryview) -> list[int]:
         elif number == 1:
             position = 0
             while position < len(payload):
-                value, position = _varint(payload, position)
+                value, position = read_varint(payload, position)
                 found.append(value)
     return [value - 2**64 if value >= 2**63 else value for value in found]
 
@@ -83,6 +83,20 @@ def values(payload: Payload, dtype: str) -> npt.NDArray[Any]:
     if isinstance(payload, int) or len(payload) % np.dtype(dtype).itemsize:
         raise Malformed("a blob whose values are cut off")
     return np.frombuffer(payload, dtype)
+
+
+def read_varint(data: memoryview, position: int) -> tuple[int, int]:
+    """The number at ``position``, in seven-bit groups, and where it ends."""
+    value = 0
+    for shift in range(0, 7 * MAX_VARINT_BYTES, 7):
+        if position >= len(data):
+            raise Malformed("it ends in the middle of a number")
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise Malformed("a number of more than ten bytes")
 
 
 def varint(value: int) -> bytes:
@@ -107,22 +121,9 @@ def write_message(file: IO[bytes], number: int, pieces: Sequence[bytes]) -> None
         file.write(piece)
 
 
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 7 * MAX_VARINT_BYTES, 7):
-        if position >= len(data):
-            raise Malformed("it ends in the middle of a number")
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise Malformed("a number of more than ten bytes")
-
-
 def _size(data: memoryview, position: int, kind: int) -> tuple[int, int]:
     if kind == LENGTH:
-        return _varint(data, position)
+        return read_varint(data, position)
     if kind in (FIXED32, FIXED64):
         return 4 if kind == FIXED32 else 8, position
     raise Malformed(f"a field of wire type {kind}")
