@@ -2,7 +2,9 @@
 
 (a) raw 3×256×256 Datums from LMDB and LevelDB to 227 crop, mirror, mean, float batches, against a
     plain memcpy of as many stored bytes and against a PyTorch DataLoader doing the same;
-(b) JPEG of 256×256 to the same, against the decoder alone on as many threads;
+(b) JPEG of 256×256 to the same, against the decoder alone on as many threads, and against the decoder
+    followed by nothing but the array operations of the transformation: what is between the two
+    is the price of the operations, what is left over is ours;
 (c) the share of an iteration that LeNet and CaffeNet wait for a Data layer;
 and whether memory stays level over 1,000 batches.
 """
@@ -10,6 +12,7 @@ and whether memory stays level over 1,000 batches.
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.util
 import itertools
 import os
@@ -17,7 +20,7 @@ import resource
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +33,29 @@ from cafx_data_feed.datum import datum_bytes
 from cafx_data_feed.images import cv2
 
 SIDE, CROP, BATCH = 256, 227, 64
+DISTINCT = 50  # images, that a database has over and over
+WARM = 10  # batches, after which none is in store
+HELD = 160  # images that a thread's share of a layer's batches has room for
 MEAN = (104.0, 117.0, 123.0)
 STORED = 3 * SIDE * SIDE
 QUALITY = 95  # what convert-imageset --encode-type jpg writes
 TRANSFORM = f"transform_param {{ crop_size: {CROP} mirror: true mean_value: 104 mean_value: 117 mean_value: 123 }}"
 
 
-def best(run: Callable[[], float], rounds: int = 3) -> float:
-    """The highest of a few rounds: others' work on the machine only ever lowers it."""
-    return max(run() for _ in range(rounds))
+def in_turns(rounds: int, **runs: Callable[[], float]) -> dict[str, np.ndarray]:
+    """Rates of several runs, taken in turns: what else the machine does meets them all alike."""
+    rates = [[run() for run in runs.values()] for _ in range(rounds)]
+    return dict(zip(runs, np.array(rates).T, strict=True))
+
+
+def ratios(rates: dict[str, np.ndarray], name: str) -> str:
+    """The median of a rate, and of its ratios to the others."""
+    others = (
+        f"{np.median(rates[name] / rates[other]):.2f} of {other} ({np.median(rates[other]):.0f}/s)"
+        for other in rates
+        if other != name
+    )
+    return f"{np.median(rates[name]):.0f} images/s; " + ", ".join(others)
 
 
 def pictures(count: int) -> Iterator[np.ndarray]:
@@ -56,10 +73,10 @@ def pictures(count: int) -> Iterator[np.ndarray]:
 
 
 def make(folder: Path, backend: str, count: int, encoded: bool) -> Path:
-    """A database of pictures, over and over from a set of 50."""
+    """A database of pictures, over and over from a set."""
     path = folder / f"{backend}{'_jpeg' * encoded}"
     values = []
-    for index, image in enumerate(pictures(50)):
+    for index, image in enumerate(pictures(DISTINCT)):
         if encoded:
             data = cv2().imencode(".jpg", image, [cv2().IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
             values.append(datum_bytes(None, index % 10, image=data, encoded=True))
@@ -85,9 +102,9 @@ def parse(text: str, kind: str = "NetParameter") -> Any:
 
 
 def feed_rate(path: Path, backend: str, batches: int) -> float:
-    """Images a second out of a Data layer that does nothing else."""
+    """Images a second out of a Data layer that does nothing else, once it has none in store."""
     with Net(parse(data_net(path, backend)), TRAIN, engine="numpy", seed=1) as net:
-        for _ in range(4):
+        for _ in range(WARM):
             net.run_forward()
         start = time.perf_counter()
         for _ in range(batches):
@@ -95,42 +112,65 @@ def feed_rate(path: Path, backend: str, batches: int) -> float:
         return batches * BATCH / (time.perf_counter() - start)
 
 
-def copy_rate(count: int) -> float:
-    """Stored images a second that plain memcpy moves, on as many threads as there are cores."""
-    source = np.ones((BATCH, STORED), np.uint8)
-    workers = os.cpu_count() or 1
-    targets = [np.zeros_like(source) for _ in range(workers)]
+def copy_rate(stored: np.ndarray) -> float:
+    """Images a second that plain memcpy moves out of a database's bytes, a batch at a time on every core."""
+    size = BATCH * STORED
 
-    def work(target: np.ndarray) -> None:
-        for _ in range(count // BATCH):
-            np.copyto(target, source)
+    def work(jobs: Iterator[int]) -> None:
+        target = np.zeros(size, np.uint8)
+        for start in jobs:
+            np.copyto(target, stored[start : start + size])
 
-    return _threads([lambda target=target: work(target) for target in targets], count // BATCH * BATCH * workers)
+    return _threads(work, range(0, stored.size - size, size), BATCH)
 
 
-def decode_rate(path: Path, count: int) -> float:
-    """Images a second of the JPEG decoder alone, on as many threads as there are cores."""
+def decode_rate(path: Path, count: int, transform: bool = False) -> float:
+    """Images a second of the JPEG decoder alone, or with the bare operations on what it decodes."""
     with open_database(path) as reader:
-        held = [bytes(value) for _, value in itertools.islice(reader.items(), 50)]
+        held = [bytes(value) for _, value in itertools.islice(reader.items(), DISTINCT)]
     images = [value[value.index(b"\xff\xd8\xff") :] for value in held]
-    workers = os.cpu_count() or 1
 
-    def work() -> None:
+    def work(jobs: Iterator[int]) -> None:
         target = np.empty((SIDE, SIDE, 3), np.uint8)
-        for index in range(count):
+        finish = bare_transform(target) if transform else None
+        for index in jobs:
             simplejpeg.decode_jpeg(images[index % len(images)], "BGR", buffer=target)
+            if finish:
+                finish(index)
 
-    return _threads([work] * workers, count * workers)
+    return _threads(work, range(count), 1)
 
 
-def _threads(jobs: list[Callable[[], None]], total: int) -> float:
-    threads = [threading.Thread(target=job) for job in jobs]
+def bare_transform(image: np.ndarray) -> Callable[[int], None]:
+    """Crop, mirror, mean and float in as few operations as there are, into batches that come round."""
+    outs = np.zeros((HELD, 3, CROP, CROP), np.float32)
+    planes = np.empty((3, CROP, CROP), np.uint8)
+    flipped = np.empty_like(planes)
+    rows, flipped_rows, each = planes.reshape(-1, CROP), flipped.reshape(-1, CROP), list(planes)
+    mean, window, split, flip = np.float32(MEAN).reshape(3, 1, 1), image[9:, 9:][:CROP, :CROP], cv2().split, cv2().flip
+
+    def finish(index: int) -> None:
+        out = outs[index % HELD]
+        split(window, each)
+        mirrored = index // 2 % 2  # of both threads' images, when they take turns
+        if mirrored:
+            flip(rows, 1, flipped_rows)
+        np.copyto(out, flipped if mirrored else planes)
+        np.subtract(out, mean, out)
+
+    return finish
+
+
+def _threads(work: Callable[[Iterator[Any]], None], jobs: Sequence[Any], images: int) -> float:
+    """Images a second of a thread a core, that share jobs of some images."""
+    shared = iter(jobs)
+    threads = [threading.Thread(target=work, args=(shared,)) for _ in range(os.cpu_count() or 1)]
     start = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return total / (time.perf_counter() - start)
+    return len(jobs) * images / (time.perf_counter() - start)
 
 
 class TorchImages:
@@ -277,9 +317,9 @@ def mnist_like(folder: Path) -> Path:
     return path
 
 
-def growth(path: Path, batches: int) -> float:
+def growth(path: Path, backend: str, batches: int) -> float:
     """MiB by which the process grew over that many batches, after a few."""
-    with Net(parse(data_net(path, "LMDB")), TRAIN, engine="numpy", seed=1) as net:
+    with Net(parse(data_net(path, backend)), TRAIN, engine="numpy", seed=1) as net:
         for _ in range(60):
             net.run_forward()
         before = _resident()
@@ -301,36 +341,69 @@ def main() -> None:
     """Run all and print one line each."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--quick", action="store_true", help="fewer batches")
+    arguments.add_argument("--only", choices="abcm", help="one of (a), (b), (c) and memory")
     arguments.add_argument("--engine", help="for (c); default the best installed")
     given = arguments.parse_args()
-    count = 1000 if given.quick else 4000
-    batches = count // BATCH
+    count, rounds = (1000, 2) if given.quick else (4000, 5)
     torch = importlib.util.find_spec("torch") is not None
     print(f"{os.cpu_count()} cores; {count} images; PyTorch {'found' if torch else 'not installed'}")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        raw = {backend: make(folder, backend, count, False) for backend in ("LMDB", "LEVELDB")}
-        jpeg = make(folder, "LMDB", count, True)
-        memcpy = best(lambda: copy_rate(count))
-        others = {"memcpy": memcpy}
-        if torch:
-            others["PyTorch"] = best(lambda: torch_rate(raw["LMDB"], count), 2)
-        for backend, path in raw.items():
-            rate = best(lambda path=path, backend=backend: feed_rate(path, backend, batches))
-            ratios = ", ".join(f"{rate / other:.2f} of {name}" for name, other in others.items())
-            print(f"(a) {backend}: {rate * STORED / 1e9:.2f} GB/s stored, {rate:.0f} images/s; {ratios}")
-        decoder = best(lambda: decode_rate(jpeg, count))
-        rate = best(lambda: feed_rate(jpeg, "LMDB", batches))
-        other = f"; {rate / best(lambda: torch_rate(jpeg, count), 2):.2f} of PyTorch" if torch else ""
-        print(f"(b) JPEG: {rate:.0f} images/s, {rate / decoder:.2f} of the decoder ({decoder:.0f}/s){other}")
-        try:
-            share, seconds = waiting(LENET % mnist_like(folder), 30 if given.quick else 200, given.engine)
-            print(f"(c) LeNet waits {share:.2%} of an iteration of {seconds * 1e3:.1f} ms")
-            share, seconds = waiting(caffenet(raw["LMDB"], 16), 3 if given.quick else 10, given.engine)
-            print(f"(c) CaffeNet waits {share:.2%} of an iteration of {seconds * 1e3:.0f} ms (batch 16)")
-        except CafxError as error:
-            print(f"(c) not run: {error}")
-        print(f"memory grew by {growth(raw['LMDB'], 100 if given.quick else 1000):.1f} MiB over 1,000 batches")
+    parts: dict[str, Callable[[Path, int, int], None]] = {
+        "a": functools.partial(raw_images, torch=torch), "b": functools.partial(jpeg_images, torch=torch),
+        "c": functools.partial(training, engine=given.engine), "m": memory,
+    }  # fmt: skip
+    for name in given.only or parts:
+        with tempfile.TemporaryDirectory() as folder:
+            parts[name](Path(folder), count, rounds)
+
+
+def raw_images(folder: Path, count: int, rounds: int, torch: bool) -> None:
+    """(a)."""
+    paths = {backend: make(folder, backend, count, False) for backend in ("LMDB", "LEVELDB")}
+    stored = np.memmap(paths["LMDB"] / "data.mdb", np.uint8, "r")
+    runs = {name: functools.partial(feed_rate, path, name, count // BATCH) for name, path in paths.items()}
+    runs["memcpy"] = functools.partial(copy_rate, stored)
+    if torch:
+        runs["PyTorch"] = functools.partial(torch_rate, paths["LMDB"], count)
+    rates = in_turns(rounds, **runs)
+    for name in paths:
+        low, middle = (f(rates[name]) * STORED / 1e9 for f in (np.min, np.median))
+        print(f"(a) {name}: {middle:.2f} GB/s stored (at least {low:.2f}), {ratios(rates, name)}")
+
+
+def jpeg_images(folder: Path, count: int, rounds: int, torch: bool) -> None:
+    """(b)."""
+    path = make(folder, "LMDB", count, True)
+    runs = {
+        "JPEG": functools.partial(feed_rate, path, "LMDB", count // BATCH),
+        "decoder": functools.partial(decode_rate, path, count),
+        "bare": functools.partial(decode_rate, path, count, True),
+    }
+    if torch:
+        runs["PyTorch"] = functools.partial(torch_rate, path, count)
+    rates = in_turns(rounds, **runs)
+    print(f"(b) JPEG: {ratios(rates, 'JPEG')}")
+    print(f"(b) bare operations: {np.median(rates['bare'] / rates['decoder']):.2f} of decoder")
+
+
+def training(folder: Path, count: int, rounds: int, engine: str | None) -> None:
+    """(c)."""
+    raw = make(folder, "LMDB", count, False)
+    try:
+        share, seconds = waiting(LENET % mnist_like(folder), 100 * rounds, engine)
+        print(f"(c) LeNet waits {share:.2%} of an iteration of {seconds * 1e3:.1f} ms")
+        share, seconds = waiting(caffenet(raw, 16), 4 * rounds, engine)
+        print(f"(c) CaffeNet waits {share:.2%} of an iteration of {seconds * 1e3:.0f} ms (batch 16)")
+    except CafxError as error:
+        print(f"(c) not run: {error}")
+
+
+def memory(folder: Path, count: int, rounds: int) -> None:
+    """Whether it grows."""
+    batches = 200 * rounds
+    for backend, encoded in (("LMDB", False), ("LEVELDB", False), ("LMDB", True)):
+        path = make(folder, backend, 1000, encoded)
+        kind = "JPEG" if encoded else "raw"
+        print(f"memory grew by {growth(path, backend, batches):.1f} MiB over {batches:,} batches ({backend}, {kind})")
 
 
 if __name__ == "__main__":
