@@ -10,12 +10,15 @@ import pytest
 
 from cafx.conformance.golden import inside
 from cafx.kernel import TEST, Net
+from cafx_data_feed.database import open_database
+from cafx_data_feed.datum import DatumReader, datum_bytes
 
 FORMATS = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[3] / "shared")) / "golden" / "formats"
 CASES = sorted((FORMATS / "data_layers").glob("*.npz"))
 RESIZED = 1.0  # grey levels by which OpenCV's versions resize differently
 DECODED = 2.0  # and by which JPEG decoders differ
 
+DATABASES = sorted((FORMATS / "db").glob("*.npz"))
 pytestmark = pytest.mark.skipif(not CASES, reason=f"no golden data in {FORMATS}")
 
 
@@ -31,6 +34,27 @@ def test_batches_equal_those_of_caffe(path: Path) -> None:
                 found, expected = net.blobs[key.split("/", 1)[1]].host(), values[key]
                 assert found.shape == expected.shape, key
                 np.testing.assert_allclose(found, expected, rtol=1e-6, atol=_allowed(path.stem, text, key))
+
+
+@pytest.mark.parametrize("npz", DATABASES, ids=lambda each: each.stem)
+def test_a_database_of_caffe_is_read_and_written_again_the_same(npz: Path, tmp_path: Path) -> None:
+    kind = npz.stem.rpartition("_")[2].upper()
+    with np.load(npz) as held, open_database(npz.with_suffix(""), kind) as reader:
+        datums = DatumReader()
+        copies = []
+        for index, (key, value) in enumerate(reader.items()):
+            example = datums.read(key, value)
+            assert example.label == held["label"][index]
+            if example.pixels is None:
+                if f"bytes/{index}" in held:
+                    assert bytes(example.image or b"") == held[f"bytes/{index}"].tobytes()
+                again = datum_bytes(None, example.label, image=bytes(example.image or b""), encoded=True)
+            else:
+                np.testing.assert_array_equal(example.pixels, held[f"data/{index}"])
+                again = datum_bytes(example.pixels, example.label, encoded=False)
+            assert again == bytes(value)
+            copies.append((key, again))
+        assert len(copies) == len(held["label"])
 
 
 def _allowed(name: str, text: str, key: str) -> float:

@@ -20,6 +20,8 @@ from cafx_data_feed.database import Database, Item, Reader, Writer, damaged, emp
 CURRENT, LOCK = "CURRENT", "LOCK"
 TABLES, LOG = (".ldb", ".sst"), ".log"
 BLOCK_SIZE = 65536
+BLOCK, HEADER = 32768, 7
+ZEROS, WHOLE, LAST = 0, 1, 4
 WRITE_BUFFER = 256 << 20
 OPEN_FILES = 100
 _written: set[str] = set()
@@ -40,6 +42,7 @@ class LevelDBReader(Reader):
         self._count: int | None = None
         self._db: Any = None
         _check_unlocked(path)
+        _check_log(path)
         self._links = Path(tempfile.mkdtemp(prefix="cafx-leveldb-"))
         try:
             _link(path, self._links)
@@ -105,14 +108,17 @@ class LevelDBWriter(Writer):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._open()
+        _written.add(str(path.resolve()))
+
+    def _open(self) -> None:
         try:
             self._db = plyvel.DB(
-                str(path), create_if_missing=True, write_buffer_size=WRITE_BUFFER,
+                str(self.path), create_if_missing=True, write_buffer_size=WRITE_BUFFER,
                 block_size=BLOCK_SIZE, max_open_files=OPEN_FILES,
             )  # fmt: skip
         except (plyvel.Error, OSError) as error:
-            raise CafxError(f"cannot be written: {error}", where=str(path)) from error
-        _written.add(str(path.resolve()))
+            raise CafxError(f"cannot be written: {error}", where=str(self.path)) from error
 
     def put(self, items: Sequence[tuple[bytes, bytes]]) -> None:
         """See `Writer`."""
@@ -129,9 +135,15 @@ class LevelDBWriter(Writer):
         return found
 
     def close(self) -> None:
-        """See `Writer`."""
+        """See `Writer`; opened once more, LevelDB makes tables of its log, which readers need not sort."""
+        if self._db.closed:
+            return
         self._db.close()
-        _written.discard(str(self.path.resolve()))
+        try:
+            self._open()
+            self._db.close()
+        finally:
+            _written.discard(str(self.path.resolve()))
 
 
 def _check_unlocked(path: Path) -> None:
@@ -148,6 +160,25 @@ def _check_unlocked(path: Path) -> None:
             "the database is locked: another program is writing it", where=str(path),
             remedy="wait for it to finish",
         )  # fmt: skip
+
+
+def _check_log(path: Path) -> None:
+    """CafxError where a log ends in the middle of a record: LevelDB would leave the rest out without a word."""
+    for log in path.glob(f"*{LOG}"):
+        kind = WHOLE
+        with log.open("rb") as file:
+            size, position = os.fstat(file.fileno()).st_size, 0
+            while position < size:
+                left = BLOCK - position % BLOCK
+                header = os.pread(file.fileno(), HEADER, position) if left >= HEADER else b""
+                length = int.from_bytes(header[4:6], "little")
+                if not header or header == bytes(HEADER):
+                    position += left
+                    continue
+                position += HEADER + length
+                kind = header[-1]
+        if (position > size and header) or kind not in (ZEROS, WHOLE, LAST):
+            raise damaged(path, f"{log.name} is cut off at {size} bytes")
 
 
 def _link(path: Path, links: Path) -> None:

@@ -1,0 +1,213 @@
+"""The suite of databases passes a third party's kind, and catches each way to make it wrong."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cafx.conformance.databases import database_suite
+from cafx.kernel import CafxError, Registry
+from cafx_data_feed.database import Database, Item, Reader, Writer, damaged, empty
+
+MARK = "index.json"
+ELSEWHERE = ("ended_without_closing",)  # another process knows nothing of a kind that is made here
+
+
+class FolderReader(Reader):
+    """An index of keys, and a file of values one after another."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.index: dict[str, list[int]] | None = None
+        try:
+            self.index = dict(sorted(json.loads((path / MARK).read_text()).items()))
+            self.values = (path / "values").read_bytes()
+        except (ValueError, OSError) as error:
+            raise damaged(path, error) from error
+        if not self.index:
+            raise empty(path)
+        if len(self.values) < max(sum(place) for place in self.index.values()):
+            raise damaged(path, "values are cut off")
+
+    def _held(self) -> dict[str, list[int]]:
+        if self.index is None:
+            raise CafxError("the database was closed", where=str(self.path))
+        return self.index
+
+    def __len__(self) -> int:
+        return len(self._held())
+
+    def keys(self) -> Iterator[bytes]:
+        for key in self._held():
+            yield key.encode()
+
+    def items(self, start: int = 0) -> Iterator[Item]:
+        for key in list(self.keys())[start:]:
+            yield key, self.get(key)
+
+    def get(self, key: bytes) -> memoryview:
+        first, size = self._held()[key.decode()]
+        return memoryview(self.values)[first : first + size]
+
+    def close(self) -> None:
+        self.index = None
+
+
+class FolderWriter(Writer):
+    """The values are there before the index tells of them."""
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(exist_ok=True)
+        self.path = path
+        self.index = json.loads((path / MARK).read_text()) if (path / MARK).exists() else {}
+
+    def put(self, items: Sequence[tuple[bytes, bytes]]) -> None:
+        index = dict(self.index)
+        with (self.path / "values").open("ab") as file:
+            for key, value in items:
+                index[key.decode()] = (file.tell(), file.write(value))
+        self.index = index
+        (self.path / MARK).write_text(json.dumps(index))
+
+    def last_key(self) -> bytes | None:
+        return max(self.index).encode() if self.index else None
+
+    def close(self) -> None:
+        pass
+
+
+class Folder(Database):
+    """As it should be."""
+
+    name = "FOLDER"
+    mark = MARK
+    reader = FolderReader
+    writer = FolderWriter
+
+
+def reading(**methods: Any) -> type[Database]:
+    return type("Wrong", (Folder,), {"reader": type("WrongReader", (FolderReader,), methods)})
+
+
+def writing(**methods: Any) -> type[Database]:
+    return type("Wrong", (Folder,), {"writer": type("WrongWriter", (FolderWriter,), methods)})
+
+
+def forgetful_items(self: FolderReader, start: int = 0) -> Iterator[Item]:
+    """Lends the same memory over and over."""
+    held = bytearray(200)
+    for key in list(self.keys())[start:]:
+        value = self.get(key)
+        held[: len(value)] = value
+        yield key, memoryview(held)[: len(value)]
+
+
+def put_one_by_one(self: FolderWriter, items: Sequence[tuple[bytes, bytes]]) -> None:
+    for item in items:
+        FolderWriter.put(self, [item])
+
+
+def trusting(self: FolderReader, path: Path) -> None:
+    self.path, self.index, self.values = path, {}, b""
+    if (path / MARK).stat().st_size:
+        self.index = json.loads((path / MARK).read_text())
+        self.values = (path / "values").read_bytes()
+    if not self.index:
+        raise empty(path)
+
+
+class Cheeky(Folder):
+    """Writes over what is there."""
+
+    @classmethod
+    def create(cls, path: str | Path, *, append: bool = False) -> Writer:
+        if Path(path).parent.is_dir() and not append:
+            return FolderWriter(Path(path))
+        return super().create(path, append=append)
+
+
+class Lax(Folder):
+    """Recognises every folder."""
+
+    @classmethod
+    def recognises(cls, path: Path) -> bool:
+        return path.is_dir()
+
+
+class Small(FolderWriter):
+    """Holds a few items."""
+
+    def put(self, items: Sequence[tuple[bytes, bytes]]) -> None:
+        super().put(items[:30])
+
+
+class Tolerant(FolderReader):
+    """Opens a database without items."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            super().__init__(path)
+        except CafxError:
+            self.index = {}
+
+
+SHARED: dict[str, list[FolderReader]] = {}
+
+
+class Jealous(FolderReader):
+    """Closing one closes all."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        SHARED.setdefault(str(path), []).append(self)
+
+    def close(self) -> None:
+        for each in SHARED.pop(str(self.path), []):
+            each.index = None
+
+
+WRONG = {
+    "known_by_its_files": Lax,
+    "order_of_their_keys": reading(items=lambda self, start=0: iter(list(FolderReader.items(self))[start + 1 :])),
+    "values_hold": reading(items=forgetful_items),
+    "threads_share": reading(lends=False, get=lambda self, key: memoryview(b"other")),
+    "disturb": type("Wrong", (Folder,), {"reader": Jealous}),
+    "closed_reader": reading(close=lambda self: None),
+    "not_written_over": Cheeky,
+    "whole_or_not_at_all": writing(put=put_one_by_one),
+    "grows": type("Wrong", (Folder,), {"writer": Small}),
+    "no_database": type("Wrong", (Folder,), {"reader": Tolerant}),
+    "cut_short": reading(__init__=trusting),
+}
+
+
+def run(kind: type[Database], tmp_path: Path, word: str = "test_") -> list[str]:
+    """The tests with a word in their names that a kind fails."""
+    plugins = Registry()
+    plugins.add("database", "FOLDER", kind)
+    suite, failed = database_suite("FOLDER", plugins)(), []
+    for name, test in inspect.getmembers(suite, inspect.ismethod):
+        if not name.startswith("test_") or word not in name or any(other in name for other in ELSEWHERE):
+            continue
+        for number, share in enumerate([0.0, 0.5, 0.99] if "share" in inspect.signature(test).parameters else [None]):
+            folder = tmp_path / f"{name}{number}"
+            folder.mkdir()
+            try:
+                test(folder, **({} if share is None else {"share": share}))
+            except (Exception, pytest.fail.Exception):  # noqa: BLE001 - however it fails, it is caught
+                failed.append(name)
+    return failed
+
+
+def test_a_third_party_s_kind_passes(tmp_path: Path) -> None:
+    assert run(Folder, tmp_path) == []
+
+
+@pytest.mark.parametrize("word", WRONG)
+def test_a_wrong_kind_is_caught(word: str, tmp_path: Path) -> None:
+    assert run(WRONG[word], tmp_path, word)
