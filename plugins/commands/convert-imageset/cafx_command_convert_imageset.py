@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ Line = tuple[int, str, int]
 @click.argument("listed", metavar="LIST", type=click.Path(dir_okay=False))
 @click.argument("out", metavar="DB", type=click.Path())
 @click.option("--encoded", is_flag=True, help="Store image files as they are, not pixels.")
-@click.option("--encode-type", metavar="EXT", default="", help="Store them all as png, jpg, ...; with --encoded.")
+@click.option("--encode-type", metavar="EXT", default="", help="Store them all as png, jpg, ...; implies --encoded.")
 @click.option("--gray", is_flag=True, help="One channel.")
 @click.option("--resize", metavar="HxW", help="Resize to this height and width, e.g. 256x256.")
 @click.option("--shuffle", is_flag=True, help="In another order than the list's.")
@@ -61,18 +62,41 @@ def convert_imageset(
         )  # fmt: skip
     height, width = _size(resize)
     read = functools.partial(
-        _read, root=root, color=not gray, height=height, width=width, encoded=encoded, suffix=encode_type
-    )
+        _read, root=_root(root, lines[0][1]), color=not gray, height=height, width=width,
+        encoded=encoded or bool(encode_type), suffix=_suffix(encode_type),
+    )  # fmt: skip
     bad: list[CafxError] = []
-    with create(out, backend, append=resume) as writer:
-        done = _done(writer.last_key()) if resume else 0
+    with _reporting(bad, out), create(out, backend, append=resume, resumable=True) as writer:
+        done = _done(writer.last_key(), lines, out) if resume else 0
         if done:
             click.echo(f"{done} of {len(lines)} lines were done before")
         with progress(in_order(read, lines[done:], threads), len(lines) - done, "converting") as results:
             count = write_all(writer, _good(results, bad, on_bad == "stop", check_size))
-    for error in bad:
-        click.echo(f"skipped: {error}", err=True)
     click.echo(f"{count} images written to {out}" + (f", {len(bad)} skipped" if bad else ""))
+    if bad and not done + count:
+        raise CafxError(
+            "none of the images can be read", where=listed, remedy="see above; ROOT is what paths begin with"
+        )
+
+
+@contextlib.contextmanager
+def _reporting(bad: list[CafxError], out: str) -> Iterator[None]:
+    """Tell in the end, however it comes, what was skipped, and how to go on after an interruption."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo(f"{out} is unfinished; the same command goes on with --resume", err=True)
+        raise
+    finally:
+        for error in bad:
+            click.echo(f"skipped: {error}", err=True)
+
+
+def _root(root: str, first: str) -> str:
+    """What paths begin with: Caffe's prefix, or a folder whose slash was left out."""
+    from pathlib import Path
+
+    return f"{root}/" if Path(root).is_dir() and not Path(root + first).exists() else root
 
 
 def _ordered(lines: list[tuple[str, int]], shuffle: bool, seed: int) -> list[tuple[str, int]]:
@@ -93,16 +117,35 @@ def _size(resize: str | None) -> tuple[int, int]:
     return int(height), int(width or height)
 
 
-def _done(key: bytes | None) -> int:
-    """How many lines a database has behind it: its last key begins with a line's number."""
+def _suffix(encode_type: str) -> str:
+    """The file format meant by --encode-type, if any."""
+    from cafx_data_feed.images import cv2
+
+    suffix = encode_type.lower().lstrip(".")
+    if suffix and not cv2().haveImageWriter(f".{suffix}"):
+        raise click.BadParameter(f"{encode_type!r} is no image format; give png or jpg", param_hint="--encode-type")
+    return suffix
+
+
+def _done(key: bytes | None, lines: list[Line], out: str) -> int:
+    """How many lines a database has behind it: its last key is that of a line."""
     from cafx.kernel import CafxError
 
     if key is None:
         return 0
     number = key.split(b"_", 1)[0]
-    if not number.isdigit():
-        raise CafxError("was not made by convert-imageset", found=f"key {key!r}", remedy="choose another name")
+    if not number.isdigit() or int(number) >= len(lines) or key != _key(lines[int(number)]):
+        raise CafxError(
+            "was not made of this list in this order", where=out,
+            found=f"key {key.decode('utf-8', 'backslashreplace')}",
+            remedy="give the same list, --shuffle and --seed, or choose another name",
+        )  # fmt: skip
     return int(number) + 1
+
+
+def _key(line: Line) -> bytes:
+    """The key of a line, as Caffe's tool makes it."""
+    return f"{line[0]:08d}_{line[1]}".encode("utf-8", "surrogateescape")
 
 
 def _read(
@@ -113,7 +156,7 @@ def _read(
     from cafx_data_feed.datum import datum_bytes
     from cafx_data_feed.images import decode, encode, planes, read_bytes, resize
 
-    number, name, label = line
+    _, name, label = line
     try:
         held = read_bytes(root + name)
         image = decode(held, 3 if color else 1, f"'{root + name}'")
@@ -123,13 +166,13 @@ def _read(
             value, size = datum_bytes(planes(image), label, encoded=False), image.size
         else:
             ending = name.rpartition(".")[2].lower()
-            wanted = (suffix or ending).lower().lstrip(".")
+            wanted = suffix or ending
             if height or not (wanted == ending or (wanted, ending) == ("jpg", "jpeg")):
                 held = encode(image, f".{wanted}", f"'{root + name}'")
             value, size = datum_bytes(None, label, image=held, encoded=True), len(held)
     except CafxError as error:
         return error
-    return f"{number:08d}_{name}".encode("utf-8", "surrogateescape"), value, size
+    return _key(line), value, size
 
 
 def _good(

@@ -13,8 +13,9 @@ from click.testing import CliRunner
 
 from cafx.conformance.golden import inside
 from cafx.kernel import CafxError
-from cafx_command_convert_imageset import convert_imageset
+from cafx_command_convert_imageset import _read, convert_imageset
 from cafx_data_feed.database import open_database
+from cafx_data_feed.datum import DatumReader
 from cafx_data_feed.images import encode
 
 FORMATS = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared")) / "golden/formats"
@@ -83,7 +84,9 @@ def test_an_unfinished_database_is_finished(images: Path, shuffle: tuple[str, ..
     with pytest.raises(CafxError):
         run(f"{images}/", images / "list", images / "db", "--on-bad", "stop", *shuffle)
     broken.write_bytes(held)
-    run(f"{images}/", images / "list", images / "db", "--resume", *shuffle)
+    with pytest.raises(CafxError, match="not made of this list in this order"):
+        run(f"{images}/", images / "list", images / "db", "--resume", "--shuffle", "--seed", "4")
+    assert "8 of 12" in run(f"{images}/", images / "list", images / "db", "--resume", *shuffle)
     assert contents(images / "db") == contents(images / "whole")
 
 
@@ -97,3 +100,45 @@ def test_sizes_labels_and_targets_are_checked(images: Path) -> None:
     (images / "list").write_text("0 a.png -1\n")
     with pytest.raises(CafxError, match="negative"):
         run(f"{images}/", images / "list", images / "negative")
+
+
+def test_a_database_goes_on_only_as_what_it_is(images: Path) -> None:
+    run(f"{images}/", images / "list", images / "db")
+    with pytest.raises(CafxError, match="backend: LMDB"):
+        run(f"{images}/", images / "list", images / "db", "--resume", "--backend", "leveldb")
+    with pytest.raises(CafxError, match="not a database"):
+        run(f"{images}/", images / "list", images, "--resume")
+    with pytest.raises(CafxError, match="expected a folder"):
+        run(f"{images}/", images / "list", images / "list", "--resume")
+
+
+def test_a_folder_s_slash_may_be_left_out_but_not_be_another_folder(images: Path) -> None:
+    assert "12 images" in run(images, images / "list", images / "db")
+    with pytest.raises(CafxError, match="none of the images"):
+        run(images / "nowhere", images / "list", images / "none")
+    assert not (images / "none").exists()
+
+
+def test_an_encode_type_implies_encoded_and_is_known(images: Path) -> None:
+    run(images, images / "list", images / "db", "--encode-type", "JPG")
+    datums = [DatumReader().read(key, memoryview(value)) for key, value in contents(images / "db")]
+    assert all(bytes((datum.image or b"")[:2]) == b"\xff\xd8" for datum in datums)
+    refused = CliRunner().invoke(convert_imageset, [str(images), str(images / "list"), "none", "--encode-type", "foo"])
+    assert refused.exit_code != 0
+    assert "foo" in refused.output
+
+
+def test_an_interrupted_run_says_how_to_go_on(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cafx_command_convert_imageset._read", interrupt_at_five)
+    result = CliRunner().invoke(convert_imageset, [str(images), str(images / "list"), str(images / "db"), "-j", "1"])
+    assert result.exit_code != 0
+    assert "--resume" in result.output
+    monkeypatch.undo()
+    assert "5 of 12" in run(images, images / "list", images / "db", "--resume")
+    assert len(contents(images / "db")) == 12
+
+
+def interrupt_at_five(line: tuple[int, str, int], **options: Any) -> Any:
+    if line[0] == 5:
+        raise KeyboardInterrupt
+    return _read(line, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -82,9 +83,15 @@ def _hdf5(stack: contextlib.ExitStack, name: str, path: str, backend: str) -> Ca
     from cafx.kernel import CafxError
 
     try:
-        file = stack.enter_context(h5py.File(path, "x"))
+        file = h5py.File(path, "x")
     except OSError as error:
         raise CafxError(f"cannot be made: {error}", where=path, remedy="choose another name") from error
+
+    @stack.push
+    def leave(kind: Any, *_: Any) -> None:
+        file.close()
+        if kind:
+            Path(path).unlink()
 
     def store(values: Any, first: int) -> None:
         rows = values.reshape(1) if not values.ndim else values

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cafx.conformance.golden import inside
-from cafx.kernel import CafxError
+from cafx.kernel import CafxError, Net
 from cafx_command_extract_features import extract_features
 from cafx_data_feed.database import open_database
 from cafx_data_feed.datum import DatumReader
@@ -54,3 +54,19 @@ def test_hdf5_has_a_dataset_named_as_the_blob(tmp_path: Path) -> None:
 def test_an_unknown_blob(tmp_path: Path) -> None:
     with pytest.raises(CafxError, match="no blob 'none'"):
         run(*NET, "none", tmp_path / "out", 1)
+
+
+@pytest.mark.parametrize("backend", ["lmdb", "leveldb", "hdf5"])
+def test_an_error_under_way_leaves_nothing_half_made(backend: str, tmp_path: Path, monkeypatch: Any) -> None:
+    batches = iter(range(2))
+
+    def forward(net: Net) -> dict[str, float]:
+        if next(batches, None) is None:
+            raise CafxError("the disk is gone")
+        return whole(net)
+
+    whole = Net.run_forward
+    monkeypatch.setattr(Net, "run_forward", forward)
+    with pytest.raises(CafxError, match="the disk is gone"):
+        run(*NET, "fc", tmp_path / "out", 5, "--backend", backend)
+    assert not (tmp_path / "out").exists()

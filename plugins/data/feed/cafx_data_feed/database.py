@@ -117,7 +117,7 @@ class Database:
     @classmethod
     def create(cls, path: str | Path, *, append: bool = False) -> Writer:
         """Open for writing: a new one, or with ``append`` one that may be there already."""
-        return cls.writer(checked_target(Path(path), append))
+        return cls.writer(checked_target(Path(path), append, cls))
 
 
 def open_database(path: str | Path, backend: str | None = None, plugins: Registry | None = None) -> Reader:
@@ -146,13 +146,17 @@ def checked_folder(path: Path, kind: type[Database], plugins: Registry | None = 
     raise missing(path)
 
 
-def checked_target(path: Path, append: bool) -> Path:
+def checked_target(path: Path, append: bool, kind: type[Database]) -> Path:
     """``path`` if a database may be written there."""
     if path.exists() and not append:
         raise CafxError(
             "cannot be made: something is there already", where=str(path),
             remedy="remove it, or choose another name",
         )  # fmt: skip
+    if path.is_dir() and any(path.iterdir()):
+        return checked_folder(path, kind)
+    if path.exists() and not path.is_dir():
+        raise missing(path)
     if not path.parent.is_dir():
         raise CafxError("cannot be made: its folder is missing", where=str(path), remedy=f"mkdir -p {path.parent}")
     return path

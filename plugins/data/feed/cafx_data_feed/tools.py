@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,22 +28,42 @@ threads_option = click.option(
 )
 
 
-def create(path: str | Path, backend: str, *, append: bool = False) -> Writer:
-    """A database to write."""
+@contextmanager
+def create(path: str | Path, backend: str, *, append: bool = False, resumable: bool = False) -> Iterator[Writer]:
+    """A database to write.
+
+    A new one that stays empty is removed again, and so is one that is not finished, unless ``resumable``.
+    """
     from cafx.kernel import registry
 
-    writer: Writer = registry().load("database", backend.upper()).create(path, append=append)
-    return writer
+    unwanted = new = not Path(path).exists()
+    try:
+        with registry().load("database", backend.upper()).create(path, append=append) as writer:
+            try:
+                yield writer
+                unwanted = False
+            finally:
+                unwanted = new and ((unwanted and not resumable) or writer.last_key() is None)
+    finally:
+        if unwanted and Path(path).is_dir():
+            shutil.rmtree(path)
 
 
 def write_all(writer: Writer, items: Iterable[tuple[bytes, bytes]]) -> int:
-    """Write items in batches; returns how many."""
+    """Write items in batches; returns how many. Where they end in an error, those before it are written."""
     total = 0
-    stream = iter(items)
-    while batch := list(itertools.islice(stream, BATCH)):
-        writer.put(batch)
-        total += len(batch)
-    return total
+    batch: list[tuple[bytes, bytes]] = []
+    try:
+        for item in items:
+            batch.append(item)
+            if len(batch) == BATCH:
+                full, batch = batch, []
+                writer.put(full)
+                total += len(full)
+    finally:
+        if batch:
+            writer.put(batch)
+    return total + len(batch)
 
 
 def in_order(work: Callable[[T], R], jobs: Iterable[T], threads: int) -> Iterator[R]:
