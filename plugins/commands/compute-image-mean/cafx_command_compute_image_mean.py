@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cafx_data_feed.tools import in_order, progress, threads_option
+from cafx_data_feed.tools import in_order, progress, reading, threads_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,9 +30,7 @@ def compute_image_mean(database: str, out: str | None, backend: str | None, thre
     """
     from pathlib import Path
 
-    from cafx_data_feed.database import open_database
-
-    with open_database(database, backend.upper() if backend else None) as reader:
+    with reading(database, backend) as reader:
         count, total = _sum(reader, threads)
     mean = (total / count).astype("<f4")
     if out:

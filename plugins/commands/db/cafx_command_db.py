@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from cafx_data_feed.tools import reading
+
 BAR = 40
 
 
@@ -25,10 +27,11 @@ def db() -> None:
 @click.option("--thumbnails", metavar="OUT.png", type=click.Path(dir_okay=False), help="Draw some of its images.")
 @click.option("--columns", type=click.IntRange(1, 100), default=8, show_default=True, help="Thumbnails a row.")
 @click.option("--side", type=click.IntRange(8, 1024), default=64, show_default=True, help="Pixels a thumbnail.")
+@click.option("--rgb", is_flag=True, help="Its pixels are red first, as CIFAR-10's are; else blue first.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def inspect(
     database: str, backend: str | None, limit: int | None, thumbnails: str | None, columns: int,
-    side: int, as_json: bool,
+    side: int, rgb: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Count the items of DB, their shapes and their labels, and draw thumbnails.
 
@@ -36,11 +39,9 @@ def inspect(
     """
     import json
 
-    from cafx_data_feed.database import open_database
-
-    with open_database(database, backend.upper() if backend else None) as reader:
+    with reading(database, backend) as reader:
         found = _look(reader, limit)
-        drawn = _sheet(reader, columns, side) if thumbnails else None
+        drawn = _sheet(reader, columns, side, rgb) if thumbnails else None
     if thumbnails:
         _save(thumbnails, drawn)
     if as_json:
@@ -94,7 +95,7 @@ def _image(key: bytes, example: Any) -> Any:
     return decode(example.image, None, f"of item {key_text(key)}")
 
 
-def _sheet(reader: Any, columns: int, side: int) -> Any:
+def _sheet(reader: Any, columns: int, side: int, rgb: bool) -> Any:
     """The first images of a database, as many rows as columns, in one picture."""
     import itertools
 
@@ -110,7 +111,7 @@ def _sheet(reader: Any, columns: int, side: int) -> Any:
             low, high = float(image.min()), float(image.max())
             image = ((image - low) * (255 / (high - low or 1))).astype(np.uint8)
         image = image[:, :, :3] if image.shape[2] >= 3 else image[:, :, :1].repeat(3, axis=2)
-        small.append(resize(np.ascontiguousarray(image), side, side))
+        small.append(resize(np.ascontiguousarray(image[:, :, ::-1] if rgb else image), side, side))
     rows = -(-len(small) // columns)
     sheet = np.full((rows * side, columns * side, 3), 255, np.uint8)
     for index, image in enumerate(small):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cafx.kernel import CafxError
+from cafx.kernel import CafxError, registry
 from cafx_command_db import db
 from cafx_data_feed import samples
 from cafx_data_feed.images import read_image
@@ -37,3 +37,20 @@ def test_it_prints_a_histogram() -> None:
 def test_a_missing_database() -> None:
     with pytest.raises(CafxError, match="no database"):
         CliRunner().invoke(db, ["inspect", "nowhere"], catch_exceptions=False)
+
+
+def test_thumbnails_of_pixels_that_are_red_first(tmp_path: Path) -> None:
+    sheets = []
+    for more in ([], ["--rgb"]):
+        options = ["inspect", samples.database(), "--thumbnails", str(tmp_path / "out.png"), *more]
+        CliRunner().invoke(db, options, catch_exceptions=False)
+        sheets.append(read_image(tmp_path / "out.png"))
+    np.testing.assert_array_equal(sheets[0], sheets[1][:, :, ::-1])
+    assert (sheets[0] != sheets[1]).any()
+
+
+def test_what_is_wrong_with_an_item_names_its_database(tmp_path: Path) -> None:
+    with registry().load("database", "LMDB").create(tmp_path / "bad") as writer:
+        writer.put([(b"a", b"\xff")])
+    with pytest.raises(CafxError, match=r"bad: item 'a' is not a Datum"):
+        CliRunner().invoke(db, ["inspect", str(tmp_path / "bad")], catch_exceptions=False)

@@ -81,9 +81,10 @@ def _hdf5(stack: contextlib.ExitStack, name: str, path: str, backend: str) -> Ca
     import h5py
 
     from cafx.kernel import CafxError
+    from cafx_data_feed.database import checked_target
 
     try:
-        file = h5py.File(path, "x")
+        file = h5py.File(checked_target(Path(path)), "x")
     except OSError as error:
         raise CafxError(f"cannot be made: {error}", where=path, remedy="choose another name") from error
 

@@ -169,6 +169,8 @@ def _open(path: Path) -> Any:
 
 
 def _refused(path: Path, error: Exception) -> CafxError:
+    if not (path / FILE).stat().st_size:
+        return damaged(path, f"{FILE} has no bytes")
     if isinstance(error, (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError)):
         return damaged(path, error)
     return CafxError(f"the database cannot be opened: {error}", where=str(path))

@@ -140,20 +140,20 @@ def checked_folder(path: Path, kind: type[Database], plugins: Registry | None = 
     for plugin, other in (plugins or registry()).usable("database"):
         if other is not kind and other.recognises(path):
             raise CafxError(
-                f"is not a {kind.name} database", where=str(path), found=f"a {plugin.name} database",
+                f"is not a {kind.name} database", where=str(path), found=f"one of {plugin.name}",
                 remedy=f"set backend: {plugin.name}",
             )  # fmt: skip
     raise missing(path)
 
 
-def checked_target(path: Path, append: bool, kind: type[Database]) -> Path:
-    """``path`` if a database may be written there."""
+def checked_target(path: Path, append: bool = False, kind: type[Database] | None = None) -> Path:
+    """``path`` if something may be written there, or with ``append`` added to a database of this kind."""
     if path.exists() and not append:
         raise CafxError(
             "cannot be made: something is there already", where=str(path),
             remedy="remove it, or choose another name",
         )  # fmt: skip
-    if path.is_dir() and any(path.iterdir()):
+    if kind and path.is_dir() and any(path.iterdir()):
         return checked_folder(path, kind)
     if path.exists() and not path.is_dir():
         raise missing(path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from cafx_data_feed.database import Writer
+    from cafx_data_feed.database import Reader, Writer
 
 BATCH = 1000
 T = TypeVar("T")
@@ -47,6 +47,19 @@ def create(path: str | Path, backend: str, *, append: bool = False, resumable: b
     finally:
         if unwanted and Path(path).is_dir():
             shutil.rmtree(path)
+
+
+@contextmanager
+def reading(path: str, backend: str | None) -> Iterator[Reader]:
+    """A database to read, that errors about its items name."""
+    from cafx.kernel import CafxError
+    from cafx_data_feed.database import open_database
+
+    try:
+        with open_database(path, backend.upper() if backend else None) as reader:
+            yield reader
+    except CafxError as error:
+        raise error.at(path) from error.__cause__
 
 
 def write_all(writer: Writer, items: Iterable[tuple[bytes, bytes]]) -> int:
