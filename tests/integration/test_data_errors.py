@@ -232,7 +232,7 @@ def test_hdf5_files(tmp_path: Path) -> None:
 
     path, listed = tmp_path / "a.h5", tmp_path / "list"
     listed.write_text(f"{path}\n")
-    refused(hdf5(listed), "a.h5", "HDF5")
+    refused(hdf5(listed), "a.h5", "No such file")
     for held, words in (
         ({"data": np.zeros((4, 2))}, ("no dataset 'label'",)),
         ({"data": np.zeros((4, 2)), "label": np.zeros(3)}, ("4 in 'data'", "3 in 'label'")),
@@ -242,8 +242,14 @@ def test_hdf5_files(tmp_path: Path) -> None:
         with h5py.File(path, "w") as file:
             file.update(held)
         refused(hdf5(listed), "a.h5", *words)
+    with h5py.File(path, "w") as file:
+        file.update({"data": np.zeros((400, 20)), "label": np.zeros(400)})
+    path.write_bytes(path.read_bytes()[:30_000])
+    refused(hdf5(listed), "a.h5", "cut off")
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     refused(hdf5(listed), "a.h5", "cannot be opened")
+    path.write_bytes(b"<html>not found</html>")
+    refused(hdf5(listed), "a.h5", "a web page")
     listed.write_text("")
     refused(hdf5(listed), "names no HDF5 file")
     refused(hdf5(tmp_path / "nowhere"), "nowhere")

@@ -12,7 +12,7 @@ import numpy as np
 from cafx.kernel import CafxError
 from cafx.kernel.blob import shape_text
 from cafx.kernel.random import Streams
-from cafx.kernel.schema import read_file
+from cafx.kernel.schema import read_file, read_head, sniff
 from cafx_data_feed.prefetch import Batch, Source
 
 CHUNK_CACHE = 16 << 20
@@ -90,12 +90,18 @@ class Rows(Source):
     def _open(self, index: int) -> Any:
         if self._file[0] != index:
             self.close()
+            path = self.files[index]
             try:
-                self._file = (index, h5py.File(self.files[index], "r", rdcc_nbytes=CHUNK_CACHE))
+                found = sniff(read_head(path))
+                self._file = (index, h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE))
+            except CafxError as error:
+                raise error.at(self.options.source) from None
             except OSError as error:
+                reason = "it is cut off" if "truncated" in str(error) else "it is another kind of file, or damaged"
                 raise CafxError(
-                    f"cannot be opened as HDF5: {error}", where=f"{self.options.source}: {self.files[index]}"
-                ) from error
+                    f"cannot be opened as HDF5: {reason}", where=f"{self.options.source}: {path}", found=found,
+                    remedy="make or copy it again",
+                ) from error  # fmt: skip
         return self._file[1]
 
     def _check(self, index: int) -> int:
