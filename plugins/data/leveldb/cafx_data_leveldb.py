@@ -24,6 +24,7 @@ BLOCK, HEADER = 32768, 7
 ZEROS, WHOLE, LAST = 0, 1, 4
 WRITE_BUFFER = 256 << 20
 OPEN_FILES = 100
+CHECKED_EVERY = 16
 _written: set[str] = set()
 
 
@@ -40,18 +41,20 @@ class LevelDBReader(Reader):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._count: int | None = None
+        self._reads = 0
         self._db: Any = None
         _check_unlocked(path)
         _check_log(path)
         self._links = Path(tempfile.mkdtemp(prefix="cafx-leveldb-"))
         try:
             _link(path, self._links)
+            self._sizes = {each: each.stat().st_size for each in self._links.glob(f"*{TABLES[-1]}")}
             self._db = plyvel.DB(str(self._links), max_open_files=OPEN_FILES, paranoid_checks=True)
             if next(self.keys(), None) is None:
                 raise empty(path)
         except (plyvel.Error, OSError) as error:
             self.close()
-            raise damaged(path, str(error).replace(str(self._links), str(path))) from error
+            raise damaged(path, _text(error).replace(str(self._links), str(path))) from error
         except CafxError:
             self.close()
             raise
@@ -67,28 +70,51 @@ class LevelDBReader(Reader):
         first = next(itertools.islice(self.keys(), start, None), None) if start else b""
         if first is None:
             return
-        try:
-            for key, value in self._opened().iterator(start=first, verify_checksums=True, fill_cache=False):
-                yield key, memoryview(value)
-        except (plyvel.Error, OSError) as error:
-            raise damaged(self.path, error) from error
+        items = self._opened().iterator(start=first, verify_checksums=True, fill_cache=False)
+        for key, value in self._checked(items):
+            yield key, memoryview(value)
 
     def keys(self) -> Iterator[bytes]:
         """See `Reader`."""
-        try:
-            yield from self._opened().iterator(include_value=False, fill_cache=False)
-        except (plyvel.Error, OSError) as error:
-            raise damaged(self.path, error) from error
+        yield from self._checked(self._opened().iterator(include_value=False, fill_cache=False))
 
     def get(self, key: bytes) -> memoryview:
         """See `Reader`."""
+        self._check_whole()
         try:
             value = self._opened().get(key, verify_checksums=True)
         except (plyvel.Error, OSError) as error:
-            raise damaged(self.path, error) from error
+            raise damaged(self.path, _text(error)) from error
         if value is None:
             raise damaged(self.path, f"key {key!r} has gone")
         return memoryview(value)
+
+    def _checked(self, reads: Iterator[Any]) -> Iterator[Any]:
+        """What is read, LevelDB's errors as ours."""
+        try:
+            self._check_whole()
+            for found in reads:
+                yield found
+                self._check_whole()
+        except (plyvel.Error, OSError) as error:
+            raise damaged(self.path, _text(error)) from error
+
+    def _check_whole(self) -> None:
+        """CafxError where a table has become shorter, which LevelDB maps into memory: reading on would crash.
+
+        As many looks at files as there are reads, whatever the number of tables.
+        """
+        self._reads -= 1
+        if self._reads > 0:
+            return
+        self._reads = max(CHECKED_EVERY, len(self._sizes))
+        for table, size in self._sizes.items():
+            try:
+                now = os.stat(table).st_size  # noqa: PTH116 - pathlib's costs several times as much
+            except FileNotFoundError:  # removed under way: what is mapped stays readable
+                continue
+            if now < size:
+                raise damaged(self.path, f"{table.resolve().name} is cut off at {now} of {size} bytes")
 
     def close(self) -> None:
         """See `Reader`; the links go too."""
@@ -101,6 +127,12 @@ class LevelDBReader(Reader):
         if self._db is None:
             raise CafxError("the database was closed", where=str(self.path))
         return self._db
+
+
+def _text(error: Exception) -> str:
+    """What LevelDB says, which plyvel hands on as bytes."""
+    held = error.args[0] if error.args else ""
+    return held.decode("utf-8", "backslashreplace") if isinstance(held, bytes) else str(error)
 
 
 class LevelDBWriter(Writer):
