@@ -1,0 +1,169 @@
+"""Each routine on every conformance case of its layer: really called, with numpy's results; or plain, saying why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cafx.conformance import Case, run_layer
+from cafx.conformance.harness import SUBJECT, Trial
+from cafx.kernel import Net, Phase, registry, schema
+from cafx_engine_onednn import OneDNN
+from cafx_engine_onednn.routine import Accelerated
+
+pytestmark = pytest.mark.skipif(OneDNN.unavailable() is not None, reason="no oneDNN here")
+
+TOLERANCE = 1e-4
+"""Of the largest value: float32 sums in another order, functions rounded in another way."""
+
+TYPES = [name for name in registry().names("engine.onednn") if name in registry().names("layer")]
+FILL = {"weight_filler": {"type": "gaussian", "std": 0.5}, "bias_filler": {"type": "gaussian", "std": 0.5}}
+UNITS = ("AbsVal", "BNLL", "Clip", "ELU", "Power", "Sigmoid", "Swish", "TanH")
+EXTRA = {
+    "BatchNorm": [Case("blocks", (2, 32, 5, 6)), Case("channels_20", (3, 20, 4, 4))],
+    "Concat": [Case("blocks", (2, 16, 3, 4), (2, 32, 3, 4)), Case("uneven", (2, 16, 3, 4), (2, 5, 3, 4))],
+    "Convolution": [
+        Case("blocks", (1, 32, 7, 6), options={"num_output": 48, "kernel_size": [3], "group": 2, **FILL}),
+        Case("dilated", (3, 20, 9, 8), options={"num_output": 24, "kernel_size": [3], "dilation": [2], **FILL}),
+    ],
+    "LRN": [Case("blocks", (2, 32, 5, 6), options={"local_size": 5, "alpha": 0.3, "beta": 0.75})],
+    "Pooling": [Case("blocks", (2, 32, 7, 8), options={"kernel_size": 3, "stride": 2})],
+}
+"""Cases with channels enough to fill blocks, which the layers' own have not."""
+PLAIN = {
+    "one bottom shares its memory": ["Concat-one_bottom"],
+    "several bottoms": ["Convolution-two"],
+    "0 spatial axes": ["Convolution-no_space"],
+    "draws while training": [f"Dropout-{case}" for case in ("plain", "some", "none", "all")],
+    "a top of its own": ["Dropout-tested-apart"],
+    "a negative alpha": ["ELU-falling"],
+    "only SUM": [f"Eltwise-{case}" for case in ("product", "product_of_three", "quotient", "maximum")],
+    "transposed weights": ["InnerProduct-transposed"],
+    "only ref:any": [
+        *(f"LRN-{case}" for case in ("across", "default", "other_power", "within", "small_plane")),
+        "Softmax-images",
+    ],
+    "a mask as second top": ["Pooling-mask", "Pooling-whole"],
+    "whose last window hangs over": ["Pooling-ave", "Pooling-ave_pairs"],
+    "STOCHASTIC": ["Pooling-expected", "Pooling-drawn"],
+    "neither linear nor a plain square": [
+        f"Power-{case}" for case in ("square", "cube", "root", "inverse", "one", "constant")
+    ],
+    "its gradient in place": [
+        *(f"Power-{case}-in_place" for case in ("identity", "linear")),
+        *(f"Swish-{case}-in_place" for case in ("plain", "steep", "falling", "half")),
+    ],
+}
+"""What the note says, and the cases, by layer and name, that run plain for that reason."""
+
+
+def reason(name: str, case: Case, in_place: bool) -> str | None:
+    """Why a case is to run plain; None where it is not."""
+    keys = {f"{name}-{case.name}", f"{name}-{case.name}-{'in_place' if in_place else 'apart'}"}
+    return next((why for why, held in PLAIN.items() if keys & set(held)), None)
+
+
+def cases() -> list[Any]:
+    found = []
+    for name in TYPES:
+        layer = registry().load("layer", name)
+        for case in (*layer.cases(), *EXTRA.get(name, ())):
+            places = (False, True) if layer.in_place and case.tops == 1 else (False,)
+            found += [pytest.param(name, case, p, id=f"{name}-{case.name}{'-in_place' * p}") for p in places]
+    return found
+
+
+def passes(trial: Trial) -> list[np.ndarray]:
+    """Two passes, so that the second adds to nothing left behind."""
+    for _ in range(2):
+        trial.rewind()
+        found = [*trial.forward(), *trial.backward(), *trial.param_diffs]
+    return found
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Which ways the routine of the layer at test has been called."""
+    found: set[str] = set()
+    for way in ("forward", "backward"):
+        plain = getattr(Accelerated, way)
+
+        def spied(self: Accelerated, plain: Any = plain, way: str = way) -> None:
+            if self.layer.name == SUBJECT:
+                found.add(way)
+            plain(self)
+
+        monkeypatch.setattr(Accelerated, way, spied)
+    return found
+
+
+@pytest.mark.parametrize(("name", "case", "in_place"), cases())
+def test_it_does_what_numpy_does(name: str, case: Case, in_place: bool, called: set[str]) -> None:
+    trial = Trial(name, case, engine="onednn", in_place=in_place)
+    expected = passes(Trial(name, case, in_place=in_place))
+    for one, two in zip(passes(trial), expected, strict=True):
+        np.testing.assert_allclose(one, two, rtol=0, atol=TOLERANCE * np.abs(two).max(initial=1e-2))
+    step, why = trial.net.plain_steps[-1], reason(name, case, in_place)
+    if why:
+        assert (step.routine, why in step.note, called) == ("plain", True, set()), step.note
+    else:
+        assert (step.routine, called) == ("onednn", {"forward", "backward"}), step.note
+
+
+EXTREMES = [0, 1e-30, 1e-7, 1e-4, 0.3, 1, 2, 5, 9, 17, 50, 88, 104, 1e9, 1e30, np.inf]
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_of_small_large_and_infinite_values(name: str) -> None:
+    """Within a few roundings, kinks and bounds included; the gradient where Caffe's is a number too."""
+    x = np.array([sign * value for value in EXTREMES for sign in (1, -1)], np.float32)
+    options = {"min": -2, "max": 2} if name == "Clip" else {}
+    with np.errstate(all="ignore"):
+        one, two = (
+            run_layer(name, [x], options=options, top_diffs=[np.full_like(x, 1.5)], engine=engine)
+            for engine in ("onednn", "numpy")
+        )
+    assert one.net.plain_steps[-1].routine == "onednn"
+    np.testing.assert_allclose(one.tops[0], two.tops[0], rtol=3e-6, atol=1e-6)
+    exact = np.isfinite(two.bottom_diffs[0]) & (np.abs(x) < 1e7 if name == "Swish" else True)
+    np.testing.assert_allclose(one.bottom_diffs[0][exact], two.bottom_diffs[0][exact], rtol=3e-6, atol=1e-6)
+
+
+IN_PLACE = ("BNLL", "Clip", "ELU", "Sigmoid", "TanH")
+AROUND = """
+layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 2 dim: 16 dim: 6 dim: 6 }} }} }}
+layer {{ name: "one" type: "Convolution" bottom: "data" top: "one" convolution_param {{
+  num_output: {channels} kernel_size: 3 weight_filler {{ type: "gaussian" std: 0.02 }}
+  bias_filler {{ type: "constant" value: 0.7 }} }} }}
+layer {{ name: "unit" type: "{type}" bottom: "one" top: "{top}" {options} }}
+layer {{ name: "two" type: "Convolution" bottom: "{top}" top: "two" convolution_param {{
+  num_output: 32 kernel_size: 3 weight_filler {{ type: "msra" }} }} }}
+layer {{ name: "loss" type: "Reduction" bottom: "two" top: "loss" loss_weight: 1
+  reduction_param {{ operation: SUMSQ }} }}
+"""
+OPTIONS = {"Clip": "clip_param { min: 0.5 max: 1 }", "Power": "power_param { scale: 2 shift: 1 }"}
+
+
+@pytest.mark.parametrize("channels", [32, 20])
+@pytest.mark.parametrize(("name", "in_place"), [(n, p) for n in UNITS for p in (False, True) if not p or n in IN_PLACE])
+def test_it_passes_blocked_memory_along(name: str, channels: int, in_place: bool) -> None:
+    text = AROUND.format(type=name, channels=channels, top="one" if in_place else "u", options=OPTIONS.get(name, ""))
+    found = []
+    for engine in ("numpy", "onednn"):
+        net = Net(schema().parse_text(text, "NetParameter"), Phase.TRAIN, engine=engine, seed=1)
+        net.blobs["data"].set_data(np.random.default_rng(0).standard_normal((2, 16, 6, 6), np.float32))
+        for _ in range(2):
+            before = net.engine.reorders()[0] if engine == "onednn" else 0  # type: ignore[attr-defined]
+            net.clear_param_diffs()
+            net.run_forward(end="two")
+            made = net.engine.reorders()[0] - before if engine == "onednn" else 0  # type: ignore[attr-defined]
+            net.run_forward(start="loss")
+            net.run_backward()
+        found.append({n: b[0].host_diff() for n, b in net.params.items()} | {"two": net.blobs["two"].host()})
+    assert made == 0, "no change of layout on the way"
+    for key, expected in found[0].items():
+        np.testing.assert_allclose(
+            found[1][key], expected, rtol=0, atol=2 * TOLERANCE * np.abs(expected).max(), err_msg=key
+        )
