@@ -29,9 +29,13 @@ EXTRA = {
         Case("dilated", (3, 20, 9, 8), options={"num_output": 24, "kernel_size": [3], "dilation": [2], **FILL}),
     ],
     "LRN": [Case("blocks", (2, 32, 5, 6), options={"local_size": 5, "alpha": 0.3, "beta": 0.75})],
+    "Power": [
+        Case("plain_square", (3, 20), options={"power": 2}),
+        Case("steep_square", (3, 20), options={"power": 2, "scale": 3}),
+    ],
     "Pooling": [Case("blocks", (2, 32, 7, 8), options={"kernel_size": 3, "stride": 2})],
 }
-"""Cases with channels enough to fill blocks, which the layers' own have not."""
+"""Cases besides the layers' own: channels enough to fill blocks, options that decide about primitives."""
 PLAIN = {
     "one bottom shares its memory": ["Concat-one_bottom"],
     "several bottoms": ["Convolution-two"],
@@ -49,10 +53,10 @@ PLAIN = {
     "whose last window hangs over": ["Pooling-ave", "Pooling-ave_pairs"],
     "STOCHASTIC": ["Pooling-expected", "Pooling-drawn"],
     "neither linear nor a plain square": [
-        f"Power-{case}" for case in ("square", "cube", "root", "inverse", "one", "constant")
+        f"Power-{case}" for case in ("square", "cube", "root", "inverse", "one", "constant", "steep_square")
     ],
     "its gradient in place": [
-        *(f"Power-{case}-in_place" for case in ("identity", "linear")),
+        *(f"Power-{case}-in_place" for case in ("identity", "linear", "plain_square")),
         *(f"Swish-{case}-in_place" for case in ("plain", "steep", "falling", "half")),
     ],
 }
@@ -138,7 +142,8 @@ layer {{ name: "one" type: "Convolution" bottom: "data" top: "one" convolution_p
   num_output: {channels} kernel_size: 3 weight_filler {{ type: "gaussian" std: 0.02 }}
   bias_filler {{ type: "constant" value: 0.7 }} }} }}
 layer {{ name: "unit" type: "{type}" bottom: "one" top: "{top}" {options} }}
-layer {{ name: "two" type: "Convolution" bottom: "{top}" top: "two" convolution_param {{
+layer {{ name: "pool" type: "Pooling" bottom: "{top}" top: "pool" pooling_param {{ kernel_size: 2 }} }}
+layer {{ name: "two" type: "Convolution" bottom: "pool" top: "two" convolution_param {{
   num_output: 32 kernel_size: 3 weight_filler {{ type: "msra" }} }} }}
 layer {{ name: "loss" type: "Reduction" bottom: "two" top: "loss" loss_weight: 1
   reduction_param {{ operation: SUMSQ }} }}
