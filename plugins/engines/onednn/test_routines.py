@@ -21,6 +21,7 @@ TOLERANCE = 1e-4
 TYPES = [name for name in registry().names("engine.onednn") if name in registry().names("layer")]
 FILL = {"weight_filler": {"type": "gaussian", "std": 0.5}, "bias_filler": {"type": "gaussian", "std": 0.5}}
 UNITS = ("AbsVal", "BNLL", "Clip", "ELU", "Power", "Sigmoid", "Swish", "TanH")
+AFFINE = ("Bias", "Scale")
 EXTRA = {
     "BatchNorm": [Case("blocks", (2, 32, 5, 6)), Case("channels_20", (3, 20, 4, 4))],
     "Concat": [Case("blocks", (2, 16, 3, 4), (2, 32, 3, 4)), Case("uneven", (2, 16, 3, 4), (2, 5, 3, 4))],
@@ -37,6 +38,11 @@ EXTRA = {
 }
 """Cases besides the layers' own: channels enough to fill blocks, options that decide about primitives."""
 PLAIN = {
+    "its operand is a bottom": [
+        f"{name}-{case}" for name in AFFINE for case in ("given", "given_last", "given_scalar")
+    ],
+    "row-major memory": [f"{name}-channels" for name in AFFINE] + ["Scale-started_at_one"],
+    "not one factor a channel": [f"{name}-{case}" for name in AFFINE for case in ("last_two", "all", "scalar")],
     "one bottom shares its memory": ["Concat-one_bottom"],
     "several bottoms": ["Convolution-two"],
     "0 spatial axes": ["Convolution-no_space"],
@@ -135,40 +141,71 @@ def test_a_unit_of_small_large_and_infinite_values(name: str) -> None:
     np.testing.assert_allclose(one.bottom_diffs[0][exact], two.bottom_diffs[0][exact], rtol=3e-6, atol=1e-6)
 
 
-IN_PLACE = ("BNLL", "Clip", "ELU", "Sigmoid", "TanH")
 AROUND = """
 layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 2 dim: 16 dim: 6 dim: 6 }} }} }}
 layer {{ name: "one" type: "Convolution" bottom: "data" top: "one" convolution_param {{
   num_output: {channels} kernel_size: 3 weight_filler {{ type: "gaussian" std: 0.02 }}
   bias_filler {{ type: "constant" value: 0.7 }} }} }}
-layer {{ name: "unit" type: "{type}" bottom: "one" top: "{top}" {options} }}
+layer {{ name: "subject" type: "{type}" bottom: "one" top: "{top}" {options} }}
+{behind}
 layer {{ name: "pool" type: "Pooling" bottom: "{top}" top: "pool" pooling_param {{ kernel_size: 2 }} }}
 layer {{ name: "two" type: "Convolution" bottom: "pool" top: "two" convolution_param {{
   num_output: 32 kernel_size: 3 weight_filler {{ type: "msra" }} }} }}
 layer {{ name: "loss" type: "Reduction" bottom: "two" top: "loss" loss_weight: 1
   reduction_param {{ operation: SUMSQ }} }}
 """
-OPTIONS = {"Clip": "clip_param { min: 0.5 max: 1 }", "Power": "power_param { scale: 2 shift: 1 }"}
+DRAWN = 'filler { type: "gaussian" std: 0.5 }'
+OPTIONS = {
+    "Clip": ["clip_param { min: 0.5 max: 1 }"],
+    "Power": ["power_param { scale: 2 shift: 1 }"],
+    "Bias": [f"bias_param {{ {DRAWN} }}"],
+    "Scale": [
+        f"scale_param {{ {DRAWN} }}",
+        f"scale_param {{ {DRAWN} bias_term: true bias_{DRAWN} }}",
+        f"scale_param {{ {DRAWN} bias_term: true bias_{DRAWN} }} param {{ lr_mult: 0 }} param {{ lr_mult: 1 }}",
+        f"scale_param {{ {DRAWN} bias_term: true bias_{DRAWN} }} param {{ lr_mult: 1 }} param {{ lr_mult: 0 }}",
+    ],
+}
+UNIT = 'layer {{ name: "behind" type: "ReLU" bottom: "{0}" top: "{0}" }}'
+IN_PLACE = ("BNLL", "Bias", "Clip", "ELU", "Scale", "Sigmoid", "TanH")
+
+
+def around() -> list[Any]:
+    return [
+        pytest.param(
+            name, in_place, options, behind, id=f"{name}{index}{'-in_place' * in_place}{'-unit' * bool(behind)}"
+        )
+        for name in (*UNITS, *AFFINE)
+        for in_place in (False, True)
+        if not in_place or name in IN_PLACE
+        for index, options in enumerate(OPTIONS.get(name, [""]))
+        for behind in (("", UNIT) if name in AFFINE else ("",))
+    ]
 
 
 @pytest.mark.parametrize("channels", [32, 20])
-@pytest.mark.parametrize(("name", "in_place"), [(n, p) for n in UNITS for p in (False, True) if not p or n in IN_PLACE])
-def test_it_passes_blocked_memory_along(name: str, channels: int, in_place: bool) -> None:
-    text = AROUND.format(type=name, channels=channels, top="one" if in_place else "u", options=OPTIONS.get(name, ""))
+@pytest.mark.parametrize(("name", "in_place", "options", "behind"), around())
+def test_it_passes_blocked_memory_along(
+    name: str, in_place: bool, options: str, behind: str, channels: int, called: set[str]
+) -> None:
+    """Two passes, gradients of the second added to those of the first."""
+    top = "one" if in_place else "u"
+    text = AROUND.format(type=name, channels=channels, top=top, options=options, behind=behind.format(top))
     found = []
     for engine in ("numpy", "onednn"):
         net = Net(schema().parse_text(text, "NetParameter"), Phase.TRAIN, engine=engine, seed=1)
         net.blobs["data"].set_data(np.random.default_rng(0).standard_normal((2, 16, 6, 6), np.float32))
         for _ in range(2):
             before = net.engine.reorders()[0] if engine == "onednn" else 0  # type: ignore[attr-defined]
-            net.clear_param_diffs()
             net.run_forward(end="two")
             made = net.engine.reorders()[0] - before if engine == "onednn" else 0  # type: ignore[attr-defined]
             net.run_forward(start="loss")
             net.run_backward()
-        found.append({n: b[0].host_diff() for n, b in net.params.items()} | {"two": net.blobs["two"].host()})
-    assert made == 0, "no change of layout on the way"
+        params = {f"{key}.{i}": blob.host_diff() for key, blobs in net.params.items() for i, blob in enumerate(blobs)}
+        found.append(params | {"two": net.blobs["two"].host()})
+    copies = in_place and name in AFFINE  # of the values it overwrites and needs on the way back
+    assert made <= copies, "no change of layout on the way"
+    assert called == {"forward", "backward"}
     for key, expected in found[0].items():
-        np.testing.assert_allclose(
-            found[1][key], expected, rtol=0, atol=2 * TOLERANCE * np.abs(expected).max(), err_msg=key
-        )
+        allowed = 2 * TOLERANCE * np.abs(expected).max()
+        np.testing.assert_allclose(found[1][key], expected, rtol=0, atol=allowed, err_msg=key)
