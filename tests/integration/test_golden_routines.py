@@ -13,7 +13,7 @@ from cafx.kernel import registry
 
 PLAIN = {
     "spatial axes behind axis 2": ["Convolution_*_axis_neg3"],
-    "several bottoms": ["Convolution_*_multi_bottom"],
+    "several bottoms": ["Convolution_*_multi_bottom", "Deconvolution_*_multi_bottom"],
     "one bottom shares its memory": ["Concat_*_one_bottom"],
     "a top of its own": ["Dropout_*_test"],
     "draws while training": ["Dropout_*_train*"],

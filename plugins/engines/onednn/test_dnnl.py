@@ -548,6 +548,19 @@ def test_matmul_with_a_transposed_operand_and_bias(run):
     close(run.read(out[Arg.DST]), a @ b.T + bias)
 
 
+def test_implementations_are_counted_through_when_nothing_else_holds_the_forward_one():
+    small, large = MemoryDesc.channels_last((1, 21, 4, 4)), MemoryDesc.channels_last((1, 21, 12, 12))
+    weights, window = MemoryDesc.any((21, 1, 1, 3, 3)), Window((3, 3), (0, 0), (0, 0))
+    back = dnnl.convolution.backward_data(
+        large, weights, small, window, dnnl.convolution.forward(large, weights, None, small, window)
+    )
+    found = [back.implementation]
+    while back.next():
+        found.append(back.implementation)
+    assert len(set(found)) == len(found) > 1
+    assert found[-1].startswith("ref")
+
+
 def test_a_program_runs_its_calls_in_order(run):
     desc = MemoryDesc.plain((3,))
     x = run.load(np.array([-1, 0, 2], np.float32), desc)

@@ -44,7 +44,7 @@ PLAIN = {
     "row-major memory": [f"{name}-channels" for name in AFFINE] + ["Scale-started_at_one"],
     "not one factor a channel": [f"{name}-{case}" for name in AFFINE for case in ("last_two", "all", "scalar")],
     "one bottom shares its memory": ["Concat-one_bottom"],
-    "several bottoms": ["Convolution-two"],
+    "several bottoms": ["Convolution-two", "Deconvolution-two"],
     "0 spatial axes": ["Convolution-no_space"],
     "draws while training": [f"Dropout-{case}" for case in ("plain", "some", "none", "all")],
     "a top of its own": ["Dropout-tested-apart"],
@@ -191,21 +191,47 @@ def test_it_passes_blocked_memory_along(
     """Two passes, gradients of the second added to those of the first."""
     top = "one" if in_place else "u"
     text = AROUND.format(type=name, channels=channels, top=top, options=options, behind=behind.format(top))
-    found = []
-    for engine in ("numpy", "onednn"):
-        net = Net(schema().parse_text(text, "NetParameter"), Phase.TRAIN, engine=engine, seed=1)
-        net.blobs["data"].set_data(np.random.default_rng(0).standard_normal((2, 16, 6, 6), np.float32))
-        for _ in range(2):
-            before = net.engine.reorders()[0] if engine == "onednn" else 0  # type: ignore[attr-defined]
-            net.run_forward(end="two")
-            made = net.engine.reorders()[0] - before if engine == "onednn" else 0  # type: ignore[attr-defined]
-            net.run_forward(start="loss")
-            net.run_backward()
-        params = {f"{key}.{i}": blob.host_diff() for key, blobs in net.params.items() for i, blob in enumerate(blobs)}
-        found.append(params | {"two": net.blobs["two"].host()})
+    (expected, _), (found, made) = passed(text, "numpy"), passed(text, "onednn")
     copies = in_place and name in AFFINE  # of the values it overwrites and needs on the way back
     assert made <= copies, "no change of layout on the way"
     assert called == {"forward", "backward"}
-    for key, expected in found[0].items():
-        allowed = 2 * TOLERANCE * np.abs(expected).max()
-        np.testing.assert_allclose(found[1][key], expected, rtol=0, atol=allowed, err_msg=key)
+    check(found, expected)
+
+
+LEARNED = [f"param {{ lr_mult: {weights} }} param {{ lr_mult: {bias} }}" for weights in (0, 1) for bias in (0, 1)]
+
+
+@pytest.mark.parametrize("group", [1, 4])
+@pytest.mark.parametrize("params", LEARNED)
+def test_a_deconvolution_learns_what_it_is_to(params: str, group: int, called: set[str]) -> None:
+    options = f"""{params} convolution_param {{ num_output: 16 kernel_size: 4 stride: 2 group: {group}
+      weight_filler {{ type: "gaussian" std: 0.5 }} bias_filler {{ type: "constant" value: 0.3 }} }}"""
+    text = AROUND.format(type="Deconvolution", channels=20, top="u", options=options, behind=UNIT.format("u"))
+    check(passed(text, "onednn")[0], passed(text, "numpy")[0])
+    assert called == {"forward", "backward"}
+
+
+def passed(text: str, engine: str) -> tuple[dict[str, np.ndarray], int]:
+    """What two passes leave, gradients added up, and how often a layout changed in the second on its way forward."""
+    net = Net(schema().parse_text(text, "NetParameter"), Phase.TRAIN, engine=engine, seed=1)
+    net.blobs["data"].set_data(np.random.default_rng(0).standard_normal((2, 16, 6, 6), np.float32))
+    for _ in range(2):
+        before = changes(net)
+        net.run_forward(end="two")
+        made = changes(net) - before
+        net.run_forward(start="loss")
+        net.run_backward()
+    params = {f"{key}.{i}": blob.host_diff() for key, blobs in net.params.items() for i, blob in enumerate(blobs)}
+    return params | {"two": net.blobs["two"].host()}, made
+
+
+def changes(net: Net) -> int:
+    """How many changes of layout there have been."""
+    count: int = net.engine.reorders()[0] if isinstance(net.engine, OneDNN) else 0
+    return count
+
+
+def check(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    for key, values in expected.items():
+        allowed = 2 * TOLERANCE * np.abs(values).max()
+        np.testing.assert_allclose(found[key], values, rtol=0, atol=allowed, err_msg=key)

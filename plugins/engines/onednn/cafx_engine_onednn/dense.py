@@ -31,8 +31,8 @@ def inner_product_backward_data(
 ) -> PrimitiveDesc:
     """Args: DIFF_DST, WEIGHTS, DIFF_SRC."""
     where = f"inner product backward data to {diff_src!r} with weights {weights!r}"
-    descs = diff_src.handle, weights.handle, diff_dst.handle, forward.handle
-    return PrimitiveDesc("inner_product_backward_data", where, load().engine, *descs, attr=attr)
+    descs = diff_src.handle, weights.handle, diff_dst.handle
+    return PrimitiveDesc("inner_product_backward_data", where, load().engine, *descs, attr=attr, hint=forward)
 
 
 def inner_product_backward_weights(
@@ -46,8 +46,8 @@ def inner_product_backward_weights(
 ) -> PrimitiveDesc:
     """Overwrites the gradients. Args: SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS."""
     where = f"inner product backward weights of {src!r} to {diff_weights!r}"
-    descs = src.handle, diff_weights.handle, handle_of(diff_bias), diff_dst.handle, forward.handle
-    return PrimitiveDesc("inner_product_backward_weights", where, load().engine, *descs, attr=attr)
+    descs = src.handle, diff_weights.handle, handle_of(diff_bias), diff_dst.handle
+    return PrimitiveDesc("inner_product_backward_weights", where, load().engine, *descs, attr=attr, hint=forward)
 
 
 def matmul(

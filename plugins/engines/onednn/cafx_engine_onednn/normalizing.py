@@ -44,7 +44,7 @@ def lrn_backward(
     where = f"{alg.name.lower()} backward of {src!r} size {size}"
     descs = diff_src.handle, diff_dst.handle, src.handle
     head = "lrn_backward", where, load().engine, alg
-    return PrimitiveDesc(*head, *descs, size, alpha, beta, k, forward.handle, attr=attr)
+    return PrimitiveDesc(*head, *descs, size, alpha, beta, k, attr=attr, hint=forward)
 
 
 def batch_norm_forward(
@@ -76,7 +76,7 @@ def batch_norm_backward(
     where = f"batch normalization backward of {src!r}"
     descs = diff_src.handle, diff_dst.handle, src.handle
     head = "batch_normalization_backward", where, load().engine, Prop.BACKWARD
-    return PrimitiveDesc(*head, *descs, epsilon, flags, forward.handle, attr=attr)
+    return PrimitiveDesc(*head, *descs, epsilon, flags, attr=attr, hint=forward)
 
 
 def softmax_forward(
@@ -107,5 +107,5 @@ def softmax_backward(
 ) -> PrimitiveDesc:
     """Args: DST, DIFF_DST, DIFF_SRC."""
     where = f"softmax backward of {dst!r} along axis {axis}"
-    descs = diff_src.handle, diff_dst.handle, dst.handle, axis, forward.handle
-    return PrimitiveDesc("softmax_backward", where, load().engine, alg, *descs, attr=attr)
+    descs = diff_src.handle, diff_dst.handle, dst.handle, axis
+    return PrimitiveDesc("softmax_backward", where, load().engine, alg, *descs, attr=attr, hint=forward)

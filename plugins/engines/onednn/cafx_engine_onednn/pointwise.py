@@ -41,8 +41,8 @@ def eltwise_backward(
     """In place: DIFF_SRC is DIFF_DST. Args: SRC (DST for *_DST forms), DIFF_DST, DIFF_SRC."""
     where = f"{alg.name.lower()} backward of {data!r}"
     descs = diff_src.handle, diff_dst.handle, data.handle
-    arguments = *descs, alpha, beta, forward.handle
-    return PrimitiveDesc("eltwise_backward", where, load().engine, alg, *arguments, attr=attr)
+    arguments = *descs, alpha, beta
+    return PrimitiveDesc("eltwise_backward", where, load().engine, alg, *arguments, attr=attr, hint=forward)
 
 
 def binary(alg: Alg, a: MemoryDesc, b: MemoryDesc, dst: MemoryDesc, *, attr: Attr | None = None) -> PrimitiveDesc:

@@ -1,5 +1,7 @@
 """Primitive descriptors, primitives, and calls whose arguments are built once."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
 from ctypes import addressof, byref, c_char_p, c_void_p
 from typing import Any
@@ -14,15 +16,22 @@ from .signatures import ExecArg
 class PrimitiveDesc:
     """A chosen implementation and the layouts it wants."""
 
-    def __init__(self, name: str, where: str, *arguments: Any, attr: Attr | None = None) -> None:
-        """Create by `dnnl_<name>_primitive_desc_create(out, *arguments, attr)`."""
+    def __init__(
+        self, name: str, where: str, *arguments: Any, attr: Attr | None = None, hint: PrimitiveDesc | None = None
+    ) -> None:
+        """Create by `dnnl_<name>_primitive_desc_create(out, *arguments, hint, attr)`.
+
+        The hint, a backward primitive's forward one, lives as long: `next` reads it.
+        """
         library = load()
         self.where = where
+        self._hint = hint
         self._library = library
         self._destroy = library.destroyer("primitive_desc")
         built = (attr or Attr()).build(library, where)
         function = f"{name}_primitive_desc_create"
-        self.handle = library.create(function, where, *arguments, built.handle)
+        hints = [] if hint is None else [hint.handle]
+        self.handle = library.create(function, where, *arguments, *hints, built.handle)
 
     def __del__(self) -> None:
         if hasattr(self, "handle"):
@@ -100,7 +109,7 @@ class PrimitiveDesc:
             raise failure(self.where, "primitive_desc_next_impl", status)
         return bool(status == Status.SUCCESS)
 
-    def build(self) -> "Primitive":
+    def build(self) -> Primitive:
         """The executable primitive (code is generated here and cached by oneDNN)."""
         return Primitive(self)
 
@@ -119,7 +128,7 @@ class Primitive:
         if hasattr(self, "handle"):
             self._destroy(self.handle)
 
-    def prepare(self, stream: Stream, arguments: Mapping[int, Memory]) -> "Call":
+    def prepare(self, stream: Stream, arguments: Mapping[int, Memory]) -> Call:
         """Bind memory to roles once; the result is run many times."""
         return Call(self, stream, arguments)
 

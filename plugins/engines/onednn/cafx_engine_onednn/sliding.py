@@ -38,17 +38,11 @@ class Convolution(Weighted):
 
     def plan(self) -> None:
         """Choose layouts by the number of channels; blocks of 16 where channels fill them."""
+        self.check()
         layer, step = self.layer, self.step
-        if len(step.bottom) > 1:
-            raise Unsupported("several bottoms")
-        axes = len(layer.window.kernel)
-        if layer.channel_axis != 1 or not 1 <= axes <= 3:
-            raise Unsupported(f"{axes} spatial axes behind axis {layer.channel_axis}")
-        if 0 in layer.window.dilation:
-            raise Unsupported("dilation 0")
         self.source, self.made = step.bottom[0].shape, step.top[0].shape
-        self.kernel_dims = self._kernel_dims()
-        self.window = self._window()
+        self.kernel_dims = self.grouped()
+        self.window = self.geometry()
         self.tiles = self._tiles()
         candidates = list(self._candidates())
         uneven = any(count // layer.options.group % BLOCK for count in (self.source[1], self.made[1]))
@@ -114,12 +108,23 @@ class Convolution(Weighted):
             return self.tiles.backward_weights(x, dy, to.get(Arg.DIFF_WEIGHTS), to.get(Arg.DIFF_BIAS))
         return super().weights_calls(back, x, dy, to)
 
-    def _kernel_dims(self) -> tuple[int, ...]:
+    def check(self) -> None:
+        """Refuse what oneDNN has no primitive for."""
+        layer, axes = self.layer, len(self.layer.window.kernel)
+        if len(self.step.bottom) > 1:
+            raise Unsupported("several bottoms")
+        if layer.channel_axis != 1 or not 1 <= axes <= 3:
+            raise Unsupported(f"{axes} spatial axes behind axis {layer.channel_axis}")
+        if 0 in layer.window.dilation:
+            raise Unsupported("dilation 0")
+
+    def grouped(self) -> tuple[int, ...]:
+        """The weights' axes, those of the groups first."""
         outputs, inputs, *kernel = self.layer.blobs[0].shape
         group = self.layer.options.group
         return (group, outputs // group, inputs, *kernel) if group > 1 else (outputs, inputs, *kernel)
 
-    def _window(self) -> Window:
+    def geometry(self) -> Window:
         """The geometry; what the window leaves unread at the end is a negative pad."""
         window = self.layer.window
         axes = zip(self.made[2:], window.stride, window.extent, self.source[2:], window.pad, strict=True)

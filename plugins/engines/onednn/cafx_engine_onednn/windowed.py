@@ -95,7 +95,7 @@ class _Convolving:
         descs = diff_src.handle, weights.handle, diff_dst.handle
         where = self._where("backward data", diff_src, weights, window)
         head = f"{self.kind}_backward_data", where, load().engine, self.alg
-        return PrimitiveDesc(*head, *descs, *window.arguments(), forward.handle, attr=attr)
+        return PrimitiveDesc(*head, *descs, *window.arguments(), attr=attr, hint=forward)
 
     def backward_weights(
         self,
@@ -112,7 +112,7 @@ class _Convolving:
         descs = src.handle, diff_weights.handle, handle_of(diff_bias), diff_dst.handle
         where = self._where("backward weights", src, diff_weights, window)
         head = f"{self.kind}_backward_weights", where, load().engine, self.alg
-        return PrimitiveDesc(*head, *descs, *window.arguments(), forward.handle, attr=attr)
+        return PrimitiveDesc(*head, *descs, *window.arguments(), attr=attr, hint=forward)
 
 
 convolution = _Convolving("convolution", Alg.CONVOLUTION_DIRECT)
@@ -143,4 +143,4 @@ def pooling_backward(
     where = f"{alg.name.lower()} backward to {diff_src!r} {window}"
     descs = diff_src.handle, diff_dst.handle
     head = "pooling_backward", where, load().engine, alg
-    return PrimitiveDesc(*head, *descs, *window.arguments(), forward.handle, attr=attr)
+    return PrimitiveDesc(*head, *descs, *window.arguments(), attr=attr, hint=forward)
