@@ -29,6 +29,12 @@ EXTRA = {
         Case("blocks", (1, 32, 7, 6), options={"num_output": 48, "kernel_size": [3], "group": 2, **FILL}),
         Case("dilated", (3, 20, 9, 8), options={"num_output": 24, "kernel_size": [3], "dilation": [2], **FILL}),
     ],
+    "Deconvolution": [
+        Case("enlarging", (2, 32, 5, 4), options={"num_output": 16, "kernel_size": [4], "stride": [2], **FILL}),
+        Case("uneven", (2, 6, 5, 4), options={"num_output": 21, "kernel_size": [4], "stride": [2], "pad": [1], **FILL}),
+        Case("each", (2, 21, 3, 4), options={"num_output": 21, "group": 21, "kernel_size": [4], "stride": [2], **FILL}),
+        Case("far", (2, 5, 2, 3), options={"num_output": 6, "kernel_size": [24], "stride": [16], **FILL}),
+    ],
     "LRN": [Case("blocks", (2, 32, 5, 6), options={"local_size": 5, "alpha": 0.3, "beta": 0.75})],
     "Power": [
         Case("plain_square", (3, 20), options={"power": 2}),
