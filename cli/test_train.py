@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import time
@@ -38,6 +39,20 @@ def test_training_says_how_it_went_and_what_is_next(cafx: Run, folder: Path) -> 
     assert "Model: tiny_iter_40.caffemodel" in done.stdout
     assert "cafx test solver.prototxt --weights tiny_iter_40.caffemodel --iterations 2" in done.stdout
     assert (folder / "tiny_iter_40.solverstate").is_file()
+
+
+@pytest.mark.parametrize(
+    ("iterations", "told"),
+    [
+        (25, r"Trained 25 iterations in .* s: loss [\d.e-]+, test loss [\d.e-]+ \(at iteration 20\)"),
+        (1, r"Trained 1 iteration in .* s: loss [\d.e-]+, test loss [\d.e-]+ \(at iteration 0\)"),
+        (0, r"Trained 0 iterations in .* s: test loss [\d.e-]+"),
+    ],
+)
+def test_older_scores_are_told_with_their_iteration(cafx: Run, iterations: int, told: str) -> None:
+    changes = ("--set", f"max_iter={iterations}", "--set", "display=0")  # display shows one more loss at the end
+    done = cafx("train", "--solver", "solver.prototxt", *changes)
+    assert re.fullmatch(told, done.stdout.splitlines()[0])
 
 
 def test_json_is_one_object_on_standard_output(cafx: Run) -> None:

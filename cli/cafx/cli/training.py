@@ -141,7 +141,9 @@ def _report(request: Request, solver: Solver, outcome: Outcome, finished: bool) 
         click.echo(json.dumps(outcome.summary(solver, finished)))
         return
     verb = "Trained" if finished else "Stopped after"
-    click.echo(f"{verb} {solver.iter} iterations in {outcome.seconds:.1f} s: {outcome.told(solver)}")
+    count = f"{solver.iter} iteration{'s' * (solver.iter != 1)}"
+    told = outcome.told(solver)
+    click.echo(f"{verb} {count} in {outcome.seconds:.1f} s" + (f": {told}" if told else ""))
     if not outcome.weights:
         click.echo("No snapshot was written (snapshot_after_train is off).")
         return

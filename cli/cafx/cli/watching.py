@@ -21,6 +21,7 @@ class Outcome:
         self.iteration = -1
         self.seconds = 0.0
         self.scores: dict[int, dict[str, Any]] = {}
+        self.tested = -1
 
     @hookimpl
     def snapshot_saved(self, solver: Solver, weights: str, state: str) -> None:
@@ -29,7 +30,8 @@ class Outcome:
 
     @hookimpl
     def test_finished(self, solver: Solver, index: int, scores: dict[str, Any]) -> None:
-        """Remember the scores."""
+        """Remember the scores, and when they were so."""
+        self.tested = solver.iter
         self.scores[index] = {name: value.tolist() for name, value in scores.items()}
 
     def is_current(self, solver: Solver) -> bool:
@@ -37,12 +39,13 @@ class Outcome:
         return self.iteration == solver.iter
 
     def told(self, solver: Solver) -> str:
-        """Loss and scores in one line."""
-        texts = [f"loss {solver.smoothed_loss:.4g}"]
+        """Loss and scores, where there are some, in one line; of older scores how old."""
+        texts = [f"loss {solver.smoothed_loss:.4g}"] if solver.window else []
         for index, scores in self.scores.items():
             net = "test" if len(self.scores) == 1 else f"test {index}"
             texts += [f"{net} {name} {_short(value)}" for name, value in scores.items()]
-        return ", ".join(texts)
+        older = self.scores and self.tested != solver.iter
+        return ", ".join(texts) + (f" (at iteration {self.tested})" if older else "")
 
     def summary(self, solver: Solver, finished: bool) -> dict[str, Any]:
         """The same for a program."""

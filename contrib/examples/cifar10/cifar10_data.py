@@ -12,7 +12,7 @@ from cafx_data_feed.datum import datum_bytes
 from cafx_format_binaryproto import write_binaryproto
 
 HERE = Path(__file__).resolve().parent
-BESIDE_REPOSITORY = HERE.parents[3] / "shared" / "datasets" / "cifar10"
+BESIDE_REPOSITORY = (HERE / "../../../../shared/datasets/cifar10").resolve()
 FILES = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
 SHAPE = (3, 32, 32)
 ITEM = 1 + 3 * 32 * 32

@@ -12,7 +12,7 @@ from cafx.kernel import CafxError, registry
 from cafx_data_feed.datum import datum_bytes
 
 HERE = Path(__file__).resolve().parent
-BESIDE_REPOSITORY = HERE.parents[3] / "shared" / "datasets" / "mnist"
+BESIDE_REPOSITORY = (HERE / "../../../../shared/datasets/mnist").resolve()
 NAMES = {"train": "train", "test": "t10k"}
 BATCH = 5000
 IMAGES_MAGIC, LABELS_MAGIC = 0x803, 0x801
