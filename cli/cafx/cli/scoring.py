@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from cafx.cli.options import ignore_overflow
 from cafx.cli.sources import load_net
-from cafx.kernel import CafxError, Net, Phase
+from cafx.kernel import CafxError, Net, Phase, registry
+from cafx.kernel.definition import NetDefinition, NetState, filter_layers, insert_splits, read_net
 
 Scores = list[tuple[str, float]]
 
@@ -26,6 +27,15 @@ def build(
                 "has no layer of this net", where=name, expected="layers such as " + ", ".join(list(net.params)[:5])
             )
     return net
+
+
+def definition(path: str, phase: str, *, level: int = 0, stage: Sequence[str] = ()) -> NetDefinition:
+    """The layers ``path`` describes for a phase by name, splits in place, before any is made."""
+    state = Phase[phase.upper()]
+    found = read_net(load_net(path, state), registry())
+    stated = found.proto.state
+    wanted = NetState(state, level or stated.level, (*stated.stage, *stage))
+    return insert_splits(filter_layers(found, wanted), registry())
 
 
 def loss_weights(net: Net) -> dict[str, float]:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from cafx.kernel import CafxError, Net, Phase
-from cafx_command_draw import draw, graph_of
+from cafx.kernel import CafxError, Net, Phase, registry
+from cafx.kernel.definition import NetState, filter_layers, insert_splits, read_net
+from cafx_command_draw import draw
 
 NET = """
 name: "Two \\"heads\\""
@@ -35,15 +36,62 @@ def invoke(*arguments: str) -> Result:
     def build(path: str, phase: str, level: int, stage: tuple[str, ...]) -> Any:
         return Net(path, Phase[phase], level=level, stages=stage)
 
-    return CliRunner().invoke(draw, arguments, obj=SimpleNamespace(net=build))
+    def define(path: str, phase: str, level: int, stage: tuple[str, ...]) -> Any:
+        found = filter_layers(read_net(path, registry()), NetState(Phase[phase], level, stage))
+        return insert_splits(found, registry())
+
+    return CliRunner().invoke(draw, arguments, obj=SimpleNamespace(net=build, definition=define))
+
+
+def source_of(path: Path) -> str:
+    """The text dot reads."""
+    out = path.with_suffix(".dot")
+    assert invoke(str(path), "--out", str(out)).exit_code == 0
+    return out.read_text()
 
 
 def test_layers_are_nodes_and_blobs_edges_with_shapes(net: Path) -> None:
-    source = graph_of(Net(str(net), Phase.TRAIN)).source
-    assert source.count("fillcolor") == 4
+    source = source_of(net)
+    assert source.count("bgcolor") == 4
     assert "12 parameters" in source
     assert "4×3" in source
-    assert source.index("0 -> 1") < source.index("1 -> 2") < source.index("2 -> 3")
+    assert source.index("0 -> 1") < source.index("1 -> 3")
+
+
+def test_a_layer_in_place_hangs_below_the_one_whose_blob_it_changes(net: Path) -> None:
+    (stack,) = [line for line in source_of(net).splitlines() if "InnerProduct" in line]
+    assert stack.count("<tr>") == 2
+    assert stack.index("InnerProduct") < stack.index("ReLU")
+
+
+def test_automatic_splits_are_not_shown_but_stated_ones_are(net: Path) -> None:
+    net.write_text(NET.replace('bottom: "target" top: "loss"', 'bottom: "ip" top: "loss"'))
+    source = source_of(net)
+    assert "Split" not in source
+    assert "_split" not in source
+    assert source.count("1 -> 4") == 2  # the split is layer 3
+    net.write_text(NET + 'layer { name: "s" type: "Split" bottom: "ip" top: "a" top: "b" }')
+    assert source_of(net).count("<br/>Split") == 1
+
+
+def test_options_are_told_in_small_print(net: Path) -> None:
+    assert "num_output 3<" in source_of(net)
+
+
+def test_names_cannot_break_the_drawing(net: Path) -> None:
+    net.write_text(NET.replace('"relu"', '"<b>&"'))
+    assert "&lt;b&gt;&amp;" in source_of(net)
+
+
+def test_a_net_whose_data_is_not_here_is_drawn_without_shapes(net: Path, tmp_path: Path) -> None:
+    data = 'layer { name: "far" type: "Data" top: "far" data_param { source: "nowhere" batch_size: 2 } }'
+    net.write_text(NET + data)
+    refused = invoke(str(net), "--out", str(tmp_path / "net.dot"))
+    assert isinstance(refused.exception, CafxError)
+    assert "--no-shapes" in str(refused.exception)
+    assert not (tmp_path / "net.dot").exists()
+    assert invoke(str(net), "--no-shapes", "--out", str(tmp_path / "net.dot")).exit_code == 0
+    assert "batch_size 2" in (tmp_path / "net.dot").read_text()
 
 
 def test_a_dot_file_needs_no_program(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,10 +110,21 @@ def test_a_missing_program_is_told_with_the_remedy(net: Path, tmp_path: Path, mo
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="needs graphviz's dot")
-def test_a_picture(net: Path, tmp_path: Path) -> None:
-    assert invoke(str(net), "--out", str(tmp_path / "net.svg")).exit_code == 0
-    assert b"<svg" in (tmp_path / "net.svg").read_bytes()
+@pytest.mark.parametrize(("name", "begins"), [("net.svg", b"<?xml"), ("net.png", b"\x89PNG"), ("net.pdf", b"%PDF")])
+def test_a_picture(net: Path, tmp_path: Path, name: str, begins: bytes) -> None:
+    assert invoke(str(net), "--out", str(tmp_path / name)).exit_code == 0
+    assert (tmp_path / name).read_bytes().startswith(begins)
 
 
 def test_an_unknown_format_is_refused(net: Path, tmp_path: Path) -> None:
     assert isinstance(invoke(str(net), "--out", "net.xyz").exception, CafxError)
+
+
+def test_a_failing_program_is_told_in_its_words(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "dot"
+    fake.write_text("#!/bin/sh\necho 'no png here' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    done = invoke(str(net), "--out", str(tmp_path / "net.png"))
+    assert isinstance(done.exception, CafxError)
+    assert "no png here" in str(done.exception)
