@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -14,8 +15,9 @@ import attrs
 import click
 
 from cafx.kernel.errors import CafxError
+from cafx.kernel.files import atomic_write
 
-LINE = re.compile(r"[IWEF](\d{2})(\d{2}) (\d{2}):(\d{2}):(\d{2})\.(\d+)\s+\d+ [^\]]+\] (.*)")
+LINE = re.compile(r"[IWEF](?:\d{4})?(\d{2})(\d{2}) (\d{2}):(\d{2}):(\d{2})\.(\d+)\s+\d+ [^\]]+\] (.*)")
 LOSS = re.compile(r"Iteration (\d+).*?, loss = (\S+)")
 RATE = re.compile(r"Iteration (\d+), lr = (\S+)")
 TESTING = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)")
@@ -23,6 +25,8 @@ OUTPUT = re.compile(r"(Train|Test) net output #\d+: (\S+) = ([^\s,]+)")
 PANELS = ("loss", "score", "lr")
 LABELS = {"loss": "loss", "score": "score", "lr": "learning rate"}
 DPI = 120
+STYLES = ("-", "--", ":", "-.")
+WINDOWLESS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # matplotlib's backends for files
 
 
 @attrs.define
@@ -86,7 +90,7 @@ def plot(
     logs: tuple[str, ...], out: str, over: str, only: tuple[str, ...], smooth: int, log_scale: bool, show: bool
 ) -> None:
     """Plot the curves of one or several training runs over each other."""
-    runs = [(Path(log).stem, read(Path(log))) for log in logs]
+    runs = list(zip(names_of([Path(log) for log in logs]), (read(Path(log)) for log in logs), strict=True))
     names = {name for _, run in runs for name in run.found}
     for unknown in set(only) - names:
         raise CafxError("no log has this curve", found=unknown, expected="one of " + ", ".join(sorted(names)))
@@ -95,27 +99,36 @@ def plot(
     _save(figure, Path(out))
     click.echo(out)
     if show:
-        import matplotlib.pyplot as plt
+        _open_window(out)
 
-        plt.show()
+
+def names_of(logs: list[Path]) -> list[str]:
+    """How the runs are called: by their files' names, and no longer than tells them apart."""
+    ways = [[log.stem for log in logs], [log.name for log in logs], [str(log.with_suffix("")) for log in logs]]
+    return next((names for names in ways if len(set(names)) == len(logs)), [str(log) for log in logs])
 
 
 def draw(
     figure: Any, runs: list[tuple[str, Curves]], over: str, names: set[str], smooth: int = 1, log_scale: bool = False
 ) -> None:
-    """Fill a figure: a panel each for losses, scores and rates, every run over the others."""
-    shown = [(run, curve) for run, curves in runs for curve in curves.found.values() if curve.label in names]
-    panels = [panel for panel in PANELS if any(curve.panel == panel for _, curve in shown)]
+    """Fill a figure: a panel each for losses, scores and rates, every run over the others.
+
+    One run has a colour a curve; of several, each has a colour of its own, and the curves differ in style.
+    """
+    kinds = {curve.label: curve.panel for _, curves in runs for curve in curves.found.values() if curve.label in names}
+    panels = [panel for panel in PANELS if panel in kinds.values()]
     figure.set_size_inches(8, 3 * len(panels) + 0.5)
     figure.set_layout_engine("constrained")
     for axes, panel in zip(figure.subplots(len(panels), squeeze=False, sharex=True)[:, 0], panels, strict=True):
-        for run, curve in shown:
-            if curve.panel == panel:
-                x = [point[0 if over == "iterations" else 1] for point in curve.points]
-                label = f"{run}: {curve.label}" if len(runs) > 1 else curve.label
-                style = "o-" if curve.label.startswith("test") else "-"
-                y = _smoothed([point[2] for point in curve.points], smooth)
-                axes.plot(x, y, style, label=label, markersize=3, linewidth=1)
+        labels = sorted((label for label in kinds if kinds[label] == panel), key=lambda label: ("/" in label, label))
+        for number, (run, curves) in enumerate(runs):
+            for place, label in enumerate(labels):
+                if label in curves.found:
+                    told, colour, style = (label, place, 0) if len(runs) == 1 else (f"{run}: {label}", number, place)
+                    line = _line(curves.found[label], over, smooth)
+                    axes.plot(*line, STYLES[style % len(STYLES)], color=f"C{colour}", label=told, linewidth=1)
+                    if label.startswith("test") or len(line[0]) == 1:
+                        axes.lines[-1].set(marker="o", markersize=3)
         axes.set_ylabel(LABELS[panel])
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
@@ -137,19 +150,34 @@ def _figure(shown: bool) -> Any:
     return Figure()
 
 
+def _line(curve: Curve, over: str, smooth: int) -> tuple[list[float], list[float]]:
+    """What to draw of a curve: where its points lie, and their values."""
+    x = [float(point[0 if over == "iterations" else 1]) for point in curve.points]
+    return x, _smoothed([point[2] for point in curve.points], smooth)
+
+
 def _smoothed(values: list[float], width: int) -> list[float]:
     """The mean of each value and the up to ``width - 1`` before it."""
     windows = (values[max(0, i - width + 1) : i + 1] for i in range(len(values)))
     return [sum(window) / len(window) for window in windows]
 
 
+def _open_window(out: str) -> None:
+    import matplotlib.pyplot as plt
+
+    if plt.get_backend().lower() in WINDOWLESS:
+        raise CafxError("there is no screen to show it on", remedy=f"look at {out}")
+    plt.show()
+
+
 def _save(figure: Any, path: Path) -> None:
+    picture = io.BytesIO()
     try:
-        figure.savefig(path, dpi=DPI)
-    except OSError as error:
-        raise CafxError(f"cannot be written: {error.strerror}", where=str(path)) from None
+        figure.savefig(picture, dpi=DPI, format=path.suffix[1:] or None)
     except ValueError as error:
         raise CafxError(str(error), where=str(path), remedy="name a .png, .svg or .pdf file") from None
+    with atomic_write(path) as file:
+        file.write(picture.getvalue())
 
 
 def _read_log(text: str, curves: Curves) -> None:

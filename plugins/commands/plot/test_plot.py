@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from matplotlib.figure import Figure
 
 from cafx.kernel import CafxError
-from cafx_command_plot import plot, read
+from cafx_command_plot import Curves, draw, names_of, plot, read
 
 CAFFE_LOG = """Log file created at: 2015/12/31 23:59:58
 Running on machine: lab
@@ -41,6 +42,11 @@ def test_a_log_of_caffe_across_new_year(tmp_path: Path) -> None:
     assert points(log, CAFFE_LOG, "test/loss") == [(0, 0.900001, 2.4)]
 
 
+def test_a_log_whose_lines_tell_the_year(tmp_path: Path) -> None:
+    later = CAFFE_LOG.replace("I1231", "I20151231").replace("I0101", "I20160101")
+    assert points(tmp_path / "later.log", later, "loss") == [(0, 1.0, 2.5), (100, 10.0, 0.5)]
+
+
 def test_metrics_files(tmp_path: Path) -> None:
     assert points(tmp_path / "m.csv", CSV, "loss") == [(0, 0.2, 3.0), (1, 0.4, 2.0)]
     assert points(tmp_path / "m.csv", CSV, "test/accuracy") == [(0, 0.1, 0.5)]
@@ -71,3 +77,42 @@ def test_a_curve_nobody_logged_is_told(tmp_path: Path) -> None:
     done = CliRunner().invoke(plot, [str(tmp_path / "b.csv"), "--only", "top5"])
     assert isinstance(done.exception, CafxError)
     assert "test/accuracy" in str(done.exception)
+
+
+def test_runs_are_told_apart_by_no_more_than_it_takes() -> None:
+    assert names_of([Path("a/slow.log"), Path("a/fast.log")]) == ["slow", "fast"]
+    assert names_of([Path("a/run.log"), Path("a/run.csv")]) == ["run.log", "run.csv"]
+    assert names_of([Path("a/run.log"), Path("b/run.log")]) == ["a/run", "b/run"]
+
+
+def test_a_run_has_one_colour_in_every_panel_where_there_are_several() -> None:
+    curves = Curves()
+    for name in ("test/loss", "loss", "test/accuracy"):
+        curves.add(name, 0, 0.0, 1.0)
+    several, one = Figure(), Figure()
+    draw(several, [("a", curves), ("b", curves)], "iterations", set(curves.found))
+    losses, scores = ({line.get_label(): line for line in axes.lines} for axes in several.axes)
+    assert losses["a: loss"].get_color() == losses["a: test/loss"].get_color() == scores["a: test/accuracy"].get_color()
+    assert losses["a: loss"].get_color() != losses["b: loss"].get_color()
+    assert losses["a: loss"].get_linestyle() != losses["a: test/loss"].get_linestyle()
+    draw(one, [("a", curves)], "iterations", set(curves.found))
+    assert [line.get_label() for line in one.axes[0].lines] == ["loss", "test/loss"]
+    assert len({line.get_color() for line in one.axes[0].lines}) == 2
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text(CSV)
+    for out in ("missing/p.png", "p.xyz"):
+        done = CliRunner().invoke(plot, [str(tmp_path / "b.csv"), "--out", str(tmp_path / out)])
+        assert isinstance(done.exception, CafxError)
+    assert [path.name for path in tmp_path.iterdir()] == ["b.csv"]
+
+
+def test_without_a_screen_the_picture_is_written_and_the_window_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matplotlib.pyplot.get_backend", lambda: "agg")
+    (tmp_path / "b.csv").write_text(CSV)
+    done = CliRunner().invoke(plot, [str(tmp_path / "b.csv"), "--out", str(tmp_path / "p.png"), "--show"])
+    assert "no screen" in str(done.exception)
+    assert (tmp_path / "p.png").is_file()
