@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
@@ -13,11 +14,13 @@ import numpy.typing as npt
 
 from cafx.kernel import CafxError, registry
 from cafx.kernel.blob import shape_text
-from cafx.kernel.files import LayerWeights, read_weights
+from cafx.kernel.files import LayerWeights, atomic_write, read_weights
 
 Values = npt.NDArray[Any]
 DPI = 100
-NOT_TERMINAL_WIDTH = 140
+NOT_TERMINAL_WIDTH, NARROW = 140, 110
+_WIDE = [(name,) for name in ("layer", "type", "blob", "shape", "values", "mean", "std", "min", "max", "zeros")]
+_NARROW = [("layer", "type"), ("blob",), ("shape", "values"), ("mean", "std"), ("min", "max"), ("zeros",)]
 
 
 @click.command()
@@ -61,26 +64,35 @@ def _figures(values: Values) -> dict[str, Any]:
 
 
 def _print_table(file: str, rows: list[dict[str, Any]]) -> None:
+    """A line a blob; two where the terminal is narrow."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=file)
-    for name in ("layer", "type", "blob", "shape"):
-        table.add_column(name, overflow="fold")
-    for name in ("values", "mean", "std", "min", "max", "zeros"):
-        table.add_column(name, justify="right")
-    for row in rows:
-        figures = [_number(row[name]) for name in ("mean", "std", "min", "max")]
-        zeros = "" if row["zeros"] is None else f"{row['zeros']:.1%}"
-        warning = "" if row["finite"] else " not finite!"
-        table.add_row(
-            row["layer"], row["type"], str(row["blob"]), shape_text(tuple(row["shape"])), f"{row['count']:,}",
-            *figures, zeros + warning,
-        )  # fmt: skip
     console = Console()
     console = console if console.is_terminal else Console(width=NOT_TERMINAL_WIDTH)
+    table = Table(title=file)
+    pairs = _NARROW if console.width < NARROW else _WIDE
+    for names in pairs:
+        words = bool(set(names) & {"layer", "type", "shape"})
+        table.add_column(
+            "\n".join(names), justify="left" if words else "right", overflow="fold" if words else "ellipsis",
+            no_wrap=not words,
+        )  # fmt: skip
+    for row in rows:
+        told = _told(row)
+        table.add_row(*("\n".join(told[name] for name in names) for names in pairs))
     console.print(table, markup=False)
     click.echo(f"{len(rows)} blobs, {sum(row['count'] for row in rows):,} values")
+
+
+def _told(row: dict[str, Any]) -> dict[str, str]:
+    """A row's cells as text."""
+    told = {name: _number(row[name]) for name in ("mean", "std", "min", "max")}
+    zeros = "" if row["zeros"] is None else f"{row['zeros']:.1%}"
+    return told | {
+        "layer": row["layer"], "type": row["type"], "blob": str(row["blob"]), "shape": shape_text(tuple(row["shape"])),
+        "values": f"{row['count']:,}", "zeros": zeros if row["finite"] else f"{zeros} not finite!",
+    }  # fmt: skip
 
 
 def _number(value: float | None) -> str:
@@ -112,12 +124,13 @@ def draw_filters(filters: Values, out: str) -> None:
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
+    drawn = io.BytesIO()
     try:
-        figure.savefig(Path(out), dpi=DPI)
-    except OSError as error:
-        raise CafxError(f"cannot be written: {error.strerror}", where=out) from None
+        figure.savefig(drawn, dpi=DPI, format=Path(out).suffix[1:] or None)
     except ValueError as error:
         raise CafxError(str(error), where=out, remedy="name a .png or .svg file") from None
+    with atomic_write(Path(out)) as file:
+        file.write(drawn.getvalue())
 
 
 def tiled(filters: Values) -> Values:

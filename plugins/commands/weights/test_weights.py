@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,26 @@ def test_filters_of_three_channels_are_in_colour_and_red_first() -> None:
     low, high = FILTERS.min(), FILTERS.max()
     np.testing.assert_allclose(picture[:4, :4, 0], (FILTERS[0, 2] - low) / (high - low), rtol=1e-5)
     assert tiled(FILTERS[:, :2]).ndim == 2
+
+
+@pytest.mark.parametrize(("width", "lines"), [(140, 1), (80, 2)])
+def test_the_table_fits_the_terminal_without_cutting_a_number(
+    model: str, width: int, lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as a terminal is
+    monkeypatch.setenv("TERM", "xterm")
+    text = re.sub(r"\x1b\[[0-9;]*m", "", CliRunner().invoke(weights, [model]).stdout)
+    body = [line for line in text.splitlines() if line.startswith("│")]
+    assert len(body) == 3 * lines
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    assert f"{FILTERS.std():.4g}" in text
+
+
+def test_a_picture_that_cannot_be_written_leaves_nothing(model: str, tmp_path: Path) -> None:
+    before = set(tmp_path.iterdir())
+    for out in ("missing/p.png", "p.xyz"):
+        done = CliRunner().invoke(weights, [model, "--filters", str(tmp_path / out)])
+        assert isinstance(done.exception, CafxError)
+    assert set(tmp_path.iterdir()) == before
