@@ -99,7 +99,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one(cafx: Run, folder: Path) -> N
     cafx("train", "--solver", "solver.prototxt", "-q")
     whole = read_weights(folder / "tiny_iter_40.caffemodel", registry())
     cafx("train", "--solver", "solver.prototxt", "-q", "--set", "max_iter=17")
-    cafx("train", "--solver", "solver.prototxt", "-q", "--snapshot", "tiny_iter_17.solverstate")
+    told = cafx("train", "--solver", "solver.prototxt", "-q", "--snapshot", "tiny_iter_17.solverstate").stdout
+    assert told.startswith("Trained on from iteration 17 to 40 in ")
     again = read_weights(folder / "tiny_iter_40.caffemodel", registry())
     for one, other in zip(whole, again, strict=True):
         for a, b in zip(one.blobs, other.blobs, strict=True):
@@ -123,6 +124,15 @@ def test_weights_that_do_not_fit_are_refused(cafx: Run, folder: Path) -> None:
     assert "layer 'ip1'" in done.stderr
     assert "5×3" in done.stderr
     assert "6×3" in done.stderr
+
+
+def test_a_finished_run_resumed_has_nothing_left_to_train(cafx: Run, folder: Path) -> None:
+    cafx("train", "--solver", "solver.prototxt", "-q")
+    before = (folder / "tiny_iter_40.caffemodel").read_bytes()
+    changes = ("--set", "max_iter=30", "--snapshot", "tiny_iter_40.solverstate")
+    told = cafx("train", "--solver", "solver.prototxt", "-q", *changes).stdout
+    assert told.startswith("Nothing left to train (40 iterations done, max_iter 30)")
+    assert (folder / "tiny_iter_40.caffemodel").read_bytes() == before
 
 
 def test_weights_and_snapshot_exclude_each_other(cafx: Run) -> None:

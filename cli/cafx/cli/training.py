@@ -140,10 +140,8 @@ def _report(request: Request, solver: Solver, outcome: Outcome, finished: bool) 
     if request.as_json:
         click.echo(json.dumps(outcome.summary(solver, finished)))
         return
-    verb = "Trained" if finished else "Stopped after"
-    count = f"{solver.iter} iteration{'s' * (solver.iter != 1)}"
     told = outcome.told(solver)
-    click.echo(f"{verb} {count} in {outcome.seconds:.1f} s" + (f": {told}" if told else ""))
+    click.echo(f"{outcome.counted(solver, finished)} in {outcome.seconds:.1f} s" + (f": {told}" if told else ""))
     if not outcome.weights:
         click.echo("No snapshot was written (snapshot_after_train is off).")
         return

@@ -22,6 +22,12 @@ class Outcome:
         self.seconds = 0.0
         self.scores: dict[int, dict[str, Any]] = {}
         self.tested = -1
+        self.begun = 0
+
+    @hookimpl
+    def training_started(self, solver: Solver) -> None:
+        """Remember where the run began."""
+        self.begun = solver.iter
 
     @hookimpl
     def snapshot_saved(self, solver: Solver, weights: str, state: str) -> None:
@@ -37,6 +43,15 @@ class Outcome:
     def is_current(self, solver: Solver) -> bool:
         """Whether the newest snapshot is of the present iteration."""
         return self.iteration == solver.iter
+
+    def counted(self, solver: Solver, finished: bool) -> str:
+        """How far the run came: of one that went on from a snapshot, from where."""
+        count = f"{solver.iter} iteration{'s' * (solver.iter != 1)}"
+        if not self.begun:
+            return f"Trained {count}" if finished else f"Stopped after {count}"
+        if finished and self.begun == solver.iter:
+            return f"Nothing left to train ({count} done, max_iter {solver.options.max_iter})"
+        return f"{'Trained on' if finished else 'Stopped on the way'} from iteration {self.begun} to {solver.iter}"
 
     def told(self, solver: Solver) -> str:
         """Loss and scores, where there are some, in one line; of older scores how old."""

@@ -37,6 +37,7 @@ if __name__ == "__main__":
     points, labels = embedded(sys.argv[1])
     for digit in range(10):
         plt.scatter(*points[labels == digit].T, s=2, label=str(digit))
-    plt.legend(markerscale=5)
-    plt.savefig(sys.argv[2], dpi=120)
+    plt.legend(markerscale=5, loc="center left", bbox_to_anchor=(1, 0.5))
+    plt.axis("equal")
+    plt.savefig(sys.argv[2], dpi=120, bbox_inches="tight")
     print(f"{agreement(points, labels):.4f} of the digits are like their nearest neighbours")

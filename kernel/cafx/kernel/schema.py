@@ -288,4 +288,4 @@ def sniff(data: bytes) -> str:
         return "a web page"
     if head.startswith((b"\x89hdf",)):
         return "an HDF5 file"
-    return f"{len(data)} bytes starting {data[:8]!r}"
+    return f"a file starting {data[:8]!r}"

@@ -120,7 +120,9 @@ def draw(
     figure.set_size_inches(8, 3 * len(panels) + 0.5)
     figure.set_layout_engine("constrained")
     for axes, panel in zip(figure.subplots(len(panels), squeeze=False, sharex=True)[:, 0], panels, strict=True):
-        labels = sorted((label for label in kinds if kinds[label] == panel), key=lambda label: ("/" in label, label))
+        labels = sorted(
+            (label for label in kinds if kinds[label] == panel), key=lambda label: (label.startswith("test"), label)
+        )
         for number, (run, curves) in enumerate(runs):
             for place, label in enumerate(labels):
                 if label in curves.found:

@@ -87,14 +87,15 @@ def test_runs_are_told_apart_by_no_more_than_it_takes() -> None:
 
 def test_a_run_has_one_colour_in_every_panel_where_there_are_several() -> None:
     curves = Curves()
-    for name in ("test/loss", "loss", "test/accuracy"):
+    for name in ("test/loss", "loss", "test/accuracy", "train/accuracy"):
         curves.add(name, 0, 0.0, 1.0)
     several, one = Figure(), Figure()
     draw(several, [("a", curves), ("b", curves)], "iterations", set(curves.found))
     losses, scores = ({line.get_label(): line for line in axes.lines} for axes in several.axes)
     assert losses["a: loss"].get_color() == losses["a: test/loss"].get_color() == scores["a: test/accuracy"].get_color()
     assert losses["a: loss"].get_color() != losses["b: loss"].get_color()
-    assert losses["a: loss"].get_linestyle() != losses["a: test/loss"].get_linestyle()
+    assert losses["a: loss"].get_linestyle() == scores["a: train/accuracy"].get_linestyle() == "-"
+    assert losses["a: test/loss"].get_linestyle() == scores["a: test/accuracy"].get_linestyle() == "--"
     draw(one, [("a", curves)], "iterations", set(curves.found))
     assert [line.get_label() for line in one.axes[0].lines] == ["loss", "test/loss"]
     assert len({line.get_color() for line in one.axes[0].lines}) == 2
