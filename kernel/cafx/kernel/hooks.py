@@ -80,4 +80,5 @@ class Monitors:
             except Exception as error:  # noqa: BLE001 - a stranger's monitor may raise anything
                 self._manager.unregister(implementation.plugin)
                 name = type(implementation.plugin).__name__
-                log.error("monitor %s failed in %s and is dropped: %r", name, hook, error)  # noqa: TRY400 - one line is enough
+                told = f"{type(error).__name__}: {error}"
+                log.error("monitor %s failed in %s and is dropped: %s", name, hook, told)  # noqa: TRY400 - one line is enough

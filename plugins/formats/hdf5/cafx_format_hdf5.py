@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -141,9 +142,15 @@ def _reading(path: Path, what: str) -> Iterator[Any]:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[Any]:
-    """A file that takes its name only when it is whole."""
-    with atomic_write(path) as temporary, h5py.File(temporary.name, "w") as file:
+    """A file that takes its name only when it is whole.
+
+    It is made in memory first: where the disk is full, HDF5's own writing ends in a crash.
+    """
+    made = io.BytesIO()
+    with h5py.File(made, "w") as file:
         yield file
+    with atomic_write(path) as written:
+        written.write(made.getbuffer())
 
 
 def _damaged(path: Path, what: str, reason: str) -> CafxError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +105,28 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
             writer().read_state(cut)
     with pytest.raises(CafxError, match="not a complete solverstate"):
         writer().read_state(whole)
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+import numpy as np
+from cafx.kernel import CafxError, registry
+from cafx.kernel.files import BlobValues, TrainingState
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+state = TrainingState(3, "net", [BlobValues((5000,), np.zeros(5000, np.float32))] * 3)
+try:
+    registry().load("format", "HDF5")(registry()).write_state(Path("state.h5"), state)
+except CafxError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("state.h5: cannot be written: File too large")
+    assert not list(tmp_path.iterdir())

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from cafx.kernel import CafxError, Solver, hookimpl
+
+FLUSH_SECONDS = 10
+BINS = np.concatenate([-(powers := 1e-12 * 1.1 ** np.arange(774))[::-1], [0], powers])
+"""Where TensorFlow's histograms have their edges: powers of 1.1 from 1e-12 to 1e20."""
 
 
 class TensorBoard:
@@ -26,7 +34,8 @@ class TensorBoard:
 
     def __init__(self, target: str = "runs") -> None:
         self.folder = target
-        self.writer: SummaryWriter | None = None
+        self.writer: EventsWriter | None = None
+        self.flushed = 0.0
         try:
             Path(target).mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -36,10 +45,11 @@ class TensorBoard:
 
     @hookimpl
     def training_started(self, solver: Solver) -> None:
-        """Begin an event file."""
+        """Begin an event file; no thread writes it, so that a full disk is told here and not elsewhere."""
         if self.writer is None:
-            begun = solver.iter + 1 if solver.iter else None
-            self.writer = SummaryWriter(logdir=self.folder, purge_step=begun)
+            self.writer = EventsWriter(str(Path(self.folder) / "events"), f".{os.getpid()}")
+            if solver.iter:
+                self._write(solver.iter + 1, session_log=SessionLog(status=SessionLog.START))
 
     @hookimpl
     def iteration_finished(self, solver: Solver, loss: float, rate: float) -> None:
@@ -59,11 +69,11 @@ class TensorBoard:
     @hookimpl
     def snapshot_saved(self, solver: Solver, weights: str, state: str) -> None:
         """How each parameter's values are spread."""
-        assert self.writer is not None, "training_started comes first"
         for layer in solver.net.layers:
             for index, blob in enumerate(layer.blobs):
                 if blob.count_:
-                    self.writer.add_histogram(f"{layer.name}/{index}", blob.host(), solver.iter)
+                    spread = summary.histogram(f"{layer.name}/{index}", blob.host(), BINS)
+                    self._write(solver.iter, summary=spread)
 
     @hookimpl
     def training_finished(self, solver: Solver) -> None:
@@ -73,5 +83,12 @@ class TensorBoard:
             self.writer = None
 
     def _scalar(self, tag: str, value: float, iteration: int) -> None:
+        self._write(iteration, summary=summary.scalar(tag, value))
+
+    def _write(self, iteration: int, **what: Any) -> None:
+        """One event; what was written is on disk some seconds later."""
         assert self.writer is not None, "training_started comes first"
-        self.writer.add_scalar(tag, value, iteration)
+        self.writer.write_event(Event(wall_time=time.time(), step=iteration, **what))
+        if time.monotonic() - self.flushed > FLUSH_SECONDS:
+            self.writer.flush()
+            self.flushed = time.monotonic()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboardX import record_writer
 from tensorboardX.proto.event_pb2 import Event
 
 from cafx.kernel import CafxError, Solver, schema
@@ -69,3 +70,28 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CafxError, match="cannot be written"):
         TensorBoard(str(tmp_path / "file" / "runs"))
+
+
+def test_a_run_that_goes_on_hides_what_lies_beyond_its_snapshot(tmp_path: Path) -> None:
+    options = schema().parse_text(SOLVER, "SolverParameter")
+    options.snapshot_prefix = str(tmp_path / "tiny")
+    for resume in (None, tmp_path / "tiny_iter_3.solverstate"):
+        with Solver(options, engine="numpy", seed=1) as solver:
+            solver.monitors.add(TensorBoard(str(tmp_path / "runs" / str(resume is None))))
+            solver.solve(resume)
+    begun = [e.step for e in events(tmp_path / "runs" / "False") if e.HasField("session_log")]
+    assert begun == [4]
+    assert not any(e.HasField("session_log") for e in events(tmp_path / "runs" / "True"))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_drops_the_monitor_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(record_writer, "open_file", lambda _: Path("/dev/full").open("wb"))  # noqa: SIM115
+    train(tmp_path / "runs")
+    told = [record.message for record in caplog.records if "TensorBoard" in record.message]
+    assert len(told) == 1
+    assert "No space left" in told[0]
+    assert capfd.readouterr().err == ""
+    assert (tmp_path / "tiny_iter_3.caffemodel").is_file()
