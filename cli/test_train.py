@@ -148,15 +148,18 @@ def test_a_loss_that_is_not_finite_stops_naming_the_layer(cafx: Run, folder: Pat
     cafx(*arguments, "--allow-nan")
 
 
-def test_keep_prunes_older_snapshots(cafx: Run, folder: Path) -> None:
-    kept = folder / "tiny_iter_5.caffemodel.bak"
-    kept.write_bytes(b"somebody's own")
-    cafx("train", "--solver", "solver.prototxt", "-q", "--set", "snapshot=10", "--keep", "2")
-    assert kept.exists()
-    assert sorted(path.name for path in folder.glob("tiny_iter_*.caffemodel")) == [
-        "tiny_iter_30.caffemodel", "tiny_iter_40.caffemodel",
-    ]  # fmt: skip
-    assert len(list(folder.glob("tiny_iter_*.solverstate"))) == 2
+@pytest.mark.parametrize("prefix", ["tiny", "tiny[1]"])
+def test_keep_prunes_older_snapshots(prefix: str, cafx: Run, folder: Path) -> None:
+    kept = [folder / f"{prefix}_iter_5.caffemodel.bak", folder / ".other_iter_5.caffemodel.x.part"]
+    killed = folder / f".{prefix}_iter_5.caffemodel.x.part"
+    for path in (*kept, killed):
+        path.write_bytes(b"somebody's own")
+    changes = ("--set", "snapshot=10", "--set", f"snapshot_prefix={prefix}")
+    cafx("train", "--solver", "solver.prototxt", "-q", "--keep", "2", *changes)
+    assert all(path.exists() for path in kept)
+    assert not killed.exists()
+    found = {path.name for path in folder.iterdir() if path.suffix in (".caffemodel", ".solverstate")}
+    assert found == {f"{prefix}_iter_{i}.{end}" for i in (30, 40) for end in ("caffemodel", "solverstate")}
 
 
 def test_monitors_by_name(cafx: Run, folder: Path) -> None:

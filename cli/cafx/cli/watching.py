@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,10 @@ class Outcome:
 
 
 class Keeper:
-    """Removes all but the newest snapshots this run wrote, and those of the same name before it."""
+    """Removes all but the newest snapshots this run wrote, and those of the same name before it.
+
+    Drafts too, which a run that was killed while it wrote a snapshot has left.
+    """
 
     def __init__(self, keep: int) -> None:
         self.keep = keep
@@ -84,7 +88,7 @@ class Keeper:
         """Prune, now that a newer one is whole."""
         prefix = Path(f"{solver.prefix}_iter_")
         found: dict[int, list[Path]] = {}
-        for path in prefix.parent.glob(f"{prefix.name}*"):
+        for path in prefix.parent.glob(f"{escape(prefix.name)}*"):
             number, _, ending = path.name.removeprefix(prefix.name).partition(".")
             if number.isdigit() and ending.removesuffix(".h5") in ("caffemodel", "solverstate"):
                 found.setdefault(int(number), []).append(path)
@@ -92,6 +96,8 @@ class Keeper:
         for iteration in done[: -self.keep]:
             for path in sorted(found[iteration], reverse=True):  # the state first: it names the weights
                 path.unlink(missing_ok=True)
+        for path in prefix.parent.glob(f".{escape(prefix.name)}*.part"):
+            path.unlink(missing_ok=True)
 
 
 def attach(solver: Solver, asked: list[str]) -> None:
