@@ -220,8 +220,9 @@ def test_hangup_takes_a_snapshot_and_interrupt_stops_with_one(folder: Path, star
     first = _wait_for(folder, "tiny_iter_*.solverstate")
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    told = process.communicate(timeout=PATIENCE)[0]
+    told, noted = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
+    assert "again stops at once" in noted
     assert "Stopped after" in told
     assert "--snapshot tiny_iter_" in told
     assert len(list(folder.glob("tiny_iter_*.solverstate"))) == len(first) + 1

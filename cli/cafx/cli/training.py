@@ -63,7 +63,7 @@ def run(request: Request) -> None:
             _log_debug_info(request)
         started = time.monotonic()
         effects = {"SIGINT": request.sigint_effect, "SIGHUP": request.sighup_effect}
-        with obey_signals(solver, effects), monitors_told(solver):
+        with obey_signals(solver, effects, request.quiet), monitors_told(solver):
             finished = solver.solve(resume=request.snapshot)
             if not finished and not outcome.is_current(solver):
                 solver.snapshot()

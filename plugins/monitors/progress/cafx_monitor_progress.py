@@ -14,6 +14,7 @@ from cafx.kernel import Solver, hookimpl
 REFRESH = 0.1
 SILENCE = 10.0
 RECENT = 20.0
+NARROW = 80
 
 
 class Progress:
@@ -103,6 +104,8 @@ class Progress:
     def _told(self, solver: Solver, rate: float) -> str:
         speed = self._speed()
         left = (solver.options.max_iter - solver.iter) / speed if speed else 0.0
+        if self.bar is not None and self.console.width < NARROW:
+            return f"loss {solver.smoothed_loss:.4g}  {duration(left)} left"
         return (
             f"loss {solver.smoothed_loss:.4g}  lr {rate:.3g}  "
             f"{speed * self.images:,.0f} images/s  {duration(left)} left"

@@ -24,13 +24,13 @@ base_lr: 0.01 lr_policy: "fixed" max_iter: 4 test_iter: 2 test_interval: 2 displ
 """
 
 
-def shown(tmp_path: Path, terminal: bool) -> str:
+def shown(tmp_path: Path, terminal: bool, width: int = 120) -> str:
     """Everything written while a small net trains."""
     options = schema().parse_text(SOLVER, "SolverParameter")
     options.snapshot_prefix = str(tmp_path / "tiny")
     text = io.StringIO()
     with Solver(options, engine="numpy") as solver:
-        solver.monitors.add(Progress(console=Console(file=text, force_terminal=terminal, width=120)))
+        solver.monitors.add(Progress(console=Console(file=text, force_terminal=terminal, width=width)))
         solver.solve()
     return text.getvalue()
 
@@ -51,6 +51,14 @@ def test_on_a_terminal_there_is_a_bar_and_tests_are_lines(tmp_path: Path) -> Non
     assert "4/4" in text
     assert "iteration 2  test: loss " in text
     assert "snapshot: " in text
+
+
+def test_in_a_narrow_terminal_iterations_loss_and_time_are_left(tmp_path: Path) -> None:
+    text = shown(tmp_path, terminal=True, width=60)
+    assert "4/4" in text
+    assert "…" not in text
+    assert " left" in text
+    assert "images/s" not in text
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(7, "0:07"), (187, "3:07"), (7387, "2:03:07")])
