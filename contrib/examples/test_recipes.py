@@ -18,6 +18,7 @@ from cafx.kernel import schema
 
 HERE = Path(__file__).parent
 RECIPES = [
+    ("mnist", "net.py", "lenet_solver.prototxt"),
     ("mnist_autoencoder", "net.py", "autoencoder_solver.prototxt"),
     ("mnist_siamese", "net.py", "siamese_solver.prototxt"),
     ("cifar10", "net.py", "cifar10_quick_solver.prototxt"),
@@ -26,6 +27,7 @@ RECIPES = [
     ("finetune", "base.py", "base_solver.prototxt"),
     ("finetune", "net.py", "new_solver.prototxt"),
 ]
+ONLY_IN_ONE = {"mnist": ("snapshot_prefix", "solver_mode")}  # net.py makes a folder; Caffe is told to use the CPU
 IMAGES = {"train": 300, "t10k": 200}
 LIMIT = 300
 
@@ -72,6 +74,9 @@ def test_the_prototxt_is_what_the_program_emits(
     written = parsed((place / solver).read_text())
     written.net_param.CopyFrom(schema().read_text(place / written.net, "NetParameter"))
     written.ClearField("net")
+    for field in ONLY_IN_ONE.get(folder, ()):
+        emitted.ClearField(field)
+        written.ClearField(field)
     assert schema().to_text(emitted) == schema().to_text(written)
 
 
