@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cafx.kernel import registry
+from cafx.cli.sources import change
+from cafx.kernel import registry, schema
 from cafx.kernel.files import read_weights
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -75,11 +76,46 @@ def test_set_changes_solver_options(cafx: Run, folder: Path) -> None:
     assert (folder / "other_iter_7.caffemodel").is_file()
 
 
+def test_set_reaches_into_messages_and_empties_lists() -> None:
+    options = schema().parse_text(
+        'test_iter: 3 train_state { level: 1 stage: "a" } snapshot_prefix: "b"', "SolverParameter"
+    )
+    made = change(options, ["test_iter=", "train_state.level=3", "snapshot_prefix="])
+    assert not made.test_iter
+    assert (made.train_state.level, list(made.train_state.stage), made.snapshot_prefix) == (3, ["a"], "")
+    assert list(change(options, ["train_state.stage=b,c"]).train_state.stage) == ["b", "c"]
+
+
+@pytest.mark.parametrize("prefix", ['it"s', "a\\new", "b c"])
+def test_set_takes_text_as_it_is(prefix: str) -> None:
+    made = change(schema()["SolverParameter"](), [f"snapshot_prefix={prefix}"])
+    assert made.snapshot_prefix == prefix
+
+
+def test_set_takes_text_in_quotes_without_them() -> None:
+    assert change(schema()["SolverParameter"](), ['snapshot_prefix="a b"']).snapshot_prefix == "a b"
+
+
+def test_of_many_values_the_first_are_told(cafx: Run, folder: Path) -> None:
+    net = (folder / "net.prototxt").read_text()
+    copy = (
+        'layer { name: "copy" type: "Tile" bottom: "ip2" top: "copy" tile_param { tiles: 3 } include { phase: TEST } }'
+    )
+    (folder / "net.prototxt").write_text(net + copy)
+    done = cafx("train", "--solver", "solver.prototxt", "--set", "max_iter=0")
+    for told in (done.stdout.splitlines()[0], done.stderr):
+        assert re.search(r"copy \[([\d.e-]+, ){10}… 24 values\]", told)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         ("base_lrr=1", "did you mean 'base_lr'"),
         ("base_lr", "FIELD=VALUE"),
+        ("base_lr=", "'base_lr' is given no value"),
+        ("stepvalue=1,", "'stepvalue' is given no value between two commas"),
+        ("train_state.levle=1", "NetState has no field 'levle'; did you mean 'level'?"),
+        ("test_state.level=1", "'test_state' has no single field 'level'"),
         ("base_lr=fast", "--set: the value of 'base_lr' cannot be read"),
         ("type=Foo", "pip install cafx-solver-foo"),
         ("lr_policy=foo", "pip install cafx-policy-foo"),

@@ -55,20 +55,43 @@ def is_solver(proto: Any) -> bool:
 
 
 def change(options: Any, changes: Iterable[str]) -> Any:
-    """``options`` with each ``FIELD=VALUE`` put in; a list is stated as values with commas."""
+    """``options`` with each ``FIELD=VALUE`` put in; a list is stated as values with commas.
+
+    A field of a message within is ``train_state.level``; a list is emptied by no value at all.
+    """
     changed = type(options)()
     changed.CopyFrom(options)
     for text in changes:
         name, equals, value = text.partition("=")
-        field = changed.DESCRIPTOR.fields_by_name.get(name.strip())
         if not equals:
             raise CafxError("--set", found=text, expected="FIELD=VALUE, as in base_lr=0.001")
-        if field is None:
-            known = [each.name for each in changed.DESCRIPTOR.fields]
-            raise UnknownNameError(f"the solver has no field '{name}'", where="--set", remedy=did_you_mean(name, known))
-        changed.ClearField(field.name)
-        changed.MergeFrom(_parsed(_as_text(field, value)))
+        *above, last = name.strip().split(".")
+        holder = changed
+        for part in above:
+            field = _field(holder, part)
+            if field.is_repeated or field.cpp_type != field.CPPTYPE_MESSAGE:
+                raise CafxError(f"'{part}' has no single field '{last}'", where="--set", found=text)
+            holder = getattr(holder, part)
+        field = _field(holder, last)
+        holder.ClearField(field.name)
+        if value.strip() or (field.cpp_type == field.CPPTYPE_STRING and not field.is_repeated):
+            stated = _as_text(field, value)
+            for part in reversed(above):
+                stated = f"{part} {{ {stated} }}"
+            changed.MergeFrom(_parsed(stated))
+        elif not field.is_repeated:
+            raise CafxError(f"'{name.strip()}' is given no value", where="--set", found=text)
     return changed
+
+
+def _field(message: Any, name: str) -> Any:
+    """The description of a message's field; UnknownNameError where it has none of that name."""
+    found = message.DESCRIPTOR.fields_by_name.get(name)
+    if found is None:
+        known = [each.name for each in message.DESCRIPTOR.fields]
+        holder = "the solver" if is_solver(message) else message.DESCRIPTOR.name
+        raise UnknownNameError(f"{holder} has no field '{name}'", where="--set", remedy=did_you_mean(name, known))
+    return found
 
 
 def _parsed(text: str) -> Any:
@@ -82,11 +105,21 @@ def _parsed(text: str) -> Any:
 def _as_text(field: Any, value: str) -> str:
     """One field as prototxt: text needs quotes, lists one line a value, messages braces."""
     values = value.split(",") if field.is_repeated else [value]
-    if field.cpp_type == field.CPPTYPE_STRING:
-        values = [each if each[:1] in "'\"" and each else f'"{each}"' for each in values]
     if field.cpp_type == field.CPPTYPE_MESSAGE and "{" not in value:
         return f"{field.name} {{ {value} }}"
+    if field.cpp_type == field.CPPTYPE_STRING:
+        values = [_quoted(each) for each in values]
+    elif not all(each.strip() for each in values):
+        raise CafxError(f"'{field.name}' is given no value between two commas", where="--set", found=value)
     return "\n".join(f"{field.name}: {each.strip()}" for each in values)
+
+
+def _quoted(text: str) -> str:
+    """A string as prototxt has it, unless it is in quotes already."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _read_solver(path: str) -> Any:

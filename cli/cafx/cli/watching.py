@@ -10,7 +10,11 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cafx.kernel import CafxError, Solver, hookimpl, registry
+
+MOST_SHOWN = 10
 
 
 class Outcome:
@@ -136,6 +140,9 @@ def warnings_to_stderr() -> None:
 
 
 def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_short, value)) + "]"
-    return f"{value:.4g}"
+    """A number, or the first few of several."""
+    if not isinstance(value, list):
+        return f"{value:.4g}"
+    values = np.asarray(value).reshape(-1)
+    more = [f"… {values.size:,} values"] if values.size > MOST_SHOWN else []
+    return "[" + ", ".join([*(f"{each:.4g}" for each in values[:MOST_SHOWN]), *more]) + "]"

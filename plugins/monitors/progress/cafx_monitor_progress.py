@@ -15,6 +15,7 @@ REFRESH = 0.1
 SILENCE = 10.0
 RECENT = 20.0
 NARROW = 80
+MOST_SHOWN = 10
 
 
 class Progress:
@@ -136,6 +137,9 @@ def duration(seconds: float) -> str:
 
 
 def _number(value: Any) -> str:
-    if value.size == 1:
-        return f"{float(value.reshape(-1)[0]):.4g}"
-    return "[" + ", ".join(f"{x:.4g}" for x in value.reshape(-1)) + "]"
+    """A score; the first few of several."""
+    values = value.reshape(-1)
+    if values.size == 1:
+        return f"{float(values[0]):.4g}"
+    more = [f"… {values.size:,} values"] if values.size > MOST_SHOWN else []
+    return "[" + ", ".join([*(f"{x:.4g}" for x in values[:MOST_SHOWN]), *more]) + "]"
