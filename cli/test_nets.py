@@ -54,6 +54,13 @@ def test_times_of_every_layer(cafx: Run) -> None:
     assert "total" in cafx("time", "net.prototxt", "-n", "1").stdout
 
 
+def test_sixty_columns_hold_the_layers_and_their_times(cafx: Run) -> None:
+    told = cafx("time", "net.prototxt", "-n", "1", env=[("FORCE_COLOR", "1"), ("COLUMNS", "60")]).stdout
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", told).splitlines()
+    assert any(re.fullmatch(r" *ip1 +\S+ +[\d.]+ +[\d.]+ +[\d.]+% *", line) for line in lines)
+    assert max(map(len, lines)) <= 60
+
+
 def test_operations_a_second_and_their_share_of_the_peak(cafx: Run) -> None:
     told = json.loads(cafx("time", "net.prototxt", "-n", "1", "--json").stdout)
     rows = {row["name"]: row for row in told["rows"]}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cafx.cli.stopwatch import Row, Timed
 
 WIDE, ROUND = 100, 10
+NARROW = 76
 
 
 @click.command()
@@ -51,29 +52,32 @@ def time(model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_
     if as_json:
         click.echo(json.dumps(timed.summary()))
         return
-    console().print(_table(timed, wide=console().width >= WIDE), markup=False)
+    console().print(_table(timed, console().width), markup=False)
     told = f"{timed.forward + timed.backward:.3f} ms in all"
     if timed.peak:
         told += f"; peak, of a large matrix product: {timed.peak:.0f} GFLOP/s"
     console().print(told, markup=False, highlight=False)
 
 
-def _table(timed: Timed, *, wide: bool) -> Table:
-    """A line a step; without the types where the console is narrow."""
+def _table(timed: Timed, width: int) -> Table:
+    """A line a step; where the console is narrow without the types, or with the times alone."""
     from rich import box
     from rich.table import Table
 
     title = f"{timed.net}: milliseconds a pass, mean of {timed.iterations}, engine {timed.engine}"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    wide = width >= WIDE
     for name in ("layer", "type", "routine") if wide else ("layer", "routine"):
         table.add_column(name, overflow="fold")
     for name in ("forward", "backward", "share", "GFLOP/s", "of peak", "reorders"):
         table.add_column(name, justify="right", no_wrap=True)
+    shown = len(table.columns) if width >= NARROW else len(table.columns) - 3
+    del table.columns[shown:]
     whole = timed.total()
     for row in timed.rows:
-        table.add_row(*_cells(row, whole, wide=wide))
+        table.add_row(*_cells(row, whole, wide=wide)[:shown])
     table.add_section()
-    table.add_row(*_cells(whole, whole, wide=wide))
+    table.add_row(*_cells(whole, whole, wide=wide)[:shown])
     return table
 
 
