@@ -8,11 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cafx.conformance.databases import database_suite
-from cafx.kernel import CafxError, Registry
+from cafx.kernel import TEST, CafxError, Net, Registry, schema
 from cafx_data_feed.database import Database, Item, Reader, Writer, damaged, empty
+from cafx_data_feed.datum import datum_bytes
 
 MARK = "index.json"
 ELSEWHERE = ("ended_without_closing",)  # another process knows nothing of a kind that is made here
@@ -211,3 +213,20 @@ def test_a_third_party_s_kind_passes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("word", WRONG)
 def test_a_wrong_kind_is_caught(word: str, tmp_path: Path) -> None:
     assert run(WRONG[word], tmp_path, word)
+
+
+def test_a_data_layer_reads_a_third_party_s_kind(tmp_path: Path) -> None:
+    plugins = Registry()
+    plugins.add("database", "FOLDER", Folder)
+    with Folder.create(tmp_path / "db") as writer:
+        writer.put([(b"%d" % i, datum_bytes(np.full((1, 2, 2), i, np.uint8), i)) for i in range(4)])
+    text = (
+        'layer { name: "d" type: "Data" top: "data" top: "label" data_param { '
+        f'source: "{tmp_path / "db"}" database: "FOLDER" batch_size: 3 }} }}'
+    )
+    net = schema(plugins).parse_text(text, "NetParameter")
+    with Net(net, TEST, engine="numpy", plugins=plugins) as built:
+        for expected in ([0, 1, 2], [3, 0, 1]):
+            built.run_forward()
+            assert built.blobs["label"].host().tolist() == expected
+            assert built.blobs["data"].host()[:, 0, 1, 1].tolist() == expected

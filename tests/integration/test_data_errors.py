@@ -75,6 +75,8 @@ def test_a_folder_that_is_no_database(tmp_path: Path, backend: str) -> None:
 def test_a_database_of_the_other_kind(tmp_path: Path) -> None:
     path = make(tmp_path / "db", [datum_bytes(picture(), 0)], "LEVELDB")
     refused(data(path, "LMDB"), "backend: LEVELDB")
+    run(data(path, "LMDB", 'database: "LEVELDB"'))
+    refused(data(path, "LMDB", 'database: "PAPER"'), "PAPER")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -41,6 +41,7 @@ class DataParameter(LegacyTransform):
     allow_negative_labels: bool = option(
         100_001, "bool", False, doc="take labels below 0, say for a loss's ignore_label"
     )
+    database: str = option(100_002, "string", doc="kind of database by its plugin's name, in place of backend")
 
 
 class Data(BatchLayer):
@@ -69,7 +70,8 @@ class Data(BatchLayer):
             raise self.error("source and batch_size must be stated", expected="both in data_param")
         transformer = Transformer(self.read(TransformationParameter), self.phase, self.failure(), self.context.dtype)
         self.dynamic_shape = options.batch_size == 1  # type: ignore[misc]  # a fact of this one
-        reader = self.context.plugins.load("database", options.backend.name).open(options.source)
+        kind = options.database or options.backend.name
+        reader = self.context.plugins.load("database", kind).open(options.source)
         rng: Callable[[int], np.random.Generator] = functools.partial(streams.fresh, self.name)
         source = DataSource(
             reader, options, streams, self.name,
@@ -103,7 +105,7 @@ class Data(BatchLayer):
         )  # fmt: skip
         yield Case(
             "encoded", tops=2, layer={"transform_param": {"force_gray": True}},
-            options={"source": samples.database("LMDB", True), "backend": "LMDB", "batch_size": 1},
+            options={"source": samples.database("LMDB", True), "database": "LMDB", "batch_size": 1},
         )  # fmt: skip
         yield Case(
             "color", options={**lmdb, "batch_size": 2, "force_encoded_color": True, "shuffle": True},

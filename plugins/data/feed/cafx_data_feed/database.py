@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from cafx.kernel import CafxError, Registry, registry
 
 Item = tuple[bytes, memoryview]
+CAFFE_S = ("LEVELDB", "LMDB")  # the values of backend
 
 
 class Reader:
@@ -94,7 +95,7 @@ class Database:
     """One kind of database; a plugin of group ``cafx.databases``.
 
     Class attributes:
-        name: what a Data layer's ``backend`` calls it.
+        name: what a Data layer's ``backend`` or ``database`` calls it, in capitals.
         mark: the file by which a folder of this kind is known.
         reader, writer: what opens a folder's path.
     """
@@ -141,7 +142,7 @@ def checked_folder(path: Path, kind: type[Database], plugins: Registry | None = 
         if other is not kind and other.recognises(path):
             raise CafxError(
                 f"is not a {kind.name} database", where=str(path), found=f"one of {plugin.name}",
-                remedy=f"set backend: {plugin.name}",
+                remedy=f"set backend: {plugin.name}" if plugin.name in CAFFE_S else f'set database: "{plugin.name}"',
             )  # fmt: skip
     raise missing(path)
 

@@ -20,8 +20,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 backend_option = click.option(
-    "--backend", "-b", type=click.Choice(["lmdb", "leveldb"], case_sensitive=False), default="lmdb",
-    show_default=True, help="Kind of database.",
+    "--backend", "-b", metavar="NAME", default="lmdb", show_default=True,
+    help="Kind of database: lmdb, leveldb, or another that is installed.",
 )  # fmt: skip
 threads_option = click.option(
     "--threads", "-j", type=click.IntRange(1), default=os.cpu_count() or 1, help="How many at once; default all cores."
