@@ -15,7 +15,7 @@ import numpy as np
 from cafx.kernel import Unsupported
 
 from .constants import Alg, Arg
-from .memory import MemoryDesc
+from .memory import Memory, MemoryDesc
 from .operands import Operand
 from .pointwise import eltwise_backward, eltwise_forward
 from .primitives import PrimitiveDesc
@@ -80,6 +80,8 @@ UNITS: dict[str, Callable[[Any], Unit]] = {
 class Neuron(Accelerated):
     """One of `UNITS`, in whatever layout its bottom has."""
 
+    binds = True
+
     def plan(self) -> None:
         """The bottom's layout, else row-major."""
         bottom, top = self.step.bottom[0], self.step.top[0]
@@ -116,7 +118,11 @@ class Neuron(Accelerated):
         from_top = self.unit.backward in FROM_TOP
         data, dy = Operand((top if from_top else bottom).synced_data, desc), Operand(top.synced_diff, desc)
         dx = self.own_diff(bottom, desc) if bottom is top else Operand(bottom.synced_diff, desc)
-        arguments = {Arg.DST if from_top else Arg.SRC: data, Arg.DIFF_DST: dy, Arg.DIFF_SRC: dx}
+        arguments: dict[int, Operand | Memory] = {
+            Arg.DST if from_top else Arg.SRC: data,
+            Arg.DIFF_DST: dy,
+            Arg.DIFF_SRC: dx,
+        }
         return Pass([data, dy], [self.call(self.back, arguments)], [dx])
 
 

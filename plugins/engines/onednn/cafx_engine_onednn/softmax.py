@@ -12,6 +12,8 @@ from .routine import Accelerated, Pass, Run, pick
 class Softmax(Accelerated):
     """Along any axis, on plain memory, which is what reads scores."""
 
+    binds = True
+
     def plan(self) -> None:
         """Row-major."""
         bottom, top = self.step.bottom[0], self.step.top[0]

@@ -113,7 +113,7 @@ class Deconvolution(Convolution):
             back = self.data_back
             dy = Operand(self.step.top[0].synced_diff, back.src)
             dx = Operand(self.step.bottom[0].synced_diff, back.dst)
-            weights, turned, calls = self._weights_for(back)
+            weights, turned, calls = self.turned(back.weights)
             calls.append(self.call(back, {Arg.SRC: dy, Arg.WEIGHTS: turned, Arg.DST: dx}))
             passes.append(Pass([dy, weights], calls, [dx]))
         return several(passes)

@@ -131,17 +131,22 @@ class Weighted(Accelerated):
         return several(passes)
 
     def data_calls(self, back: PrimitiveDesc, dy: Operand, dx: Operand) -> tuple[Operand, Sequence[Run]]:
-        """The weights to be read, and what computes dx: a primitive, before it a reorder it may want.
+        """The weights to be read, and what computes dx."""
+        weights, turned, calls = self.turned(back.weights)
+        given: dict[int, Bytes] = {Arg.DIFF_DST: dy, Arg.WEIGHTS: turned, Arg.DIFF_SRC: dx}
+        return weights, [*calls, self.call(back, given)]
+
+    def turned(self, wanted: MemoryDesc) -> tuple[Operand, Bytes, list[Run]]:
+        """The weights to be read, and as a way back wants them, after a reorder where that is another layout.
 
         What is learned changes before it is used again, so that memory for the other layout is shared.
         """
-        given: dict[int, Bytes] = {Arg.DIFF_DST: dy, Arg.DIFF_SRC: dx}
-        if not any(self.learns) or place_of(self.home) is place_of(back.weights):
-            weights = self.weights(back.weights)
-            return weights, [self.call(back, {**given, Arg.WEIGHTS: weights})]
-        weights, turned = self.weights(self.home), self.engine.spare(Arg.WEIGHTS, back.weights)
-        turn = self.call(reorder(self.home, back.weights), {Arg.SRC: weights, Arg.DST: turned})
-        return weights, [Conversion(turn), self.call(back, {**given, Arg.WEIGHTS: turned})]
+        if not any(self.learns) or place_of(self.home) is place_of(wanted):
+            weights = self.weights(wanted)
+            return weights, weights, []
+        weights, turned = self.weights(self.home), self.engine.spare(Arg.WEIGHTS, wanted)
+        turn = self.call(reorder(self.home, wanted), {Arg.SRC: weights, Arg.DST: turned})
+        return weights, turned, [Conversion(turn)]
 
     def _make_weights_back(self, back: PrimitiveDesc) -> Run:
         blobs = self.layer.blobs
