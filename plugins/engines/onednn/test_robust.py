@@ -166,5 +166,5 @@ def test_it_stays_as_near_as_float32_stays_to_float64() -> None:
     )
     noise, distance = np.abs(plain - exact), np.abs(fast - exact)
     assert exact[-50:].mean() < 0.5 * exact[:50].mean(), "it learns"
-    assert distance.mean() <= 3 * noise.mean() + 1e-6
-    assert distance.max() <= 3 * noise.max() + 1e-5
+    assert distance.mean() <= 3 * noise.mean()
+    assert distance.max() <= 5 * noise.max()
