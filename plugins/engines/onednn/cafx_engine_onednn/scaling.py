@@ -1,4 +1,7 @@
-"""Scale and Bias by oneDNN on blocked memory: its normalisation by a mean of 0 and a variance of 1."""
+"""Scale and Bias by oneDNN on blocked memory: its normalisation by a mean of 0 and a variance of 1.
+
+Half of that 1 is eps: the channels that only fill up a block have no variance, and would else make NaN.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ class Scale(PerChannel):
 
     On row-major memory NumPy is as fast. Fused, ``unit`` says that a ReLU follows.
     """
+
+    eps = 0.5
 
     def plan(self) -> None:
         """The bottom's blocks."""
@@ -30,7 +35,7 @@ class Scale(PerChannel):
         if "jit" not in self.ahead.implementation:
             raise Unsupported(f"only {self.ahead.implementation}")
         self.engine.settle(self.step.top[0], self.ahead.dst)
-        self.variance.flat[:] = 1
+        self.variance.flat[:] = 1 - self.eps
 
 
 class Bias(Scale):
