@@ -12,6 +12,12 @@ from cafx.conformance.golden import LayerCase
 from cafx.kernel import registry
 
 PLAIN = {
+    "its operand is a bottom": ["Bias_*_two_*", "Scale_*_two_*", "Scale_*_two", "Bias_*_two", "FuzzScaleBias_*_two"],
+    "not one factor a channel": ["Bias_0*_param_*", "Scale_0*_param_*", "Scale_15_bias_term_axis0_all",
+                                 "FuzzScaleBias_0[17]_bias_param"],
+    "row-major memory": ["FuzzScaleBias_09_bias_param",
+                         "Bias_00_param", "Bias_12_inplace_param", "Scale_00_param", "Scale_12_inplace_param",
+                         "Scale_16_bias_term_inplace"],
     "spatial axes behind axis 2": ["Convolution_*_axis_neg3"],
     "several bottoms": ["Convolution_*_multi_bottom", "Deconvolution_*_multi_bottom"],
     "one bottom shares its memory": ["Concat_*_one_bottom"],

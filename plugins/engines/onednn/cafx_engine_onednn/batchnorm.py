@@ -162,6 +162,8 @@ class BatchNorm(PerChannel):
         layer, bottom = self.layer, self.step.bottom[0]
         if not 2 <= len(bottom.shape) <= 5:
             raise Unsupported(f"{len(bottom.shape)} axes")
+        if not layer.options.eps:
+            raise Unsupported("eps 0 divides by 0 in what fills up a block")
         self.eps, self.running, self.scale = layer.options.eps, layer.running, self.fused.get("scale")
         sources = [self.layout(bottom)]
         if len(bottom.shape) in ACTIVATIONS:

@@ -25,6 +25,7 @@ class PrimitiveDesc:
         """
         library = load()
         self.where = where
+        self.handle: c_void_p
         self._hint = hint
         self._library = library
         self._destroy = library.destroyer("primitive_desc")

@@ -1,7 +1,4 @@
-"""Scale and Bias by oneDNN on blocked memory: its normalisation by a mean of 0 and a variance of 1.
-
-Half of that 1 is eps: the channels that only fill up a block have no variance, and would else make NaN.
-"""
+"""Scale and Bias by oneDNN on blocked memory: its normalisation by a mean of 0 and a variance of 1."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ class Scale(PerChannel):
     On row-major memory NumPy is as fast. Fused, ``unit`` says that a ReLU follows.
     """
 
-    eps = 0.5
+    eps = 0.5  # σ² + eps is 1, and in what fills up a block, where σ² is 0, still a number to divide by
 
     def plan(self) -> None:
         """The bottom's blocks."""
