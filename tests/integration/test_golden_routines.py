@@ -33,12 +33,6 @@ PLAIN = {
     "whose last window hangs over": ["Pooling_07_ave_pad"],
     "its gradient in place": ["Power_10_inplace_linear", "Swish_*_inplace*"],
     "a mask as second top": ["Pooling_*_mask_*"],
-    "row-major memory": ["Bias_00_param", "Scale_00_param", "*_inplace_param", "Scale_16_bias_term_inplace",
-                         "FuzzScaleBias_09_bias_param"],
-    "not one factor a channel": ["*_param_allaxes", "*_param_scalar", "*_param_axis_neg", "Scale_15_*",
-                                 "FuzzScaleBias_01_bias_param", "FuzzScaleBias_07_bias_param"],
-    "its operand is a bottom": ["*_two_default", "*_two_axis0", "*_two_middle", "*_two_last", "*_inplace_two",
-                                "Scale_17_two_bias_term", "FuzzScaleBias_*_two"],
 }  # fmt: skip
 """What the note of a layer says that runs plain, and the cases it is in."""
 

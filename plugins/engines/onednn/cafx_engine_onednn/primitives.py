@@ -32,7 +32,7 @@ class PrimitiveDesc:
         built = (attr or Attr()).build(library, where)
         function = f"{name}_primitive_desc_create"
         hints = [] if hint is None else [hint.handle]
-        self.handle: c_void_p = library.create(function, where, *arguments, *hints, built.handle)
+        self.handle = library.create(function, where, *arguments, *hints, built.handle)
 
     def __del__(self) -> None:
         if hasattr(self, "handle"):
