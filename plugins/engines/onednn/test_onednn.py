@@ -14,6 +14,7 @@ import pytest
 from cafx.conformance import Case
 from cafx.conformance.harness import Trial
 from cafx.kernel import CafxError, Net, Phase, Solver, registry, schema
+from cafx.kernel.blob import HOST
 from cafx_engine_onednn import OneDNN
 from cafx_engine_onednn.library import load
 from cafx_engine_onednn.places import Blocked
@@ -300,6 +301,21 @@ def test_blobs_that_share_memory_give_the_same_gradients() -> None:
     for key, blobs in nets[0].params.items():
         for one, two in zip(blobs, nets[1].params[key], strict=True):
             np.testing.assert_array_equal(one.diff, two.diff, err_msg=key)
+
+
+def test_a_net_that_never_goes_back_holds_weights_once() -> None:
+    plain, fast = (
+        Net(parsed(NETS["plain"]), Phase.TEST, engine=engine, seed=2, keep="outputs") for engine in ("numpy", "onednn")
+    )
+    weights = fast.params["c2"][0]
+    for factor in (1, 2):
+        for net in (plain, fast):
+            feed(net)
+            net.params["c2"][0].mutable_data[...] *= factor
+            net.run_forward()
+        assert [place.name for place in weights.synced_data.arrays if place is HOST] == []
+        close(fast.blobs["loss"].data, plain.blobs["loss"].data, "loss")
+    np.testing.assert_array_equal(weights.data, plain.params["c2"][0].data)
 
 
 def test_several_threads_each_run_a_net() -> None:

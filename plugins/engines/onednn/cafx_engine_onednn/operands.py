@@ -22,12 +22,16 @@ class Operand:
         own: keep memory of its own, apart from what other routines hold the same array in: for a
             layer in place whose backward needs what it overwrites.
         pinned: stay with the memory met first: what such a layer reads.
+        alone: let go of the host's copy when this one is up to date, which then is made anew if read.
     """
 
-    __slots__ = ("_reorder", "array", "desc", "memory", "own", "pinned", "place", "synced")
+    __slots__ = ("_reorder", "alone", "array", "desc", "memory", "own", "pinned", "place", "synced")
 
-    def __init__(self, synced: SyncedArray, desc: MemoryDesc, *, own: bool = False, pinned: bool = False) -> None:
+    def __init__(
+        self, synced: SyncedArray, desc: MemoryDesc, *, own: bool = False, pinned: bool = False, alone: bool = False
+    ) -> None:
         self.synced = synced
+        self.alone = alone
         self.desc = desc
         self.place: Place = place_of(desc)
         self.own = own
@@ -106,6 +110,10 @@ class Operand:
             synced.current.add(place)
         if held is not self.array:
             self._point(held)
+        if self.alone and not synced._bound and self.place is not HOST:
+            synced.current.discard(HOST)
+            for memory in (synced.arrays, synced._capacity):
+                memory.pop(HOST, None)
 
     def _copy_in(self) -> None:
         source = self.place if self.place in self.synced.current else self._source()

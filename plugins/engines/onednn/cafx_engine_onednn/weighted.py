@@ -88,8 +88,8 @@ class Weighted(Accelerated):
         self.engine.wants(self.layer.blobs[0], place_of(self.home))
 
     def weights(self, desc: MemoryDesc) -> Operand:
-        """The weights in one layout."""
-        return Operand(self.layer.blobs[0].synced_data, desc)
+        """The weights in one layout: the only one, in a net that never goes back."""
+        return Operand(self.layer.blobs[0].synced_data, desc, alone=not self.engine.goes_back)
 
     def make_forward(self) -> Run:
         """One primitive; before it a normalisation is multiplied into the weights, if they have changed."""
