@@ -40,9 +40,10 @@ def time(model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_
     """Time MODEL's forward and backward, layer by layer and in all.
 
     In TEST phase, or where nothing needs a gradient, the forward only. GFLOP/s count the products of
-    convolutions and the like, in both directions; of peak is their share of what a large matrix product
-    reaches on this machine in the same precision; reorders are changes of memory layout: how many a
-    pass, and the milliseconds they take. Layers that were fused share a line.
+    convolutions and the like as their definition has them, in both directions; of peak is their share of
+    what a large matrix product reaches on this machine in the same precision, above 100 % where a way
+    with fewer products is taken; reorders are changes of memory layout: how many a pass, and the
+    milliseconds they take. Layers that were fused share a line.
     """
     from cafx.cli.scoring import build
     from cafx.cli.stopwatch import measure

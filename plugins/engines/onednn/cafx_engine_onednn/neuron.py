@@ -19,7 +19,7 @@ from .memory import Memory, MemoryDesc
 from .operands import Operand
 from .pointwise import eltwise_backward, eltwise_forward
 from .primitives import PrimitiveDesc
-from .routine import Accelerated, Pass, Run, pick
+from .routine import Pass, Run, Unary, pick
 
 FROM_TOP = {Alg.LOGISTIC_DST, Alg.TANH_DST, Alg.ELU_DST}
 SMALLEST = np.finfo(np.float32).tiny
@@ -77,10 +77,8 @@ UNITS: dict[str, Callable[[Any], Unit]] = {
 }
 
 
-class Neuron(Accelerated):
+class Neuron(Unary):
     """One of `UNITS`, in whatever layout its bottom has."""
-
-    binds = True
 
     def plan(self) -> None:
         """The bottom's layout, else row-major."""
@@ -103,12 +101,6 @@ class Neuron(Accelerated):
         alpha = unit.alpha if unit.below is None else unit.below
         hint = eltwise_forward(unit.forward, desc, desc, alpha, unit.beta)
         return eltwise_backward(unit.backward, desc, desc, desc, hint, alpha, unit.beta)
-
-    def make_forward(self) -> Run:
-        """One primitive."""
-        x = Operand(self.step.bottom[0].synced_data, self.desc)
-        y = Operand(self.step.top[0].synced_data, self.desc)
-        return Pass([x], [self.call(self.ahead, {Arg.SRC: x, Arg.DST: y})], [y])
 
     def make_backward(self) -> Run:
         """One primitive, from the top's values or from those the bottom has now."""

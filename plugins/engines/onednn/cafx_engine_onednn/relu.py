@@ -5,13 +5,11 @@ from __future__ import annotations
 from .constants import Alg, Arg
 from .operands import Operand
 from .pointwise import eltwise_backward, eltwise_forward
-from .routine import Accelerated, Pass, Run
+from .routine import Pass, Run, Unary
 
 
-class ReLU(Accelerated):
+class ReLU(Unary):
     """The unit in whatever layout its bottom has; in place its sign is the bottom's."""
-
-    binds = True
 
     def plan(self) -> None:
         """Any layout will do."""
@@ -20,12 +18,6 @@ class ReLU(Accelerated):
         self.desc = self.flat_layout(bottom)
         self.engine.settle(top, self.layout(bottom))
         self.ahead = eltwise_forward(Alg.RELU, self.desc, self.desc, self.slope, training=self.training)
-
-    def make_forward(self) -> Run:
-        """One primitive."""
-        x = Operand(self.step.bottom[0].synced_data, self.desc)
-        y = Operand(self.step.top[0].synced_data, self.desc)
-        return Pass([x], [self.call(self.ahead, {Arg.SRC: x, Arg.DST: y})], [y])
 
     def make_backward(self) -> Run:
         """One primitive, on the bottom's values as they are now: Caffe's rule in place too."""

@@ -199,6 +199,26 @@ class Accelerated(Routine):
         return Operand(blob.synced_diff, desc, own=blob.synced_diff in self.engine.aliased)
 
 
+class Unary(Accelerated):
+    """Forward by one primitive, with bottom and top in the same layout.
+
+    Attributes:
+        ahead: the primitive.
+        desc: the layout.
+    """
+
+    binds = True
+
+    ahead: PrimitiveDesc
+    desc: MemoryDesc
+
+    def make_forward(self) -> Run:
+        """One primitive."""
+        x = Operand(self.step.bottom[0].synced_data, self.desc)
+        y = Operand(self.step.top[0].synced_data, self.desc)
+        return Pass([x], [self.call(self.ahead, {Arg.SRC: x, Arg.DST: y})], [y])
+
+
 class Gradients:
     """The gradients of parameters: overwritten where they are still zero, else added to.
 

@@ -6,13 +6,11 @@ from .constants import Arg
 from .memory import MemoryDesc
 from .normalizing import softmax_backward, softmax_forward
 from .operands import Operand
-from .routine import Accelerated, Pass, Run, pick
+from .routine import Pass, Run, Unary, pick
 
 
-class Softmax(Accelerated):
+class Softmax(Unary):
     """Along any axis, on plain memory, which is what reads scores."""
-
-    binds = True
 
     def plan(self) -> None:
         """Row-major."""
@@ -23,12 +21,6 @@ class Softmax(Accelerated):
         if self.training:
             self.back = pick(lambda: softmax_backward(desc, desc, desc, axis, self.ahead))
         self.engine.settle(top, desc)
-
-    def make_forward(self) -> Run:
-        """One primitive."""
-        x = Operand(self.step.bottom[0].synced_data, self.desc)
-        y = Operand(self.step.top[0].synced_data, self.desc)
-        return Pass([x], [self.call(self.ahead, {Arg.SRC: x, Arg.DST: y})], [y])
 
     def make_backward(self) -> Run:
         """One primitive."""
