@@ -16,20 +16,21 @@ from cafx_engine_onednn.tiles import Tiles
 
 pytestmark = pytest.mark.skipif(OneDNN.unavailable() is not None, reason="no oneDNN here")
 
-TOLERANCE = 3e-5
+TOLERANCE = 1e-5
 """Of the largest value: what float32 loses in the transforms."""
 
 
-def test_four_by_four_results_come_of_thirty_six_products() -> None:
+def test_two_by_two_results_come_of_sixteen_products() -> None:
     rng = np.random.default_rng(0)
-    tile, kernel = rng.standard_normal((6, 6)), rng.standard_normal((3, 3))
+    tile, kernel = rng.standard_normal((4, 4)), rng.standard_normal((3, 3))
     products = (winograd.spread_kernel() @ kernel.ravel()) * (winograd.spread() @ tile.ravel())
-    direct = [[(tile[i : i + 3, j : j + 3] * kernel).sum() for j in range(4)] for i in range(4)]
-    np.testing.assert_allclose((winograd.gather() @ products).reshape(4, 4), direct, atol=1e-5)
+    assert products.size == 16
+    direct = [[(tile[i : i + 3, j : j + 3] * kernel).sum() for j in range(2)] for i in range(2)]
+    np.testing.assert_allclose((winograd.gather() @ products).reshape(2, 2), direct, atol=1e-6)
 
 
 def test_one_product_is_part_of_every_result() -> None:
-    np.testing.assert_array_equal(winograd.gather()[:, winograd.ONES], np.ones(16))
+    np.testing.assert_array_equal(winograd.gather()[:, winograd.ONES], np.ones(4))
 
 
 @attrs.frozen
@@ -142,9 +143,10 @@ def test_a_normalisation_is_folded_into_them(monkeypatch: pytest.MonkeyPatch) ->
     [
         (4, 256, 256, 56, True),
         (4, 512, 512, 28, True),
-        (8, 64, 64, 56, True),
+        (8, 256, 256, 14, True),
         (8, 512, 512, 7, False),  # few tiles for so many weights
-        (1, 16, 16, 8, False),  # transforms outweigh products
+        (8, 64, 64, 56, False),  # transforms outweigh products
+        (1, 16, 16, 8, False),
     ],
 )
 def test_they_are_taken_where_they_pay(images: int, inputs: int, outputs: int, size: int, expected: bool) -> None:

@@ -1,8 +1,8 @@
 """Convolutions of 3 × 3 by Winograd's tiles: each pass a row of oneDNN primitives.
 
-Activations are copied with their pad, cut into tiles of 6 × 6 that overlap by two and spread into 36
-factors; 36 products of matrices follow, with the weights' factors; what they give is gathered into
-tiles of 4 × 4 and put in place.
+Activations are copied with their pad, cut into tiles of 4 × 4 that overlap by two and spread into 16
+factors; 16 products of matrices follow, with the weights' factors; what they give is gathered into
+tiles of 2 × 2 and put in place.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 PLACES, TAPS = RESULTS * RESULTS, KERNEL * KERNEL
 PADDED, CUT, SPREAD, RESULT, WEIGHTS, ZEROS = range(1 << 16, (1 << 16) + 6)
 """Slots of memory that lasts for one call."""
-READING = 30
-"""How many multiplications take as long as reading a value from memory."""
-WORTH = 0.8
+MOVING, READING = 20, 30
+"""How many multiplications take as long as a factor in the caches, and as a value from memory."""
+WORTH = 0.63
 """The share of the direct way's cost below which tiles are taken."""
 Bytes = Operand | Memory
 
@@ -61,7 +61,8 @@ class Tiles:
         direct = TAPS * images * height * width * self.inputs * outputs
         products = FACTORS * tiles * self.inputs * outputs
         transforms = tiles * (FACTORS * FACTORS * self.source[1] + PLACES * FACTORS * outputs)
-        return products + transforms + READING * 2 * FACTORS * self.kernels < WORTH * direct
+        moved = MOVING * tiles * FACTORS * (self.source[1] + outputs) + READING * 2 * FACTORS * self.kernels
+        return products + transforms + moved < WORTH * direct
 
     @property
     def weights(self) -> MemoryDesc:
@@ -158,7 +159,7 @@ class Tiles:
         return self._memory(slot, whole, whole.part(some, (0, 0, index * channels)) if self.group > 1 else whole)
 
     def _multiply(self, chunk: Chunk, *, back: bool) -> list[Call]:
-        """36 products of matrices for each group: tiles × channels times channels × channels."""
+        """16 products of matrices for each group: tiles × channels times channels × channels."""
         inner, outer = (self.outputs, self.inputs) if back else (self.inputs, self.outputs)
         calls = []
         for index in range(self.group):
@@ -170,7 +171,7 @@ class Tiles:
         return calls
 
     def _weights_products(self, chunk: Chunk, attr: Attr) -> list[Call]:
-        """36 products of matrices for each group: channels × tiles times tiles × channels."""
+        """16 products of matrices for each group: channels × tiles times tiles × channels."""
         calls = []
         for index in range(self.group):
             left = self._channels_of_group(SPREAD, chunk, self.inputs, index)
@@ -197,7 +198,7 @@ class Tiles:
         return _window(bias, MemoryDesc.plain((1, self.result[1])))
 
     def _spread(self, x: Bytes, image: Image, chunk: Chunk) -> list[Call]:
-        """Tiles of 6 × 6, as factors."""
+        """Tiles of 4 × 4, as factors."""
         columns = chunk.tiles * image.channels
         return [*self._cut(x, image, chunk, SIDE, CUT), self._matrix(spread(), CUT, SPREAD, columns)]
 
@@ -237,7 +238,7 @@ class Tiles:
         return [*calls, self._copy(_window(x, there), self._memory(PADDED, padded, inside))]
 
     def _gather(self, y: Bytes, image: Image, chunk: Chunk, slope: float | None) -> list[Call]:
-        """Products to tiles of 4 × 4, and these to their places."""
+        """Products to tiles of 2 × 2, and these to their places."""
         attr = Attr() if slope is None else Attr([EltwiseOp(Alg.RELU, slope)])
         tiled, cut = chunk.tiled(image.channels, RESULTS), chunk.cut(image.channels, 0)
         padded = chunk.padded(image.channels, 0)

@@ -51,7 +51,7 @@ class Chunk:
         return self.images * self.rows * self.columns
 
     def factors(self, channels: int) -> MemoryDesc:
-        """36 matrices, a row for each tile."""
+        """16 matrices, a row for each tile."""
         return MemoryDesc.plain((FACTORS, self.tiles, channels))
 
     def tiled(self, channels: int, side: int) -> MemoryDesc:
@@ -63,7 +63,7 @@ class Chunk:
         return MemoryDesc.strided(dims, strides)
 
     def cut(self, channels: int, more: int) -> MemoryDesc:
-        """Rows and columns by fours, ``more`` fours than there are tiles, in the same axes."""
+        """Rows and columns in pairs, ``more`` pairs than there are tiles, in the same axes."""
         rows, columns = self.rows + more, self.columns + more
         return MemoryDesc.plain((self.images, channels // BLOCK, rows, RESULTS, columns, RESULTS, BLOCK))
 
