@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import Unsupported
 
+from . import native
 from .constants import Arg, DataType, Tag
 from .memory import MemoryDesc
 from .operands import Operand
 from .primitives import PrimitiveDesc
 from .routine import Run, pick
-from .tiles import Tiles
 from .weighted import Bytes, Weighted
 from .windowed import Window, convolution
+from .winograd import AHEAD
+
+if TYPE_CHECKING:
+    from .tiles import Tiles
 
 BLOCK = 16
 FEW_CHANNELS = 4
 """Up to so many channels an image is best read as it is, row by row."""
-MOST_PAD = 2
-"""Up to so much pad the way back is a correlation like the way ahead."""
 
 ACTIVATIONS = {3: Tag.X1_16B, 4: Tag.X2_16B, 5: Tag.X3_16B}
 WEIGHTS = {3: Tag.W1_16I16O, 4: Tag.W2_16I16O, 5: Tag.W3_16I16O}
@@ -60,16 +62,17 @@ class Convolution(Weighted):
 
     def _tiles(self) -> Tiles | None:
         """Winograd's way, where it is a way and a shorter one."""
-        window, layer = self.window, self.layer
-        group, channels = layer.options.group, (self.source[1], self.made[1])
-        if self.engine.type != DataType.F32 or layer.window.kernel != (3, 3):
+        window, group, (taps, *others) = self.window, self.layer.options.group, self.layer.window.kernel
+        if self.engine.type != DataType.F32 or others != [taps] or taps not in AHEAD:
             return None
-        if {*window.stride, *window.dilation} != {1} or max(window.pad) > MOST_PAD:
+        if {*window.stride, *window.dilation} != {1} or max(window.pad) >= taps:
             return None
-        if any(count // group % BLOCK for count in channels):
+        if any(count // group % BLOCK for count in (self.source[1], self.made[1])) or native.unavailable():
             return None
-        tiles = Tiles(self, self.source, self.made, window.pad, group)
-        return tiles if tiles.pay() else None
+        from .tiles import Tiles  # needs llvmlite, which is not everywhere
+
+        tiles = Tiles(self, self.source, self.made, taps, window.pad, group)
+        return tiles if tiles.pay(training=self.training) else None
 
     def _blocked(self) -> bool:
         """Whether all primitives read and write blocks of 16 channels."""

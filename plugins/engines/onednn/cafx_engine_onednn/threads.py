@@ -15,7 +15,8 @@ GOMP = "libgomp.so.1"
 
 
 @functools.cache
-def _openmp() -> Any:
+def openmp() -> Any:
+    """The OpenMP library that oneDNN runs on, or None."""
     load()  # so that the same copy of the library is found
     try:
         return ctypes.CDLL(GOMP)
@@ -25,8 +26,8 @@ def _openmp() -> Any:
 
 def get_threads() -> int:
     """Threads of the next parallel region started by the calling thread; 1 without OpenMP."""
-    openmp = _openmp()
-    return int(openmp.omp_get_max_threads()) if openmp else 1
+    library = openmp()
+    return int(library.omp_get_max_threads()) if library else 1
 
 
 def set_threads(count: int) -> None:
@@ -35,9 +36,9 @@ def set_threads(count: int) -> None:
     """
     if count < 1:
         raise ValueError(f"expected at least 1 thread; received {count}")
-    openmp = _openmp()
-    if openmp:
-        openmp.omp_set_num_threads(count)
+    library = openmp()
+    if library:
+        library.omp_set_num_threads(count)
 
 
 def wanted_threads() -> int:

@@ -1,131 +1,107 @@
-"""How activations are cut into Winograd's tiles, so much at a time as fits the caches."""
+"""How a convolution is divided into Winograd's tiles, and these into tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 
-from .memory import MemoryDesc
-from .winograd import RESULTS, SIDE
+from .emitter import BLOCK
+from .products import ROWS
 
-BLOCK = 16
-FACTORS = SIDE * SIDE
-CACHED, AT_ONCE = 4 << 20, 20 << 20
-"""Bytes of factors taken at a time; and where the weights, read again each time, have more of them."""
+Shape = tuple[int, int, int, int]
 VALUE = 4
-
-
-@attrs.frozen
-class Image:
-    """Activations N × C × H × W in blocks of 16 channels, the first tile's corner ``pad`` outside."""
-
-    shape: tuple[int, int, int, int]
-    pad: tuple[int, int] = (0, 0)
-
-    @property
-    def channels(self) -> int:
-        """C."""
-        return self.shape[1]
-
-    @property
-    def desc(self) -> MemoryDesc:
-        """The same bytes, the channels of a block as an axis of their own."""
-        images, channels, height, width = self.shape
-        return MemoryDesc.plain((images, channels // BLOCK, height, width, BLOCK))
-
-
-@attrs.frozen
-class Chunk:
-    """Images from ``first`` on and of them rows of tiles from ``top`` on: what is computed at a time."""
-
-    first: int
-    images: int
-    top: int
-    rows: int
-    columns: int
-
-    @property
-    def tiles(self) -> int:
-        """How many tiles it has."""
-        return self.images * self.rows * self.columns
-
-    def factors(self, channels: int) -> MemoryDesc:
-        """16 matrices, a row for each tile."""
-        return MemoryDesc.plain((FACTORS, self.tiles, channels))
-
-    def tiled(self, channels: int, side: int) -> MemoryDesc:
-        """``side`` × ``side`` such matrices, as the axes an image has: N, C/16, rows, side, columns, side, 16."""
-        tiles, image = self.tiles, self.rows * self.columns * channels
-        dims = self.images, channels // BLOCK, self.rows, side, self.columns, side, BLOCK
-        matrix = tiles * channels
-        strides = image, BLOCK, self.columns * channels, side * matrix, channels, matrix, 1
-        return MemoryDesc.strided(dims, strides)
-
-    def cut(self, channels: int, more: int) -> MemoryDesc:
-        """Rows and columns in pairs, ``more`` pairs than there are tiles, in the same axes."""
-        rows, columns = self.rows + more, self.columns + more
-        return MemoryDesc.plain((self.images, channels // BLOCK, rows, RESULTS, columns, RESULTS, BLOCK))
-
-    def padded(self, channels: int, more: int) -> MemoryDesc:
-        """The same bytes as images."""
-        rows, columns = RESULTS * (self.rows + more), RESULTS * (self.columns + more)
-        return MemoryDesc.plain((self.images, channels // BLOCK, rows, columns, BLOCK))
+CACHED = 1 << 20
+"""Bytes of factors that a thread takes at a time, to stay in its caches."""
+AT_ONCE = 8 << 20
+"""Bytes of factors that all threads take at a time, where their products are added up."""
+PAD = BLOCK
+"""Values between factors, so that these do not fall together in a cache."""
 
 
 @attrs.frozen
 class Grid:
-    """The tiles of results N × … × H × W.
+    """The tiles of images N × C × H × W: of ``step`` × ``step`` results each.
 
     Attributes:
-        channels: the most that factors have.
-        weights: bytes of the weights' factors.
+        shape: of the results.
+        step: from tile to tile.
     """
 
-    images: int
-    height: int
-    width: int
-    channels: int
-    weights: int = 0
-
-    @property
-    def columns(self) -> int:
-        """Tiles side by side."""
-        return -(-self.width // RESULTS)
+    shape: Shape
+    step: int
 
     @property
     def rows(self) -> int:
         """Tiles one above the other."""
-        return -(-self.height // RESULTS)
+        return -(-self.shape[2] // self.step)
+
+    @property
+    def columns(self) -> int:
+        """Tiles side by side."""
+        return -(-self.shape[3] // self.step)
 
     @property
     def tiles(self) -> int:
         """How many there are."""
-        return self.images * self.rows * self.columns
+        return self.shape[0] * self.rows * self.columns
 
-    def chunks(self) -> Iterator[Chunk]:
-        """All tiles, in parts of about the same size: whole images, or rows of one image."""
-        most = max(CACHED, min(self.weights, AT_ONCE)) // (FACTORS * VALUE * self.channels * self.columns)
-        images = _even(self.images, most // self.rows)
-        rows = _even(self.rows, most) if images == 1 else self.rows
-        for first in range(0, self.images, images):
-            for top in range(0, self.rows, rows):
-                yield Chunk(first, min(images, self.images - first), top, min(rows, self.rows - top), self.columns)
+    def parts(self, most: int, even: int = 1) -> list[tuple[int, int]]:
+        """First tile and number of tiles of parts of about the same size, none above ``most``.
 
-
-def _even(count: int, most: int) -> int:
-    """The length of parts of ``count`` that are none above ``most`` and as equal as can be."""
-    parts = -(-count // max(1, most))
-    return -(-count // parts)
+        Args:
+            most: tiles of a part; at least `ROWS` are taken.
+            even: the number of parts is a multiple of this, if there are tiles enough.
+        """
+        count = -(-self.tiles // max(most, ROWS))
+        count = -(-count // even) * even
+        size = rounded(-(-self.tiles // count))
+        return [(first, min(size, self.tiles - first)) for first in range(0, self.tiles, size)]
 
 
-def extent(chunk: Chunk, image: Image, side: int) -> tuple[slice, slice, slice, slice]:
-    """The rows and columns of an image under a chunk's tiles; and where they lie in its padded copy."""
-    found = []
-    for axis, first, count in ((0, chunk.top, chunk.rows), (1, 0, chunk.columns)):
-        start = RESULTS * first - image.pad[axis]
-        stop = min(start + RESULTS * count + side - RESULTS, image.shape[2 + axis])
-        inside = max(start, 0)
-        found.append((slice(inside, stop), slice(inside - start, stop - start)))
-    (rows, at_rows), (columns, at_columns) = found
-    return rows, columns, at_rows, at_columns
+def rounded(tiles: int) -> int:
+    """Tiles as kernels take them: in multiples of `ROWS`."""
+    return -(-tiles // ROWS) * ROWS
+
+
+def shares(count: int, parts: int) -> Iterator[tuple[int, int]]:
+    """First and number of each of up to ``parts`` parts of ``count`` things."""
+    size = -(-count // parts)
+    for first in range(0, count, size):
+        yield first, min(size, count - first)
+
+
+@attrs.frozen
+class Factors:
+    """Matrices of factors in memory: C/16 × so many tiles × 16 each.
+
+    Attributes:
+        blocks: C/16.
+        lane: room for so many tiles.
+        begin: values before the first.
+    """
+
+    count: int
+    blocks: int
+    lane: int
+    begin: int = 0
+
+    @property
+    def step(self) -> int:
+        """Values from factor to factor."""
+        return self.blocks * self.lane * BLOCK + PAD
+
+    @property
+    def end(self) -> int:
+        """Values to the end of the last."""
+        return self.begin + self.count * self.step
+
+    def at(self, factor: int, block: int = 0, tile: int = 0) -> int:
+        """Where a tile of a block of a factor lies."""
+        return self.begin + factor * self.step + (block * self.lane + tile) * BLOCK
+
+
+def extent(shape: Sequence[int], blocks: Sequence[int] = ()) -> dict[str, int]:
+    """What kernels want to know of an image."""
+    first, some = blocks or (0, shape[1] // BLOCK)
+    return {"height": shape[2], "width": shape[3], "blocks": shape[1] // BLOCK, "block": first, "some": some}

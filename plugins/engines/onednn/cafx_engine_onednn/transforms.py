@@ -1,0 +1,292 @@
+"""Kernels that take tiles of images, and weights, to factors and back.
+
+Images lie as N × C/16 × H × W × 16; factors as matrices of C/16 × tiles × 16, the weights' as panels of
+C × so many blocks × 16: what `products` multiplies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from functools import cache
+
+from .emitter import BLOCK, INT, Emitter, Kernel, Value
+from .winograd import ONE, ZERO, Matrix, Scheme, turned
+
+TILES = ("first", "count", "rows", "columns", "height", "width", "blocks", "block", "some")
+"""Which tiles of which image: from the first on so many, of rows × columns an image of height × width
+in so many blocks of channels, of which some are meant."""
+PANELS = ("weights", "start", "inputs", "outputs", "tap", "factors", "offset", "factor", "panel", "panels", "width")
+"""The weights of one group: where they begin, their matrices, from tap to tap; their factors, from
+factor to factor; the first block of the panels that are meant, how many they are, and their blocks."""
+Grid = list[list[Value]]
+
+
+def combined(e: Emitter, matrix: Matrix, values: Sequence[Value]) -> list[Value]:
+    """The matrix times the values; rows that differ in signs alone are two sums' sum and difference."""
+    made: dict[int, Value] = {}
+    for i, row in enumerate(matrix):
+        for j in range(i + 1, len(matrix)):
+            if i in made or j in made or any(abs(a) != abs(b) for a, b in zip(row, matrix[j], strict=True)):
+                continue
+            same = [a if a == b else ZERO for a, b in zip(row, matrix[j], strict=True)]
+            other = [a if a != b else ZERO for a, b in zip(row, matrix[j], strict=True)]
+            if any(same) and any(other):
+                even, odd = _sum(e, same, values), _sum(e, other, values)
+                made[i], made[j] = e.builder.fadd(even, odd), e.builder.fsub(even, odd)
+    return [made[i] if i in made else _sum(e, row, values) for i, row in enumerate(matrix)]
+
+
+def _sum(e: Emitter, row: Sequence[Fraction], values: Sequence[Value]) -> Value:
+    terms = sorted(((c, v) for c, v in zip(row, values, strict=True) if c), key=lambda term: term[0] != ONE)
+    (first, total), *others = terms
+    if first != ONE:
+        total = e.builder.fmul(e.constant(float(first)), total)
+    for factor, value in others:
+        if abs(factor) == ONE:
+            total = (e.builder.fadd if factor == ONE else e.builder.fsub)(total, value)
+        else:
+            total = e.fma(e.constant(float(factor)), value, total)
+    return total
+
+
+def squared(e: Emitter, matrix: Matrix, values: Grid) -> Grid:
+    """The matrix times a square of values times the matrix turned."""
+    columns = [combined(e, matrix, column) for column in zip(*values, strict=True)]
+    return [combined(e, matrix, row) for row in zip(*columns, strict=True)]
+
+
+def _each_tile(
+    e: Emitter, step: int, body: Callable[[Value, Value, Value, Value], None], down: str, right: str
+) -> None:
+    """``body(tile, image, row, column)`` of each tile's first value, ``step`` between tiles, moved out by a pad."""
+    b, number = e.builder, e.number
+    columns, pads = number("columns"), (number(down), number(right)) if down else (INT(0), INT(0))
+    first, per_image = number("first"), b.mul(number("rows"), columns)
+
+    def tile(index: Value) -> None:
+        which = b.add(first, index)
+        image, rest = b.sdiv(which, per_image), b.srem(which, per_image)
+        row, column = (b.mul(INT(step), each) for each in (b.sdiv(rest, columns), b.srem(rest, columns)))
+        body(index, image, b.sub(row, pads[0]), b.sub(column, pads[1]))
+
+    e.loop(number("count"), tile)
+
+
+class _Place:
+    """Where a tile lies in an image, block by block."""
+
+    def __init__(self, e: Emitter, image: Value, row: Value, column: Value) -> None:
+        self.e, self.row, self.column = e, row, column
+        self.height, self.width = e.number("height"), e.number("width")
+        self.line = e.product(self.width, BLOCK)
+        self.plane = e.product(self.height, self.line)
+        block = e.sum(e.product(image, e.number("blocks")), e.number("block"))
+        self.start = e.sum(e.product(block, self.plane), e.product(row, self.line), e.product(column, BLOCK))
+
+    def at(self, pointer: Value, block: Value) -> Value:
+        """A pointer to the tile's first value in a block."""
+        return self.e.at(pointer, self.start, self.e.product(block, self.plane))
+
+    def offset(self, i: int, j: int) -> Value:
+        """From there to another value."""
+        return self.e.sum(self.e.product(self.line, i), INT(j * BLOCK))
+
+    def inside(self, side: int) -> Value:
+        """Whether a whole tile is part of the image."""
+        e, b = self.e, self.e.builder
+        ends = zip((self.row, self.column), (self.height, self.width), strict=True)
+        tests = [(e.within(at, size), b.icmp_signed("<=", b.add(at, INT(side)), size)) for at, size in ends]
+        return e.all(*(test for pair in tests for test in pair))
+
+    def holds(self, side: int) -> list[list[Value]]:
+        """For each of its values whether that is."""
+        e = self.e
+        rows = [e.within(e.sum(self.row, INT(i)), self.height) for i in range(side)]
+        columns = [e.within(e.sum(self.column, INT(j)), self.width) for j in range(side)]
+        return [[e.all(row, column) for column in columns] for row in rows]
+
+
+@cache
+def spread(matrix: Matrix, step: int) -> Kernel:
+    """Tiles of an image to factors; what lies outside the image counts as zero.
+
+    Args:
+        matrix: from a line of a tile to its factors.
+        step: from tile to tile.
+    """
+    e = Emitter("source", "down", "right", "target", "offset", "factor", "lane", *TILES)
+    b, side = e.builder, len(matrix[0])
+    source, target, nothing = e.memory("source"), e.at(e.memory("target"), e.number("offset")), e.room(1)
+    e.store(e.constant(0), nothing)
+
+    def tile(index: Value, image: Value, row: Value, column: Value) -> None:
+        place = _Place(e, image, row, column)
+        out = e.at(target, e.product(index, BLOCK))
+
+        def blocks(held: Sequence[Sequence[Value]] | None) -> None:
+            def block(index: Value) -> None:
+                start = place.at(source, index)
+
+                def value(i: int, j: int) -> Value:
+                    where = e.at(start, place.offset(i, j))
+                    return e.load(b.select(held[i][j], where, nothing) if held else where)
+
+                found = squared(e, matrix, [[value(i, j) for j in range(side)] for i in range(side)])
+                first = e.at(out, e.product(index, e.number("lane"), BLOCK))
+                for k, each in enumerate(each for line in found for each in line):
+                    e.store(each, first, e.product(e.number("factor"), k))
+
+            e.loop(e.number("some"), block)
+
+        with b.if_else(place.inside(side)) as (then, otherwise):
+            with then:
+                blocks(None)
+            with otherwise:
+                blocks(place.holds(side))
+
+    _each_tile(e, step, tile, "down", "right")
+    return e.finish()
+
+
+@cache
+def gather(matrix: Matrix) -> Kernel:
+    """Products to results, with a bias and a unit of some slope; what lies outside the image is dropped."""
+    e = Emitter("source", "offset", "factor", "lane", "bias", "slope", "target", *TILES)
+    b, results, factors = e.builder, len(matrix), len(matrix[0])
+    source, bias, target = e.at(e.memory("source"), e.number("offset")), e.memory("bias"), e.memory("target")
+    slope, zero, nowhere = e.scalar("slope"), e.constant(0), e.room(1)
+
+    def tile(index: Value, image: Value, row: Value, column: Value) -> None:
+        place = _Place(e, image, row, column)
+        start = e.at(source, e.product(index, BLOCK))
+
+        def blocks(held: Sequence[Sequence[Value]] | None) -> None:
+            def block(index: Value) -> None:
+                first = e.at(start, e.product(index, e.number("lane"), BLOCK))
+                values = [e.load(first, e.product(e.number("factor"), k)) for k in range(factors**2)]
+                lines = [values[i * factors : (i + 1) * factors] for i in range(factors)]
+                more = e.load(bias, e.product(index, BLOCK))
+                out = place.at(target, index)
+                for i, line in enumerate(squared(e, matrix, lines)):
+                    for j, each in enumerate(line):
+                        y = b.fadd(each, more)
+                        y = b.select(b.fcmp_ordered(">", y, zero), y, b.fmul(slope, y))
+                        where = e.at(out, place.offset(i, j))
+                        e.store(y, b.select(held[i][j], where, nowhere) if held else where)
+
+            e.loop(e.number("some"), block)
+
+        with b.if_else(place.inside(results)) as (then, otherwise):
+            with then:
+                blocks(None)
+            with otherwise:
+                blocks(place.holds(results))
+
+    _each_tile(e, results, tile, "", "")
+    return e.finish()
+
+
+class _Weights:
+    """The weights of a kernel's arguments, and their factors."""
+
+    def __init__(self, scheme: Scheme) -> None:
+        e = self.e = Emitter(*PANELS, "first", "count")
+        self.scheme, self.count = scheme, scheme.taps**2
+        self.held = e.at(e.memory("weights"), e.number("start"))
+        self.factors = e.at(e.memory("factors"), e.number("offset"))
+        self.width = e.product(e.number("width"), BLOCK)
+
+    def finish(self, body: Callable[[Value, Value, Value], None], rows: Value) -> Kernel:
+        """``body(row, block of columns, where its factors lie)`` of each first block row to the last; compiled.
+
+        Args:
+            body: what is done.
+            rows: how many rows a panel has, ``body`` is called once for each of them, or for several.
+        """
+        e = self.e
+
+        def block(row: Value, panel: Value, lane: Value) -> None:
+            column = e.sum(e.number("panel"), e.product(panel, e.number("width")), lane)
+            start = e.product(e.sum(e.number("panel"), e.product(panel, e.number("width"))), rows, BLOCK)
+            body(row, column, e.at(self.factors, start, e.product(lane, BLOCK)))
+
+        def row(index: Value) -> None:
+            which = e.sum(e.number("first"), index)
+            e.loop(e.number("panels"), lambda p: e.loop(e.number("width"), lambda n: block(which, p, n)) and None)
+
+        e.loop(e.number("count"), row)
+        return e.finish()
+
+    def tap(self, k: Value | int) -> Value:
+        """From the first tap to another."""
+        return self.e.product(self.e.number("tap"), k)
+
+    def load(self, row: Value, column: Value) -> list[Value]:
+        """The taps of 16 outputs."""
+        e = self.e
+        place = e.at(self.held, e.product(row, e.number("outputs")), e.product(column, BLOCK))
+        return [e.load(place, self.tap(k)) for k in range(self.count)]
+
+    def spread(self, taps: Sequence[Value], factors: Value, row: Value) -> None:
+        """Taps to a row of the factors."""
+        e = self.e
+        to = e.at(factors, e.product(row, self.width))
+        found = squared(e, self.scheme.kernel, _lines(taps, self.scheme.taps))
+        for k, each in enumerate(each for line in found for each in line):
+            e.store(each, to, e.product(e.number("factor"), k))
+
+
+def _lines(values: Sequence[Value], side: int) -> Grid:
+    return [list(values[i * side : (i + 1) * side]) for i in range(side)]
+
+
+@cache
+def weights_ahead(scheme: Scheme) -> Kernel:
+    """Weights inputs × outputs of so many inputs to factors in panels of outputs."""
+    w = _Weights(scheme)
+    return w.finish(lambda row, column, to: w.spread(w.load(row, column), to, row), w.e.number("inputs"))
+
+
+@cache
+def weights_around(scheme: Scheme) -> Kernel:
+    """Weights, their taps turned around, of so many blocks of outputs to factors in panels of inputs."""
+    w = _Weights(scheme)
+    e, outputs, count = w.e, w.e.number("outputs"), w.count
+    square = e.room(count * BLOCK)
+
+    def block(which: Value, column: Value, to: Value) -> None:
+        corner = e.at(w.held, e.product(column, outputs, BLOCK), e.product(which, BLOCK))
+
+        def tap(k: Value) -> None:
+            place = e.at(corner, w.tap(k))
+            turned_around = e.product(e.builder.sub(INT(count - 1), k), BLOCK)
+            rows = [e.load(place, e.product(outputs, i)) for i in range(BLOCK)]
+            for i, each in enumerate(e.transposed(rows)):
+                e.store(each, square, turned_around, INT(i * count * BLOCK))
+
+        def output(i: Value) -> None:
+            taps = [e.load(square, e.product(i, count * BLOCK), INT(k * BLOCK)) for k in range(count)]
+            w.spread(taps, to, e.sum(e.product(which, BLOCK), i))
+
+        e.loop(count, tap)
+        e.loop(BLOCK, output)
+
+    return w.finish(block, outputs)
+
+
+@cache
+def weights_back(scheme: Scheme) -> Kernel:
+    """Factors of so many inputs in panels of outputs to the weights' gradient."""
+    w = _Weights(scheme)
+    e, side, matrix = w.e, scheme.factors, turned(scheme.kernel)
+
+    def block(row: Value, column: Value, factors: Value) -> None:
+        place = e.at(factors, e.product(row, w.width))
+        found = [e.load(place, e.product(e.number("factor"), k)) for k in range(side**2)]
+        to = e.at(w.held, e.product(row, e.number("outputs")), e.product(column, BLOCK))
+        taps = squared(e, matrix, _lines(found, side))
+        for k, each in enumerate(each for line in taps for each in line):
+            e.store(each, to, w.tap(k))
+
+    return w.finish(block, e.number("inputs"))
