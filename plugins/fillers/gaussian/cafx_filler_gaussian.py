@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError, Filler
+from cafx_filler_xavier import drawn
 
 
 class Gaussian(Filler):
@@ -30,7 +31,7 @@ class Gaussian(Filler):
                 "filler 'gaussian'", found=f"std: {options.std:g}", expected="std above 0",
                 remedy="use filler 'constant' for values that are all alike",
             )  # fmt: skip
-        values = rng.normal(options.mean, options.std, shape)
+        values = drawn(lambda count: rng.normal(options.mean, options.std, count), shape)
         if options.sparse != -1:
             units = shape[0] if shape else 0
             if not 0 <= options.sparse <= units:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import Filler
-from cafx_filler_xavier import fan
+from cafx_filler_xavier import drawn, fan
 
 
 class MSRA(Filler):
@@ -23,4 +23,5 @@ class MSRA(Filler):
 
     def fill(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[Any]:
         """Independent draws."""
-        return rng.normal(0, math.sqrt(2 / fan(self.options, shape)), shape)
+        deviation = math.sqrt(2 / fan(self.options, shape))
+        return drawn(lambda count: rng.normal(0, deviation, count), shape)

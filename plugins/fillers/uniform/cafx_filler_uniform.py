@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError, Filler
+from cafx_filler_xavier import drawn
 
 
 class Uniform(Filler):
@@ -25,4 +26,4 @@ class Uniform(Filler):
                 "filler 'uniform': min is above max", found=f"min: {low:g}, max: {high:g}",
                 expected="min no greater than max",
             )  # fmt: skip
-        return rng.uniform(low, high, shape)
+        return drawn(lambda count: rng.uniform(low, high, count), shape)

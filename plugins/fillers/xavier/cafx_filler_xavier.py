@@ -1,14 +1,18 @@
-"""xavier: even values scaled by the number of inputs or outputs; `fan` counts those."""
+"""xavier: even values scaled by the number of inputs or outputs; `fan` counts those, `drawn` draws them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError, Filler, FillerParameter
+
+AT_ONCE = 1 << 20
+"""Values drawn at a time."""
 
 
 def fan(options: FillerParameter, shape: tuple[int, ...]) -> float:
@@ -31,6 +35,20 @@ def fan(options: FillerParameter, shape: tuple[int, ...]) -> float:
     return max(1.0, counted)
 
 
+def drawn(draw: Callable[[int], npt.NDArray[Any]], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """So many independent values of a stream, some at a time, for these come in twice float32's size.
+
+    Args:
+        draw: gives the stream's next values, as many as it is told.
+        shape: of the parameter.
+    """
+    values = np.empty(math.prod(shape), np.float32)
+    for start in range(0, values.size, AT_ONCE):
+        part = values[start : start + AT_ONCE]
+        part[...] = draw(part.size)
+    return values.reshape(shape)
+
+
 class Xavier(Filler):
     """Each value is drawn from U(−a, a), a = √(3 / n), which has the variance 1 / n.
 
@@ -43,4 +61,4 @@ class Xavier(Filler):
     def fill(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[Any]:
         """Independent draws."""
         bound = math.sqrt(3 / fan(self.options, shape))
-        return rng.uniform(-bound, bound, shape)
+        return drawn(lambda count: rng.uniform(-bound, bound, count), shape)

@@ -20,6 +20,11 @@ from .native import build
 BLOCK = 16
 INT, FLOAT, LANE = ir.IntType(64), ir.FloatType(), ir.IntType(32)
 VECTOR = ir.VectorType(FLOAT, BLOCK)
+HALF = ir.IntType(16)
+"""A bfloat16 by its bits: the upper half of a float32's."""
+BITS, HALVES = ir.VectorType(LANE, BLOCK), ir.VectorType(HALF, BLOCK)
+TO_EVEN, NOT_A_NUMBER = 0x7FFF, 0x7FC0
+"""What rounds the lower half to the nearest, and a bfloat16 that is no number."""
 FMA = f"llvm.fma.v{BLOCK}f32"
 UNALIGNED = 4
 _numbers = itertools.count()
@@ -79,19 +84,23 @@ class Emitter:
         """An argument that is a float32 by its bits, in all lanes."""
         return self.splat(self.builder.bitcast(self.builder.trunc(self.number(name), LANE), FLOAT))
 
-    def memory(self, name: str) -> Value:
-        """What a cell points at; the scratch memory where there is no cell."""
+    def memory(self, name: str, *, half: bool = False) -> Value:
+        """What a cell points at, float32 or half of it; the scratch memory where there is no cell."""
         b, cell = self.builder, self.number(name)
         none = b.icmp_signed("==", cell, INT(0))
         found = b.load(b.inttoptr(b.select(none, b.ptrtoint(self.arguments, INT), cell), INT.as_pointer()))
-        return b.select(none, self._scratch, b.inttoptr(found, FLOAT.as_pointer()))
+        memory = b.select(none, self._scratch, b.inttoptr(found, FLOAT.as_pointer()))
+        return b.bitcast(memory, HALF.as_pointer()) if half else memory
 
-    def room(self, count: int) -> Value:
+    def room(self, count: int, *, half: bool = False, zero: bool = False) -> Value:
         """Memory for so many vectors on the stack."""
         with self.builder.goto_block(self._entry):
             held = self.builder.alloca(VECTOR, count)
             held.align = BLOCK * UNALIGNED
-        return self.builder.bitcast(held, FLOAT.as_pointer())
+        pointer = self.builder.bitcast(held, FLOAT.as_pointer())
+        for index in range(count if zero else 0):
+            self.store(self.constant(0), pointer, INT(index * BLOCK))
+        return self.builder.bitcast(held, HALF.as_pointer()) if half else pointer
 
     def sum(self, *terms: Value) -> Value:
         """Of whole numbers."""
@@ -149,15 +158,36 @@ class Emitter:
         """A vector."""
         b = self.builder
         where = self.at(pointer, *offsets) if offsets else pointer
-        value = b.load(b.bitcast(where, VECTOR.as_pointer()))
-        value.align = UNALIGNED
+        if where.type.pointee == FLOAT:
+            return self._loaded(where, VECTOR)
+        high = b.zext(self._loaded(where, HALVES), BITS)
+        return b.bitcast(b.shl(high, ir.Constant(BITS, [16] * BLOCK)), VECTOR)
+
+    def _loaded(self, where: Value, kind: Value) -> Value:
+        value = self.builder.load(self.builder.bitcast(where, kind.as_pointer()))
+        value.align = 2 if kind is HALVES else UNALIGNED
         return value
 
     def store(self, value: Value, pointer: Value, *offsets: Value) -> None:
-        """A vector to its place."""
+        """A vector to its place, rounded to the nearest if that is for halves."""
         b = self.builder
         where = self.at(pointer, *offsets) if offsets else pointer
-        b.store(value, b.bitcast(where, VECTOR.as_pointer())).align = UNALIGNED
+        half = where.type.pointee == HALF
+        kind = HALVES if half else VECTOR
+        stored = self._halved(value) if half else value
+        b.store(stored, b.bitcast(where, kind.as_pointer())).align = 2 if half else UNALIGNED
+
+    def _halved(self, value: Value) -> Value:
+        """The nearest bfloat16, the even one of two."""
+        b = self.builder
+
+        def all_of(number: int, kind: Value = BITS) -> Value:
+            return ir.Constant(kind, [number] * BLOCK)
+
+        whole = b.bitcast(value, BITS)
+        odd = b.and_(b.lshr(whole, all_of(16)), all_of(1))
+        rounded = b.trunc(b.lshr(b.add(whole, b.add(odd, all_of(TO_EVEN))), all_of(16)), HALVES)
+        return b.select(b.fcmp_unordered("uno", value, value), all_of(NOT_A_NUMBER, HALVES), rounded)
 
     def constant(self, value: float) -> Value:
         """The same value in all lanes."""
@@ -172,6 +202,14 @@ class Emitter:
     def fma(self, left: Value, right: Value, addend: Value) -> Value:
         """left · right + addend, rounded once."""
         return self.builder.call(self._fma, [left, right, addend])
+
+    def total(self, value: Value) -> Value:
+        """The sum of a vector's lanes."""
+        width = BLOCK
+        while width := width // 2:
+            lanes = [(i + width) % BLOCK for i in range(BLOCK)]
+            value = self.builder.fadd(value, self._shuffled(value, value, lanes))
+        return self.builder.extract_element(value, LANE(0))
 
     def transposed(self, rows: Sequence[Value]) -> list[Value]:
         """16 vectors of 16, rows and columns exchanged."""

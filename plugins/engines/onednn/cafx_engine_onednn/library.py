@@ -109,6 +109,11 @@ class Library:
         """Whether the processor multiplies bfloat16 natively (AVX512-BF16 or AMX)."""
         return self.isa & Isa.AVX512_CORE_BF16 == Isa.AVX512_CORE_BF16
 
+    @property
+    def has_amx(self) -> bool:
+        """Whether it multiplies whole tiles of bfloat16 at once, far faster than float32."""
+        return self.isa & Isa.AVX512_CORE_AMX == Isa.AVX512_CORE_AMX
+
 
 def failure(where: str, name: str, status: int) -> DnnlError:
     """The error for a status, in words."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from . import products, transforms
+from .constants import DataType
 from .emitter import BLOCK, Kernel, bits
 from .memory import Memory, MemoryDesc
 from .operands import Operand
@@ -62,11 +63,16 @@ class Kernels:
 
 @attrs.frozen
 class Image:
-    """Activations: their shape, the cell of their memory, and how far outside the first tile begins."""
+    """Activations: their shape, the cell of their memory, and how far outside the first tile begins.
+
+    Attributes:
+        half: whether they are bfloat16.
+    """
 
     shape: Shape
     cell: int
-    pad: tuple[int, int] = (0, 0)
+    pad: tuple[int, int]
+    half: bool
 
 
 @attrs.frozen
@@ -94,7 +100,7 @@ class Passes:
 
     def image(self, shape: Shape, held: Bytes, pad: tuple[int, int] = (0, 0)) -> Image:
         """Activations in memory."""
-        return Image(shape, self.cell(held), pad)
+        return Image(shape, self.cell(held), pad, self.engine.type == DataType.BF16)
 
     def cell(self, held: Bytes) -> int:
         """The cell of some memory."""
@@ -130,7 +136,7 @@ class Passes:
     def _spread(self, matrix: Any, image: Image, grid: Grid, tiles: tuple[int, int], to: Tiled, at: int = 0) -> Step:
         factors, (down, right) = to.factors, image.pad
         return _step(
-            transforms.spread(matrix, self.scheme.results), source=image.cell, down=down, right=right, target=to.cell,
+            transforms.spread(matrix, self.scheme.results, half=image.half), source=image.cell, down=down, right=right, target=to.cell,
             offset=factors.begin + at * BLOCK, factor=factors.step, lane=factors.lane,
             **_tiles(grid, tiles), **extent(image.shape),
         )  # fmt: skip
@@ -223,7 +229,7 @@ class Correlation(Passes):
     ) -> Step:
         f = made.factors
         return _step(
-            transforms.gather(self.scheme.gather), source=made.cell, offset=f.begin + at * BLOCK, factor=f.step,
+            transforms.gather(self.scheme.gather, half=y.half), source=made.cell, offset=f.begin + at * BLOCK, factor=f.step,
             lane=f.lane, target=y.cell, **unit, **_tiles(grid, tiles), **extent(y.shape),
         )  # fmt: skip
 

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cafx.kernel import Unsupported
 
+from . import native
 from .constants import DataType
 from .dense import inner_product_backward_data, inner_product_backward_weights, inner_product_forward
 from .memory import MemoryDesc
+from .operands import Operand
 from .primitives import PrimitiveDesc
-from .routine import pick
-from .weighted import Weighted
+from .routine import Run, pick
+from .weighted import Bytes, Weighted
+
+BLOCK = 16
+MOST_ROWS = 8
+"""With more rows blocked weights are faster."""
+FEWEST_OUTPUTS = 6
 
 
 class InnerProduct(Weighted):
-    """Rows times weights, which are kept blocked; the rows are plain matrices."""
+    """Rows times weights, which are kept blocked; the rows are plain matrices.
+
+    A few rows that are only tested are multiplied with weights that stay as they are: in another layout
+    they would be held twice for a moment, and gain nothing.
+    """
 
     def plan(self) -> None:
         """One layout of the weights for all three passes."""
@@ -30,6 +43,8 @@ class InnerProduct(Weighted):
             return inner_product_forward(rows, weights, bias, outputs, training=self.training, attr=self.attr)
 
         keep = pinned if pinned and kind == DataType.F32 else None
+        if self.plain:
+            keep = MemoryDesc.plain(dims)
         self.ahead = pick(*([lambda: ahead(keep)] if keep else []), lambda: ahead(free))
         if any(self.learns):
             self.weights_back = self._weights_back(rows, outputs, bias if self.learns[1] else None)
@@ -41,6 +56,21 @@ class InnerProduct(Weighted):
         top = step.top[0]
         self.engine.settle(top, MemoryDesc.plain(top.shape, kind))
         self.settle_weights()
+
+    @property
+    def plain(self) -> bool:
+        """Whether the weights stay as they are."""
+        (rows, inputs), (_, outputs) = self.layer.rows, self.layer.outputs
+        few = rows <= MOST_ROWS and inputs % BLOCK == 0 and outputs >= FEWEST_OUTPUTS
+        return few and not self.engine.goes_back and self.engine.type == DataType.F32 and not native.unavailable()
+
+    def forward_calls(self, x: Operand, weights: Bytes, bias: Bytes | None, y: Operand) -> Sequence[Run]:
+        """What computes y."""
+        if not self.plain:
+            return super().forward_calls(x, weights, bias, y)
+        from .dots import product  # needs llvmlite, which is not everywhere
+
+        return [product(self.engine, self.layer.rows, self.layer.outputs[1], (x, weights, bias, y), self.slope)]
 
     def source_desc(self, desc: MemoryDesc) -> MemoryDesc:
         """The bottom with all its axes, row-major: the rows' very bytes."""

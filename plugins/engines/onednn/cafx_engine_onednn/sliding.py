@@ -9,6 +9,7 @@ from cafx.kernel import Unsupported
 
 from . import native
 from .constants import Arg, DataType, Tag
+from .library import load
 from .memory import MemoryDesc
 from .operands import Operand
 from .primitives import PrimitiveDesc
@@ -63,7 +64,7 @@ class Convolution(Weighted):
     def _tiles(self) -> Tiles | None:
         """Winograd's way, where it is a way and a shorter one."""
         window, group, (taps, *others) = self.window, self.layer.options.group, self.layer.window.kernel
-        if self.engine.type != DataType.F32 or others != [taps] or taps not in AHEAD:
+        if others != [taps] or taps not in AHEAD or (self.engine.type == DataType.BF16 and load().has_amx):
             return None
         if {*window.stride, *window.dilation} != {1} or max(window.pad) >= taps:
             return None
@@ -79,7 +80,7 @@ class Convolution(Weighted):
         pairs = [(self.ahead.src, self.ahead.dst)]
         pairs += [(back.diff_src, back.diff_dst) for back in (self.data_back,) if back]
         pairs += [(back.src, back.diff_dst) for back in (self.weights_back,) if back]
-        blocks = MemoryDesc.tagged(self.source, ACTIVATIONS[4]), MemoryDesc.tagged(self.made, ACTIVATIONS[4])
+        blocks = [MemoryDesc.tagged(shape, ACTIVATIONS[4], self.engine.type) for shape in (self.source, self.made)]
         return all(pair[0] == blocks[0] and pair[1] == blocks[1] for pair in pairs)
 
     @property
@@ -144,7 +145,8 @@ class Convolution(Weighted):
         depthwise = inputs == outputs == 1
         pinned = self.pinned(self.kernel_dims)
         if self.tiles:
-            yield MemoryDesc.tagged(self.source, ACTIVATIONS[4]), weights, MemoryDesc.tagged(self.made, ACTIVATIONS[4])
+            source_16, result_16 = (MemoryDesc.tagged(shape, ACTIVATIONS[4], kind) for shape in (self.source, self.made))
+            yield source_16, weights, result_16
         if self.source[1] <= FEW_CHANNELS and group == 1:
             plain = MemoryDesc.plain(self.source, kind)
             blocked = MemoryDesc.tagged(self.made, ACTIVATIONS[rank], kind)

@@ -108,17 +108,18 @@ class _Place:
 
 
 @cache
-def spread(matrix: Matrix, step: int) -> Kernel:
+def spread(matrix: Matrix, step: int, *, half: bool = False) -> Kernel:
     """Tiles of an image to factors; what lies outside the image counts as zero.
 
     Args:
         matrix: from a line of a tile to its factors.
         step: from tile to tile.
+        half: whether the image is bfloat16.
     """
     e = Emitter("source", "down", "right", "target", "offset", "factor", "lane", *TILES)
     b, side = e.builder, len(matrix[0])
-    source, target, nothing = e.memory("source"), e.at(e.memory("target"), e.number("offset")), e.room(1)
-    e.store(e.constant(0), nothing)
+    source, target = e.memory("source", half=half), e.at(e.memory("target"), e.number("offset"))
+    nothing = e.room(1, half=half, zero=True)
 
     def tile(index: Value, image: Value, row: Value, column: Value) -> None:
         place = _Place(e, image, row, column)
@@ -150,12 +151,17 @@ def spread(matrix: Matrix, step: int) -> Kernel:
 
 
 @cache
-def gather(matrix: Matrix) -> Kernel:
-    """Products to results, with a bias and a unit of some slope; what lies outside the image is dropped."""
+def gather(matrix: Matrix, *, half: bool = False) -> Kernel:
+    """Products to results, with a bias and a unit of some slope; what lies outside the image is dropped.
+
+    Args:
+        matrix: from products to a line of results.
+        half: whether the image is bfloat16.
+    """
     e = Emitter("source", "offset", "factor", "lane", "bias", "slope", "target", *TILES)
     b, results, factors = e.builder, len(matrix), len(matrix[0])
-    source, bias, target = e.at(e.memory("source"), e.number("offset")), e.memory("bias"), e.memory("target")
-    slope, zero, nowhere = e.scalar("slope"), e.constant(0), e.room(1)
+    source, bias, target = e.at(e.memory("source"), e.number("offset")), e.memory("bias"), e.memory("target", half=half)
+    slope, zero, nowhere = e.scalar("slope"), e.constant(0), e.room(1, half=half)
 
     def tile(index: Value, image: Value, row: Value, column: Value) -> None:
         place = _Place(e, image, row, column)
