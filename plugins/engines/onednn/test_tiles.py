@@ -102,6 +102,12 @@ convolutions = st.builds(
     cached=st.sampled_from([1 << 14, 1 << 17, 4 << 20]),
     at_once=st.sampled_from([1 << 14, 4 << 20]),
 )
+uneven = st.builds(
+    lambda c, inputs, outputs: attrs.evolve(c, inputs=c.inputs - inputs, outputs=c.outputs - outputs),
+    convolutions,
+    st.integers(1, 5),
+    st.integers(1, 5),
+)
 grouped = convolutions.map(lambda c: attrs.evolve(c, group=2, inputs=2 * c.inputs, outputs=2 * c.outputs))
 
 
@@ -121,7 +127,7 @@ def passed(case: Convolved, engine: str) -> dict[str, Any]:
     return found | {f"parameter {i}": blob.host_diff() for i, blob in enumerate(net.params["conv"])}
 
 
-@pytest.mark.parametrize("cases", [convolutions, grouped], ids=["whole", "grouped"])
+@pytest.mark.parametrize("cases", [convolutions, uneven, grouped], ids=["whole", "uneven", "grouped"])
 def test_they_do_what_numpy_does(cases: st.SearchStrategy[Convolved], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Tiles, "pay", lambda self, training: True)
 

@@ -38,7 +38,8 @@ class Tag(IntEnum):
     """Format tags in storage order, outermost first; only the few that are asked for by name.
 
     A letter is an axis; `X2_16B` is activations with 2 spatial axes in blocks of 16 channels,
-    `W2_16I16O` weights in blocks of 16 inputs by 16 outputs, `GW2_16I16O` the same with groups.
+    `W2_16I16O` weights in blocks of 16 inputs by 16 outputs, `GW2_16I16O` the same with groups, and
+    `W2_I16O` weights in blocks of 16 outputs, of which taps and then inputs are the inner axes.
     """
 
     ANY = 1
@@ -55,6 +56,8 @@ class Tag(IntEnum):
     W2_16I16O = 79
     W3_16I16O = 122
     GW1_16I16O = 81
+    W2_I16O = 211
+    GW2_I16O = 188
     GW2_16I16O = 124
     GW3_16I16O = 166
 

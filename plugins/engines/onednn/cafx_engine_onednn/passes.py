@@ -19,13 +19,13 @@ from .emitter import BLOCK, Kernel, bits
 from .memory import Memory, MemoryDesc
 from .operands import Operand
 from .tasks import Cells, Task, Tasks
-from .tiling import AT_ONCE, CACHED, PAD, VALUE, Factors, Grid, Shape, extent, rounded, shares
+from .tiling import AT_ONCE, CACHED, PAD, VALUE, Factors, Grid, Shape, blocks, extent, rounded, shares
 from .winograd import Scheme, turned
 
 if TYPE_CHECKING:
     from .engine import OneDNN
 
-SCRATCH, WEIGHTS, SPREAD, RESULT, ZEROS = range(1 << 16, (1 << 16) + 5)
+SCRATCH, WEIGHTS, SPREAD, RESULT, ZEROS, BIAS = range(1 << 16, (1 << 16) + 6)
 """Slots of memory that lasts for one call."""
 IDENTITY = 1.0
 """The slope of no unit at all."""
@@ -37,7 +37,7 @@ Step = tuple[Kernel, Any]
 
 @attrs.frozen
 class Kernels:
-    """The weights of a convolution: for each tap and group a matrix, inputs × outputs.
+    """The weights of a convolution: of each group O/16 × taps × I × 16.
 
     Attributes:
         group: how many groups there are.
@@ -51,14 +51,24 @@ class Kernels:
     taps: int
 
     @property
-    def tap(self) -> int:
-        """Values from tap to tap."""
-        return self.group * self.inputs * self.outputs
+    def rows(self) -> int:
+        """Inputs with what fills up their blocks."""
+        return blocks(self.inputs) * BLOCK
+
+    @property
+    def columns(self) -> int:
+        """Outputs with what fills up their blocks."""
+        return blocks(self.outputs) * BLOCK
+
+    @property
+    def products(self) -> int:
+        """Products of a factor of a tile."""
+        return self.group * self.rows * self.columns
 
     @property
     def factor(self) -> int:
         """Values from factor to factor."""
-        return self.inputs * self.outputs + PAD
+        return self.rows * self.columns + PAD
 
 
 @attrs.frozen
@@ -113,31 +123,32 @@ class Passes:
         return self.cell(self._memory(slot, count))
 
     def _factors(self, shape: Shape, lane: int, begin: int = 0) -> Factors:
-        return Factors(self.count, shape[1] // BLOCK, lane, begin)
+        return Factors(self.count, blocks(shape[1]), lane, begin)
 
     def _panels(self, columns: int) -> list[tuple[int, int, int, int]]:
         """Group, first block, blocks of a panel, panels."""
         every = products.panels(columns // BLOCK)
         return [(group, *panel) for group in range(self.kernels.group) for panel in every]
 
-    def _weights(self, make: Any, weights: int, rows: int, columns: int) -> list[Task]:
-        """Weights to factors or back, some rows a task."""
-        k = self.kernels
+    def _weights(self, make: Any, weights: int, columns: int, rows: int, count: int) -> list[Task]:
+        """Weights to factors in panels of so many columns and rows or back, some of ``count`` a task."""
+        k, tap = self.kernels, self.kernels.inputs * BLOCK
+        block = tap * k.taps**2
         tasks: list[Task] = []
         for group, panel, width, panels in self._panels(columns):
             where = {
-                "weights": weights, "start": group * k.inputs * k.outputs, "inputs": k.inputs, "outputs": k.outputs,
-                "tap": k.tap, "factors": self.held, "offset": group * self.count * k.factor, "factor": k.factor,
-                "panel": panel, "panels": panels, "width": width,
+                "weights": weights, "start": group * blocks(k.outputs) * block, "inputs": k.inputs, "block": block,
+                "tap": tap, "factors": self.held, "offset": group * self.count * k.factor, "factor": k.factor,
+                "rows": rows, "panel": panel, "panels": panels, "width": width,
             }  # fmt: skip
-            tasks += [[_step(make(self.scheme), **where, first=f, count=n)] for f, n in shares(rows, self.fine)]
+            tasks += [[_step(make(self.scheme), **where, first=f, count=n)] for f, n in shares(count, self.fine)]
         return tasks
 
     def _spread(self, matrix: Any, image: Image, grid: Grid, tiles: tuple[int, int], to: Tiled, at: int = 0) -> Step:
         factors, (down, right) = to.factors, image.pad
         return _step(
-            transforms.spread(matrix, self.scheme.results, half=image.half), source=image.cell, down=down, right=right, target=to.cell,
-            offset=factors.begin + at * BLOCK, factor=factors.step, lane=factors.lane,
+            transforms.spread(matrix, self.scheme.results, half=image.half), source=image.cell, down=down,
+            right=right, target=to.cell, offset=factors.begin + at * BLOCK, factor=factors.step, lane=factors.lane,
             **_tiles(grid, tiles), **extent(image.shape),
         )  # fmt: skip
 
@@ -152,23 +163,25 @@ class Correlation(Passes):
     def __init__(self, engine: OneDNN, scheme: Scheme, kernels: Kernels, *, around: bool) -> None:
         super().__init__(engine, scheme, kernels)
         self.around = around
-        ends = kernels.inputs, kernels.outputs
+        ends = kernels.rows, kernels.columns
         self.inner, self.outer = reversed(ends) if around else ends
 
     def prepare(self, x: Image, weights: Bytes, bias: Bytes | None, slope: float | None, y: Image) -> Tasks:
         """The program."""
         grid = Grid(y.shape, self.scheme.results)
         make = transforms.weights_around if self.around else transforms.weights_ahead
-        rows = self.inner // BLOCK if self.around else self.inner
-        turning = self._weights(make, self.cell(weights), rows, self.outer)
-        unit = {
-            "bias": self.cell(bias) if bias else self._shared(ZEROS, y.shape[1]),
-            "slope": bits(IDENTITY if slope is None else slope),
-        }
-        bytes_a_tile = self.count * VALUE * (x.shape[1] + y.shape[1])
+        count = self.inner // BLOCK if self.around else self.inner
+        turning = self._weights(make, self.cell(weights), self.outer, self.inner, count)
+        wide = self._shared(BIAS if bias else ZEROS, self.outer * self.kernels.group)
+        if bias:
+            turning.append([_step(transforms.filled(), source=self.cell(bias), target=wide, held=y.shape[1],
+                                  count=self.outer * self.kernels.group)])  # fmt: skip
+        unit = {"bias": wide, "slope": bits(IDENTITY if slope is None else slope)}
+        channels = (self.inner + self.outer) * self.kernels.group
+        bytes_a_tile = self.count * VALUE * channels
         apart = grid.parts(CACHED // bytes_a_tile, self.engine.threads)
         together = grid.parts(AT_ONCE // bytes_a_tile)
-        many = len(apart) * self.kernels.tap > 2 * grid.tiles * (x.shape[1] + y.shape[1])
+        many = len(apart) * self.kernels.products > 2 * grid.tiles * channels
         if many:
             phases, scratch = self._together(x, y, grid, together, unit), 1
         else:
@@ -229,8 +242,8 @@ class Correlation(Passes):
     ) -> Step:
         f = made.factors
         return _step(
-            transforms.gather(self.scheme.gather, half=y.half), source=made.cell, offset=f.begin + at * BLOCK, factor=f.step,
-            lane=f.lane, target=y.cell, **unit, **_tiles(grid, tiles), **extent(y.shape),
+            transforms.gather(self.scheme.gather, half=y.half), source=made.cell, offset=f.begin + at * BLOCK,
+            factor=f.step, lane=f.lane, target=y.cell, **unit, **_tiles(grid, tiles), **extent(y.shape),
         )  # fmt: skip
 
 
@@ -240,11 +253,12 @@ class WeightsGradient(Passes):
     def prepare(self, x: Image, dy: Image, weights: Bytes | None, bias: Bytes | None) -> Tasks:
         """The program; what it writes is overwritten."""
         grid = Grid(dy.shape, self.scheme.results)
-        parts = grid.parts(AT_ONCE // (self.count * VALUE * (x.shape[1] + dy.shape[1])))
+        k = self.kernels
+        parts = grid.parts(AT_ONCE // (self.count * VALUE * k.group * (k.rows + k.columns)))
         lane = rounded(parts[0][1])
         left, right = self._factors(x.shape, lane), self._factors(dy.shape, lane)
         spread, result = Tiled(self._shared(SPREAD, left.end), left), Tiled(self._shared(RESULT, right.end), right)
-        total = self.cell(bias) if bias else 0
+        total = self._shared(BIAS, k.group * k.columns)
         around = turned(self.scheme.gather)
         phases: list[list[Task]] = []
         for index, (first, some) in enumerate(parts):
@@ -258,23 +272,27 @@ class WeightsGradient(Passes):
                 self._add(spread, result, f, some, index) for f in range(self.count if weights else 0)
             ]
             phases += [spreading, [*adding, [self._sum(result, some, total, index)]] if bias else adding]
+        last: list[Task] = []
         if weights:
-            k = self.kernels
-            phases.append(self._weights(transforms.weights_back, self.cell(weights), k.inputs, k.outputs))
+            last += self._weights(transforms.weights_back, self.cell(weights), k.columns, k.rows, k.inputs)
+        if bias:
+            only = {"held": dy.shape[1], "count": dy.shape[1]}
+            last.append([_step(transforms.filled(), source=total, target=self.cell(bias), **only)])
+        phases.append(last)
         return self._tasks(1, phases)
 
     def _add(self, spread: Tiled, result: Tiled, factor: int, tiles: int, index: int) -> list[Step]:
         """The products of one factor, added to those of the parts before."""
         k, a, b = self.kernels, spread.factors, result.factors
-        inner, outer = k.inputs // BLOCK, k.outputs // BLOCK
+        inner, outer = k.rows // BLOCK, k.columns // BLOCK
         return [
             _step(
                 products.back(width), left=spread.cell, left_at=a.at(factor, group * inner), left_step=0,
                 right=result.cell, right_at=b.at(factor, group * outer + panel), right_step=0, result=self.held,
-                result_at=(group * self.count + factor) * k.factor + panel * k.inputs * BLOCK, result_step=0,
+                result_at=(group * self.count + factor) * k.factor + panel * k.rows * BLOCK, result_step=0,
                 lane=a.lane, factors=1, inner=tiles, outer=inner, panels=panels, add=index,
             )
-            for group, panel, width, panels in self._panels(k.outputs)
+            for group, panel, width, panels in self._panels(k.columns)
         ]  # fmt: skip
 
     def _sum(self, result: Tiled, tiles: int, total: int, index: int) -> Step:

@@ -68,10 +68,12 @@ class Convolution(Weighted):
             return None
         if {*window.stride, *window.dilation} != {1} or max(window.pad) >= taps:
             return None
-        if any(count // group % BLOCK for count in (self.source[1], self.made[1])) or native.unavailable():
+        if native.unavailable():
             return None
         from .tiles import Tiles  # needs llvmlite, which is not everywhere
 
+        if not Tiles.fits(self.source[1] // group, self.made[1] // group, group):
+            return None
         tiles = Tiles(self, self.source, self.made, taps, window.pad, group)
         return tiles if tiles.pay(training=self.training) else None
 
@@ -145,7 +147,9 @@ class Convolution(Weighted):
         depthwise = inputs == outputs == 1
         pinned = self.pinned(self.kernel_dims)
         if self.tiles:
-            source_16, result_16 = (MemoryDesc.tagged(shape, ACTIVATIONS[4], kind) for shape in (self.source, self.made))
+            source_16, result_16 = (
+                MemoryDesc.tagged(shape, ACTIVATIONS[4], kind) for shape in (self.source, self.made)
+            )
             yield source_16, weights, result_16
         if self.source[1] <= FEW_CHANNELS and group == 1:
             plain = MemoryDesc.plain(self.source, kind)

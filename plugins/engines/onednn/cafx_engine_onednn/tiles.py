@@ -6,10 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from .constants import Tag
+from .emitter import BLOCK
 from .memory import MemoryDesc
 from .passes import Bytes, Correlation, Kernels, WeightsGradient
 from .tasks import Tasks
-from .tiling import Grid, Shape, rounded
+from .tiling import Grid, Shape, blocks, rounded
 from .winograd import AHEAD, BACK, WEIGHTS, Scheme, fewest
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ MOVING, TURNING = 15, 22
 their factors, is made or read."""
 WORTH = 0.8
 """The share of the direct way's cost below which tiles are taken."""
+
+MOST_FILLED = 2.5
+"""By how much products may grow where channels do not fill blocks; direct ways are as slow there."""
 
 
 class Tiles:
@@ -56,29 +61,35 @@ class Tiles:
         """That of the weights' gradient."""
         return fewest(WEIGHTS[self.taps], *self.result[2:])
 
+    @staticmethod
+    def fits(inputs: int, outputs: int, group: int) -> bool:
+        """Whether channels of a group fill blocks of 16, or of the only one fill them well enough."""
+        filled = blocks(inputs) * blocks(outputs) * BLOCK**2
+        return filled == inputs * outputs or (group == 1 and filled <= MOST_FILLED * inputs * outputs)
+
     def pay(self, *, training: bool) -> bool:
         """Whether they cost clearly less than the direct way, in multiplications' worth of time."""
         ways = [(self.ahead, self.result)]
         if training:
             ways += [(self.back, self.source), (self.adding, self.result)]
-        direct = math.prod(self.result[2:]) * self.result[0] * self.kernels.tap * self.taps**2
+        direct = math.prod(self.result[2:]) * self.result[0] * self.kernels.products * self.taps**2
         return sum(self._cost(*way) for way in ways) < WORTH * len(ways) * direct
 
     def _cost(self, scheme: Scheme, made: Shape) -> int:
         """What a pass takes with results of some shape."""
         factors, tiles = scheme.factors**2, Grid(made, scheme.results).tiles
-        products = rounded(tiles) * self.kernels.tap + MOVING * tiles * (self.source[1] + self.result[1])
-        return factors * products + TURNING * (self.taps**2 + factors) * self.kernels.tap
+        k = self.kernels
+        products = rounded(tiles) * k.products + MOVING * tiles * k.group * (k.rows + k.columns)
+        return factors * products + TURNING * (self.taps**2 + factors) * k.products
 
     @property
     def weights(self) -> MemoryDesc:
-        """How the weights lie: for each tap and group a matrix, inputs × outputs."""
+        """How the weights lie."""
         k = self.kernels
         dims = k.outputs, k.inputs, k.taps, k.taps
-        strides = 1, k.outputs, k.taps * k.tap, k.tap
         if k.group == 1:
-            return MemoryDesc.strided(dims, strides)
-        return MemoryDesc.strided((k.group, *dims), (k.inputs * k.outputs, *strides))
+            return MemoryDesc.tagged(dims, Tag.W2_I16O)
+        return MemoryDesc.tagged((k.group, *dims), Tag.GW2_I16O)
 
     def forward(self, x: Bytes, weights: Bytes, bias: Bytes | None, y: Bytes, slope: float | None) -> list[Tasks]:
         """y = unit(x ⋆ w + b)."""

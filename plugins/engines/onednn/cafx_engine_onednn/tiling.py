@@ -101,7 +101,12 @@ class Factors:
         return self.begin + factor * self.step + (block * self.lane + tile) * BLOCK
 
 
-def extent(shape: Sequence[int], blocks: Sequence[int] = ()) -> dict[str, int]:
+def blocks(channels: int) -> int:
+    """How many blocks of 16 they fill or begin."""
+    return -(-channels // BLOCK)
+
+
+def extent(shape: Sequence[int]) -> dict[str, int]:
     """What kernels want to know of an image."""
-    first, some = blocks or (0, shape[1] // BLOCK)
-    return {"height": shape[2], "width": shape[3], "blocks": shape[1] // BLOCK, "block": first, "some": some}
+    count = blocks(shape[1])
+    return {"height": shape[2], "width": shape[3], "blocks": count, "block": 0, "some": count}

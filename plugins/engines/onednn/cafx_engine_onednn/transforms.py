@@ -1,7 +1,8 @@
 """Kernels that take tiles of images, and weights, to factors and back.
 
-Images lie as N × C/16 × H × W × 16; factors as matrices of C/16 × tiles × 16, the weights' as panels of
-C × so many blocks × 16: what `products` multiplies.
+Images lie as N × C/16 × H × W × 16, weights as O/16 × taps × I × 16; factors as matrices of C/16 × tiles × 16,
+the weights' as panels of C × so many blocks × 16: what `products` multiplies. Channels that only fill a block
+are zeros throughout.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import cache
 
-from .emitter import BLOCK, INT, Emitter, Kernel, Value
+from .emitter import BLOCK, FLOAT, INT, Emitter, Kernel, Value
 from .winograd import ONE, ZERO, Matrix, Scheme, turned
 
 TILES = ("first", "count", "rows", "columns", "height", "width", "blocks", "block", "some")
 """Which tiles of which image: from the first on so many, of rows × columns an image of height × width
 in so many blocks of channels, of which some are meant."""
-PANELS = ("weights", "start", "inputs", "outputs", "tap", "factors", "offset", "factor", "panel", "panels", "width")
-"""The weights of one group: where they begin, their matrices, from tap to tap; their factors, from
-factor to factor; the first block of the panels that are meant, how many they are, and their blocks."""
+PANELS = ("weights", "start", "inputs", "block", "tap", "factors", "offset", "factor", "rows", "panel", "panels",
+          "width")  # fmt: skip
+"""The weights of one group: where they begin, their inputs, from one block of 16 outputs to the next and
+from tap to tap; their factors, from factor to factor; the rows of a panel, the first block of the panels
+that are meant, how many they are, and their blocks."""
 Grid = list[list[Value]]
 
 
@@ -201,38 +204,37 @@ class _Weights:
         self.scheme, self.count = scheme, scheme.taps**2
         self.held = e.at(e.memory("weights"), e.number("start"))
         self.factors = e.at(e.memory("factors"), e.number("offset"))
-        self.width = e.product(e.number("width"), BLOCK)
+        self.width, self.inputs = e.product(e.number("width"), BLOCK), e.number("inputs")
+        self.zero = e.constant(0)
 
-    def finish(self, body: Callable[[Value, Value, Value], None], rows: Value) -> Kernel:
-        """``body(row, block of columns, where its factors lie)`` of each first block row to the last; compiled.
-
-        Args:
-            body: what is done.
-            rows: how many rows a panel has, ``body`` is called once for each of them, or for several.
-        """
+    def finish(self, body: Callable[[Value, Value, Value], None]) -> Kernel:
+        """``body(which, block of columns, where its factors lie)`` from the first to the last; compiled."""
         e = self.e
 
-        def block(row: Value, panel: Value, lane: Value) -> None:
-            column = e.sum(e.number("panel"), e.product(panel, e.number("width")), lane)
-            start = e.product(e.sum(e.number("panel"), e.product(panel, e.number("width"))), rows, BLOCK)
-            body(row, column, e.at(self.factors, start, e.product(lane, BLOCK)))
+        def block(which: Value, panel: Value, lane: Value) -> None:
+            blocks = e.sum(e.number("panel"), e.product(panel, e.number("width")))
+            start = e.product(blocks, e.number("rows"), BLOCK)
+            body(which, e.sum(blocks, lane), e.at(self.factors, start, e.product(lane, BLOCK)))
 
-        def row(index: Value) -> None:
+        def each(index: Value) -> None:
             which = e.sum(e.number("first"), index)
             e.loop(e.number("panels"), lambda p: e.loop(e.number("width"), lambda n: block(which, p, n)) and None)
 
-        e.loop(e.number("count"), row)
+        e.loop(e.number("count"), each)
         return e.finish()
 
-    def tap(self, k: Value | int) -> Value:
-        """From the first tap to another."""
-        return self.e.product(self.e.number("tap"), k)
-
-    def load(self, row: Value, column: Value) -> list[Value]:
-        """The taps of 16 outputs."""
+    def taps(self, row: Value, block: Value) -> list[Value]:
+        """Pointers to the taps from an input to 16 outputs."""
         e = self.e
-        place = e.at(self.held, e.product(row, e.number("outputs")), e.product(column, BLOCK))
-        return [e.load(place, self.tap(k)) for k in range(self.count)]
+        place = e.at(self.held, e.product(row, BLOCK), e.product(block, e.number("block")))
+        return [e.at(place, e.product(e.number("tap"), k)) for k in range(self.count)]
+
+    def load(self, row: Value, where: Callable[[Value], Sequence[Value]]) -> list[Value]:
+        """What lies where an input's values do; zeros for one that only fills a block."""
+        e, b = self.e, self.e.builder
+        there = b.icmp_signed("<", row, self.inputs)
+        last = b.select(there, row, b.sub(self.inputs, INT(1)))
+        return [b.select(there, e.load(each), self.zero) for each in where(last)]
 
     def spread(self, taps: Sequence[Value], factors: Value, row: Value) -> None:
         """Taps to a row of the factors."""
@@ -249,25 +251,26 @@ def _lines(values: Sequence[Value], side: int) -> Grid:
 
 @cache
 def weights_ahead(scheme: Scheme) -> Kernel:
-    """Weights inputs × outputs of so many inputs to factors in panels of outputs."""
+    """Weights of so many inputs to factors in panels of outputs."""
     w = _Weights(scheme)
-    return w.finish(lambda row, column, to: w.spread(w.load(row, column), to, row), w.e.number("inputs"))
+    return w.finish(lambda row, block, to: w.spread(w.load(row, lambda there: w.taps(there, block)), to, row))
 
 
 @cache
 def weights_around(scheme: Scheme) -> Kernel:
     """Weights, their taps turned around, of so many blocks of outputs to factors in panels of inputs."""
     w = _Weights(scheme)
-    e, outputs, count = w.e, w.e.number("outputs"), w.count
+    e, count = w.e, w.count
     square = e.room(count * BLOCK)
 
     def block(which: Value, column: Value, to: Value) -> None:
-        corner = e.at(w.held, e.product(column, outputs, BLOCK), e.product(which, BLOCK))
+        first = e.product(column, BLOCK)
 
         def tap(k: Value) -> None:
-            place = e.at(corner, w.tap(k))
+            place = e.at(w.held, e.product(which, e.number("block")), e.product(k, e.number("tap")))
             turned_around = e.product(e.builder.sub(INT(count - 1), k), BLOCK)
-            rows = [e.load(place, e.product(outputs, i)) for i in range(BLOCK)]
+            inputs = [e.sum(first, INT(i)) for i in range(BLOCK)]
+            rows = [w.load(i, lambda there: [e.at(place, e.product(there, BLOCK))])[0] for i in inputs]
             for i, each in enumerate(e.transposed(rows)):
                 e.store(each, square, turned_around, INT(i * count * BLOCK))
 
@@ -278,7 +281,7 @@ def weights_around(scheme: Scheme) -> Kernel:
         e.loop(count, tap)
         e.loop(BLOCK, output)
 
-    return w.finish(block, outputs)
+    return w.finish(block)
 
 
 @cache
@@ -290,9 +293,23 @@ def weights_back(scheme: Scheme) -> Kernel:
     def block(row: Value, column: Value, factors: Value) -> None:
         place = e.at(factors, e.product(row, w.width))
         found = [e.load(place, e.product(e.number("factor"), k)) for k in range(side**2)]
-        to = e.at(w.held, e.product(row, e.number("outputs")), e.product(column, BLOCK))
-        taps = squared(e, matrix, _lines(found, side))
-        for k, each in enumerate(each for line in taps for each in line):
-            e.store(each, to, w.tap(k))
+        taps = [each for line in squared(e, matrix, _lines(found, side)) for each in line]
+        for pointer, each in zip(w.taps(row, column), taps, strict=True):
+            e.store(each, pointer)
 
-    return w.finish(block, e.number("inputs"))
+    return w.finish(block)
+
+
+@cache
+def filled() -> Kernel:
+    """``held`` values, and zeros up to ``count`` of them."""
+    e = Emitter("source", "target", "held", "count")
+    b, source, target, held = e.builder, e.memory("source"), e.memory("target"), e.number("held")
+
+    def value(index: Value) -> None:
+        there = b.icmp_signed("<", index, held)
+        found = b.load(b.gep(source, [b.select(there, index, INT(0))]))
+        b.store(b.select(there, found, FLOAT(0.0)), b.gep(target, [index]))
+
+    e.loop(e.number("count"), value)
+    return e.finish()
