@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,6 +19,19 @@ from cafx_format_binaryproto import read_binaryproto
 Array = npt.NDArray[Any]
 Failure = Callable[..., CafxError]
 Shape3 = tuple[int, int, int]
+MOST_LAYOUTS = 16
+
+
+@functools.cache
+def streaming() -> Any:
+    """The module of compiled passes, or None where they cannot be made: NumPy and OpenCV do the same then."""
+    try:
+        from cafx_data_feed import streaming as module
+
+        module.kernels(1)
+    except (ImportError, OSError, RuntimeError):
+        return None
+    return module
 
 
 @attrs.frozen(eq=False)
@@ -87,6 +101,7 @@ class Transformer:
         self.channel_means = self.mean_values.reshape(-1, 1, 1) if self.mean_values.size else None
         self.mean: Array | None = None
         self._scratch = Scratch()
+        self._streams: dict[Any, Any] = {}
         if options.force_color and options.force_gray:
             raise error("force_color and force_gray are both set", remedy="set one of them")
         if options.has("mean_file"):
@@ -154,6 +169,10 @@ class Transformer:
     def pixels(self, pixels: Array, out: Array, draws: Draws, index: int) -> None:
         """C×H×W pixels into ``out``, as draws say for image ``index``."""
         top, left, flip = self._where(pixels.shape[1:], draws, index)
+        stream = self._stream(pixels.dtype, pixels.strides, out)
+        if stream:
+            stream(pixels, top, left, flip, out)
+            return
         channels, height, width = out.shape
         window = pixels[:, top : top + height, left : left + width]
         if flip and pixels.dtype == np.uint8 and pixels.size:
@@ -168,6 +187,11 @@ class Transformer:
     def image(self, image: Array, out: Array, draws: Draws, index: int) -> None:
         """An H×W×C image into ``out`` (C×H×W)."""
         top, left, flip = self._where(image.shape, draws, index)
+        row, step, plane = image.strides
+        stream = self._stream(image.dtype, (plane, row, step), out)
+        if stream:
+            stream(image, top, left, flip, out)
+            return
         channels, height, width = out.shape
         window = image[top : top + height, left : left + width]
         scratch = self._planes(out.shape)
@@ -191,6 +215,22 @@ class Transformer:
         if scratch.planes.shape != shape:
             scratch.shape_planes(shape)
         return scratch
+
+    def _stream(self, dtype: np.dtype[Any], strides: tuple[int, ...], out: Array) -> Any:
+        """The compiled pass from images of this layout to such an ``out``, or None where there is none."""
+        key = dtype, strides, out.shape
+        if key not in self._streams:
+            if len(self._streams) >= MOST_LAYOUTS:
+                self._streams.clear()
+            self._streams[key] = self._make_stream(*key)
+        return self._streams[key]
+
+    def _make_stream(self, dtype: np.dtype[Any], strides: Shape3, shape: Shape3) -> Any:
+        module = streaming() if dtype == np.uint8 and self.scale.dtype == np.float32 else None
+        if module is None or not module.Stream.fits(strides, shape):
+            return None
+        mean = self.mean if self.mean is not None else self.channel_means
+        return module.Stream(strides, shape, np.zeros((1, 1, 1), np.float32) if mean is None else mean, self.scale)
 
     def _where(self, size: tuple[int, ...], draws: Draws, index: int) -> tuple[int, int, bool]:
         """First row, first column and whether to flip, for an image of ``size``."""
