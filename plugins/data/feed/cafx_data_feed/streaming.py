@@ -1,8 +1,8 @@
 """Images of bytes to floats in one pass over memory: cut, mirrored, less a mean, scaled.
 
 A batch is larger than the processor's caches, so its floats go past them: whole cache lines, which
-need not be read before they are written. Rows are no whole number of lines; the line that holds
-the end of one row and the start of the next is put together from both when all rows are done.
+need not be read before they are written. Rows are no whole number of lines: the line that holds
+the end of one row is put together with the start of the next.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import numpy.typing as npt
 from cafx_data_feed.compiled import build
 
 Array = npt.NDArray[Any]
-Kernel = Callable[..., None]
+Kernel = Callable[[int, int, int, int], None]
+Shape = tuple[int, ...]
 Value = Any
 """Of LLVM's language; llvmlite tells no types."""
 LINE = 16  # floats of a cache line, which is also a vector
@@ -47,7 +48,7 @@ class Stream:
         scale: a factor.
     """
 
-    def __init__(self, strides: tuple[int, int, int], shape: tuple[int, int, int], mean: Array, scale: float) -> None:
+    def __init__(self, strides: Shape, shape: Shape, mean: Array, scale: float) -> None:
         _, self.row, self.step = strides
         self.kernels = kernels(self.step)
         whole = mean.shape[2] > 1
@@ -59,12 +60,14 @@ class Stream:
         self.layout_address = self.layout.ctypes.data
 
     @staticmethod
-    def fits(strides: tuple[int, int, int], shape: tuple[int, int, int]) -> bool:
-        """Whether there is such a pass: channels apart or three side by side, rows of a line or more."""
-        return strides[2] in STEPS and shape[2] >= LINE and shape[0] <= MOST_CHANNELS
+    def fits(size: Shape, strides: Shape, out: Array) -> bool:
+        """Whether there is a pass from bytes of size C×H×W to ``out``: its rows are of a cache line or more."""
+        channels, height, width = out.shape
+        inside = channels == size[0] and height <= size[1] and LINE <= width <= size[2]
+        return inside and channels <= MOST_CHANNELS and strides[2] in STEPS and min(strides) > 0 and out.flags.carray
 
     def __call__(self, image: Array, top: int, left: int, flip: bool, out: Array) -> None:
-        """The window of ``image`` at ``top`` and ``left`` into ``out``, which is float32 and contiguous."""
+        """The window of ``image`` at ``top`` and ``left`` into ``out``, as it was when it was seen to fit."""
         source = _address(image) + top * self.row + left * self.step
         mean = self.mean_address + top * self.mean_row + left * self.mean_step
         self.kernels[flip](_address(out), source, mean, self.layout_address)
@@ -95,7 +98,11 @@ def _kernel(step: int, flip: bool) -> Kernel:
 
 
 class Pass:
-    """`stream` in LLVM's language, for pixels ``step`` bytes apart."""
+    """`Stream` in LLVM's language, for pixels ``step`` bytes apart, straight or mirrored.
+
+    ``void(float *out, byte *source, float *mean, int64 *layout)``, the layout being as in `LAYOUT`.
+    Vectors of values are loaded from within a row alone, wherever they begin.
+    """
 
     def __init__(self, name: str, step: int, flip: bool) -> None:
         self.step, self.flip = step, flip

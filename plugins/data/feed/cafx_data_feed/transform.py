@@ -77,7 +77,7 @@ class Transformer:
 
     What is random is drawn for a whole batch at once, and batches of small images are worked on as
     a whole. Large images go one by one straight into their places in the batch, while they lie in
-    the processor's cache.
+    the processor's cache: in one compiled pass where it can be made, else in a few of NumPy and OpenCV.
 
     Args:
         options: the layer's TransformationParameter.
@@ -169,7 +169,7 @@ class Transformer:
     def pixels(self, pixels: Array, out: Array, draws: Draws, index: int) -> None:
         """C×H×W pixels into ``out``, as draws say for image ``index``."""
         top, left, flip = self._where(pixels.shape[1:], draws, index)
-        stream = self._stream(pixels.dtype, pixels.strides, out)
+        stream = self._stream(pixels.dtype, pixels.shape, pixels.strides, out)
         if stream:
             stream(pixels, top, left, flip, out)
             return
@@ -187,8 +187,9 @@ class Transformer:
     def image(self, image: Array, out: Array, draws: Draws, index: int) -> None:
         """An H×W×C image into ``out`` (C×H×W)."""
         top, left, flip = self._where(image.shape, draws, index)
+        rows, columns, depth = image.shape
         row, step, plane = image.strides
-        stream = self._stream(image.dtype, (plane, row, step), out)
+        stream = self._stream(image.dtype, (depth, rows, columns), (plane, row, step), out)
         if stream:
             stream(image, top, left, flip, out)
             return
@@ -216,21 +217,24 @@ class Transformer:
             scratch.shape_planes(shape)
         return scratch
 
-    def _stream(self, dtype: np.dtype[Any], strides: tuple[int, ...], out: Array) -> Any:
-        """The compiled pass from images of this layout to such an ``out``, or None where there is none."""
-        key = dtype, strides, out.shape
-        if key not in self._streams:
-            if len(self._streams) >= MOST_LAYOUTS:
-                self._streams.clear()
-            self._streams[key] = self._make_stream(*key)
-        return self._streams[key]
+    def _stream(self, dtype: np.dtype[Any], size: Shape3, strides: Shape3, out: Array) -> Any:
+        """The compiled pass from images of this layout (C×H×W) to such an ``out``, or None where there is none."""
+        key = dtype, size, strides, out.shape, out.strides
+        streams = self._streams  # exchanged as a whole, so that threads may share it
+        if key in streams:
+            return streams[key]
+        found = self._make_stream(dtype, size, strides, out)
+        self._streams = dict([*streams.items(), (key, found)][-MOST_LAYOUTS:])
+        return found
 
-    def _make_stream(self, dtype: np.dtype[Any], strides: Shape3, shape: Shape3) -> Any:
-        module = streaming() if dtype == np.uint8 and self.scale.dtype == np.float32 else None
-        if module is None or not module.Stream.fits(strides, shape):
-            return None
+    def _make_stream(self, dtype: np.dtype[Any], size: Shape3, strides: Shape3, out: Array) -> Any:
         mean = self.mean if self.mean is not None else self.channel_means
-        return module.Stream(strides, shape, np.zeros((1, 1, 1), np.float32) if mean is None else mean, self.scale)
+        if dtype != np.uint8 or out.dtype != np.float32 or (self.mean is not None and self.mean.shape != size):
+            return None
+        module = streaming()
+        if module is None or not module.Stream.fits(size, strides, out):
+            return None
+        return module.Stream(strides, out.shape, np.zeros((1, 1, 1), np.float32) if mean is None else mean, self.scale)
 
     def _where(self, size: tuple[int, ...], draws: Draws, index: int) -> tuple[int, int, bool]:
         """First row, first column and whether to flip, for an image of ``size``."""
