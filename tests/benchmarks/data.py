@@ -102,7 +102,11 @@ def parse(text: str, kind: str = "NetParameter") -> Any:
 
 
 def feed_rate(path: Path, backend: str, batches: int) -> float:
-    """Images a second out of a Data layer that does nothing else, once it has none in store."""
+    """Images a second out of a Data layer that does nothing else, once it has none in store.
+
+    Each thread makes whole batches, so that they are as many for each: else the last one's is paid by all.
+    """
+    batches -= batches % (os.cpu_count() or 1)
     with Net(parse(data_net(path, backend)), TRAIN, engine="numpy", seed=1) as net:
         for _ in range(WARM):
             net.run_forward()

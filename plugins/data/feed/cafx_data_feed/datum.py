@@ -46,7 +46,7 @@ class DatumReader:
         head, shape, tails = self._known
         start = len(head)
         try:
-            if start and value[:start] == head:
+            if start and bytes(value[:start]) == head:  # views are compared byte by byte
                 size, start = wire.read_varint(value, start)
                 end = start + size
                 label, encoded = tails.get(bytes(value[end : end + LONGEST_HEAD]), UNKNOWN)

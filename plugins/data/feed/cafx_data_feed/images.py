@@ -98,7 +98,7 @@ def _jpeg_head(data: memoryview | bytes) -> JpegHead | None:
     """A JPEG's head, or None; the files of one program mostly begin with the very same bytes."""
     global _last_head  # exchanged as a whole, so that threads may share it
     known, head = _last_head
-    if data[: len(known)] == known:
+    if bytes(data[: len(known)]) == known:  # views are compared byte by byte
         return head
     end = _jpeg_frame(data)
     numbers = bytes(data[end - FRAME : end]) if end else b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,6 +19,19 @@ from cafx_format_binaryproto import read_binaryproto
 Array = npt.NDArray[Any]
 Failure = Callable[..., CafxError]
 Shape3 = tuple[int, int, int]
+MOST_LAYOUTS = 16
+
+
+@functools.cache
+def streaming() -> Any:
+    """The module of compiled passes, or None where they cannot be made: NumPy and OpenCV do the same then."""
+    try:
+        from cafx_data_feed import streaming as module
+
+        module.kernels(1)
+    except (ImportError, OSError, RuntimeError):
+        return None
+    return module
 
 
 @attrs.frozen(eq=False)
@@ -63,7 +77,7 @@ class Transformer:
 
     What is random is drawn for a whole batch at once, and batches of small images are worked on as
     a whole. Large images go one by one straight into their places in the batch, while they lie in
-    the processor's cache.
+    the processor's cache: in one compiled pass where it can be made, else in a few of NumPy and OpenCV.
 
     Args:
         options: the layer's TransformationParameter.
@@ -87,6 +101,7 @@ class Transformer:
         self.channel_means = self.mean_values.reshape(-1, 1, 1) if self.mean_values.size else None
         self.mean: Array | None = None
         self._scratch = Scratch()
+        self._streams: dict[Any, Any] = {}
         if options.force_color and options.force_gray:
             raise error("force_color and force_gray are both set", remedy="set one of them")
         if options.has("mean_file"):
@@ -154,6 +169,10 @@ class Transformer:
     def pixels(self, pixels: Array, out: Array, draws: Draws, index: int) -> None:
         """C×H×W pixels into ``out``, as draws say for image ``index``."""
         top, left, flip = self._where(pixels.shape[1:], draws, index)
+        stream = self._stream(pixels.dtype, pixels.shape, pixels.strides, out)
+        if stream:
+            stream(pixels, top, left, flip, out)
+            return
         channels, height, width = out.shape
         window = pixels[:, top : top + height, left : left + width]
         if flip and pixels.dtype == np.uint8 and pixels.size:
@@ -168,6 +187,12 @@ class Transformer:
     def image(self, image: Array, out: Array, draws: Draws, index: int) -> None:
         """An H×W×C image into ``out`` (C×H×W)."""
         top, left, flip = self._where(image.shape, draws, index)
+        rows, columns, depth = image.shape
+        row, step, plane = image.strides
+        stream = self._stream(image.dtype, (depth, rows, columns), (plane, row, step), out)
+        if stream:
+            stream(image, top, left, flip, out)
+            return
         channels, height, width = out.shape
         window = image[top : top + height, left : left + width]
         scratch = self._planes(out.shape)
@@ -191,6 +216,25 @@ class Transformer:
         if scratch.planes.shape != shape:
             scratch.shape_planes(shape)
         return scratch
+
+    def _stream(self, dtype: np.dtype[Any], size: Shape3, strides: Shape3, out: Array) -> Any:
+        """The compiled pass from images of this layout (C×H×W) to such an ``out``, or None where there is none."""
+        key = dtype, size, strides, out.shape, out.strides
+        streams = self._streams  # exchanged as a whole, so that threads may share it
+        if key in streams:
+            return streams[key]
+        found = self._make_stream(dtype, size, strides, out)
+        self._streams = dict([*streams.items(), (key, found)][-MOST_LAYOUTS:])
+        return found
+
+    def _make_stream(self, dtype: np.dtype[Any], size: Shape3, strides: Shape3, out: Array) -> Any:
+        mean = self.mean if self.mean is not None else self.channel_means
+        if dtype != np.uint8 or out.dtype != np.float32 or (self.mean is not None and self.mean.shape != size):
+            return None
+        module = streaming()
+        if module is None or not module.Stream.fits(size, strides, out):
+            return None
+        return module.Stream(strides, out.shape, np.zeros((1, 1, 1), np.float32) if mean is None else mean, self.scale)
 
     def _where(self, size: tuple[int, ...], draws: Draws, index: int) -> tuple[int, int, bool]:
         """First row, first column and whether to flip, for an image of ``size``."""
