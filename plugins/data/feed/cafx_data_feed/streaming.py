@@ -17,7 +17,7 @@ import llvmlite.ir as ir
 import numpy as np
 import numpy.typing as npt
 
-from cafx_data_feed.compiled import build
+from cafx_engine_llvm import build
 
 Array = npt.NDArray[Any]
 Kernel = Callable[[int, int, int, int], None]
