@@ -55,7 +55,7 @@ class OneDNN(Engine):
         self.pooled = 0
         self.routines: set[Any] = set()
         self._unplanned: list[Step] = []
-        self._kept: Sequence[Blob] | None = None
+        self.kept: Sequence[Blob] | None = None
 
     @classmethod
     def unavailable(cls) -> str | None:
@@ -95,7 +95,7 @@ class OneDNN(Engine):
 
     def retain(self, kept: Sequence[Blob] | None, *, backward: bool) -> None:
         """What must be kept decides which memory may be shared, and what forward must leave behind."""
-        self._kept, self.goes_back = kept, backward
+        self.kept, self.goes_back = kept, backward
         for routine in self.routines:
             routine.release()
         self.routines.clear()
@@ -108,9 +108,9 @@ class OneDNN(Engine):
     def plan_memory(self) -> None:
         """Before anything runs: let what nobody keeps share memory."""
         steps, self._unplanned = self._unplanned, []
-        if steps and self._kept is not None:
+        if steps and self.kept is not None:
             prepare = plan_gradients if self.goes_back else plan_activations
-            self.pooled = prepare(steps, self._kept)
+            self.pooled = prepare(steps, self.kept)
 
     def layout(self, parameter: Blob) -> Layout | None:
         """The layout the parameter's primitives want."""

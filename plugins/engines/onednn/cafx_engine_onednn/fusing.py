@@ -47,10 +47,12 @@ def _first_fusion(engine: OneDNN, steps: Sequence[Step]) -> tuple[int, Step]:
 def _join(parts: Sequence[Step], routines: Sequence[Accelerated], note: str) -> tuple[int, Step]:
     """One step that stands for several."""
     first, needed = parts[0], any(part.needs_backward for part in parts)
+    made = [first.top[0], *(part.top[0] for part in parts)]
+    outside = [bottom for part in parts[1:] for bottom in part.bottom if bottom not in made]
     forward = [routine.forward for routine in routines]
     backward = [routine.backward for routine in reversed(routines)]
     return len(parts), Step(
-        first.layer, first.index, first.bottom, parts[-1].top, first.propagate_down, needed,
+        first.layer, first.index, [*first.bottom, *outside], parts[-1].top, first.propagate_down, needed,
         several(forward), several(backward), first.routine, "; ".join(filter(None, (note, first.note))),
         tuple(parts), list(routines),
     )  # fmt: skip
@@ -149,8 +151,30 @@ def _folded(engine: OneDNN, steps: Sequence[Step]) -> tuple[int, Step] | None:
         return None
     more = {"slope": 0.0} if fused.pop("unit", False) else {}
     fold = (norm.layer, fused.get("scale"))
+    if not more and (found := _sum_behind(engine, steps, count, fold)):
+        return found
     routine = _remade(engine, steps[:count], fold=fold, **more)
     return _join(steps[:count], [routine], "fused: normalisation folded into the weights")
+
+
+def _sum_behind(engine: OneDNN, steps: Sequence[Step], count: int, fold: Any) -> tuple[int, Step] | None:
+    """The same with the sum behind it, of its result that nobody else sees and another blob; and a unit."""
+    if len(steps) <= count or engine.goes_back or engine.kept is None:
+        return None
+    made, last = steps[0].top[0], steps[count]
+    if not isinstance(last.object, Eltwise) or not last.object.plain_sum or made not in last.bottom:
+        return None
+    other, top = last.bottom[last.bottom[0] is made], last.top[0]
+    if made in engine.kept or other is made or top in last.bottom:
+        return None
+    slope = _unit(steps[count:], 1)
+    more = {} if slope is None else {"slope": slope}
+    parts = steps[: count + 1 + (slope is not None)]
+    try:
+        routine = _remade(engine, parts, fold=fold, sum=(other, top), **more)
+    except Unsupported:
+        return None
+    return _join(parts, [routine], "fused: normalisation folded into the weights, sum as post-op")
 
 
 def _sliding(engine: OneDNN, steps: Sequence[Step]) -> tuple[int, Step] | None:

@@ -64,10 +64,12 @@ class InnerProduct(Weighted):
         few = rows <= MOST_ROWS and inputs % BLOCK == 0 and outputs >= FEWEST_OUTPUTS
         return few and not self.engine.goes_back and self.engine.type == DataType.F32 and not native.unavailable()
 
-    def forward_calls(self, x: Operand, weights: Bytes, bias: Bytes | None, y: Operand) -> Sequence[Run]:
+    def forward_calls(
+        self, x: Operand, weights: Bytes, bias: Bytes | None, y: Operand, *more: Operand
+    ) -> Sequence[Run]:
         """What computes y."""
         if not self.plain:
-            return super().forward_calls(x, weights, bias, y)
+            return super().forward_calls(x, weights, bias, y, *more)
         from .dots import product  # needs llvmlite, which is not everywhere
 
         return [product(self.engine, self.layer.rows, self.layer.outputs[1], (x, weights, bias, y), self.slope)]

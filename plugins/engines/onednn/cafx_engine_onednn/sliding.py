@@ -51,7 +51,9 @@ class Convolution(Weighted):
         uneven = any(count // layer.options.group % BLOCK for count in (self.source[1], self.made[1]))
         self.prefer = "jit:" if uneven else ""
         self.ahead = pick(*(lambda c=c: self._forward_desc(*c) for c in candidates))
-        self.engine.settle(step.top[0], self.ahead.dst)
+        if self.addend and (self.tiles or self.ahead.dst != self.layout(self.addend)):
+            raise Unsupported("a sum with another layout, or by tiles")
+        self.engine.settle(self.result, self.ahead.dst)
         if any(self.learns):
             self.weights_back = self._weights_back()
         if self.training and step.propagate_down[0]:
@@ -95,11 +97,13 @@ class Convolution(Weighted):
         """The layout in which forward reads them."""
         return self.tiles.weights if self.tiles else super().weights_ahead
 
-    def forward_calls(self, x: Operand, weights: Bytes, bias: Bytes | None, y: Operand) -> Sequence[Run]:
+    def forward_calls(
+        self, x: Operand, weights: Bytes, bias: Bytes | None, y: Operand, *more: Operand
+    ) -> Sequence[Run]:
         """What computes y."""
         if self.tiles:
             return self.tiles.forward(x, weights, bias, y, self.slope)
-        return super().forward_calls(x, weights, bias, y)
+        return super().forward_calls(x, weights, bias, y, *more)
 
     def data_calls(self, back: PrimitiveDesc, dy: Operand, dx: Operand) -> tuple[Operand, Sequence[Run]]:
         """The weights to be read, and what computes dx."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from cafx.kernel import Blob
 from cafx.kernel.blob import SyncedArray
 
-from .attributes import Attr, EltwiseOp
-from .constants import Alg, Arg, DataType
+from .attributes import Attr, BinaryOp, EltwiseOp, PostOp
+from .constants import Alg, Arg, DataType, post_op_arg
 from .folding import Folded
 from .memory import Memory, MemoryDesc
 from .operands import Operand
@@ -57,9 +58,21 @@ class Weighted(Accelerated):
         return [self.training and wanted[0], self.training and self.biased and wanted[1]]
 
     @property
+    def result(self) -> Blob:
+        """Where the result goes: to the top of a sum that is part of it."""
+        blob: Blob = self.fused["sum"][1] if "sum" in self.fused else self.step.top[0]
+        return blob
+
+    @property
+    def addend(self) -> Blob | None:
+        """What is added to the result."""
+        return self.fused["sum"][0] if "sum" in self.fused else None
+
+    @property
     def attr(self) -> Attr:
-        """The unit as a post-op."""
-        return Attr() if self.slope is None else Attr([EltwiseOp(Alg.RELU, self.slope)])
+        """A sum and then the unit as post-ops."""
+        ops: list[PostOp] = [] if self.addend is None else [BinaryOp(Alg.BINARY_ADD, self.layout(self.addend))]
+        return Attr(ops if self.slope is None else [*ops, EltwiseOp(Alg.RELU, self.slope)])
 
     def bias_desc(self, count: int) -> MemoryDesc | None:
         """The bias's layout, or none."""
@@ -94,19 +107,24 @@ class Weighted(Accelerated):
     def make_forward(self) -> Run:
         """One primitive; before it a normalisation is multiplied into the weights, if they have changed."""
         x = Operand(self.step.bottom[0].synced_data, self.source_desc(self.ahead.src))
-        y = Operand(self.step.top[0].synced_data, self.ahead.dst)
+        y = Operand(self.result.synced_data, self.ahead.dst)
         if "fold" in self.fused:
             norm, scale = self.fused["fold"]
             folded = Folded(self.layer, norm, scale, self.weights_ahead, self.ahead.bias)
-            return Pass([x], [folded.refresh, *self.forward_calls(x, folded.weights, folded.bias, y)], [y])
+            more = [] if self.addend is None else [Operand(self.addend.synced_data, self.ahead.dst)]
+            calls = self.forward_calls(x, folded.weights, folded.bias, y, *more)
+            return Pass([x, *more], [folded.refresh, *calls], [y])
         weights = self.weights(self.weights_ahead)
         bias = Operand(self.layer.blobs[1].synced_data, self.ahead.bias) if self.biased else None
         reads = [x, weights, *([bias] if bias else [])]
         return Pass(reads, self.forward_calls(x, weights, bias, y), [y])
 
-    def forward_calls(self, x: Operand, weights: Bytes, bias: Bytes | None, y: Operand) -> Sequence[Run]:
-        """What computes y."""
+    def forward_calls(
+        self, x: Operand, weights: Bytes, bias: Bytes | None, y: Operand, *more: Operand
+    ) -> Sequence[Run]:
+        """What computes y, with what more is added to it."""
         given: dict[int, Bytes] = {Arg.SRC: x, Arg.WEIGHTS: weights, Arg.DST: y}
+        given |= {post_op_arg(index): each for index, each in enumerate(more)}
         return [self.call(self.ahead, given | ({Arg.BIAS: bias} if bias else {}))]
 
     def source_desc(self, desc: MemoryDesc) -> MemoryDesc:
