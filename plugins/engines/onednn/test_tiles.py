@@ -177,6 +177,8 @@ def test_a_normalisation_is_folded_into_them(monkeypatch: pytest.MonkeyPatch) ->
         (1, 512, 512, 7, 3, False),  # few tiles for so many weights
         (8, 16, 16, 56, 3, False),  # transforms outweigh products
         (32, 48, 128, 27, 5, True),
+        (64, 20, 50, 8, 5, True),  # LeNet, whose channels do not fill blocks
+        (64, 20, 50, 4, 3, False),  # too little to make kernels for
     ],
 )
 def test_they_are_taken_where_they_pay(

@@ -17,7 +17,7 @@ WIDE = "avx512f"
 @functools.cache
 def unavailable() -> str | None:
     """Why no code can be made or run here, or None."""
-    reason = cafx_engine_llvm.unavailable()
+    reason: str | None = cafx_engine_llvm.unavailable()
     if reason:
         return reason
     if missing := NEEDED - cafx_engine_llvm.features():

@@ -22,6 +22,8 @@ MOVING, TURNING = 15, 22
 their factors, is made or read."""
 WORTH = 0.8
 """The share of the direct way's cost below which tiles are taken."""
+LEAST = 1 << 25
+"""Multiplications below which kernels are not worth being made, which takes a second."""
 
 MOST_FILLED = 2.5
 """By how much products may grow where channels do not fill blocks; direct ways are as slow there."""
@@ -73,7 +75,7 @@ class Tiles:
         if training:
             ways += [(self.back, self.source), (self.adding, self.result)]
         direct = math.prod(self.result[2:]) * self.result[0] * self.kernels.products * self.taps**2
-        return sum(self._cost(*way) for way in ways) < WORTH * len(ways) * direct
+        return direct > LEAST and sum(self._cost(*way) for way in ways) < WORTH * len(ways) * direct
 
     def _cost(self, scheme: Scheme, made: Shape) -> int:
         """What a pass takes with results of some shape."""
