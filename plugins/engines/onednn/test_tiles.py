@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cafx.kernel import Net, Phase, schema
 from cafx_engine_onednn import OneDNN, native, passes, winograd
+from cafx_engine_onednn.library import Library, load
 from cafx_engine_onednn.tiles import Tiles
 
 REASON = OneDNN.unavailable() or native.unavailable()
@@ -222,3 +223,36 @@ def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     for other in found[1:]:
         for name, value in found[0].items():
             np.testing.assert_array_equal(other[name], value, err_msg=name)
+
+
+BF16_TOLERANCE = 0.01
+"""Of the largest value: two roundings to eight bits."""
+
+
+@pytest.mark.skipif(bool(REASON) or not load().has_bf16, reason="the processor does not multiply bfloat16")
+@pytest.mark.parametrize(
+    ("taps", "inputs", "outputs", "slope"), [(3, 32, 48, 0.0), (3, 20, 40, None), (5, 32, 32, 0.1)]
+)
+def test_activations_may_be_bfloat16(
+    taps: int, inputs: int, outputs: int, slope: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tiles, "pay", lambda self, training: True)
+    monkeypatch.setattr(Library, "has_amx", False)
+    monkeypatch.setenv("CAFX_PRECISION", "bf16")
+    case = Convolved(2, inputs, outputs, (11, 9), taps, 1, 1, slope, (True, True), 1 << 20, 1 << 20)
+    found = passed(case, "onednn")
+    monkeypatch.delenv("CAFX_PRECISION")
+    expected = passed(case, "numpy")
+    assert found
+    for name, value in expected.items():
+        allowed = BF16_TOLERANCE * np.abs(value).max()
+        np.testing.assert_allclose(found[name], value, rtol=0, atol=allowed, err_msg=name)
+
+
+def test_where_whole_tiles_of_bfloat16_are_multiplied_at_once_it_stays_direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not load().has_bf16:
+        pytest.skip("the processor does not multiply bfloat16")
+    monkeypatch.setattr(Tiles, "pay", lambda self, training: True)
+    monkeypatch.setattr(Library, "has_amx", True)
+    monkeypatch.setenv("CAFX_PRECISION", "bf16")
+    assert not passed(Convolved(2, 32, 32, (11, 9), 3, 1, 1, None, (True, True), 1 << 20, 1 << 20), "onednn")
