@@ -23,6 +23,8 @@ PANELS = ("weights", "start", "inputs", "block", "tap", "factors", "offset", "fa
 from tap to tap; their factors, from factor to factor; the rows of a panel, the first block of the panels
 that are meant, how many they are, and their blocks."""
 Grid = list[list[Value]]
+Held = Sequence[Sequence[Value]]
+"""For each value of a tile whether it is part of the image."""
 
 
 def combined(e: Emitter, matrix: Matrix, values: Sequence[Value]) -> list[Value]:
@@ -95,6 +97,14 @@ class _Place:
         """From there to another value."""
         return self.e.sum(self.e.product(self.line, i), INT(j * BLOCK))
 
+    def either(self, side: int, body: Callable[[Held | None], None]) -> None:
+        """``body(None)`` where a whole tile is part of the image; else it is told for each of its values."""
+        with self.e.builder.if_else(self.inside(side)) as (then, otherwise):
+            with then:
+                body(None)
+            with otherwise:
+                body(self.holds(side))
+
     def inside(self, side: int) -> Value:
         """Whether a whole tile is part of the image."""
         e, b = self.e, self.e.builder
@@ -102,7 +112,7 @@ class _Place:
         tests = [(e.within(at, size), b.icmp_signed("<=", b.add(at, INT(side)), size)) for at, size in ends]
         return e.all(*(test for pair in tests for test in pair))
 
-    def holds(self, side: int) -> list[list[Value]]:
+    def holds(self, side: int) -> Held:
         """For each of its values whether that is."""
         e = self.e
         rows = [e.within(e.sum(self.row, INT(i)), self.height) for i in range(side)]
@@ -128,7 +138,7 @@ def spread(matrix: Matrix, step: int, *, half: bool = False) -> Kernel:
         place = _Place(e, image, row, column)
         out = e.at(target, e.product(index, BLOCK))
 
-        def blocks(held: Sequence[Sequence[Value]] | None) -> None:
+        def blocks(held: Held | None) -> None:
             def block(index: Value) -> None:
                 start = place.at(source, index)
 
@@ -143,11 +153,7 @@ def spread(matrix: Matrix, step: int, *, half: bool = False) -> Kernel:
 
             e.loop(e.number("some"), block)
 
-        with b.if_else(place.inside(side)) as (then, otherwise):
-            with then:
-                blocks(None)
-            with otherwise:
-                blocks(place.holds(side))
+        place.either(side, blocks)
 
     _each_tile(e, step, tile, "down", "right")
     return e.finish()
@@ -170,7 +176,7 @@ def gather(matrix: Matrix, *, half: bool = False) -> Kernel:
         place = _Place(e, image, row, column)
         start = e.at(source, e.product(index, BLOCK))
 
-        def blocks(held: Sequence[Sequence[Value]] | None) -> None:
+        def blocks(held: Held | None) -> None:
             def block(index: Value) -> None:
                 first = e.at(start, e.product(index, e.number("lane"), BLOCK))
                 values = [e.load(first, e.product(e.number("factor"), k)) for k in range(factors**2)]
@@ -186,11 +192,7 @@ def gather(matrix: Matrix, *, half: bool = False) -> Kernel:
 
             e.loop(e.number("some"), block)
 
-        with b.if_else(place.inside(results)) as (then, otherwise):
-            with then:
-                blocks(None)
-            with otherwise:
-                blocks(place.holds(results))
+        place.either(results, blocks)
 
     _each_tile(e, results, tile, "", "")
     return e.finish()
