@@ -28,10 +28,11 @@ def test_each_module_keeps_its_own_function() -> None:
 
 def test_threads_may_build_at_once() -> None:
     made: dict[int, int] = {}
-    threads = [
-        threading.Thread(target=lambda i=i: made.update({i: adder(f"test_thread_{i}", i)}))  # type: ignore[misc]
-        for i in range(6)
-    ]
+
+    def make(i: int) -> None:
+        made[i] = adder(f"test_thread_{i}", i)
+
+    threads = [threading.Thread(target=make, args=(i,)) for i in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:

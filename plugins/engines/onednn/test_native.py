@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ REASON = OneDNN.unavailable() or native.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"{REASON}")
 
 
-def floats(count: int) -> tuple[object, np.ndarray]:
+def floats(count: int) -> tuple[Any, np.ndarray]:
     from cafx_engine_onednn.memory import Memory, MemoryDesc
 
     memory = Memory(MemoryDesc.plain((count,)))
@@ -28,10 +30,10 @@ def test_each_task_runs_once_and_phases_in_order_run_after_run() -> None:
     e.store(e.builder.fadd(more, e.constant(1)), e.memory("to"), place)
     kernel, cells = e.finish(), Cells()
     (first, a), (second, b), (scratch, _) = floats(640), floats(640), floats(64)
-    one, two = cells.of(first), cells.of(second)  # type: ignore[arg-type]
+    one, two = cells.of(first), cells.of(second)
     there = [[(kernel, kernel.arguments(**{"from": one, "to": two, "at": i}))] for i in range(40)]
     back = [[(kernel, kernel.arguments(**{"from": two, "to": one, "at": 39 - i}))] for i in range(40)]
-    run = Tasks(2, cells, scratch, [there, back])  # type: ignore[arg-type]
+    run = Tasks(2, cells, scratch, [there, back])
     x = y = 0
     for _ in range(200):
         run()
@@ -51,9 +53,9 @@ def test_a_program_follows_memory_that_moves() -> None:
     e.store(e.constant(3), e.memory("to"))
     kernel, cells = e.finish(), Cells()
     (memory, before), (_, after), (scratch, _) = floats(16), floats(16), floats(64)
-    run = Tasks(1, cells, scratch, [[[(kernel, kernel.arguments(to=cells.of(memory)))]]])  # type: ignore[arg-type]
+    run = Tasks(1, cells, scratch, [[[(kernel, kernel.arguments(to=cells.of(memory)))]]])
     run()
-    memory.rebind(after)  # type: ignore[attr-defined]
+    memory.rebind(after)
     before[...] = 0
     run()
     assert before.sum() == 0
@@ -71,7 +73,7 @@ def test_sixteen_vectors_are_transposed() -> None:
     kernel, cells = e.finish(), Cells()
     (memory, held), (scratch, _) = floats(BLOCK * BLOCK), floats(64)
     held[...] = np.arange(BLOCK * BLOCK)
-    Tasks(1, cells, scratch, [[[(kernel, kernel.arguments(of=cells.of(memory)))]]])()  # type: ignore[arg-type]
+    Tasks(1, cells, scratch, [[[(kernel, kernel.arguments(of=cells.of(memory)))]]])()
     np.testing.assert_array_equal(held.reshape(BLOCK, BLOCK), np.arange(BLOCK * BLOCK).reshape(BLOCK, BLOCK).T)
 
 

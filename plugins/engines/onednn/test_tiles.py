@@ -225,11 +225,12 @@ def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
             np.testing.assert_array_equal(other[name], value, err_msg=name)
 
 
+needs_bf16 = pytest.mark.skipif(bool(REASON) or not load().has_bf16, reason="the processor does not multiply bfloat16")
 BF16_TOLERANCE = 0.01
 """Of the largest value: two roundings to eight bits."""
 
 
-@pytest.mark.skipif(bool(REASON) or not load().has_bf16, reason="the processor does not multiply bfloat16")
+@needs_bf16
 @pytest.mark.parametrize(
     ("taps", "inputs", "outputs", "slope"), [(3, 32, 48, 0.0), (3, 20, 40, None), (5, 32, 32, 0.1)]
 )
@@ -249,9 +250,8 @@ def test_activations_may_be_bfloat16(
         np.testing.assert_allclose(found[name], value, rtol=0, atol=allowed, err_msg=name)
 
 
+@needs_bf16
 def test_where_whole_tiles_of_bfloat16_are_multiplied_at_once_it_stays_direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not load().has_bf16:
-        pytest.skip("the processor does not multiply bfloat16")
     monkeypatch.setattr(Tiles, "pay", lambda self, training: True)
     monkeypatch.setattr(Library, "has_amx", True)
     monkeypatch.setenv("CAFX_PRECISION", "bf16")

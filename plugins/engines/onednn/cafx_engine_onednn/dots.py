@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-from .emitter import BLOCK, FLOAT, INT, Emitter, Kernel, Value, bits
+from .emitter import BLOCK, FLOAT, INT, Emitter, Kernel, Value, slope_bits
 from .memory import MemoryDesc
 from .native import registers
-from .operands import Operand
+from .product import FEWEST_OUTPUTS
 from .tasks import Cells, Tasks
 from .tiling import shares
 from .weighted import Bytes
@@ -16,8 +16,6 @@ from .weighted import Bytes
 if TYPE_CHECKING:
     from .engine import OneDNN
 
-IDENTITY = 1.0
-"""The slope of no unit at all."""
 ZEROS = (1 << 16) + 16
 """The slot of a bias that is none."""
 PARTS = 8
@@ -26,7 +24,7 @@ PARTS = 8
 
 def together(rows: int) -> int:
     """How many outputs are computed at a time, their sums in registers."""
-    return max(1, min(6, registers() * 3 // 4 // rows))
+    return max(1, min(FEWEST_OUTPUTS, registers() * 3 // 4 // rows))
 
 
 @cache
@@ -81,9 +79,9 @@ def product(
     count, length = rows
     kernel, cells = dots(count), Cells()
     zeros = engine.spare(ZEROS, MemoryDesc.plain((outputs,)))
-    held = [zeros if each is None else each.bind() if isinstance(each, Operand) else each for each in memory]
+    held = (zeros if each is None else each for each in memory)
     where = dict(zip(("x", "weights", "bias", "y"), map(cells.of, held), strict=True))
-    unit = bits(IDENTITY if slope is None else slope)
+    unit = slope_bits(slope)
     turns = -(-outputs // together(count))
     tasks = [
         [(kernel, kernel.arguments(**where, slope=unit, first=f, count=n, inner=length // BLOCK, outputs=outputs))]

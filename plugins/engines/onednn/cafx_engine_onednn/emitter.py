@@ -46,9 +46,9 @@ class Kernel:
         return np.array([values[name] for name in self.names], np.int64)
 
 
-def bits(value: float) -> int:
-    """A float32 as an argument."""
-    return int(struct.unpack("<I", struct.pack("<f", value))[0])
+def slope_bits(slope: float | None) -> int:
+    """The slope of a unit as an argument, a float32 by its bits; None: without one values pass as they are."""
+    return int(struct.unpack("<I", struct.pack("<f", 1.0 if slope is None else slope))[0])
 
 
 class Emitter:

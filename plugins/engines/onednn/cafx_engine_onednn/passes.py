@@ -15,7 +15,7 @@ import attrs
 
 from . import products, transforms
 from .constants import DataType
-from .emitter import BLOCK, Kernel, bits
+from .emitter import BLOCK, Kernel, slope_bits
 from .memory import Memory, MemoryDesc
 from .operands import Operand
 from .tasks import Cells, Task, Tasks
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 SCRATCH, WEIGHTS, SPREAD, RESULT, ZEROS, BIAS = range(1 << 16, (1 << 16) + 6)
 """Slots of memory that lasts for one call."""
-IDENTITY = 1.0
-"""The slope of no unit at all."""
 FINE = 4
 """Parts of small work a thread."""
 Bytes = Operand | Memory
@@ -114,7 +112,7 @@ class Passes:
 
     def cell(self, held: Bytes) -> int:
         """The cell of some memory."""
-        return self.cells.of(held.bind() if isinstance(held, Operand) else held)
+        return self.cells.of(held)
 
     def _memory(self, slot: int, count: int) -> Memory:
         return self.engine.spare(slot, MemoryDesc.plain((count,)))
@@ -176,7 +174,7 @@ class Correlation(Passes):
         if bias:
             turning.append([_step(transforms.filled(), source=self.cell(bias), target=wide, held=y.shape[1],
                                   count=self.outer * self.kernels.group)])  # fmt: skip
-        unit = {"bias": wide, "slope": bits(IDENTITY if slope is None else slope)}
+        unit = {"bias": wide, "slope": slope_bits(slope)}
         channels = (self.inner + self.outer) * self.kernels.group
         bytes_a_tile = self.count * VALUE * channels
         apart = grid.parts(CACHED // bytes_a_tile, self.engine.threads)

@@ -19,6 +19,7 @@ BLOCK = 16
 MOST_ROWS = 8
 """With more rows blocked weights are faster."""
 FEWEST_OUTPUTS = 6
+"""So many may be computed at a time."""
 
 
 class InnerProduct(Weighted):

@@ -12,6 +12,7 @@ import numpy as np
 from .emitter import FLOAT, INT, LANE, Emitter, Kernel, Value
 from .memory import Memory
 from .native import parallel, symbol
+from .operands import Operand
 
 Task = Sequence[tuple[Kernel, Any]]
 """Kernels with their arguments, one after another on one thread, which share its scratch memory."""
@@ -25,8 +26,9 @@ class Cells:
         self._arrays: list[Any] = []
         self._cells: list[Any] = []
 
-    def of(self, memory: Memory) -> int:
+    def of(self, held: Operand | Memory) -> int:
         """The address of the cell of some memory."""
+        memory = held.bind() if isinstance(held, Operand) else held
         cell = np.zeros(1, np.int64)
         self._memories.append(memory)
         self._arrays.append(None)

@@ -108,5 +108,4 @@ def blocks(channels: int) -> int:
 
 def extent(shape: Sequence[int]) -> dict[str, int]:
     """What kernels want to know of an image."""
-    count = blocks(shape[1])
-    return {"height": shape[2], "width": shape[3], "blocks": count, "block": 0, "some": count}
+    return {"height": shape[2], "width": shape[3], "blocks": blocks(shape[1])}

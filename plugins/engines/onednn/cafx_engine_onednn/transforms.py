@@ -14,9 +14,9 @@ from functools import cache
 from .emitter import BLOCK, FLOAT, INT, Emitter, Kernel, Value
 from .winograd import ONE, ZERO, Matrix, Scheme, turned
 
-TILES = ("first", "count", "rows", "columns", "height", "width", "blocks", "block", "some")
+TILES = ("first", "count", "rows", "columns", "height", "width", "blocks")
 """Which tiles of which image: from the first on so many, of rows × columns an image of height × width
-in so many blocks of channels, of which some are meant."""
+in so many blocks of channels."""
 PANELS = ("weights", "start", "inputs", "block", "tap", "factors", "offset", "factor", "rows", "panel", "panels",
           "width")  # fmt: skip
 """The weights of one group: where they begin, their inputs, from one block of 16 outputs to the next and
@@ -86,7 +86,7 @@ class _Place:
         self.height, self.width = e.number("height"), e.number("width")
         self.line = e.product(self.width, BLOCK)
         self.plane = e.product(self.height, self.line)
-        block = e.sum(e.product(image, e.number("blocks")), e.number("block"))
+        block = e.product(image, e.number("blocks"))
         self.start = e.sum(e.product(block, self.plane), e.product(row, self.line), e.product(column, BLOCK))
 
     def at(self, pointer: Value, block: Value) -> Value:
@@ -151,7 +151,7 @@ def spread(matrix: Matrix, step: int, *, half: bool = False) -> Kernel:
                 for k, each in enumerate(each for line in found for each in line):
                     e.store(each, first, e.product(e.number("factor"), k))
 
-            e.loop(e.number("some"), block)
+            e.loop(e.number("blocks"), block)
 
         place.either(side, blocks)
 
@@ -190,7 +190,7 @@ def gather(matrix: Matrix, *, half: bool = False) -> Kernel:
                         where = e.at(out, place.offset(i, j))
                         e.store(y, b.select(held[i][j], where, nowhere) if held else where)
 
-            e.loop(e.number("some"), block)
+            e.loop(e.number("blocks"), block)
 
         place.either(results, blocks)
 
