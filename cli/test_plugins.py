@@ -103,7 +103,7 @@ def test_a_name_two_distributions_claim_lists_both(folder: Path, environment: di
         info = folder / f"cafx_layer_{owner}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: cafx-layer-{owner}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text("[cafx.layers]\nTwice = cafx.kernel.bases:NeuronLayer\n")
+        (info / "entry_points.txt").write_text("[cafx.layers]\nTwice = cafx.kernel.net:NeuronLayer\n")
     done = subprocess.run(
         [sys.executable, "-m", "cafx.cli", "plugins", "list", "--kind", "layer", "--broken", "--json"],
         env={**environment, "PYTHONPATH": str(folder)}, check=True, capture_output=True, text=True,

@@ -15,7 +15,7 @@ import pytest
 
 from cafx.cli.sources import change
 from cafx.kernel import registry, schema
-from cafx.kernel.files import read_weights
+from cafx.kernel.net import read_weights
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]

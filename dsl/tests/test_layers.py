@@ -13,7 +13,7 @@ from cafx.dsl import NetSpec, assign, to_proto
 from cafx.dsl import layers as L
 from cafx.dsl import params as P
 from cafx.kernel import CafxError, Layer, Message, Phase, message, option, registry, schema
-from cafx.kernel.core import FillerParameter, ParamSpec
+from cafx.kernel.schema import FillerParameter, ParamSpec
 
 
 @message("waving_param")

@@ -28,9 +28,9 @@ import numpy as np
 import simplejpeg
 
 from cafx.kernel import TRAIN, CafxError, Net, Solver, registry, schema
-from cafx_data_feed.database import open_database
-from cafx_data_feed.datum import datum_bytes
-from cafx_data_feed.images import cv2
+from cafx_lib_feed.database import open_database
+from cafx_lib_feed.datum import datum_bytes
+from cafx_lib_feed.images import cv2
 
 SIDE, CROP, BATCH = 256, 227, 64
 DISTINCT = 50  # images, that a database has over and over

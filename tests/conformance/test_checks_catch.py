@@ -10,7 +10,7 @@ import pytest
 
 from cafx.conformance import Case, CheckFailure, Subject, load_checks
 from cafx.kernel import Blob, CafxError, Engine, Layer, Message, Registry, Routine, message, option
-from cafx.kernel.core import FillerParameter
+from cafx.kernel.schema import FillerParameter
 
 
 @message("bent_param")

@@ -13,8 +13,8 @@ import pytest
 
 from cafx.conformance.databases import database_suite
 from cafx.kernel import TEST, CafxError, Net, Registry, schema
-from cafx_data_feed.database import Database, Item, Reader, Writer, damaged, empty
-from cafx_data_feed.datum import datum_bytes
+from cafx_lib_feed.database import Database, Item, Reader, Writer, damaged, empty
+from cafx_lib_feed.datum import datum_bytes
 
 MARK = "index.json"
 ELSEWHERE = ("ended_without_closing",)  # another process knows nothing of a kind that is made here

@@ -11,7 +11,7 @@ import pytest
 
 from cafx.kernel import CafxError, Net, Phase, registry
 from cafx.kernel.blob import Blob
-from cafx.kernel.definition import read_net
+from cafx.kernel.net import read_net
 
 MULTIPLIER_DIGITS = 6
 
@@ -19,7 +19,7 @@ MULTIPLIER_DIGITS = 6
 @pytest.fixture(autouse=True)
 def unfilled_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave parameters as they are made: only shapes count here, and some nets are large."""
-    monkeypatch.setattr("cafx.kernel.layer.fill", lambda *_: None)
+    monkeypatch.setattr("cafx.kernel.net.layer.fill", lambda *_: None)
 
 
 @pytest.mark.shared_files("golden/build/*.json")

@@ -41,7 +41,7 @@ def samples(folder: Path) -> None:
     """Put the files the examples name into ``folder``: those of the layers' own cases."""
     import h5py
 
-    from cafx_data_feed import samples as made
+    from cafx_lib_feed import samples as made
 
     made.database(), made.database("LMDB", True), made.mean_file(), made.image_list(), made.window_list()
     for path in made.folder().iterdir():

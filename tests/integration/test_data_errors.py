@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 from cafx.kernel import TEST, TRAIN, CafxError, Net, registry, schema
-from cafx_data_feed.database import open_database
-from cafx_data_feed.datum import datum_bytes
-from cafx_data_feed.images import encode
-from cafx_data_feed.prefetch import Batch, Prefetcher, Source
 from cafx_format_binaryproto import write_binaryproto
+from cafx_lib_feed.database import open_database
+from cafx_lib_feed.datum import datum_bytes
+from cafx_lib_feed.images import encode
+from cafx_lib_feed.prefetch import Batch, Prefetcher, Source
 
 BACKENDS = ("LMDB", "LEVELDB")
 SHAPE = (3, 8, 7)

@@ -10,8 +10,8 @@ import pytest
 
 from cafx.conformance.golden import inside
 from cafx.kernel import TEST, Net
-from cafx_data_feed.database import open_database
-from cafx_data_feed.datum import DatumReader, datum_bytes
+from cafx_lib_feed.database import open_database
+from cafx_lib_feed.datum import DatumReader, datum_bytes
 
 FORMATS = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[3] / "shared")) / "golden" / "formats"
 CASES = sorted((FORMATS / "data_layers").glob("*.npz"))

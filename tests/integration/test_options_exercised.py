@@ -8,8 +8,7 @@ import pytest
 
 from cafx.conformance.suite import Subject
 from cafx.kernel import registry, schema
-from cafx.kernel.message import Message
-from cafx.kernel.schema import declared_by
+from cafx.kernel.schema import Message, declared_by
 
 MESSAGES = sorted(schema().fields_of("LayerParameter"))
 SUBJECTS = [Subject.of(name) for name in registry().names("layer")]

@@ -22,8 +22,7 @@ from cafx.conformance.harness import SUBJECT, Trial
 from cafx.conformance.numeric import allowance, derivative
 from cafx.kernel import CafxError, registry, schema
 from cafx.kernel import blob as blob_module
-from cafx.kernel.core import Phase
-from cafx.kernel.message import INTEGER_RANGES, Option
+from cafx.kernel.schema import INTEGER_RANGES, Option, Phase
 
 TYPES = registry().names("layer")
 SHARED = schema().fields_of("LayerParameter")  # loss_param and transform_param stand beside the options

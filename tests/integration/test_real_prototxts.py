@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cafx.kernel import Net, Phase, registry, schema
-from cafx.kernel.definition import read_net
+from cafx.kernel.net import read_net
 
 DATA_TYPES = {"Data", "ImageData", "WindowData", "HDF5Data", "MemoryData"}
 BATCH = 2
@@ -69,7 +69,7 @@ def test_a_real_net_is_built(
     if kind_of(shared_file) == "solver":
         pytest.skip("it is a solver")
     require_plugins(shared_file)
-    monkeypatch.setattr("cafx.kernel.layer.fill", lambda *_: None)  # only shapes count
+    monkeypatch.setattr("cafx.kernel.net.layer.fill", lambda *_: None)  # only shapes count
     definition = read_net(shared_file, registry()).proto
     if any(layer.type == "Python" and layer.bottom for layer in definition.layer):
         pytest.skip("it needs a Python module of its repository")

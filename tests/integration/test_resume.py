@@ -19,8 +19,8 @@ import pytest
 
 from cafx.conformance.golden import inside
 from cafx.kernel import CafxError, Solver, hookimpl, registry
-from cafx.kernel.solver import Action
-from cafx_data_feed.datum import datum_bytes
+from cafx.kernel.training import Action
+from cafx_lib_feed.datum import datum_bytes
 
 IMAGES, SIZE, CROP, BATCH, CLASSES = 23, 10, 8, 4, 3
 LENGTH, PAUSE, KILLED_LENGTH = 100, 37, 60

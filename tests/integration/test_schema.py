@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cafx.kernel import schema
-from cafx.kernel.message import FIRST_FREE_NUMBER, SCALAR_KINDS
+from cafx.kernel.schema import FIRST_FREE_NUMBER, SCALAR_KINDS
 
 COMPOSED = schema()
 FIELD = descriptor_pb2.FieldDescriptorProto

@@ -14,8 +14,7 @@ import pytest
 
 from cafx.conformance.golden import inside
 from cafx.kernel import CafxError, Solver, hookimpl, registry, schema
-from cafx.kernel.definition import read_net
-from cafx.kernel.files import format_of
+from cafx.kernel.net import format_of, read_net
 
 NET = """
 name: "small"

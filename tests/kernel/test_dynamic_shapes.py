@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cafx.kernel import Engine, Layer, Net, Phase, Routine, Unsupported, registry, schema
-from cafx.kernel.step import Step
+from cafx.kernel.net import Step
 
 NET = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 3 } } }

@@ -10,8 +10,7 @@ import pytest
 
 from cafx.kernel import Blob, Engine, Net, Registry, Routine, Unsupported, schema
 from cafx.kernel.blob import HOST
-from cafx.kernel.layer import Layer
-from cafx.kernel.step import Step
+from cafx.kernel.net import Layer, Step
 
 NET = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 6 } } }

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cafx.kernel import TEST, TRAIN, Blob, Net, schema
-from cafx.kernel.memory import Arena, Life, aligned, plan
+from cafx.kernel.net import Arena, Life, aligned, plan
 
 LIVES = st.lists(
     st.tuples(st.integers(0, 20), st.integers(0, 10), st.integers(1, 1000)).map(

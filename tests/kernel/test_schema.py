@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cafx.kernel import CafxError, Message, Schema, above, message, option, within
-from cafx.kernel.message import FIRST_FREE_NUMBER, derived_number
+from cafx.kernel.schema import FIRST_FREE_NUMBER, derived_number
 
 
 @message("tilt_param", 123456)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cafx.kernel import Blob, Net
-from cafx.kernel.step import Step
+from cafx.kernel.net import Step
 
 
 def describe(net: Net) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def emit(file: str, what: str | None, out: str | None) -> None:
     A solver comes with its net inside it (net_param), so that one file trains.
     """
     from cafx.cli.emitting import text_of
-    from cafx.kernel.files import atomic_write
+    from cafx.kernel.net import atomic_write
 
     text = text_of(file, what)
     if out is None:

@@ -10,8 +10,7 @@ from typing import Any
 import attrs
 
 from cafx.kernel import Layer, schema
-from cafx.kernel.message import Message
-from cafx.kernel.schema import declared_by
+from cafx.kernel.schema import Message, declared_by
 
 LIMIT = 12
 IGNORED = "read and ignored"

@@ -10,10 +10,9 @@ from typing import Any
 from cafx.cli.examples import dsl_example, prototxt_example
 from cafx.kernel import CafxError, Layer, UnknownNameError, registry
 from cafx.kernel.errors import did_you_mean
-from cafx.kernel.layer import arity_text
-from cafx.kernel.message import Message, Option, scoped_name
+from cafx.kernel.net import arity_text
 from cafx.kernel.registry import KINDS, Plugin
-from cafx.kernel.schema import declared_by, schema
+from cafx.kernel.schema import Message, Option, declared_by, schema, scoped_name
 
 FACTS = (
     "in_place", "is_loss", "automatic_tops", "is_input", "learnable", "integer_bottoms",

@@ -41,7 +41,7 @@ class Settings:
         return build(path, phase, **settings)
 
     def definition(self, path: str, phase: str, **settings: Any) -> Any:
-        """The same net's `cafx.kernel.definition.NetDefinition`: nothing is built, no data is needed."""
+        """The same net's `cafx.kernel.net.NetDefinition`: nothing is built, no data is needed."""
         from cafx.cli.scoring import definition
 
         return definition(path, phase, **settings)

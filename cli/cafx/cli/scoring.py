@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cafx.cli.options import ignore_overflow
 from cafx.cli.sources import load_net
 from cafx.kernel import CafxError, Net, Phase, registry
-from cafx.kernel.definition import NetDefinition, NetState, filter_layers, insert_splits, read_net
+from cafx.kernel.net import NetDefinition, NetState, filter_layers, insert_splits, read_net
 
 Scores = list[tuple[str, float]]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cafx.kernel import CafxError, Phase, UnknownNameError, registry, schema
 from cafx.kernel.errors import did_you_mean
-from cafx.kernel.solverfile import net_sources, read_solver
+from cafx.kernel.training import net_sources, read_solver
 
 PYTHON = ".py"
 

@@ -11,8 +11,7 @@ import attrs
 import numpy as np
 
 from cafx.kernel import TRAIN, Net
-from cafx.kernel.engine import Engine
-from cafx.kernel.step import Step
+from cafx.kernel.net import Engine, Step
 
 MILLI, GIGA = 1e3, 1e9
 FLOPS = 2  # a product and a sum

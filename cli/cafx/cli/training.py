@@ -19,7 +19,7 @@ from cafx.cli.signals import obey_signals
 from cafx.cli.sources import load_solver
 from cafx.cli.watching import Keeper, Outcome, attach, monitors_told, warnings_to_stderr
 from cafx.kernel import CafxError, Solver, registry
-from cafx.kernel.transfer import Copied
+from cafx.kernel.net import Copied
 
 
 @attrs.frozen(kw_only=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from cafx.kernel import CafxError, registry
-from cafx_data_feed.datum import datum_bytes
 from cafx_format_binaryproto import write_binaryproto
+from cafx_lib_feed.datum import datum_bytes
 
 HERE = Path(__file__).resolve().parent
 BESIDE_REPOSITORY = (HERE / "../../../../shared/datasets/cifar10").resolve()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cafx.kernel import CafxError, registry
-from cafx_data_feed.datum import datum_bytes
+from cafx_lib_feed.datum import datum_bytes
 
 HERE = Path(__file__).resolve().parent
 SIDE, BORDER = 8, 1  # a border of zeros, so that a random crop shifts the digit by up to a pixel

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from cafx.kernel import CafxError, registry
-from cafx_data_feed.datum import datum_bytes
+from cafx_lib_feed.datum import datum_bytes
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "mnist"))

@@ -75,7 +75,7 @@ def datum_to_array(datum: Any) -> Array:
 
 def load_image(filename: str | PathLike[str], color: bool = True) -> Array:
     """An image file as H×W×3 (or ×1) of float32 from 0 to 1, channels in the order RGB."""
-    from cafx_data_feed.images import decode, read_bytes
+    from cafx_lib_feed.images import decode, read_bytes
 
     stored = decode(read_bytes(filename), None, f"'{filename}'").astype(np.float32) / 255
     image = stored[:, :, 2::-1] if stored.shape[2] >= 3 else stored[:, :, :1]

@@ -17,7 +17,7 @@ from caffe.blob import Blob, ledger
 from caffe.modes import process
 from cafx.kernel import CafxError, Layer
 from cafx.kernel import Net as KernelNet
-from cafx.kernel.files import format_named
+from cafx.kernel.net import format_named
 
 Array = npt.NDArray[Any]
 Callback = Callable[[int], Any]

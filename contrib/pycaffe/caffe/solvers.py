@@ -12,7 +12,7 @@ from caffe.modes import process
 from caffe.net import Net
 from cafx.kernel import Solver as KernelSolver
 from cafx.kernel import registry
-from cafx.kernel.solverfile import read_solver
+from cafx.kernel.training import read_solver
 
 
 class _WatchedSolver(KernelSolver):

@@ -96,7 +96,7 @@ def test_a_transformer_refuses_what_does_not_fit(setting, value):
 
 @pytest.fixture
 def image_file(tmp_path):
-    from cafx_data_feed.images import encode
+    from cafx_lib_feed.images import encode
 
     def write(array):
         path = tmp_path / "image.png"

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from cafx.dsl.options import check_options, make_layer, plain
 from cafx.dsl.place import user_place
 from cafx.kernel.errors import CafxError
-from cafx.kernel.layer import Layer, arity_text, fits
+from cafx.kernel.net import Layer, arity_text, fits
 from cafx.kernel.registry import registry
 from cafx.kernel.schema import schema
 

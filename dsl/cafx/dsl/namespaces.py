@@ -10,12 +10,10 @@ from typing import Any
 from cafx.dsl.function import Function
 from cafx.dsl.options import LAYER_OPTIONS, messages_by_field, own_message
 from cafx.dsl.place import NoSuchNameError, user_place
-from cafx.kernel.core import CORE_MESSAGES, FillerParameter, NetState, ParamSpec
 from cafx.kernel.errors import CafxError, did_you_mean
-from cafx.kernel.layer import Layer, arity_text
-from cafx.kernel.message import Message, Option, messages_of
+from cafx.kernel.net import Layer, arity_text
 from cafx.kernel.registry import registry
-from cafx.kernel.schema import schema
+from cafx.kernel.schema import CORE_MESSAGES, FillerParameter, Message, NetState, Option, ParamSpec, messages_of, schema
 
 SUFFIX = "Parameter"
 CALL_DOCS = {

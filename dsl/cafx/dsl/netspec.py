@@ -9,9 +9,8 @@ from typing import Any
 from cafx.dsl.function import Function, Producer, Top, active_rules, function_of, net_proto
 from cafx.dsl.options import assign, plain
 from cafx.dsl.place import NoSuchNameError, user_place
-from cafx.kernel.core import NetParameter
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
-from cafx.kernel.schema import schema
+from cafx.kernel.schema import NetParameter, schema
 
 PYCAFFE_NAMES = ("tops", "update", "to_proto")
 OWN_FIELDS = ("layer",)

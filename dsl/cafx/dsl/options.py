@@ -7,11 +7,9 @@ from typing import Any
 
 from google.protobuf.message import Message as Proto
 
-from cafx.kernel.core import LayerParameter, LossParameter, TransformationParameter
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
-from cafx.kernel.layer import Layer
-from cafx.kernel.message import Message
-from cafx.kernel.schema import declared_by, schema
+from cafx.kernel.net import Layer
+from cafx.kernel.schema import LayerParameter, LossParameter, Message, TransformationParameter, declared_by, schema
 
 LAYER = "LayerParameter"
 CALL_OPTIONS = ("ntop", "in_place")

@@ -12,10 +12,9 @@ from cafx.dsl.namespaces import option_line, option_parameter
 from cafx.dsl.netspec import NetSpec
 from cafx.dsl.options import assign, plain
 from cafx.dsl.place import NoSuchNameError, user_place
-from cafx.kernel.core import SolverParameter
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
 from cafx.kernel.registry import registry
-from cafx.kernel.schema import schema
+from cafx.kernel.schema import SolverParameter, schema
 
 OPTIONS = SolverParameter.__options__
 INLINE = {"net": "net_param", "train_net": "train_net_param", "test_net": "test_net_param"}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cafx_data_feed.tools import in_order, progress, reading, threads_option
+from cafx_lib_feed.tools import in_order, progress, reading, threads_option
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def _sum(reader: Any, threads: int) -> tuple[int, Any]:
     """How many images, and their sum in float64."""
     import itertools
 
-    from cafx_data_feed.datum import DatumReader
+    from cafx_lib_feed.datum import DatumReader
 
     datums, items = DatumReader(), reader.items()
     chunks = iter(lambda: [(key, datums.read(key, v)) for key, v in itertools.islice(items, CHUNK)], [])
@@ -64,8 +64,8 @@ def _sum_chunk(chunk: list[tuple[bytes, Any]]) -> tuple[int, Any, bytes]:
     """How many images a chunk has, their sum, and its first key."""
     import numpy as np
 
-    from cafx_data_feed.datum import key_text
-    from cafx_data_feed.images import decode
+    from cafx_lib_feed.datum import key_text
+    from cafx_lib_feed.images import decode
 
     total: Any = None
     for key, example in chunk:
@@ -82,7 +82,7 @@ def _sum_chunk(chunk: list[tuple[bytes, Any]]) -> tuple[int, Any, bytes]:
 def _require(key: bytes, shape: Any, expected: Any) -> None:
     from cafx.kernel import CafxError
     from cafx.kernel.blob import shape_text
-    from cafx_data_feed.datum import key_text
+    from cafx_lib_feed.datum import key_text
 
     if shape != expected:
         raise CafxError(
@@ -93,7 +93,7 @@ def _require(key: bytes, shape: Any, expected: Any) -> None:
 
 def _write(path: Path, mean: Any) -> None:
     """A BlobProto with the four numbers of before `shape`, as Caffe's tool writes it."""
-    from cafx.kernel.files import atomic_write
+    from cafx.kernel.net import atomic_write
     from cafx_format_binaryproto import wire
 
     head = b"".join(

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from cafx.kernel import CafxError, registry
 from cafx_command_compute_image_mean import compute_image_mean
-from cafx_data_feed.datum import datum_bytes
+from cafx_lib_feed.datum import datum_bytes
 
 FORMATS = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared")) / "golden/formats"
 MEANS = sorted((FORMATS / "mean").glob("*_mean.binaryproto"))

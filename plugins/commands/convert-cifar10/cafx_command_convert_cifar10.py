@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from cafx_data_feed.tools import backend_option, create, progress, write_all
+from cafx_lib_feed.tools import backend_option, create, progress, write_all
 
 SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
@@ -72,7 +72,7 @@ def _items(files: list[tuple[int, Path]]) -> Iterator[tuple[bytes, bytes]]:
     import numpy as np
 
     from cafx.kernel import CafxError
-    from cafx_data_feed.datum import datum_bytes
+    from cafx_lib_feed.datum import datum_bytes
 
     for number, path in files:
         held = np.frombuffer(_unpacked(path), np.uint8)

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from cafx.kernel import CafxError
 from cafx_command_convert_cifar10 import convert_cifar10
-from cafx_data_feed.database import open_database
-from cafx_data_feed.datum import datum_bytes
+from cafx_lib_feed.database import open_database
+from cafx_lib_feed.datum import datum_bytes
 
 ROWS = np.random.default_rng(0).integers(0, 10, (4, 3073), dtype=np.uint8)
 

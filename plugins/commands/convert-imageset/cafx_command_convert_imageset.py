@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cafx_data_feed.tools import backend_option, create, in_order, progress, threads_option, write_all
+from cafx_lib_feed.tools import backend_option, create, in_order, progress, threads_option, write_all
 
 if TYPE_CHECKING:
     from cafx.kernel import CafxError
@@ -51,7 +51,7 @@ def convert_imageset(
     Example: cafx convert-imageset images/ train.txt train_lmdb --resize 256x256 --shuffle
     """
     from cafx.kernel import CafxError
-    from cafx_data_feed.lists import read_list
+    from cafx_lib_feed.lists import read_list
 
     lines = [(number, *line) for number, line in enumerate(_ordered(read_list(listed), shuffle, seed))]
     negative = next((line for line in lines if line[2] < 0), None)
@@ -102,7 +102,7 @@ def _root(root: str, first: str) -> str:
 def _ordered(lines: list[tuple[str, int]], shuffle: bool, seed: int) -> list[tuple[str, int]]:
     if not shuffle:
         return lines
-    from cafx.kernel.random import Streams
+    from cafx.kernel.net import Streams
 
     order = Streams(seed)["convert-imageset"].permutation(len(lines))
     return [lines[number] for number in order]
@@ -119,7 +119,7 @@ def _size(resize: str | None) -> tuple[int, int]:
 
 def _suffix(encode_type: str) -> str:
     """The file format meant by --encode-type, if any."""
-    from cafx_data_feed.images import cv2
+    from cafx_lib_feed.images import cv2
 
     suffix = encode_type.lower().lstrip(".")
     if suffix and not cv2().haveImageWriter(f".{suffix}"):
@@ -153,8 +153,8 @@ def _read(
 ) -> tuple[bytes, bytes, int] | CafxError:
     """Key, Datum and size of an image; an image that cannot be read as the error that says so."""
     from cafx.kernel import CafxError
-    from cafx_data_feed.datum import datum_bytes
-    from cafx_data_feed.images import decode, encode, planes, read_bytes, resize
+    from cafx_lib_feed.datum import datum_bytes
+    from cafx_lib_feed.images import decode, encode, planes, read_bytes, resize
 
     _, name, label = line
     try:

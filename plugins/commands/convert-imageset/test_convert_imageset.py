@@ -14,9 +14,9 @@ from click.testing import CliRunner
 from cafx.conformance.golden import inside
 from cafx.kernel import CafxError
 from cafx_command_convert_imageset import _read, convert_imageset
-from cafx_data_feed.database import open_database
-from cafx_data_feed.datum import DatumReader
-from cafx_data_feed.images import encode
+from cafx_lib_feed.database import open_database
+from cafx_lib_feed.datum import DatumReader
+from cafx_lib_feed.images import encode
 
 FORMATS = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared")) / "golden/formats"
 COMMANDS = FORMATS / "db" / "COMMANDS.txt"

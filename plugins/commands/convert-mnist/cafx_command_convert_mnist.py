@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cafx_data_feed.tools import backend_option, create, progress, write_all
+from cafx_lib_feed.tools import backend_option, create, progress, write_all
 
 IMAGES, LABELS = 2051, 2049
 GZIP = b"\x1f\x8b"
@@ -25,7 +25,7 @@ def convert_mnist(images: str, labels: str, out: str, backend: str) -> None:
     Example: cafx convert-mnist train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz mnist_train_lmdb
     """
     from cafx.kernel import CafxError
-    from cafx_data_feed.datum import datum_bytes
+    from cafx_lib_feed.datum import datum_bytes
 
     pixels, marks = read_idx(images, IMAGES), read_idx(labels, LABELS)
     if len(pixels) != len(marks):

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from cafx.kernel import CafxError
 from cafx_command_convert_mnist import convert_mnist
-from cafx_data_feed.database import open_database
-from cafx_data_feed.datum import datum_bytes
+from cafx_lib_feed.database import open_database
+from cafx_lib_feed.datum import datum_bytes
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
 LABELS = np.arange(5, dtype=np.uint8)

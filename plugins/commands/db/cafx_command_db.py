@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cafx_data_feed.tools import reading
+from cafx_lib_feed.tools import reading
 
 BAR = 40
 
@@ -64,7 +64,7 @@ def _look(reader: Any, limit: int | None) -> dict[str, Any]:
     import itertools
 
     from cafx.kernel.blob import shape_text
-    from cafx_data_feed.datum import DatumReader
+    from cafx_lib_feed.datum import DatumReader
 
     datums = DatumReader()
     shapes: collections.Counter[str] = collections.Counter()
@@ -87,8 +87,8 @@ def _look(reader: Any, limit: int | None) -> dict[str, Any]:
 
 def _image(key: bytes, example: Any) -> Any:
     """An item's image as H×W×C."""
-    from cafx_data_feed.datum import key_text
-    from cafx_data_feed.images import decode
+    from cafx_lib_feed.datum import key_text
+    from cafx_lib_feed.images import decode
 
     if example.pixels is not None:
         return example.pixels.transpose(1, 2, 0)
@@ -101,8 +101,8 @@ def _sheet(reader: Any, columns: int, side: int, rgb: bool) -> Any:
 
     import numpy as np
 
-    from cafx_data_feed.datum import DatumReader
-    from cafx_data_feed.images import resize
+    from cafx_lib_feed.datum import DatumReader
+    from cafx_lib_feed.images import resize
 
     datums, small = DatumReader(), []
     for key, value in itertools.islice(reader.items(), columns * columns):
@@ -123,8 +123,8 @@ def _sheet(reader: Any, columns: int, side: int, rgb: bool) -> Any:
 def _save(path: str, sheet: Any) -> None:
     from pathlib import Path
 
-    from cafx.kernel.files import atomic_write
-    from cafx_data_feed.images import encode
+    from cafx.kernel.net import atomic_write
+    from cafx_lib_feed.images import encode
 
     with atomic_write(Path(path)) as file:
         file.write(encode(sheet, ".png", path))

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from cafx.kernel import CafxError, registry
 from cafx_command_db import db
-from cafx_data_feed import samples
-from cafx_data_feed.images import read_image
+from cafx_lib_feed import samples
+from cafx_lib_feed.images import read_image
 
 
 @pytest.mark.parametrize("backend", ["LMDB", "LEVELDB"])

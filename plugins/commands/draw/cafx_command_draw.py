@@ -11,9 +11,7 @@ import graphviz
 
 from cafx.kernel import CafxError, registry
 from cafx.kernel.blob import shape_text
-from cafx.kernel.definition import SPLIT_ROLE, NetDefinition
-from cafx.kernel.files import atomic_write
-from cafx.kernel.graph import Node, connect
+from cafx.kernel.net import SPLIT_ROLE, NetDefinition, Node, atomic_write, connect
 
 COLOURS = {"data": "#cfe8cf", "loss": "#f6c8c8", "weights": "#c9dcf3", "other": "#ececec"}
 TEXT_FORMATS = (".dot", ".gv")

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cafx.kernel import CafxError, Net, Phase, registry
-from cafx.kernel.definition import NetState, filter_layers, insert_splits, read_net
+from cafx.kernel.net import NetState, filter_layers, insert_splits, read_net
 from cafx_command_draw import draw
 
 NET = """

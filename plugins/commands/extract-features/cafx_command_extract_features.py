@@ -60,8 +60,8 @@ def extract_features(
 def _database(stack: contextlib.ExitStack, name: str, path: str, backend: str) -> Callable[[Any, int], None]:
     """Stores examples as Datums of floats under their numbers."""
     from cafx.kernel import CafxError
-    from cafx_data_feed.datum import datum_bytes
-    from cafx_data_feed.tools import create
+    from cafx_lib_feed.datum import datum_bytes
+    from cafx_lib_feed.tools import create
 
     writer = stack.enter_context(create(path, backend))
 
@@ -81,7 +81,7 @@ def _hdf5(stack: contextlib.ExitStack, name: str, path: str, backend: str) -> Ca
     import h5py
 
     from cafx.kernel import CafxError
-    from cafx_data_feed.database import checked_target
+    from cafx_lib_feed.database import checked_target
 
     try:
         file = h5py.File(checked_target(Path(path)), "x")

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from cafx.conformance.golden import inside
 from cafx.kernel import CafxError, Net
 from cafx_command_extract_features import extract_features
-from cafx_data_feed.database import open_database
-from cafx_data_feed.datum import DatumReader
+from cafx_lib_feed.database import open_database
+from cafx_lib_feed.datum import DatumReader
 
 FORMATS = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared")) / "golden/formats"
 NET = ("features/net.caffemodel", "features/net.prototxt")

@@ -15,7 +15,7 @@ import attrs
 import click
 
 from cafx.kernel.errors import CafxError
-from cafx.kernel.files import atomic_write
+from cafx.kernel.net import atomic_write
 
 LINE = re.compile(r"[IWEF](?:\d{4})?(\d{2})(\d{2}) (\d{2}):(\d{2}):(\d{2})\.(\d+)\s+\d+ [^\]]+\] (.*)")
 LOSS = re.compile(r"Iteration (\d+).*?, loss = (\S+)")

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from cafx.kernel import CafxError, Registry, registry
-from cafx.kernel.definition import upgrade as upgrade_net
-from cafx.kernel.files import atomic_write
+from cafx.kernel.net import atomic_write
+from cafx.kernel.net import upgrade as upgrade_net
 from cafx.kernel.schema import read_file, schema, sniff
 
 HEAD = 4096

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from cafx.kernel import CafxError, registry
 from cafx.kernel.blob import shape_text
-from cafx.kernel.files import LayerWeights, atomic_write, read_weights
+from cafx.kernel.net import LayerWeights, atomic_write, read_weights
 
 Values = npt.NDArray[Any]
 DPI = 100

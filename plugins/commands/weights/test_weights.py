@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from cafx.kernel import CafxError, registry, schema
-from cafx.kernel.files import BlobValues, LayerWeights, format_named
+from cafx.kernel.net import BlobValues, LayerWeights, format_named
 from cafx_command_weights import tiled, weights
 
 FILTERS = np.random.default_rng(0).normal(size=(5, 3, 4, 4)).astype(np.float32)

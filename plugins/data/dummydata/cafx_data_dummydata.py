@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cafx.kernel import Blob, CafxError, Filler, FillerParameter, Layer, Message, message, option
-from cafx.kernel.core import BlobShape
+from cafx.kernel.schema import BlobShape
 
 if TYPE_CHECKING:
     from cafx.conformance import Case

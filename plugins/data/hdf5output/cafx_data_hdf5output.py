@@ -86,7 +86,7 @@ class HDF5Output(Layer):
     def cases(cls) -> Iterable[Case]:
         """Vectors and images."""
         from cafx.conformance import Case
-        from cafx_data_feed import samples
+        from cafx_lib_feed import samples
 
         options = {"file_name": str(samples.folder() / "output.h5")}
         yield Case("vectors", (4, 3), (4,), options=options, tops=0)

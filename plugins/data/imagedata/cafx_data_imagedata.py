@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cafx.kernel import Blob, CafxError, TransformationParameter, above, message, option, within
-from cafx.kernel.random import Streams
-from cafx_data_feed.images import decode, read_bytes, resize
-from cafx_data_feed.images_source import ImageSource, Memory, Picture
-from cafx_data_feed.layer import BatchLayer, LegacyTransform
-from cafx_data_feed.lists import read_list
-from cafx_data_feed.order import Order
-from cafx_data_feed.prefetch import Source
-from cafx_data_feed.transform import Transformer
+from cafx.kernel.net import Streams
+from cafx_lib_feed.images import decode, read_bytes, resize
+from cafx_lib_feed.images_source import ImageSource, Memory, Picture
+from cafx_lib_feed.layer import BatchLayer, LegacyTransform
+from cafx_lib_feed.lists import read_list
+from cafx_lib_feed.order import Order
+from cafx_lib_feed.prefetch import Source
+from cafx_lib_feed.transform import Transformer
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
@@ -121,7 +121,7 @@ class ImageData(BatchLayer):
     def cases(cls) -> Iterable[Case]:
         """In order and shuffled, in colour and in grey, as they are and resized."""
         from cafx.conformance import Case
-        from cafx_data_feed import samples
+        from cafx_lib_feed import samples
 
         listed = {"source": samples.image_list(), "root_folder": f"{samples.folder()}/"}
         ignored = {"scale": 2.0, "mean_file": "none", "crop_size": 2, "mirror": True}

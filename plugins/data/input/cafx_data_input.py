@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cafx.kernel import Blob, Layer, Message, message, option
-from cafx.kernel.core import BlobShape
+from cafx.kernel.schema import BlobShape
 
 if TYPE_CHECKING:
     from cafx.conformance import Case

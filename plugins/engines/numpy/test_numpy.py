@@ -2,7 +2,7 @@
 
 from cafx.kernel import Net, registry, schema
 from cafx.kernel.blob import HOST
-from cafx.kernel.engine import make_engine
+from cafx.kernel.net import make_engine
 
 NET = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }

@@ -6,8 +6,9 @@ import threading
 import numpy as np
 import pytest
 
-from cafx_engine_onednn import dnnl
-from cafx_engine_onednn.dnnl import Alg, Arg, Attr, DataType, Memory, MemoryDesc, Norm, Window
+from cafx_engine_onednn import api as dnnl
+from cafx_engine_onednn import threads
+from cafx_engine_onednn.api import Alg, Arg, Attr, DataType, Memory, MemoryDesc, Norm, Window
 
 REASON = dnnl.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -82,7 +83,7 @@ def test_a_refused_primitive_names_itself_and_its_shapes():
 
 
 def test_a_missing_library_is_reported_with_every_place_tried(monkeypatch):
-    from cafx_engine_onednn import library
+    from cafx_engine_onednn.api import library
 
     monkeypatch.setattr(library, "candidates", lambda: iter(["/nowhere/libdnnl.so.3"]))
     monkeypatch.setattr(library, "_load", library._load.__wrapped__)
@@ -90,14 +91,14 @@ def test_a_missing_library_is_reported_with_every_place_tried(monkeypatch):
 
 
 def test_threads_are_set_and_read_back():
-    before = dnnl.get_threads()
+    before = threads.get_threads()
     try:
-        dnnl.set_threads(1)
-        assert dnnl.get_threads() == 1
+        threads.set_threads(1)
+        assert threads.get_threads() == 1
     finally:
-        dnnl.set_threads(before)
+        threads.set_threads(before)
     with pytest.raises(ValueError, match="received 0"):
-        dnnl.set_threads(0)
+        threads.set_threads(0)
 
 
 def test_descriptors_answer_for_their_shape_type_and_layout():

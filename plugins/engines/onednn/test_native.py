@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(REASON is not None, reason=f"{REASON}")
 
 
 def floats(count: int) -> tuple[Any, np.ndarray]:
-    from cafx_engine_onednn.memory import Memory, MemoryDesc
+    from cafx_engine_onednn.api.memory import Memory, MemoryDesc
 
     memory = Memory(MemoryDesc.plain((count,)))
     return memory, memory.array.view(np.float32)
@@ -22,7 +22,7 @@ def floats(count: int) -> tuple[Any, np.ndarray]:
 
 def test_each_task_runs_once_and_phases_in_order_run_after_run() -> None:
     from cafx_engine_onednn.emitter import BLOCK, Emitter
-    from cafx_engine_onednn.tasks import Cells, Tasks
+    from cafx_engine_onednn.winograd.program import Cells, Tasks
 
     e = Emitter("from", "to", "at")
     place = e.product(e.number("at"), BLOCK)
@@ -47,7 +47,7 @@ def test_each_task_runs_once_and_phases_in_order_run_after_run() -> None:
 
 def test_a_program_follows_memory_that_moves() -> None:
     from cafx_engine_onednn.emitter import Emitter
-    from cafx_engine_onednn.tasks import Cells, Tasks
+    from cafx_engine_onednn.winograd.program import Cells, Tasks
 
     e = Emitter("to")
     e.store(e.constant(3), e.memory("to"))
@@ -64,7 +64,7 @@ def test_a_program_follows_memory_that_moves() -> None:
 
 def test_sixteen_vectors_are_transposed() -> None:
     from cafx_engine_onednn.emitter import BLOCK, INT, Emitter
-    from cafx_engine_onednn.tasks import Cells, Tasks
+    from cafx_engine_onednn.winograd.program import Cells, Tasks
 
     e = Emitter("of")
     values = e.memory("of")
@@ -78,7 +78,7 @@ def test_sixteen_vectors_are_transposed() -> None:
 
 
 def test_a_kernel_refuses_arguments_it_does_not_have() -> None:
-    from cafx_engine_onednn.products import sums
+    from cafx_engine_onednn.winograd.gemm import sums
 
     with pytest.raises(TypeError, match=r"expected .*'inner'.*; received"):
         sums().arguments(left=0)
@@ -86,7 +86,7 @@ def test_a_kernel_refuses_arguments_it_does_not_have() -> None:
 
 @pytest.mark.parametrize("blocks", range(1, 20))
 def test_panels_cover_all_columns_once(blocks: int) -> None:
-    from cafx_engine_onednn.products import panels
+    from cafx_engine_onednn.winograd.gemm import panels
 
     covered = [
         first + panel * width + lane
@@ -101,7 +101,7 @@ def test_panels_cover_all_columns_once(blocks: int) -> None:
 @pytest.mark.parametrize("most", [1, 30, 1000])
 @pytest.mark.parametrize("even", [1, 2, 5])
 def test_parts_cover_all_tiles_once(tiles: tuple[int, int, int], most: int, even: int) -> None:
-    from cafx_engine_onednn.tiling import Grid
+    from cafx_engine_onednn.winograd.tiling import Grid
 
     images, height, width = tiles
     grid = Grid((images, 16, height, width), 2)

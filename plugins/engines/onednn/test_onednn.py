@@ -16,8 +16,8 @@ from cafx.conformance.harness import Trial
 from cafx.kernel import CafxError, Net, Phase, Solver, registry, schema
 from cafx.kernel.blob import HOST
 from cafx_engine_onednn import OneDNN
-from cafx_engine_onednn.library import load
-from cafx_engine_onednn.places import Blocked
+from cafx_engine_onednn.api.library import load
+from cafx_engine_onednn.layouts import Blocked
 from cafx_engine_onednn.routine import Accelerated
 
 pytestmark = pytest.mark.skipif(OneDNN.unavailable() is not None, reason="no oneDNN here")
@@ -345,7 +345,7 @@ def test_it_is_the_default_where_it_runs() -> None:
 
 
 def test_a_failure_inside_is_an_error_a_person_can_read() -> None:
-    from cafx_engine_onednn.library import failure
+    from cafx_engine_onednn.api.library import failure
 
     error = failure("convolution forward of 2x3", "primitive_execute", 1)
     assert isinstance(error, CafxError)

@@ -14,7 +14,7 @@ import pytest
 
 from cafx.kernel import CafxError, Net, Phase, Solver, schema
 from cafx_engine_onednn import OneDNN
-from cafx_engine_onednn.library import load
+from cafx_engine_onednn.api.library import load
 
 pytestmark = pytest.mark.skipif(OneDNN.unavailable() is not None, reason="no oneDNN here")
 

@@ -11,9 +11,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from cafx.kernel import Net, Phase, schema
-from cafx_engine_onednn import OneDNN, native, passes, winograd
-from cafx_engine_onednn.library import Library, load
-from cafx_engine_onednn.tiles import Tiles
+from cafx_engine_onednn import OneDNN, native
+from cafx_engine_onednn.api.library import Library, load
+from cafx_engine_onednn.winograd import matrices as winograd
+from cafx_engine_onednn.winograd import passes
+from cafx_engine_onednn.winograd.convolution import Tiles
 
 REASON = OneDNN.unavailable() or native.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"{REASON}")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cafx.kernel import CafxError, Net, registry, schema
-from cafx.kernel.files import BlobValues, LayerWeights, TrainingState, format_named, read_weights
+from cafx.kernel.net import BlobValues, LayerWeights, TrainingState, format_named, read_weights
 from cafx_format_binaryproto import read_binaryproto, write_binaryproto
 
 PROTO = format_named("BINARYPROTO", registry())

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from cafx.kernel import CafxError, Format
-from cafx.kernel.files import ABSENT, BlobValues, LayerWeights, TrainingState, atomic_write, not_weights
+from cafx.kernel.net import ABSENT, BlobValues, LayerWeights, TrainingState, atomic_write, not_weights
 from cafx.kernel.schema import sniff
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"

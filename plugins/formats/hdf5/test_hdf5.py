@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cafx.kernel import CafxError, registry, schema
-from cafx.kernel.files import ABSENT, BlobValues, LayerWeights, TrainingState, format_of, read_weights
+from cafx.kernel.net import ABSENT, BlobValues, LayerWeights, TrainingState, format_of, read_weights
 
 SHARED = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared"))
 MODELS = SHARED / "golden" / "formats" / "models"
@@ -112,7 +112,7 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from cafx.kernel import CafxError, registry
-from cafx.kernel.files import BlobValues, TrainingState
+from cafx.kernel.net import BlobValues, TrainingState
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 state = TrainingState(3, "net", [BlobValues((5000,), np.zeros(5000, np.float32))] * 3)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cafx.kernel import Blob, Message, message, option
-from cafx_loss_labelled import LabelledLayer
+from cafx_lib_labelled import LabelledLayer
 
 if TYPE_CHECKING:
     from cafx.conformance import Case

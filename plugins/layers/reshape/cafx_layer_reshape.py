@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cafx.kernel import Blob, Layer, Message, at_least, message, option
 from cafx.kernel.blob import shape_text
-from cafx.kernel.core import BlobShape
+from cafx.kernel.schema import BlobShape
 
 if TYPE_CHECKING:
     from cafx.conformance import Case

@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from cafx.kernel import Blob, LossLayer, Message, message, option
-from cafx_loss_labelled import LabelledLayer
+from cafx_lib_labelled import LabelledLayer
 
 if TYPE_CHECKING:
     from cafx.conformance import Case

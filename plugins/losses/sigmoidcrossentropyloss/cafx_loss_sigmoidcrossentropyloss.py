@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import Blob, LossLayer, LossParameter
-from cafx_loss_labelled import Normaliser
+from cafx_lib_labelled import Normaliser
 
 if TYPE_CHECKING:
     from cafx.conformance import Case

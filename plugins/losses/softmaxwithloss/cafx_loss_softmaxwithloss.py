@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import Blob, LossLayer, LossParameter
 from cafx_layer_softmax import SoftmaxParameter, softmax
-from cafx_loss_labelled import LabelledLayer, Normaliser
+from cafx_lib_labelled import LabelledLayer, Normaliser
 
 if TYPE_CHECKING:
     from cafx.conformance import Case

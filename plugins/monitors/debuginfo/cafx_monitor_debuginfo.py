@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cafx.kernel import HOST, Net, SyncedArray
-from cafx.kernel.step import Step
+from cafx.kernel.net import Step
 
 log = logging.getLogger("cafx.net")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cafx.kernel import UpdateRule
-from cafx.kernel.rules import Array
+from cafx.kernel.training import Array
 
 
 class AdaDelta(UpdateRule):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cafx.kernel import UpdateRule
-from cafx.kernel.rules import Array
+from cafx.kernel.training import Array
 
 
 class Adam(UpdateRule):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cafx.kernel import UpdateRule
-from cafx.kernel.rules import Array
+from cafx.kernel.training import Array
 
 
 class SGD(UpdateRule):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cafx.kernel import CafxError, registry, schema
-from cafx.kernel.files import read_weights
+from cafx.kernel.net import read_weights
 from cafx_upgrade_legacy import Legacy
 
 

@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel.core import Phase
+from cafx.kernel.schema import Phase
 
 Shape = tuple[int, ...]
 Draw = Callable[[np.random.Generator, Shape], npt.NDArray[Any]]

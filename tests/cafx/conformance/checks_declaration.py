@@ -9,9 +9,8 @@ from cafx.conformance.harness import fill_layer, net_of
 from cafx.conformance.numbers import reserved_field
 from cafx.conformance.suite import CheckFailure, Subject, check
 from cafx.kernel import CafxError, Layer, Net, schema
-from cafx.kernel.message import FIRST_FREE_NUMBER, Message, Option, derived_number
 from cafx.kernel.registry import using_registry
-from cafx.kernel.schema import declared_by
+from cafx.kernel.schema import FIRST_FREE_NUMBER, Message, Option, declared_by, derived_number
 
 NONSENSE: dict[str, Any] = {"string": 3.5, "bytes": 3.5, "bool": "perhaps"}
 

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import pytest
 
 from cafx.kernel import CafxError, Registry, registry
-from cafx_data_feed.database import Reader, open_database
+from cafx_lib_feed.database import Reader, open_database
 
 ITEMS = [(b"%04d" % i, bytes([i]) * (100 + i)) for i in range(20)]
 LARGE, MANY = 1 << 20, 100

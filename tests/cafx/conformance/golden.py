@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from cafx.kernel import Net, Phase, Registry
 from cafx.kernel.blob import Blob
-from cafx.kernel.engine import Engine
+from cafx.kernel.net import Engine
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
 EXACT_TYPES = ("ArgMax", "Threshold")

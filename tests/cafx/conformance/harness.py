@@ -14,8 +14,7 @@ import numpy.typing as npt
 from cafx.conformance.cases import Bottom, Case, values
 from cafx.kernel import Engine, Net, Phase, Registry, registry, schema
 from cafx.kernel.blob import HOST, SyncedArray
-from cafx.kernel.message import Message
-from cafx.kernel.schema import declared_by
+from cafx.kernel.schema import Message, declared_by
 
 SUBJECT = "subject"
 INPUT_TYPE = "Input"

@@ -11,9 +11,9 @@ import numpy as np
 
 from cafx.kernel import Blob, TransformationParameter, above, message, option, within
 from cafx_data_data.source import DataSource
-from cafx_data_feed.layer import BatchLayer, LegacyTransform
-from cafx_data_feed.prefetch import Source
-from cafx_data_feed.transform import Transformer
+from cafx_lib_feed.layer import BatchLayer, LegacyTransform
+from cafx_lib_feed.prefetch import Source
+from cafx_lib_feed.transform import Transformer
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
@@ -92,7 +92,7 @@ class Data(BatchLayer):
     def cases(cls) -> Iterable[Case]:
         """Raw and encoded, from both kinds of database, with every transformation."""
         from cafx.conformance import Case
-        from cafx_data_feed import samples
+        from cafx_lib_feed import samples
 
         lmdb = {"source": samples.database("LMDB"), "backend": "LMDB"}
         ignored = {"scale": 2.0, "mean_file": "none", "crop_size": 2, "mirror": True}

@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from cafx.kernel.random import Streams
-from cafx_data_feed.database import Reader
-from cafx_data_feed.datum import DatumReader, key_text
-from cafx_data_feed.images import decode, decode_jpeg
-from cafx_data_feed.images_source import ImageSource, Memory, Picture
-from cafx_data_feed.order import Order
+from cafx.kernel.net import Streams
+from cafx_lib_feed.database import Reader
+from cafx_lib_feed.datum import DatumReader, key_text
+from cafx_lib_feed.images import decode, decode_jpeg
+from cafx_lib_feed.images_source import ImageSource, Memory, Picture
+from cafx_lib_feed.order import Order
 
 Found = tuple[bytes, memoryview | None]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cafx.kernel import Blob, Message, TransformationParameter, above, message, option
-from cafx_data_feed.layer import BatchLayer
-from cafx_data_feed.prefetch import Source
 from cafx_data_hdf5data.rows import Rows
+from cafx_lib_feed.layer import BatchLayer
+from cafx_lib_feed.prefetch import Source
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
@@ -56,7 +56,7 @@ class HDF5Data(BatchLayer):
     def cases(cls) -> Iterable[Case]:
         """In order and shuffled, over the end of a file and of the list."""
         from cafx.conformance import Case
-        from cafx_data_feed import samples
+        from cafx_lib_feed import samples
 
         options = {"source": samples.hdf5_list(), "batch_size": 3}
         yield Case("in_order", options=options, tops=2)

@@ -11,9 +11,9 @@ import numpy as np
 
 from cafx.kernel import CafxError
 from cafx.kernel.blob import shape_text
-from cafx.kernel.random import Streams
+from cafx.kernel.net import Streams
 from cafx.kernel.schema import read_file, read_head, sniff
-from cafx_data_feed.prefetch import Batch, Source
+from cafx_lib_feed.prefetch import Batch, Source
 
 CHUNK_CACHE = 16 << 20
 Span = tuple[int, int, int, int]

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cafx.kernel import Blob, TransformationParameter, above, message, one_of, option, within
-from cafx_data_feed.layer import BatchLayer, LegacyTransform
-from cafx_data_feed.prefetch import Source
-from cafx_data_feed.transform import Transformer
 from cafx_data_windowdata.source import Windows
+from cafx_lib_feed.layer import BatchLayer, LegacyTransform
+from cafx_lib_feed.prefetch import Source
+from cafx_lib_feed.transform import Transformer
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
@@ -82,7 +82,7 @@ class WindowData(BatchLayer):
     def cases(cls) -> Iterable[Case]:
         """Warped and square, with context and without, mirrored, from memory and from files."""
         from cafx.conformance import Case
-        from cafx_data_feed import samples
+        from cafx_lib_feed import samples
 
         listed = {"source": samples.window_list(), "root_folder": f"{samples.folder()}/"}
         cut = {"crop_size": 6, "mirror": True, "mean_value": [100.0]}

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from cafx.kernel import CafxError
-from cafx_data_feed.images import decode, read_bytes
-from cafx_data_feed.prefetch import Batch, Source
-from cafx_data_feed.transform import Transformer
 from cafx_data_windowdata.windows import CHANNELS, Window, WindowList, read_windows, warp
+from cafx_lib_feed.images import decode, read_bytes
+from cafx_lib_feed.prefetch import Batch, Source
+from cafx_lib_feed.transform import Transformer
 
 
 class Windows(Source):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cafx.kernel import CafxError
 from cafx.kernel.schema import read_file
-from cafx_data_feed.images import cv2
+from cafx_lib_feed.images import cv2
 
 F = np.float32
 CHANNELS = 3

@@ -15,7 +15,7 @@ import attrs
 import llvmlite.ir as ir
 import numpy as np
 
-from cafx_engine_llvm import build
+from cafx_lib_llvm import build
 
 BLOCK = 16
 INT, FLOAT, LANE = ir.IntType(64), ir.FloatType(), ir.IntType(32)

@@ -10,18 +10,16 @@ from typing import Any, ClassVar, cast
 
 from cafx.kernel import Blob, CafxError, Engine, Layer, Registry, Unsupported
 from cafx.kernel.blob import SyncedArray
-from cafx.kernel.engine import Routine
-from cafx.kernel.memory import Layout
-from cafx.kernel.step import Step
+from cafx.kernel.net import Layout, Routine, Step
 
-from .constants import Arg, DataType
-from .dense import matmul
-from .fusing import fuse
-from .library import load, unavailable
-from .memory import Memory, MemoryDesc, Stream, aligned
-from .places import Blocked, is_row_major, reorders
+from .api.constants import Arg, DataType
+from .api.library import load, unavailable
+from .api.memory import Memory, MemoryDesc, Stream, aligned
+from .api.primitives import Scratch
+from .api.products import matmul
+from .fusion import fuse
+from .layouts import Blocked, is_row_major, reorders
 from .planning import plan_activations, plan_gradients
-from .primitives import Scratch
 from .threads import set_threads, wanted_threads
 from .updating import Threaded
 

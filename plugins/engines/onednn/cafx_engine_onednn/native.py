@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from ctypes import CFUNCTYPE, c_int, c_uint, c_void_p, cast
 
-import cafx_engine_llvm
+import cafx_lib_llvm
 
 from .threads import openmp
 
@@ -17,10 +17,10 @@ WIDE = "avx512f"
 @functools.cache
 def unavailable() -> str | None:
     """Why no code can be made or run here, or None."""
-    reason: str | None = cafx_engine_llvm.unavailable()
+    reason: str | None = cafx_lib_llvm.unavailable()
     if reason:
         return reason
-    if missing := NEEDED - cafx_engine_llvm.features():
+    if missing := NEEDED - cafx_lib_llvm.features():
         return f"the processor lacks {', '.join(sorted(missing))}"
     if not hasattr(openmp(), "GOMP_parallel"):
         return "oneDNN's threads are not those of OpenMP"
@@ -29,7 +29,7 @@ def unavailable() -> str | None:
 
 def registers() -> int:
     """How many vectors of 16 values the processor holds at once."""
-    return 32 if WIDE in cafx_engine_llvm.features() else 8
+    return 32 if WIDE in cafx_lib_llvm.features() else 8
 
 
 @functools.cache

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from cafx.kernel.blob import HOST, Place, SyncedArray
 
-from .memory import Memory, MemoryDesc, aligned
-from .places import Blocked, Conversion, place_of, reorders
+from .api.memory import Memory, MemoryDesc, aligned
+from .layouts import Blocked, Conversion, place_of, reorders
 from .planner import current
 
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from cafx.kernel.blob import SyncedArray
-from cafx.kernel.memory import Life, aligned_empty, plan
+from cafx.kernel.net import Life, aligned_empty, plan
 
-from .places import Blocked
+from .layouts import Blocked
 
 if TYPE_CHECKING:
     from .operands import Operand

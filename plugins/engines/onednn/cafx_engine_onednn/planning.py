@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from cafx.kernel import Blob
 from cafx.kernel.blob import HOST, SyncedArray
-from cafx.kernel.step import Step
+from cafx.kernel.net import Step
 
-from .places import Blocked
+from .layouts import Blocked
 from .planner import Piece, Planner, planning
 from .routine import Accelerated
 

@@ -11,14 +11,14 @@ import numpy as np
 
 from cafx.kernel import Blob, CafxError, Layer, Routine, Unsupported
 from cafx.kernel.blob import SyncedArray
-from cafx.kernel.step import Step
+from cafx.kernel.net import Step
 
-from .constants import Alg, Arg
-from .library import DnnlError
-from .memory import Memory, MemoryDesc
+from .api.constants import Alg, Arg
+from .api.library import DnnlError
+from .api.memory import Memory, MemoryDesc
+from .api.pointwise import binary, eltwise_backward, eltwise_forward
+from .api.primitives import Call, PrimitiveDesc, Program
 from .operands import Operand
-from .pointwise import binary, eltwise_backward, eltwise_forward
-from .primitives import Call, PrimitiveDesc, Program
 
 if TYPE_CHECKING:
     from .engine import OneDNN

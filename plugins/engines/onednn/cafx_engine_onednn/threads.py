@@ -8,7 +8,7 @@ from typing import Any
 
 import threadpoolctl
 
-from .library import load
+from .api.library import load
 
 # The C library of GNU OpenMP; whichever copy libdnnl resolved is the one that counts.
 GOMP = "libgomp.so.1"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cafx.kernel.memory import Stretch
+from cafx.kernel.net import Stretch
 
 CHUNK = 1 << 17
 """Values a part: few enough to stay in a core's cache, many enough that Python hardly counts."""

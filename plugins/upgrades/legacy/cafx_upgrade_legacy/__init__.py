@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from cafx.kernel import CafxError, Message
-from cafx.kernel.core import SolverParameter
+from cafx.kernel.schema import SolverParameter
 from cafx_format_binaryproto import LayerFields
 from cafx_upgrade_legacy import v0, v1, v2
 from cafx_upgrade_legacy.declarations import V0LayerParameter, V1LayerParameter

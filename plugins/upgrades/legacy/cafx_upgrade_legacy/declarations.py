@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from cafx.kernel import FillerParameter, LossParameter, Message, TransformationParameter, message, option
-from cafx.kernel.core import BlobProto, NetStateRule
+from cafx.kernel.schema import BlobProto, NetStateRule
 
 
 @message()

@@ -1,0 +1,263 @@
+"""Solver: the training loop around a rule, a policy and the nets."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cafx.kernel.errors import CafxError
+from cafx.kernel.net import Engine, Net
+from cafx.kernel.registry import Registry, registry
+from cafx.kernel.schema import Phase
+from cafx.kernel.training import snapshot
+from cafx.kernel.training.hooks import Monitors
+from cafx.kernel.training.rules import Policy, UpdateRule
+from cafx.kernel.training.solver_file import check_options, net_sources, read_solver
+from cafx.kernel.training.update import Updater
+
+log = logging.getLogger("cafx.solver")
+
+
+class Action(Enum):
+    """What a signal asks of a running solver between two iterations."""
+
+    NONE = 0
+    STOP = 1
+    SNAPSHOT = 2
+
+
+class Solver:
+    """Trains a net as a SolverParameter says.
+
+    Args:
+        options: the SolverParameter message; `load` reads one from a file.
+        source: the file it came from: nets are looked for beside it too, snapshots named after it.
+        engine: as for `Net`.
+        seed: of the random streams, instead of ``random_seed``.
+        dtype: as for `Net`.
+        keep, keep_tests: as for `Net`, for the training net and for the test nets.
+        allow_nan: go on when the loss is not finite.
+        plugins: where plugins are found; default the environment.
+
+    Attributes:
+        net, test_nets: the nets.
+        iter: iterations done.
+        rate: the learning rate of the last iteration.
+        smoothed_loss: the mean of the last ``average_loss`` losses.
+        monitors: who listens; see `cafx.kernel.training.hooks`.
+        action: called between iterations; what it returns is done.
+        copied: what was taken from each file that ``weights`` names.
+    """
+
+    def __init__(
+        self,
+        options: Any,
+        source: str | Path | None = None,
+        *,
+        engine: str | Engine | None = None,
+        seed: int | None = None,
+        dtype: npt.DTypeLike = np.float32,
+        keep: str | Sequence[str] = "all",
+        keep_tests: str | Sequence[str] = "outputs",
+        allow_nan: bool = False,
+        plugins: Registry | None = None,
+    ) -> None:
+        self.plugins = plugins or registry()
+        self.options = check_options(options, self.plugins, source)
+        self.source = Path(source) if source else None
+        self.allow_nan = allow_nan
+        self.rule: UpdateRule = self._plugin("solver", self.options.type)
+        self.policy: Policy = self._plugin("policy", self.options.lr_policy)
+        self.prefix = snapshot.checked_prefix(self.options, self.source)
+        seed = self.options.random_seed if seed is None else seed
+        train, tests = net_sources(self.options, self.source, self.plugins)
+        settings: dict[str, Any] = {"engine": engine, "dtype": dtype}
+        self.net = train.build(Phase.TRAIN, seed=seed, keep=keep, **settings)
+        settings |= {"seed": self.net.context.streams.seed, "keep": keep_tests}
+        self.test_nets: list[Net] = [each.build(Phase.TEST, **settings) for each in tests]
+        self.updater = Updater(self.options, self.rule, self.net.arena, self.net.engine)
+        for each in self.test_nets:
+            each.share_with(self.net)
+        self.iter = 0
+        self.rate = 0.0
+        self.window: list[float] = []
+        self.monitors = Monitors()
+        self.action: Callable[[], Action] = lambda: Action.NONE
+        self.stopped = False
+        self._snapshot_due = False
+        self.copied = snapshot.start_from_weights(self)
+
+    def _plugin(self, kind: str, name: str) -> Any:
+        """The rule or policy of that name, made for these options; errors name the solver's file."""
+        try:
+            return self.plugins.load(kind, name)(self.options)
+        except CafxError as error:
+            error.at(str(self.source or "solver"))
+            raise
+
+    @classmethod
+    def load(cls, path: str | Path, **settings: Any) -> Solver:
+        """The solver a prototxt file describes; ``settings`` are those of the constructor."""
+        return cls(read_solver(path, settings.get("plugins") or registry()), path, **settings)
+
+    @property
+    def smoothed_loss(self) -> float:
+        """The mean of the last ``average_loss`` losses."""
+        return sum(self.window) / len(self.window) if self.window else math.nan
+
+    def solve(self, resume: str | Path | None = None) -> bool:
+        """Train from here (or from the state file ``resume``) to max_iter, test and snapshot.
+
+        Returns:
+            Whether max_iter was reached, rather than training stopped on the way.
+        """
+        if resume:
+            self.restore(resume)
+        options = self.options
+        self.monitors.call("training_started", solver=self)
+        self._run(max(0, options.max_iter - self.iter))
+        if options.snapshot_after_train and not (options.snapshot and self.iter % options.snapshot == 0):
+            self.snapshot()
+        if not self.stopped and options.display and self.iter % options.display == 0:
+            self._show_final_loss()
+        if not self.stopped and options.test_interval and self.iter % options.test_interval == 0:
+            self.test_all()
+        self.monitors.call("training_finished", solver=self)
+        return not self.stopped
+
+    def _show_final_loss(self) -> None:
+        """One more batch forward, to tell the loss after the last update."""
+        self.net.run_forward()
+        self.window = [*self.window, self.net.loss][-self.options.average_loss :]
+        self.monitors.call("final_loss", solver=self, loss=self.net.loss)
+
+    def step(self, iterations: int = 1) -> float:
+        """Run some iterations and return the smoothed loss."""
+        self.monitors.call("training_started", solver=self)
+        self._run(iterations)
+        return self.smoothed_loss
+
+    def _run(self, iterations: int) -> None:
+        self.stopped = False
+        for _ in range(iterations):
+            if self._tests_now():
+                self.test_all()
+            if self.stopped:
+                return
+            loss = self._iterate()
+            self.monitors.call("iteration_finished", solver=self, loss=loss, rate=self.rate)
+            self._obey(self.action())
+            every = self.options.snapshot
+            if self._snapshot_due or (every and self.iter % every == 0):
+                self.snapshot()
+            if self.stopped:
+                return
+
+    def _tests_now(self) -> bool:
+        every = self.options.test_interval
+        return bool(every) and self.iter % every == 0 and (self.iter > 0 or self.options.test_initialization)
+
+    def _iterate(self) -> float:
+        """One iteration: gradients over iter_size batches, then one update; returns the loss."""
+        options, net = self.options, self.net
+        displayed = bool(options.display) and self.iter % options.display == 0
+        if options.debug_info:
+            net.set_debug_info(displayed)
+        net.clear_param_diffs()
+        loss: float = 0.0
+        for _ in range(options.iter_size):
+            net.run_forward()
+            net.run_backward()
+            loss += net.loss
+        loss /= options.iter_size
+        if not math.isfinite(loss) and not self.allow_nan:
+            raise self._not_finite(f"the loss is {loss} at")
+        self.window = [*self.window, loss][-options.average_loss :]
+        self.rate = self.policy.rate(self.iter)
+        if net.observer:
+            net.observer.update()
+        self.updater.apply(self.rate, self.iter)
+        if not self.allow_nan and not self.updater.finite():
+            raise self._not_finite("a parameter is not finite after the update of")
+        self.iter += 1
+        return float(loss)
+
+    def _not_finite(self, what: str) -> CafxError:
+        found = self.net.first_not_finite()
+        begin = f"it begins in blob '{found[1].name}' of layer '{found[0]}'" if found else "its outputs only"
+        return CafxError(
+            f"{what} iteration {self.iter}: {begin}",
+            where="solver",
+            remedy="lower base_lr, set clip_gradients, or look at that layer's input; "
+            f"snapshots up to here are kept ({self.prefix}_iter_*)",
+        )
+
+    def test_all(self) -> list[dict[str, npt.NDArray[Any]]]:
+        """Test every test net; returns the mean of each output.
+
+        A test that is stopped leaves no trace: who resumes begins it anew, on the same batches.
+        """
+        before = [net.state() for net in self.test_nets]
+        scores = []
+        for index in range(len(self.test_nets)):
+            scores.append(self.test(index))
+            if self.stopped:
+                for net, state in zip(self.test_nets, before, strict=True):
+                    net.restore(state)
+                break
+        return scores
+
+    def test(self, index: int = 0) -> dict[str, npt.NDArray[Any]]:
+        """Run test net ``index`` for its test_iter batches; returns the mean of each output.
+
+        With test_compute_loss the mean objective is there too, under "(loss)".
+        """
+        self.monitors.call("test_started", solver=self, index=index)
+        net, batches = self.test_nets[index], self.options.test_iter[index]
+        totals: dict[str, npt.NDArray[Any]] = {}
+        for _ in range(batches):
+            scores = net.forward()
+            if self.options.test_compute_loss:
+                scores["(loss)"] = np.asarray(net.loss)
+            for name, value in scores.items():
+                totals[name] = totals[name] + value if name in totals else value.astype(np.float64)
+            self._obey(self.action())
+            if self.stopped:
+                return {}
+        means = {name: total / batches for name, total in totals.items()}
+        self.monitors.call("test_finished", solver=self, index=index, scores=means)
+        return means
+
+    def snapshot(self) -> tuple[Path, Path]:
+        """Write weights and state, each whole or not at all; returns the two paths."""
+        self._snapshot_due = False
+        weights, state = snapshot.write(self)
+        self.monitors.call("snapshot_saved", solver=self, weights=str(weights), state=str(state))
+        return weights, state
+
+    def restore(self, path: str | Path) -> None:
+        """Go on from a state file: weights, history, iteration and, if it has them, all streams."""
+        snapshot.restore(self, Path(path))
+
+    def close(self) -> None:
+        """Release what the nets hold."""
+        for net in (self.net, *self.test_nets):
+            net.close()
+
+    def __enter__(self) -> Solver:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _obey(self, action: Action) -> None:
+        # taken between iterations only: in the middle of a test there is nothing to go on from
+        self._snapshot_due = self._snapshot_due or action is Action.SNAPSHOT
+        self.stopped = self.stopped or action is Action.STOP

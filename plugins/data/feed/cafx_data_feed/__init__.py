@@ -1,6 +1,0 @@
-"""What data layers share: databases, Datums, images, transformations and prefetching.
-
-Import from its modules: ``from cafx_data_feed.layer import BatchLayer``.
-"""
-
-__version__ = "0.1.0"

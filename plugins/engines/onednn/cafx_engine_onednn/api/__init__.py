@@ -1,0 +1,96 @@
+"""oneDNN's C API in Python: the public names of the bindings, in one place.
+
+stream, scratch = Stream(), Scratch()
+relu = eltwise_forward(Alg.RELU, desc, desc)
+step = relu.build().prepare(stream, {Arg.SRC: x, Arg.DST: y} | scratch.argument(relu))
+step()                                  # one foreign call
+"""
+
+from .attributes import Attr, BinaryOp, EltwiseOp, PostOp, SumOp
+from .constants import (
+    Alg,
+    Arg,
+    DataType,
+    FormatKind,
+    Fpmath,
+    Isa,
+    Norm,
+    Prop,
+    Query,
+    Status,
+    Tag,
+    post_op_arg,
+    scale_arg,
+    source_arg,
+)
+from .library import DnnlError, Library, load, unavailable
+from .memory import Memory, MemoryDesc, Stream, aligned
+from .normalization import (
+    batch_norm_backward,
+    batch_norm_forward,
+    lrn_backward,
+    lrn_forward,
+    softmax_backward,
+    softmax_forward,
+)
+from .pointwise import binary, concat, eltwise_backward, eltwise_forward, reduction, reorder, weighted_sum
+from .primitives import Call, Primitive, PrimitiveDesc, Program, Scratch
+from .products import inner_product_backward_data, inner_product_backward_weights, inner_product_forward, matmul
+from .windowed import Window, convolution, deconvolution, pooling_backward, pooling_forward
+
+__all__ = [
+    "Alg",
+    "Arg",
+    "Attr",
+    "BinaryOp",
+    "Call",
+    "DataType",
+    "DnnlError",
+    "EltwiseOp",
+    "FormatKind",
+    "Fpmath",
+    "Isa",
+    "Library",
+    "Memory",
+    "MemoryDesc",
+    "Norm",
+    "PostOp",
+    "Primitive",
+    "PrimitiveDesc",
+    "Program",
+    "Prop",
+    "Query",
+    "Scratch",
+    "Status",
+    "Stream",
+    "SumOp",
+    "Tag",
+    "Window",
+    "aligned",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "binary",
+    "concat",
+    "convolution",
+    "deconvolution",
+    "eltwise_backward",
+    "eltwise_forward",
+    "inner_product_backward_data",
+    "inner_product_backward_weights",
+    "inner_product_forward",
+    "load",
+    "lrn_backward",
+    "lrn_forward",
+    "matmul",
+    "pooling_backward",
+    "pooling_forward",
+    "post_op_arg",
+    "reduction",
+    "reorder",
+    "scale_arg",
+    "softmax_backward",
+    "softmax_forward",
+    "source_arg",
+    "unavailable",
+    "weighted_sum",
+]

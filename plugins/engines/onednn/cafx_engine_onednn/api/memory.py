@@ -1,0 +1,282 @@
+"""Memory descriptors (shape, type, layout), memory objects over arrays, and streams."""
+
+import ctypes
+import math
+import mmap
+import weakref
+from collections.abc import Sequence
+from ctypes import byref, c_int, c_int64, c_void_p
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..api.constants import MAX_NDIMS, DataType, FormatKind, Query, Tag
+from ..api.library import Library, load
+
+MAPPED, HUGE = 1 << 18, 1 << 22
+ALIGNMENT = 4096  # whole pages: no cache line or page is shared by two buffers
+
+NUMPY_TYPES: dict[DataType, type[np.generic]] = {
+    DataType.F32: np.float32,
+    DataType.BF16: np.uint16,  # numpy has no bfloat16; its bits are carried
+    DataType.S32: np.int32,
+    DataType.U8: np.uint8,
+    DataType.S8: np.int8,
+}
+
+
+def dims_array(values: Sequence[int]) -> ctypes.Array[c_int64]:
+    """A dnnl_dims_t."""
+    return (c_int64 * MAX_NDIMS)(*values)
+
+
+class MemoryDesc:
+    """An immutable description of a tensor: dims, data type and how it lies in memory."""
+
+    def __init__(self, handle: c_void_p, library: Library) -> None:
+        self.handle = handle
+        self._library = library
+        self._destroy = library.destroyer("memory_desc")
+
+    def __del__(self) -> None:
+        self._destroy(self.handle)
+
+    @classmethod
+    def tagged(cls, dims: Sequence[int], tag: int, dtype: DataType = DataType.F32) -> Self:
+        """A descriptor with one of oneDNN's named layouts."""
+        library = load()
+        where = f"memory {tuple(dims)} {dtype.name}"
+        size = len(dims)
+        name = "memory_desc_create_with_tag"
+        return cls(library.create(name, where, size, dims_array(dims), dtype, tag), library)
+
+    @classmethod
+    def any(cls, dims: Sequence[int], dtype: DataType = DataType.F32) -> Self:
+        """A descriptor whose layout the primitive chooses."""
+        return cls.tagged(dims, Tag.ANY, dtype)
+
+    @classmethod
+    def strided(cls, dims: Sequence[int], strides: Sequence[int], dtype: DataType = DataType.F32) -> Self:
+        """A plain layout by strides, counted in elements."""
+        library = load()
+        where = f"memory {tuple(dims)} {dtype.name} strides {tuple(strides)}"
+        arguments = len(dims), dims_array(dims), dtype, dims_array(strides)
+        return cls(library.create("memory_desc_create_with_strides", where, *arguments), library)
+
+    @classmethod
+    def plain(cls, dims: Sequence[int], dtype: DataType = DataType.F32) -> Self:
+        """C order."""
+        return cls.strided(dims, c_strides(dims), dtype)
+
+    @classmethod
+    def channels_last(cls, dims: Sequence[int], dtype: DataType = DataType.F32) -> Self:
+        """Axis 1 innermost: what convolutions prefer where channels do not fill blocks of 16."""
+        _, channels, *spatial = dims
+        inner = [stride * channels for stride in c_strides(spatial)]
+        image = channels * math.prod(spatial)
+        return cls.strided(dims, (image, 1, *inner), dtype)
+
+    @classmethod
+    def copy_of(cls, handle: c_void_p | int, library: Library) -> Self:
+        """A copy of a descriptor owned by something else."""
+        return cls(library.create("memory_desc_clone", "memory descriptor", handle), library)
+
+    def _derived(self, name: str, *arguments: Any) -> "MemoryDesc":
+        handle = self._library.create(name, f"{name} of {self!r}", self.handle, *arguments)
+        return MemoryDesc(handle, self._library)
+
+    def part(self, dims: Sequence[int], offsets: Sequence[int]) -> "MemoryDesc":
+        """A window of this memory, such as one bottom's channels inside a concat's top."""
+        name = "memory_desc_create_submemory"
+        return self._derived(name, dims_array(dims), dims_array(offsets))
+
+    def reshape(self, dims: Sequence[int]) -> "MemoryDesc":
+        """The same bytes with other dims; fails where the layout does not allow it."""
+        return self._derived("memory_desc_reshape", len(dims), dims_array(dims))
+
+    def permute(self, axes: Sequence[int]) -> "MemoryDesc":
+        """The same bytes with axis i becoming axis axes[i]."""
+        return self._derived("memory_desc_permute_axes", (c_int * MAX_NDIMS)(*axes))
+
+    def _query(self, what: Query, result: Any) -> Any:
+        self._library.call("memory_desc_query", "memory descriptor", self.handle, what, result)
+        return result
+
+    def _int(self, what: Query) -> int:
+        value = c_int()
+        self._query(what, byref(value))
+        return value.value
+
+    def _dims(self, what: Query, count: int) -> tuple[int, ...]:
+        pointer = ctypes.POINTER(c_int64)()
+        self._query(what, byref(pointer))
+        return tuple(pointer[:count])
+
+    @property
+    def ndims(self) -> int:
+        """How many axes."""
+        return self._int(Query.NDIMS_S32)
+
+    @property
+    def dims(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return self._dims(Query.DIMS, self.ndims)
+
+    @property
+    def padded_dims(self) -> tuple[int, ...]:
+        """The same with what blocks add."""
+        return self._dims(Query.PADDED_DIMS, self.ndims)
+
+    @property
+    def dtype(self) -> DataType:
+        """Type of the elements."""
+        return DataType(self._int(Query.DATA_TYPE))
+
+    @property
+    def kind(self) -> FormatKind:
+        """Whether a layout is chosen."""
+        return FormatKind(self._int(Query.FORMAT_KIND))
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Distance in elements between outer blocks along each axis."""
+        return self._dims(Query.STRIDES, self.ndims)
+
+    @property
+    def blocks(self) -> tuple[tuple[int, int], ...]:
+        """Inner blocks, outermost first, as (axis, size)."""
+        count = self._int(Query.INNER_NBLKS_S32)
+        axes = self._dims(Query.INNER_IDXS, count)
+        return tuple(zip(axes, self._dims(Query.INNER_BLKS, count), strict=True))
+
+    @property
+    def size(self) -> int:
+        """Bytes, padding included; 0 for no memory at all."""
+        return int(self._library.value("memory_desc_get_size", self.handle))
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a C-order array of the same dims has the same bytes."""
+        return self == MemoryDesc.plain(self.dims, self.dtype)
+
+    @property
+    def layout(self) -> str:
+        """The layout in oneDNN's notation, such as `aBcd16b` or `any`."""
+        if self.kind != FormatKind.BLOCKED:
+            return self.kind.name.lower()
+        blocked = {axis for axis, _ in self.blocks}
+        # Among equal strides the larger axis is the outer one.
+        order = sorted(range(self.ndims), key=lambda i: (-self.strides[i], -self.padded_dims[i], i))
+        outer = "".join(chr(ord("A" if i in blocked else "a") + i) for i in order)
+        return outer + "".join(f"{size}{chr(ord('a') + axis)}" for axis, size in self.blocks)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MemoryDesc):
+            return NotImplemented
+        return bool(self._library.value("memory_desc_equal", self.handle, other.handle))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        if not self.size and not self.ndims:
+            return "none"
+        return f"{'x'.join(map(str, self.dims))} {self.dtype.name.lower()} {self.layout}"
+
+
+def handle_of(desc: MemoryDesc | None) -> c_void_p | None:
+    """The handle of an optional descriptor."""
+    return None if desc is None else desc.handle
+
+
+def c_strides(dims: Sequence[int]) -> tuple[int, ...]:
+    """Element strides of a C-order array."""
+    strides = [1] * len(dims)
+    for axis in reversed(range(len(dims) - 1)):
+        strides[axis] = strides[axis + 1] * max(dims[axis + 1], 1)
+    return tuple(strides)
+
+
+def aligned(size: int) -> NDArray[np.uint8]:
+    """A zeroed buffer of `size` bytes on a page boundary; a large one is mapped page by page when touched."""
+    if size >= MAPPED:
+        return np.frombuffer(_mapped(size), np.uint8)
+    raw = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size]
+
+
+def _mapped(size: int) -> mmap.mmap:
+    """Memory of this process alone; in huge pages, where there are such, for fewer misses of the page table."""
+    if not hasattr(mmap, "MAP_ANONYMOUS"):
+        return mmap.mmap(-1, size)
+    mapped = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        mapped.madvise(mmap.MADV_HUGEPAGE)
+    return mapped
+
+
+class Memory:
+    """A descriptor bound to bytes that this object keeps alive.
+
+    `array` is the buffer (any contiguous array of at least `desc.size` bytes). Padding inside a
+    blocked layout must be zero, which is why fresh buffers are zeroed; primitives keep it so.
+    """
+
+    def __init__(self, desc: MemoryDesc, array: NDArray[Any] | None = None) -> None:
+        library = load()
+        self.desc = desc
+        self.array = aligned(desc.size) if array is None else array
+        self._windows: weakref.WeakSet[Memory] = weakref.WeakSet()
+        self._whole: Memory | None = None
+        self._start = 0
+        self._check(self.array)
+        self._library = library
+        self._destroy = library.destroyer("memory")
+        pointer = c_void_p(self.array.ctypes.data)
+        self.handle = library.create("memory_create", repr(desc), desc.handle, library.engine, pointer)
+
+    def __del__(self) -> None:
+        if hasattr(self, "handle"):
+            self._destroy(self.handle)
+
+    def _check(self, array: NDArray[Any]) -> None:
+        if not array.flags.c_contiguous or array.nbytes < self.desc.size:
+            found = f"{array.nbytes} bytes, contiguous: {array.flags.c_contiguous}"
+            raise ValueError(f"{self.desc!r}: expected {self.desc.size} bytes; received {found}")
+
+    def rebind(self, array: NDArray[Any]) -> None:
+        """Point at other bytes; every prepared call that uses this memory follows."""
+        self._check(array)
+        pointer = c_void_p(array.ctypes.data)
+        where = repr(self.desc)
+        self._library.call("memory_set_data_handle", where, self.handle, pointer)
+        self.array = array
+        for each in list(self._windows):
+            each.rebind(array.reshape(-1).view(np.uint8)[each._start :])
+
+    def window(self, desc: MemoryDesc, start: int = 0) -> "Memory":
+        """The same bytes, or some of them from ``start`` on, described in another way; it follows this memory."""
+        window = Memory(desc, self.array.reshape(-1).view(np.uint8)[start:])
+        window._whole, window._start = self, start
+        self._windows.add(window)
+        return window
+
+    @property
+    def flat(self) -> NDArray[Any]:
+        """The stored elements in storage order, padding included."""
+        raw = self.array.reshape(-1).view(np.uint8)[: self.desc.size]
+        return raw.view(NUMPY_TYPES[self.desc.dtype])
+
+
+class Stream:
+    """A queue of executions on the CPU engine; on CPU a call returns when its work is done."""
+
+    def __init__(self) -> None:
+        library = load()
+        self._destroy = library.destroyer("stream")
+        self.handle = library.create("stream_create", "stream", library.engine, 1)
+
+    def __del__(self) -> None:
+        if hasattr(self, "handle"):
+            self._destroy(self.handle)

@@ -1,0 +1,146 @@
+"""Primitives that slide a window: convolution, deconvolution, pooling.
+
+Weights are (out, in, spatial...) or, with groups, (group, out/group, in/group, spatial...); for a
+deconvolution "out" is the number of its output channels, so Caffe's (in, out, ...) weights are the
+same bytes with those two axes swapped (`MemoryDesc.permute`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..api.attributes import Attr
+from ..api.constants import Alg, Prop
+from ..api.library import load
+from ..api.memory import MemoryDesc, dims_array, handle_of
+from ..api.primitives import PrimitiveDesc
+
+
+@dataclass(frozen=True)
+class Window:
+    """Geometry per spatial axis; `dilation` 1 is a dense window; `kernel` is for pooling only.
+
+    `pad_end` may exceed `pad_begin` (Caffe's ceil-mode pooling) or be negative, where the window
+    leaves a remainder unread.
+    """
+
+    stride: Sequence[int]
+    pad: Sequence[int]
+    pad_end: Sequence[int]
+    dilation: Sequence[int] = ()
+    kernel: Sequence[int] = ()
+
+    def __str__(self) -> str:
+        parts = [f"stride {_by(self.stride)} pad {_by(self.pad)}"]
+        if self.kernel:
+            parts.insert(0, f"kernel {_by(self.kernel)}")
+        if any(step != 1 for step in self.dilation):
+            parts.append(f"dilation {_by(self.dilation)}")
+        return " ".join(parts)
+
+    @property
+    def _gaps(self) -> list[int]:
+        # oneDNN counts the skipped elements, Caffe the step.
+        return [step - 1 for step in self.dilation or [1] * len(self.stride)]
+
+    def arguments(self) -> tuple[object, ...]:
+        """strides, [kernel,] dilates, padding_l, padding_r as the C functions take them."""
+        kernel = (dims_array(self.kernel),) if self.kernel else ()
+        rest = dims_array(self._gaps), dims_array(self.pad), dims_array(self.pad_end)
+        return dims_array(self.stride), *kernel, *rest
+
+
+def _by(values: Sequence[int]) -> str:
+    return "x".join(map(str, values))
+
+
+class _Convolving:
+    """The three passes that convolution and deconvolution have in common."""
+
+    def __init__(self, kind: str, alg: Alg) -> None:
+        self.kind = kind
+        self.alg = alg
+
+    def _where(self, what: str, first: MemoryDesc, weights: MemoryDesc, window: Window) -> str:
+        return f"{self.kind} {what} of {first!r} with weights {weights!r} {window}"
+
+    def forward(
+        self,
+        src: MemoryDesc,
+        weights: MemoryDesc,
+        bias: MemoryDesc | None,
+        dst: MemoryDesc,
+        window: Window,
+        *,
+        training: bool = True,
+        attr: Attr | None = None,
+    ) -> PrimitiveDesc:
+        """dst = post_ops(src * weights + bias). Args: SRC, WEIGHTS, BIAS, DST."""
+        prop = Prop.FORWARD_TRAINING if training else Prop.FORWARD_INFERENCE
+        descs = src.handle, weights.handle, handle_of(bias), dst.handle
+        where = self._where("forward", src, weights, window)
+        head = f"{self.kind}_forward", where, load().engine, prop, self.alg
+        return PrimitiveDesc(*head, *descs, *window.arguments(), attr=attr)
+
+    def backward_data(
+        self,
+        diff_src: MemoryDesc,
+        weights: MemoryDesc,
+        diff_dst: MemoryDesc,
+        window: Window,
+        forward: PrimitiveDesc,
+        *,
+        attr: Attr | None = None,
+    ) -> PrimitiveDesc:
+        """Args: DIFF_DST, WEIGHTS, DIFF_SRC."""
+        descs = diff_src.handle, weights.handle, diff_dst.handle
+        where = self._where("backward data", diff_src, weights, window)
+        head = f"{self.kind}_backward_data", where, load().engine, self.alg
+        return PrimitiveDesc(*head, *descs, *window.arguments(), attr=attr, hint=forward)
+
+    def backward_weights(
+        self,
+        src: MemoryDesc,
+        diff_weights: MemoryDesc,
+        diff_bias: MemoryDesc | None,
+        diff_dst: MemoryDesc,
+        window: Window,
+        forward: PrimitiveDesc,
+        *,
+        attr: Attr | None = None,
+    ) -> PrimitiveDesc:
+        """Overwrites the gradients. Args: SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS."""
+        descs = src.handle, diff_weights.handle, handle_of(diff_bias), diff_dst.handle
+        where = self._where("backward weights", src, diff_weights, window)
+        head = f"{self.kind}_backward_weights", where, load().engine, self.alg
+        return PrimitiveDesc(*head, *descs, *window.arguments(), attr=attr, hint=forward)
+
+
+convolution = _Convolving("convolution", Alg.CONVOLUTION_DIRECT)
+deconvolution = _Convolving("deconvolution", Alg.DECONVOLUTION_DIRECT)
+
+
+def pooling_forward(
+    alg: Alg, src: MemoryDesc, dst: MemoryDesc, window: Window, *, training: bool = True, attr: Attr | None = None
+) -> PrimitiveDesc:
+    """Max pooling in training also writes a workspace. Args: SRC, DST, WORKSPACE."""
+    prop = Prop.FORWARD_TRAINING if training else Prop.FORWARD_INFERENCE
+    where = f"{alg.name.lower()} forward of {src!r} {window}"
+    descs = src.handle, dst.handle
+    head = "pooling_forward", where, load().engine, prop, alg
+    return PrimitiveDesc(*head, *descs, *window.arguments(), attr=attr)
+
+
+def pooling_backward(
+    alg: Alg,
+    diff_src: MemoryDesc,
+    diff_dst: MemoryDesc,
+    window: Window,
+    forward: PrimitiveDesc,
+    *,
+    attr: Attr | None = None,
+) -> PrimitiveDesc:
+    """Args: DIFF_DST, DIFF_SRC, WORKSPACE (max pooling)."""
+    where = f"{alg.name.lower()} backward to {diff_src!r} {window}"
+    descs = diff_src.handle, diff_dst.handle
+    head = "pooling_backward", where, load().engine, alg
+    return PrimitiveDesc(*head, *descs, *window.arguments(), attr=attr, hint=forward)

@@ -1,0 +1,1 @@
+"""One module per layer type: how oneDNN runs it."""

@@ -1,0 +1,24 @@
+"""The divisor of a loss, in every mode."""
+
+import pytest
+
+from cafx.kernel import LossParameter
+from cafx_lib_labelled import Normaliser
+
+
+@pytest.mark.parametrize(
+    ("stated", "valid", "divisor"),
+    [
+        ({}, None, 12),
+        ({}, 5, 5),
+        ({}, 0, 1),
+        ({"normalization": "FULL"}, 5, 12),
+        ({"normalization": "BATCH_SIZE"}, 5, 4),
+        ({"normalization": "NONE"}, 5, 1),
+        ({"normalize": True}, 5, 5),
+        ({"normalize": False}, 5, 4),
+        ({"normalize": False, "normalization": "FULL"}, 5, 12),
+    ],
+)
+def test_the_divisor_of_four_times_three_positions(stated: dict[str, object], valid: int | None, divisor: int) -> None:
+    assert Normaliser(LossParameter(**stated))(4, 3, valid) == divisor
