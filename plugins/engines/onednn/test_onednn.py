@@ -361,9 +361,7 @@ BF16_TOLERANCE = 0.15
 
 
 def bf16_engine() -> OneDNN:
-    engine = OneDNN(registry())
-    engine.set_precision("bf16")
-    return engine
+    return OneDNN(registry(), precision="bf16")
 
 
 @needs_bf16

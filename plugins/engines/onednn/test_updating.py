@@ -40,7 +40,7 @@ def solver_of(rule: str, more: str, threads: int) -> Solver:
     text += "" if "regularization" in more and "regularization" in text else more
     options = schema().parse_text(text if "weight_decay" in text else text + " weight_decay: 0.01", "SolverParameter")
     options.net_param.CopyFrom(schema().parse_text(NET, "NetParameter"))
-    solver = Solver(options, engine=OneDNN(registry(), threads))
+    solver = Solver(options, engine=OneDNN(registry(), threads=threads))
     rng = np.random.default_rng(0)
     for name in ("data", "target"):
         blob = solver.net.blobs[name]

@@ -64,6 +64,16 @@ class Engine:
     Class attributes:
         name: what ``--engine`` takes.
         priority: the highest of the available engines is the default.
+        precisions: what it can compute in.
+
+    Args:
+        plugins: where routines are found.
+        precision: arithmetic precision, one of ``precisions``.
+        threads: number of threads; None for the engine's default.
+        device: index of the device, for engines that have several.
+
+    Raises:
+        CafxError: a precision it does not have, or not on this machine.
 
     Methods an engine may have besides, which ``cafx time`` looks for:
         synchronize(): return when all that was begun is done.
@@ -73,25 +83,26 @@ class Engine:
 
     name: ClassVar[str] = "plain"
     priority: ClassVar[int] = 0
+    precisions: ClassVar[tuple[str, ...]] = (FLOAT32,)
     place: Place = HOST
     xp: Any = np
 
-    def __init__(self, plugins: Registry) -> None:
+    def __init__(
+        self, plugins: Registry, *, precision: str = FLOAT32, threads: int | None = None, device: int = 0
+    ) -> None:
+        if precision not in self.precisions:
+            raise CafxError(
+                f"engine '{self.name}' has no such precision", found=precision, expected=" or ".join(self.precisions)
+            )
         self.plugins = plugins
+        self.precision = precision
+        self.threads = threads
+        self.device = device
 
     @classmethod
     def unavailable(cls) -> str | None:
         """Why this engine cannot run on this machine, or None."""
         return None
-
-    def set_precision(self, precision: str) -> None:
-        """Compute in another type than float32, where the engine can.
-
-        Raises:
-            CafxError: it cannot, or not on this machine.
-        """
-        if precision != FLOAT32:
-            raise CafxError(f"engine '{self.name}' has no such precision", found=precision, expected=FLOAT32)
 
     def retain(self, kept: Sequence[Blob] | None, *, backward: bool) -> None:
         """Told before routines are made: the blobs that hold their values after a pass (None: all),
@@ -130,29 +141,47 @@ def set_engine(name: str | None) -> None:
     _chosen.set(name)
 
 
-def make_engine(choice: str | Engine | None, plugins: Registry) -> Engine:
+def make_engine(
+    choice: str | Engine | None,
+    plugins: Registry,
+    *,
+    precision: str | None = None,
+    threads: int | None = None,
+    device: int = 0,
+) -> Engine:
     """The engine chosen by argument, `set_engine` or CAFX_ENGINE, else the best available.
 
+    Args:
+        choice: name of an engine, or an engine, which is then used as it is.
+        plugins: where engines are found.
+        precision: as for `Engine`; None for CAFX_PRECISION, else float32.
+        threads, device: as for `Engine`.
+
     Raises:
-        CafxError: an unknown engine, or one that cannot run here, with the reason; a precision
-            (CAFX_PRECISION) it does not have.
+        CafxError: an unknown engine, or one that cannot run here, with the reason; a precision it
+            does not have; settings for an engine that is already made.
     """
     if isinstance(choice, Engine):
+        if precision not in (None, choice.precision) or threads not in (None, choice.threads):
+            raise CafxError(
+                f"engine '{choice.name}' is already made",
+                found="precision or threads beside an engine",
+                remedy="give them to the engine, or name the engine instead of passing it",
+            )
         return choice
-    made = _make_engine(choice, plugins)
-    made.set_precision(os.environ.get(PRECISION_SETTING) or FLOAT32)
-    return made
+    precision = precision or os.environ.get(PRECISION_SETTING) or FLOAT32
+    return _engine_class(choice, plugins)(plugins, precision=precision, threads=threads, device=device)
 
 
-def _make_engine(choice: str | None, plugins: Registry) -> Engine:
+def _engine_class(choice: str | None, plugins: Registry) -> type[Engine]:
     name = choice or _chosen.get() or os.environ.get(ENGINE_SETTING)
     if not name:
-        return best_engine(plugins)(plugins)
+        return best_engine(plugins)
     found: type[Engine] = plugins.load("engine", name)
     reason = found.unavailable()
     if reason:
         raise CafxError(f"engine '{name}' cannot run here: {reason}", remedy="choose another with --engine")
-    return found(plugins)
+    return found
 
 
 def best_engine(plugins: Registry) -> type[Engine]:

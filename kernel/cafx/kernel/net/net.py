@@ -50,6 +50,7 @@ class Net:
         phase: TRAIN or TEST; default what the file's ``state`` says, else TEST.
         weights: a weights file, or several, to copy from by layer name.
         engine: name of an engine, or an engine; None for the one set, or the best installed.
+        precision, threads, device: as for `Engine`.
         level, stages: the rest of the state that include and exclude rules are held against.
         dtype: numpy.float32, or float64 for gradient checks.
         seed: of the random streams; None for a fresh one.
@@ -76,6 +77,9 @@ class Net:
         *,
         weights: str | Path | Sequence[str | Path] | None = None,
         engine: str | Engine | None = None,
+        precision: str | None = None,
+        threads: int | None = None,
+        device: int = 0,
         level: int = 0,
         stages: Sequence[str] = (),
         dtype: npt.DTypeLike = np.float32,
@@ -92,7 +96,7 @@ class Net:
         graph = connect(definition, self.plugins)
         self.definition = definition
         self.name = definition.name
-        self.engine = make_engine(engine, self.plugins)
+        self.engine = make_engine(engine, self.plugins, precision=precision, threads=threads, device=device)
         self.context = Context(
             self.phase, dtype, self.engine.place, self.engine.xp, Streams(seed), plugins=self.plugins
         )
@@ -318,6 +322,12 @@ class Net:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """What each blob counts in the objective, by name."""
+        weighted = zip(self._built.tops, self.top_loss_weights, strict=True)
+        return {top.name: weight for tops, weights in weighted for top, weight in zip(tops, weights, strict=True)}
 
     @property
     def bottoms(self) -> list[list[Blob]]:

@@ -39,7 +39,7 @@ class Solver:
     Args:
         options: the SolverParameter message; `load` reads one from a file.
         source: the file it came from: nets are looked for beside it too, snapshots named after it.
-        engine: as for `Net`.
+        engine, precision, threads, device: as for `Net`; the test nets use the same engine.
         seed: of the random streams, instead of ``random_seed``.
         dtype: as for `Net`.
         keep, keep_tests: as for `Net`, for the training net and for the test nets.
@@ -62,6 +62,9 @@ class Solver:
         source: str | Path | None = None,
         *,
         engine: str | Engine | None = None,
+        precision: str | None = None,
+        threads: int | None = None,
+        device: int = 0,
         seed: int | None = None,
         dtype: npt.DTypeLike = np.float32,
         keep: str | Sequence[str] = "all",
@@ -79,6 +82,7 @@ class Solver:
         seed = self.options.random_seed if seed is None else seed
         train, tests = net_sources(self.options, self.source, self.plugins)
         settings: dict[str, Any] = {"engine": engine, "dtype": dtype}
+        settings |= {"precision": precision, "threads": threads, "device": device}
         self.net = train.build(Phase.TRAIN, seed=seed, keep=keep, **settings)
         settings |= {"seed": self.net.context.streams.seed, "keep": keep_tests}
         self.test_nets: list[Net] = [each.build(Phase.TEST, **settings) for each in tests]

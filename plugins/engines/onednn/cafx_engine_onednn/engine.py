@@ -36,12 +36,18 @@ class OneDNN(Engine):
 
     name: ClassVar[str] = "onednn"
     priority: ClassVar[int] = 10
+    precisions: ClassVar[tuple[str, ...]] = tuple(PRECISIONS)
 
-    def __init__(self, plugins: Registry, threads: int | None = None) -> None:
-        super().__init__(plugins)
-        self.threads = threads or wanted_threads()
+    def __init__(
+        self, plugins: Registry, *, precision: str = "float32", threads: int | None = None, device: int = 0
+    ) -> None:
+        super().__init__(plugins, precision=precision, threads=threads or wanted_threads(), device=device)
+        if precision == "bf16" and not load().has_bf16:
+            raise CafxError(
+                "precision bf16 cannot run here: the processor has neither AVX512-BF16 nor AMX", remedy="use float32"
+            )
         self.thread = 0
-        self.type = DataType.F32
+        self.type = PRECISIONS[precision]
         self.enter()
         self.stream = Stream()
         self.scratch = Scratch()
@@ -59,22 +65,6 @@ class OneDNN(Engine):
     def unavailable(cls) -> str | None:
         """Why oneDNN cannot run here, or None."""
         return unavailable()
-
-    def set_precision(self, precision: str) -> None:
-        """float32, or bf16: activations, weights and their products' operands in bfloat16.
-
-        Sums are float32, as are the weights that are learned, their gradients, statistics and loss.
-
-        Raises:
-            CafxError: another precision, or bf16 on a processor that does not multiply it.
-        """
-        if precision not in PRECISIONS:
-            raise CafxError("unknown precision", found=precision, expected=" or ".join(PRECISIONS))
-        if precision == "bf16" and not load().has_bf16:
-            raise CafxError(
-                "precision bf16 cannot run here: the processor has neither AVX512-BF16 nor AMX", remedy="use float32"
-            )
-        self.type = PRECISIONS[precision]
 
     def enter(self) -> None:
         """Set the number of threads, which OpenMP keeps for each calling thread."""
