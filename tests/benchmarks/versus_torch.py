@@ -138,13 +138,18 @@ def layer_table(net: Any, train: bool) -> None:
     times: dict[str, list[float]] = {}
     for _ in range(5):
         net.clear_param_diffs()
-        passes = [("forward", net.steps), ("backward", [s for s in reversed(net.steps) if s.needs_backward])]
+        passes = [
+            ("forward", net.program.steps),
+            ("backward", [s for s in reversed(net.program.steps) if s.needs_backward]),
+        ]
         for way, steps in passes[: 2 if train else 1]:
             for step in steps:
                 start = time.perf_counter()
                 getattr(step, way)()
                 took = time.perf_counter() - start
-                times.setdefault(f"{way:9}{step.layer.type:16}{step.name[:40]:41}{step.routine}", []).append(took)
+                times.setdefault(f"{way:9}{step.layers[0].layer.type:16}{step.name[:40]:41}{step.run_by}", []).append(
+                    took
+                )
     table = sorted(((statistics.median(each) * 1e3, name) for name, each in times.items()), reverse=True)
     total = sum(took for took, _ in table)
     for took, name in table[:25]:

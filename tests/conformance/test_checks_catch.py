@@ -278,10 +278,11 @@ class WrongRoutine(Routine):
     """Forgets the square."""
 
     def forward(self) -> None:
-        self.step.top[0].mutable_data[...] = self.step.bottom[0].data
+        self.planned.tops[0].mutable_data[...] = self.planned.bottoms[0].data
 
     def backward(self) -> None:
-        self.layer.backward(self.step.top, self.step.propagate_down, self.step.bottom)
+        planned = self.planned
+        self.layer.backward(list(planned.tops), list(planned.propagate_down), list(planned.bottoms))
 
 
 class WrongEngine(Engine):

@@ -11,7 +11,7 @@ import pytest
 
 from cafx.kernel import CafxError, Net, Phase, registry
 from cafx.kernel.blob import Blob
-from cafx.kernel.net import read_net
+from cafx.kernel.net import learnable, read_net
 
 MULTIPLIER_DIGITS = 6
 
@@ -80,31 +80,33 @@ def build(definition: Any, arguments: dict[str, Any]) -> Net:
 def facts_of(net: Net) -> dict[str, Any]:
     """What the reference states of a net."""
     parameters = net.parameters
+    owners = [-1 if each.owner is None else parameters.index(each.owner) for each in parameters]
+    learned = learnable(parameters)
     return {
         "name": net.name,
         "layers": [layer_facts(net, index) for index in range(len(net.layers))],
         "blobs": [[blob.name, list(blob.shape)] for blob in made_blobs(net)],
         "inputs": net.inputs,
         "outputs": net.outputs,
-        "param_owners": parameters.owners,
-        "param_display_names": parameters.names,
-        "learnable_param_shapes": [list(blob.shape) for blob in parameters.learnable_blobs],
-        "lr_mult": [rounded(mult) for mult in parameters.lr_mult],
-        "decay_mult": [rounded(mult) for mult in parameters.decay_mult],
+        "param_owners": owners,
+        "param_display_names": [each.name for each in parameters],
+        "learnable_param_shapes": [list(blob.shape) for blob in (each.blob for each in learned)],
+        "lr_mult": [rounded(each.multipliers[0]) for each in learned],
+        "decay_mult": [rounded(each.multipliers[1]) for each in learned],
     }
 
 
 def layer_facts(net: Net, index: int) -> dict[str, Any]:
     """What the reference states of a layer."""
-    layer = net.layers[index]
+    layer, planned = net.layers[index], net.program.plan.layers[index]
     return {
         "name": layer.name,
         "type": layer.type,
         "bottom": [blob.name for blob in net.bottoms[index]],
         "top": [blob.name for blob in net.tops[index]],
-        "need_backward": net.needs.layer[index],
-        "bottom_need_backward": net.needs.bottoms[index],
-        "loss_weight": [rounded(weight) for weight in net.top_loss_weights[index]],
+        "need_backward": planned.needs_backward,
+        "bottom_need_backward": list(planned.propagate_down),
+        "loss_weight": [rounded(weight) for weight in planned.loss_weights],
         "params": [list(blob.shape) for blob in layer.blobs],
     }
 

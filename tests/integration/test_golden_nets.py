@@ -13,6 +13,7 @@ import pytest
 
 from cafx.conformance.golden import differs
 from cafx.kernel import Net, Phase
+from cafx.kernel.net import learnable
 
 OUTPUT_TOLERANCE = 1e-4
 SUM_TOLERANCE = 1e-3
@@ -60,11 +61,9 @@ def parameter_values(name: str, kind: str, index: int, shape: tuple[int, ...]) -
 
 def fill_parameters(net: Net) -> None:
     """Fill each parameter once, a shared one for the layer that owns it."""
-    table = net.parameters
-    for index in table.learnable:
-        layer, position = table.layers[index]
-        blob = table.blobs[index]
-        blob.set_data(parameter_values(net.layers[layer].name, net.layers[layer].type, position, blob.shape))
+    for parameter in learnable(net.parameters):
+        layer, blob = net.layers[parameter.layer], parameter.blob
+        blob.set_data(parameter_values(layer.name, layer.type, parameter.position, blob.shape))
 
 
 def parameter_problems(net: Net, values: Mapping[str, Array]) -> Iterator[str]:

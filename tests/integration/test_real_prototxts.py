@@ -78,7 +78,7 @@ def test_a_real_net_is_built(
     for phase in (Phase.TRAIN, Phase.TEST):
         net = Net(definition, phase, engine="numpy", stages=one_stage(definition))
         assert net.layers
-        assert all(blob.shape for blob in net.parameters.blobs)
+        assert all(parameter.blob.shape for parameter in net.parameters)
 
 
 def one_stage(definition: Any) -> list[str]:

@@ -19,7 +19,7 @@ import pytest
 
 from cafx.conformance.golden import inside
 from cafx.kernel import CafxError, Solver, hookimpl, registry
-from cafx.kernel.training import Action
+from cafx.kernel.training import Action, plain_history
 from cafx_lib_feed.datum import datum_bytes
 
 IMAGES, SIZE, CROP, BATCH, CLASSES = 23, 10, 8, 4, 3
@@ -121,7 +121,7 @@ def watched(path: str) -> tuple[Solver, Watcher]:
 def values(solver: Solver) -> list[Array]:
     """Every parameter and the solver's memory."""
     parameters = [blob.host() for layer in solver.net.layers for blob in layer.blobs]
-    return parameters + solver.updater.plain_history()
+    return parameters + plain_history(solver.update)
 
 
 def assert_same(one: list[Array], two: list[Array]) -> None:

@@ -15,6 +15,7 @@ import pytest
 from cafx.conformance.golden import inside
 from cafx.kernel import CafxError, Solver, hookimpl, registry, schema
 from cafx.kernel.net import format_of, read_net
+from cafx.kernel.training import plain_history
 
 NET = """
 name: "small"
@@ -78,7 +79,7 @@ def test_training_goes_on_from_a_state_caffe_wrote(
         on.restore(path)
         assert on.iter == iteration
         held = format_of(path, registry()).read_state(path).history
-        for found, stored in zip(on.updater.plain_history(), held, strict=True):
+        for found, stored in zip(plain_history(on.update), held, strict=True):
             np.testing.assert_array_equal(found.reshape(-1), stored.data)
         for name, blobs in on.net.params.items():
             assert any((blob.host() != was).any() for blob, was in zip(blobs, begun[name], strict=True))
@@ -161,7 +162,7 @@ def test_frozen_layers_do_no_backward_work(folder: Path, monkeypatch: pytest.Mon
         for blob, was in zip(frozen.net.params["first"], before, strict=True):
             np.testing.assert_array_equal(blob.host(), was)
             assert not blob.diff.any()
-        assert not frozen.net.needs.layer[frozen.net.layer_names.index("relu")]
+        assert not frozen.net.program.plan.layers[frozen.net.layer_names.index("relu")].needs_backward
     assert went_back == ["second"] * 2
 
 
@@ -208,7 +209,7 @@ class Breaks:
         """At the second iteration."""
         if solver.iter == 2:
             segment = solver.net.arena.segments[-1]
-            solver.updater.history[0][segment.start] = np.inf
+            solver.update.history[0][segment.start] = np.inf
 
 
 def test_debug_info_logs_what_caffe_logs(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

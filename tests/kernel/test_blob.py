@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cafx.kernel import Blob, CafxError, schema
+from cafx.kernel import Blob, CafxError, Place, schema
 from cafx.kernel.blob import HOST, SyncedArray, same_shape
 
 SHAPES = st.lists(st.integers(0, 5), max_size=5).map(tuple)
 
 
-class Negative:
+class Negative(Place):
     """A place that keeps the negated values and counts its conversions."""
 
     name = "negative"
@@ -27,10 +27,9 @@ class Negative:
     def allocate(self, count: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         return np.zeros(count, dtype)
 
-    def from_host(self, host: npt.NDArray[Any], array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def from_host(self, host: npt.NDArray[Any], array: npt.NDArray[Any]) -> None:
         self.fetched += 1
         array[...] = -host
-        return array
 
     def to_host(self, array: npt.NDArray[Any], host: npt.NDArray[Any]) -> None:
         self.returned += 1
@@ -63,7 +62,7 @@ def test_a_place_is_brought_up_to_date_only_when_it_is_read_and_stale() -> None:
     array.read(HOST)
     assert (place.fetched, place.returned) == (1, 0)
     array.write(place)[0] = 5
-    assert array.current == {place}
+    assert array.current == (place,)
     assert array.read(HOST).tolist() == [-5, 2, 3]
     assert (place.fetched, place.returned) == (1, 1)
 
@@ -77,13 +76,89 @@ def test_discarded_values_are_not_fetched() -> None:
     assert array.read(HOST).tolist() == [-7, -7, -7]
 
 
-def test_binding_carries_the_values_along() -> None:
-    array, home = SyncedArray(3, np.float32), np.zeros(5, np.float32)
+def test_attached_memory_takes_the_values_if_they_are_to_be_kept() -> None:
+    array, arena = SyncedArray(3, np.float32), np.zeros(5, np.float32)
     array.write(HOST)[...] = [1, 2, 3]
-    array.bind(HOST, home[1:4])
-    assert home.tolist() == [0, 1, 2, 3, 0]
-    home[1] = 9
+    array.attach(HOST, arena[1:4], keep=True)
+    assert arena.tolist() == [0, 1, 2, 3, 0]
+    arena[1] = 9
     assert array.read(HOST)[0] == 9
+
+
+def test_attached_memory_counts_as_stale_otherwise() -> None:
+    place, array = Negative(), SyncedArray(3, np.float32)
+    array.write(place)[...] = [-1, -2, -3]
+    array.attach(HOST, np.full(3, np.nan, np.float32), keep=False)
+    assert array.current == (place,)
+    assert array.read(HOST).tolist() == [1, 2, 3]
+
+
+def test_detached_memory_is_left_alone() -> None:
+    array, pool = SyncedArray(2, np.float32), np.zeros(2, np.float32)
+    array.attach(HOST, pool, keep=False)
+    array.write(HOST)[...] = 1
+    array.detach()
+    array.write(HOST)[...] = 2
+    assert pool.tolist() == [1, 1]
+    assert not array.is_attached
+
+
+class Twice(Negative):
+    """A place that converts straight from the negative one."""
+
+    def convert(self, source_place: Place, source: Any, target: Any) -> bool:
+        if not isinstance(source_place, Negative):
+            return False
+        target[...] = source
+        return True
+
+
+def test_a_conversion_takes_the_direct_way_where_there_is_one() -> None:
+    negative, twice, array = Negative(), Twice(), SyncedArray(2, np.float32)
+    array.write(negative)[...] = [-1, -2]
+    assert array.read(twice).tolist() == [-1, -2]
+    assert (negative.returned, twice.fetched) == (0, 0)
+
+
+def test_zeros_are_written_only_where_they_are_read() -> None:
+    place, array = Negative(), SyncedArray(2, np.float32)
+    array.write(place)[...] = 7
+    array.zero()
+    assert array.is_zero
+    assert array.current == ()
+    assert array.read(HOST).tolist() == [0, 0]
+    assert (place.fetched, place.returned) == (0, 0)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["read", "write", "zero", "discard", "attach", "resize"]), st.integers(0, 2)))
+)
+def test_the_state_machine_keeps_the_newest_values(moves: list[tuple[str, int]]) -> None:
+    """Whatever happens in which place, a read gives what was written last."""
+    places, array, expected = [HOST, Negative(), Twice()], SyncedArray(2, np.float32), np.zeros(2)
+    known, version = False, 0
+    for number, (move, index) in enumerate(moves):
+        place, sign = places[index], -1 if index else 1
+        if move == "read" and known:
+            np.testing.assert_array_equal(sign * array.read(place), expected)
+        elif move == "write":
+            array.write(place)[...] = number
+            expected, known = np.full(2, sign * number), True
+        elif move == "zero":
+            array.zero()
+            expected, known = np.zeros(2), True
+        elif move == "discard":
+            array.discard()
+            known = False
+        elif move == "attach":
+            array.attach(place, np.full(2, np.nan, np.float32), keep=True)
+        elif move == "resize":
+            array.resize(3)
+            array.resize(2)
+            known = False
+        assert array.version >= version
+        version = array.version
 
 
 def test_reshape_keeps_what_fits_and_does_not_let_go_of_memory() -> None:

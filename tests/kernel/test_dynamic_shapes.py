@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cafx.kernel import Engine, Layer, Net, Phase, Routine, Unsupported, registry, schema
-from cafx.kernel.net import Step
+from cafx.kernel import Engine, Net, Phase, Routine, Unsupported, registry, schema
+from cafx.kernel.net import Compilation, LayerPlan
 
 NET = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 3 } } }
@@ -20,22 +20,22 @@ layer { name: "sum" type: "Reduction" bottom: "twice" top: "sum" loss_weight: 0.
 class ShapedRoutine(Routine):
     """Runs a layer plain, but only at the shapes it was made for, as a compiled one would."""
 
-    def __init__(self, engine: Engine, layer: Layer, step: Step) -> None:
-        if layer.dynamic_shape:
+    def __init__(self, compilation: Compilation, planned: LayerPlan) -> None:
+        if planned.layer.dynamic_shape:
             raise Unsupported("its shapes are not known")
-        super().__init__(engine, layer, step)
-        self.shapes = [blob.shape for blob in (*step.bottom, *step.top)]
+        super().__init__(compilation, planned)
+        self.shapes = [blob.shape for blob in (*planned.bottoms, *planned.tops)]
 
     def forward(self) -> None:
-        assert self.shapes == [blob.shape for blob in (*self.step.bottom, *self.step.top)]
-        self.layer.forward(self.step.bottom, self.step.top)
+        assert self.shapes == [blob.shape for blob in (*self.planned.bottoms, *self.planned.tops)]
+        self.layer.forward(list(self.planned.bottoms), list(self.planned.tops))
 
 
 class ShapedEngine(Engine):
     name = "shaped"
 
-    def routine(self, layer: Layer, step: Step) -> Routine:
-        return ShapedRoutine(self, layer, step)
+    def routine(self, compilation: Compilation, planned: LayerPlan) -> Routine:
+        return ShapedRoutine(compilation, planned)
 
 
 @pytest.mark.parametrize("keep", [[1, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 0, 0]])

@@ -1,16 +1,21 @@
-"""The engine seam, proved by a small engine that keeps blobs transposed and runs two layers."""
+"""The engine seam, proved by a small engine written against it alone.
+
+It keeps blobs transposed, accelerates two layers, fuses two steps and owns its arena.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from cafx.kernel import Blob, Engine, Net, Registry, Routine, Unsupported, schema
+from cafx.kernel import Blob, Engine, Net, Place, Registry, Routine, Solver, SyncedArray, Unsupported, schema
 from cafx.kernel.blob import HOST
-from cafx.kernel.net import Layer, Step
+from cafx.kernel.net import Arena, Compilation, LayerPlan, Step
 
 NET = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 4 dim: 6 } } }
@@ -22,104 +27,102 @@ layer { name: "ip2" type: "InnerProduct" bottom: "p" top: "y"
   inner_product_param { num_output: 3 weight_filler { type: "test" } } }
 force_backward: true
 """
+LOSS = """layer { name: "loss" type: "Reduction" bottom: "y" top: "loss" loss_weight: 0.5
+  reduction_param { operation: SUMSQ } }"""
 
 
-class TransposedPlace:
-    """Columns first: a matrix lies here as its transpose."""
+@attrs.frozen
+class Transposed(Place):
+    """A matrix, column by column."""
 
+    rows: int
+    columns: int
     name = "transposed"
 
-    def __init__(self) -> None:
-        self.conversions: list[str] = []
+    def allocate(self, count: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        return np.zeros(count, dtype)
 
-    def allocate(self, count: int, dtype: npt.DTypeLike) -> Any:
-        return None
-
-    def from_host(self, host: npt.NDArray[Any], array: Any) -> Any:
-        raise NotImplementedError("routines say which shape they mean: see fetch")
+    def from_host(self, host: npt.NDArray[Any], array: npt.NDArray[Any]) -> None:
+        CONVERSIONS.append("from host")
+        array[...] = host.reshape(self.rows, self.columns).T.reshape(-1)
 
     def to_host(self, array: npt.NDArray[Any], host: npt.NDArray[Any]) -> None:
-        self.conversions.append("to host")
-        host[...] = array.T.reshape(-1)
-
-    def fetch(self, blob: Blob, synced: Any) -> npt.NDArray[Any]:
-        """The blob's matrix, transposed, converted only if this place is not current."""
-        if self not in synced.current:
-            self.conversions.append("from host")
-            matrix = synced.read(HOST).reshape(blob.shape[0], -1)
-            synced.arrays[self] = np.ascontiguousarray(matrix.T)
-            synced.current.add(self)
-        held: npt.NDArray[Any] = synced.arrays[self]
-        return held
+        CONVERSIONS.append("to host")
+        host[...] = array.reshape(self.columns, self.rows).T.reshape(-1)
 
 
-PLACE = TransposedPlace()
+CONVERSIONS: list[str] = []
 
 
-class TransposedProduct(Routine):
+class TransposedRoutine(Routine):
+    """Reads and writes matrices that are transposed."""
+
+    def place_of(self, blob: Blob) -> Place:
+        return Transposed(*blob.shape)
+
+    def matrix(self, array: SyncedArray, blob: Blob) -> npt.NDArray[Any]:
+        return array.read(self.place_of(blob)).reshape(blob.shape[::-1])  # type: ignore[no-any-return]
+
+    def write(self, array: SyncedArray, blob: Blob, values: npt.NDArray[Any]) -> None:
+        array.memory(self.place_of(blob))[...] = values.reshape(-1)
+        array.mark_written(self.place_of(blob))
+
+
+class TransposedProduct(TransposedRoutine):
     """Yᵀ = W Xᵀ + b."""
 
     def forward(self) -> None:
-        bottom, top, (weights, bias) = self.step.bottom[0], self.step.top[0], self.layer.blobs
-        x = PLACE.fetch(bottom, bottom.synced_data)
-        top.synced_data.put(PLACE, weights.data @ x + bias.data[:, None])
+        bottom, top, (weights, bias) = self.planned.bottoms[0], self.planned.tops[0], self.layer.blobs
+        self.write(top.synced_data, top, weights.data @ self.matrix(bottom.synced_data, bottom) + bias.data[:, None])
 
     def backward(self) -> None:
-        bottom, top, (weights, bias) = self.step.bottom[0], self.step.top[0], self.layer.blobs
-        x, dy = PLACE.fetch(bottom, bottom.synced_data), PLACE.fetch(top, top.synced_diff)
+        bottom, top, (weights, bias) = self.planned.bottoms[0], self.planned.tops[0], self.layer.blobs
+        x, dy = self.matrix(bottom.synced_data, bottom), self.matrix(top.synced_diff, top)
         weights.mutable_diff[...] += dy @ x.T
         bias.mutable_diff[...] += dy.sum(axis=1)
-        if self.step.propagate_down[0]:
-            bottom.synced_diff.put(PLACE, weights.data.T @ dy)
+        if self.planned.propagate_down[0]:
+            self.write(bottom.synced_diff, bottom, weights.data.T @ dy)
 
 
-class TransposedReLU(Routine):
-    """max(x, 0) on transposed memory."""
+class TransposedReLU(TransposedRoutine):
+    """max(x, 0)."""
 
-    def __init__(self, engine: Engine, layer: Layer, step: Step) -> None:
-        if layer.options.negative_slope:
+    def __init__(self, compilation: Compilation, planned: LayerPlan) -> None:
+        if planned.layer.options.negative_slope:  # type: ignore[attr-defined]
             raise Unsupported("no leaky form")
-        super().__init__(engine, layer, step)
+        super().__init__(compilation, planned)
 
     def forward(self) -> None:
-        x = PLACE.fetch(self.step.bottom[0], self.step.bottom[0].synced_data)
-        self.step.top[0].synced_data.put(PLACE, np.maximum(x, 0))
+        bottom, top = self.planned.bottoms[0], self.planned.tops[0]
+        self.write(top.synced_data, top, np.maximum(self.matrix(bottom.synced_data, bottom), 0))
 
     def backward(self) -> None:
-        bottom, top = self.step.bottom[0], self.step.top[0]
-        x, dy = PLACE.fetch(bottom, bottom.synced_data), PLACE.fetch(top, top.synced_diff)
-        bottom.synced_diff.put(PLACE, dy * (x > 0))
+        bottom, top = self.planned.bottoms[0], self.planned.tops[0]
+        x, dy = self.matrix(bottom.synced_data, bottom), self.matrix(top.synced_diff, top)
+        self.write(bottom.synced_diff, bottom, dy * (x > 0))
+
+
+class OwnArena(Arena):
+    """An arena of the engine's own."""
 
 
 class TransposedEngine(Engine):
-    """Two routines, and a rewrite that fuses a product with the unit after it."""
+    """Two routines; a product and the ReLU behind it are one step."""
 
     name = "transposed"
 
-    def rewrite(self, steps: list[Step]) -> list[Step]:
+    def fuse(self, compilation: Compilation, steps: Sequence[Step]) -> Sequence[Step]:
         fused: list[Step] = []
         for step in steps:
-            before = fused[-1] if fused else None
-            if before and isinstance(before.object, TransposedProduct) and isinstance(step.object, TransposedReLU):
-                fused[-1] = self._fuse(before, step)
-            else:
-                fused.append(step)
+            before = fused[-1].routines[0] if fused else None
+            if isinstance(before, TransposedProduct) and isinstance(step.routines[0], TransposedReLU):
+                last = fused.pop()
+                step = Step(last.layers + step.layers, last.routines + step.routines, "fused")
+            fused.append(step)
         return fused
 
-    @staticmethod
-    def _fuse(first: Step, second: Step) -> Step:
-        def forward() -> None:
-            first.forward()
-            second.forward()
-
-        def backward() -> None:
-            second.backward()
-            first.backward()
-
-        return Step(
-            first.layer, first.index, first.bottom, second.top, first.propagate_down, first.needs_backward,
-            forward, backward, "transposed", "fused", (first, second),
-        )  # fmt: skip
+    def arena(self, *arguments: Any) -> Arena:
+        return OwnArena(*arguments, self.place)
 
 
 class TestFiller:
@@ -141,42 +144,55 @@ def plugins() -> Registry:
     registry.add("engine", "transposed", TransposedEngine)
     registry.add("engine.transposed", "InnerProduct", TransposedProduct)
     registry.add("engine.transposed", "ReLU", TransposedReLU)
-    PLACE.conversions.clear()
+    CONVERSIONS.clear()
     return registry
 
 
-def build(plugins: Registry, engine: str) -> Net:
-    return Net(schema(plugins).parse_text(NET, "NetParameter"), engine=engine, plugins=plugins)
+def build(plugins: Registry, engine: str | Engine, keep: str = "all") -> Net:
+    return Net(schema(plugins).parse_text(NET, "NetParameter"), engine=engine, plugins=plugins, keep=keep)
 
 
 def run(net: Net) -> dict[str, npt.NDArray[Any]]:
     rng = np.random.default_rng(0)
-    found = net.forward(x=rng.standard_normal((4, 6)))
+    results = net.forward(x=rng.standard_normal((4, 6)))
     net.clear_param_diffs()
-    found |= {f"d{k}": v for k, v in net.backward(y=rng.standard_normal((4, 3))).items()}
-    found |= {f"{name}.{i}": b.diff.copy() for name, blobs in net.params.items() for i, b in enumerate(blobs)}
-    return found
+    results |= {f"d{k}": v for k, v in net.backward(y=rng.standard_normal((4, 3))).items()}
+    results |= {f"{name}.{i}": b.diff.copy() for name, blobs in net.params.items() for i, b in enumerate(blobs)}
+    return results
+
+
+def trained(plugins: Registry, engine: str | Engine) -> Solver:
+    """Three iterations on one batch."""
+    options = schema(plugins).parse_text(
+        'base_lr: 0.01 lr_policy: "fixed" momentum: 0.9 random_seed: 1 test_iter: 2 test_interval: 1', "SolverParameter"
+    )
+    options.net_param.CopyFrom(schema(plugins).parse_text(NET + LOSS, "NetParameter"))
+    solver = Solver(options, engine=engine, plugins=plugins, keep="outputs")
+    for net in (solver.net, *solver.test_nets):
+        net.blobs["x"].set_data(np.random.default_rng(0).standard_normal((4, 6)))
+    solver.step(3)
+    return solver
 
 
 def test_it_gives_what_numpy_gives(plugins: Registry) -> None:
-    expected, found = run(build(plugins, "numpy")), run(build(plugins, "transposed"))
-    assert expected.keys() == found.keys()
+    expected, results = run(build(plugins, "numpy")), run(build(plugins, "transposed"))
+    assert expected.keys() == results.keys()
     for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
+        np.testing.assert_allclose(results[name], values, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 def test_blobs_are_converted_only_where_a_plain_layer_meets_them(plugins: Registry) -> None:
     net = build(plugins, "transposed")
-    PLACE.conversions.clear()
+    net.blobs["x"].set_data(np.ones((4, 6)))
+    CONVERSIONS.clear()
     net.run_forward()
-    # x comes in, h goes out to the plain layer, p comes in again; y is not asked for
-    assert PLACE.conversions == ["from host", "to host", "from host"]
-    np.testing.assert_array_equal(net.blobs["y"].data, net.blobs["y"].synced_data.arrays[PLACE].T)
+    # x comes in, h goes out to the plain layer, p comes in again; nobody asks for y
+    assert CONVERSIONS == ["from host", "to host", "from host"]
 
 
-def test_the_schedule_says_who_runs_what(plugins: Registry) -> None:
+def test_the_program_says_who_runs_what(plugins: Registry) -> None:
     net = build(plugins, "transposed")
-    told = [(step.name, step.routine, step.note) for step in net.steps]
+    told = [(step.name, step.run_by, step.note) for step in net.program.steps]
     assert ("ip1+relu", "transposed", "fused") in told
     assert ("plain", "plain", "no leaky form") in told
     assert [layer.name for layer in net.layers] == ["x", "ip1", "relu", "plain", "ip2"]
@@ -187,14 +203,50 @@ def test_a_pass_that_cuts_a_fusion_runs_its_parts(plugins: Registry) -> None:
     x = np.random.default_rng(1).standard_normal((4, 6))
     expected = whole.forward(x=x)["y"]
     cut.forward(x=x, end="ip1")
-    assert (cut.blobs["h"].data < 0).any(), "the unit must not have run yet"
-    found = cut.forward(start="relu")["y"]
-    np.testing.assert_array_equal(found, expected)
+    assert (cut.blobs["h"].data < 0).any(), "the ReLU must not have run yet"
+    np.testing.assert_array_equal(cut.forward(start="relu")["y"], expected)
 
 
-def test_routines_are_made_anew_when_shapes_change(plugins: Registry) -> None:
+def test_a_program_is_compiled_once_per_shape(plugins: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled = []
+    compile_net = TransposedEngine.compile
+
+    def counted(self: TransposedEngine, plan: Any) -> Any:
+        compiled.append(plan.layers[0].tops[0].shape)
+        return compile_net(self, plan)
+
+    monkeypatch.setattr(TransposedEngine, "compile", counted)
     net = build(plugins, "transposed")
-    for batch in (4, 9, 2):
+    for batch in (4, 9, 2, 9, 4):
         x = np.random.default_rng(batch).standard_normal((batch, 6))
         assert net.forward(x=x)["y"].shape == (batch, 3)
         np.testing.assert_allclose(net.forward(x=x)["y"], build(plugins, "numpy").forward(x=x)["y"], rtol=1e-5)
+    assert compiled == [(4, 6), (9, 6), (2, 6)]
+
+
+def test_several_nets_share_one_engine(plugins: Registry) -> None:
+    engine = TransposedEngine(plugins)
+    expected, solver = trained(plugins, "numpy"), trained(plugins, engine)
+    assert {net.engine for net in (solver.net, *solver.test_nets)} == {engine}
+    assert solver.losses == pytest.approx(expected.losses, rel=1e-5)
+    assert solver.test()["loss"] == pytest.approx(expected.test()["loss"], rel=1e-5)
+    assert isinstance(solver.net.arena, OwnArena)
+
+
+def test_a_loss_counts_once_whether_its_step_is_fused_or_not(plugins: Registry) -> None:
+    weighted = NET.replace('top: "h" }\nlayer { name: "plain"', 'top: "h" loss_weight: 1 }\nlayer { name: "plain"')
+    losses = []
+    for engine in ("numpy", "transposed"):
+        net = Net(schema(plugins).parse_text(weighted, "NetParameter"), engine=engine, plugins=plugins)
+        net.forward(x=np.ones((4, 6)))
+        losses.append(net.loss)
+    assert losses[0] == pytest.approx(losses[1])
+    assert losses[0] > 0
+
+
+def test_a_net_for_inference_refuses_to_run_backward(plugins: Registry) -> None:
+    net = build(plugins, "transposed", keep="outputs")
+    assert net.blobs["x"].place is HOST
+    net.run_forward()
+    with pytest.raises(Exception, match="built for inference"):
+        net.run_backward()

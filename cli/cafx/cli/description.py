@@ -19,7 +19,7 @@ def describe(net: Net) -> dict[str, Any]:
         "engine": net.engine.name,
         "inputs": net.inputs,
         "outputs": net.outputs,
-        "layers": [_row(step, net) for step in net.steps],
+        "layers": [_row(step, net) for step in net.program.steps],
         "parameters": sum(blob.count_ for blob in shared.values()),
         "memory": {
             "parameters": sum(map(_nbytes, shared.values())),
@@ -31,19 +31,18 @@ def describe(net: Net) -> dict[str, Any]:
 
 
 def _row(step: Step, net: Net) -> dict[str, Any]:
-    parts = step.parts or (step,)
-    last = parts[-1]
+    parts = step.layers
     parameters = [blob for part in parts for blob in part.layer.blobs]
-    made = {id(blob.synced_data): blob for part in parts for blob in part.top if blob not in part.bottom}
+    made = {id(blob.synced_data): blob for part in parts for blob in part.tops if blob not in part.bottoms}
     return {
         "name": step.name,
         "type": "+".join(part.layer.type for part in parts),
-        "routine": step.routine,
+        "routine": step.run_by,
         "note": step.note,
         "place": _place(step, net),
         "backward": step.needs_backward,
-        "bottoms": [_blob(blob) for blob in step.bottom],
-        "tops": [_blob(blob) for blob in last.top],
+        "bottoms": [_blob(blob) for blob in step.bottoms],
+        "tops": [_blob(blob) for blob in step.tops],
         "parameters": sum(blob.count_ for blob in parameters),
         "parameter_shapes": [list(blob.shape) for blob in parameters],
         "bytes": sum(map(_nbytes, [*made.values(), *parameters])),
@@ -52,8 +51,7 @@ def _row(step: Step, net: Net) -> dict[str, Any]:
 
 def _place(step: Step, net: Net) -> str:
     """The routine's own place where it names one, else the engine's."""
-    place = getattr(step.object, "place", None) or net.engine.place
-    return str(getattr(place, "name", place))
+    return step.routines[0].place_of(step.layers[0].tops[0]).name if step.tops else net.engine.place.name
 
 
 def _blob(blob: Blob) -> dict[str, Any]:

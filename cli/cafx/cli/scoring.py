@@ -40,11 +40,7 @@ def definition(path: str, phase: str, *, level: int = 0, stage: Sequence[str] = 
 
 def loss_weights(net: Net) -> dict[str, float]:
     """What each blob counts in the objective, by name."""
-    return {
-        top.name: weight
-        for tops, weights in zip(net.tops, net.top_loss_weights, strict=True)
-        for top, weight in zip(tops, weights, strict=False)
-    }
+    return net.loss_weights
 
 
 def outputs(net: Net) -> Scores:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import attrs
-import numpy as np
 
 from cafx.kernel import TRAIN, Net
-from cafx.kernel.net import Engine, Step
+from cafx.kernel.net import Engine, LayerPlan, Step
 
 MILLI, GIGA = 1e3, 1e9
 FLOPS = 2  # a product and a sum
@@ -71,21 +68,20 @@ class Timed:
 
 def measure(net: Net, iterations: int, warmup: int) -> Timed:
     """Time ``iterations`` passes after ``warmup`` others; backward in TRAIN phase only."""
-    backward = net.phase is TRAIN and any(step.needs_backward for step in net.steps)
+    backward = net.phase is TRAIN and any(step.needs_backward for step in net.program.steps)
     for _ in range(max(warmup, 0)):
         net.run_forward()
         if backward:
             net.run_backward()
-    rows = {step: Row(step.name, _types(step), step.routine) for step in net.steps}
+    rows = {step: Row(step.name, _types(step), step.run_by) for step in net.program.steps}
     forwards = backwards = 0.0
     for _ in range(iterations):
-        net.loss = 0.0
         forwards += _pass(net, rows, forward=True)
         if backward:
             net.clear_param_diffs()
             backwards += _pass(net, rows, forward=False)
     for step, row in rows.items():
-        row.gflop = FLOPS * sum(_products(part, backward) for part in step.parts or (step,)) / GIGA
+        row.gflop = FLOPS * sum(_products(planned, backward) for planned in step.layers) / GIGA
         for field in ("forward", "backward", "reordering"):
             setattr(row, field, getattr(row, field) * MILLI / iterations)
         row.reorders /= iterations
@@ -100,24 +96,17 @@ def measure(net: Net, iterations: int, warmup: int) -> Timed:
 
 def measure_peak(engine: Engine) -> float:
     """GFLOP/s of a large matrix product in the engine's precision: the best of some."""
-    product: Callable[[int], Callable[[], object]] = getattr(engine, "product", partial(_plain_product, engine.xp))
-    run, synchronize = product(PEAK_SIZE), getattr(engine, "synchronize", None)
+    run = engine.gemm(PEAK_SIZE)
     best, begun = float("inf"), time.perf_counter()
     for _ in range(PEAK_ROUNDS):
         started = time.perf_counter()
         run()
-        if synchronize is not None:
-            synchronize()
+        engine.synchronize()
         ended = time.perf_counter()
         best = min(best, ended - started)
         if ended - begun > PEAK_SECONDS:
             break
     return FLOPS * PEAK_SIZE**3 / best / GIGA
-
-
-def _plain_product(xp: Any, size: int) -> Callable[[], object]:
-    left, right, made = (xp.ones((size, size), np.float32) for _ in range(3))
-    return partial(xp.matmul, left, right, out=made)
 
 
 def _rate(row: Row, spent: float, peak: float | None) -> None:
@@ -127,19 +116,18 @@ def _rate(row: Row, spent: float, peak: float | None) -> None:
         row.of_peak = row.gflops / peak
 
 
-def _products(step: Step, backward: bool) -> int:
+def _products(planned: LayerPlan, backward: bool) -> int:
     """Products a pass: as many as forward for each of the two gradients, where they are wanted."""
-    layer = step.layer
-    ways = 1
-    if backward and step.needs_backward:
-        ways += any(layer.param_propagate_down) + any(step.propagate_down)
-    return ways * layer.multiply_adds(step.bottom)
+    layer = planned.layer
+    products = 1
+    if backward and planned.needs_backward:
+        products += any(layer.param_propagate_down) + any(planned.propagate_down)
+    return products * layer.multiply_adds(list(planned.bottoms))
 
 
 def _pass(net: Net, rows: dict[Step, Row], *, forward: bool) -> float:
-    steps = net.steps if forward else [step for step in reversed(net.steps) if step.needs_backward]
-    synchronize = getattr(net.engine, "synchronize", None)
-    reorders: Callable[[], tuple[int, float]] = getattr(net.engine, "reorders", _no_reorders)
+    steps = net.program.steps if forward else [step for step in reversed(net.program.steps) if step.needs_backward]
+    reorders = net.engine.conversions
     begun = time.perf_counter()
     for step in steps:
         count, seconds = reorders()
@@ -148,8 +136,7 @@ def _pass(net: Net, rows: dict[Step, Row], *, forward: bool) -> float:
             step.forward()
         else:
             step.backward()
-        if synchronize is not None:
-            synchronize()
+        net.engine.synchronize()
         lasted = time.perf_counter() - started
         row = rows[step]
         if forward:
@@ -162,9 +149,5 @@ def _pass(net: Net, rows: dict[Step, Row], *, forward: bool) -> float:
     return time.perf_counter() - begun
 
 
-def _no_reorders() -> tuple[int, float]:
-    return 0, 0.0
-
-
 def _types(step: Step) -> str:
-    return "+".join(part.layer.type for part in step.parts) if step.parts else step.layer.type
+    return "+".join(planned.layer.type for planned in step.layers)

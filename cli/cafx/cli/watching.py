@@ -60,7 +60,7 @@ class Outcome:
 
     def told(self, solver: Solver) -> str:
         """Loss and scores, where there are some, in one line; of older scores how old."""
-        texts = [f"loss {solver.smoothed_loss:.4g}"] if solver.window else []
+        texts = [f"loss {solver.smoothed_loss:.4g}"] if solver.losses else []
         for index, scores in self.scores.items():
             net = "test" if len(self.scores) == 1 else f"test {index}"
             texts += [f"{net} {name} {_short(value)}" for name, value in scores.items()]
@@ -71,7 +71,7 @@ class Outcome:
         """The same for a program."""
         return {
             "finished": finished, "iterations": solver.iter, "seconds": round(self.seconds, 3),
-            "loss": solver.smoothed_loss if solver.window else None,
+            "loss": solver.smoothed_loss if solver.losses else None,
             "scores": [self.scores[index] for index in sorted(self.scores)],
             "weights": self.weights or None, "state": self.state or None,
             "engine": solver.net.engine.name, "seed": solver.net.context.streams.seed,

@@ -31,7 +31,7 @@ class _Held:
     @property
     def alive(self) -> bool:
         """Whether this is still where the host's values lie."""
-        return self.values.arrays.get(HOST) is self.memory
+        return self.values.memory(HOST) is self.memory
 
 
 class _Ledger:
@@ -50,8 +50,8 @@ class _Ledger:
     def before_pass(self) -> None:
         """What lies in arrays in somebody's hands is the newest."""
         for held in self._held:
-            if held.alive and HOST in held.values.current:
-                held.values.current = {HOST}
+            if held.alive and held.values.is_current(HOST):
+                held.values.mark_written(HOST)
 
     def after_pass(self) -> None:
         """Let arrays in somebody's hands show what the pass wrote."""

@@ -117,8 +117,7 @@ class Net:
     def blob_loss_weights(self) -> OrderedDict[str, float]:
         """What each blob counts in the objective."""
         weights = OrderedDict.fromkeys(self.blobs, 0.0)
-        for tops, weighed in zip(self._net.tops, self._net.top_loss_weights, strict=True):
-            weights.update({top.name: weight for top, weight in zip(tops, weighed, strict=False) if weight})
+        weights.update({name: weight for name, weight in self._net.loss_weights.items() if weight})
         return weights
 
     @property

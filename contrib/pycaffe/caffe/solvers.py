@@ -24,19 +24,20 @@ class _WatchedSolver(KernelSolver):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.on_start, self.on_gradients_ready = [], []
-        apply = self.updater.apply
+        update, run = self.update, self.update.run
 
         def watched(rate: float, iteration: int) -> None:
             for callback in self.on_gradients_ready:
                 callback()
-            apply(rate, iteration)
+            run(rate, iteration)
 
-        self.updater.apply = watched  # type: ignore[method-assign]
+        update.run = watched  # type: ignore[method-assign]
 
-    def _iterate(self) -> float:
+    def iterate(self) -> Any:
+        """One iteration, after the callbacks of its start."""
         for callback in self.on_start:
             callback()
-        return super()._iterate()
+        return super().iterate()
 
 
 class Solver:
@@ -87,7 +88,7 @@ class Solver:
         def update() -> None:
             solver = self._solver
             solver.rate = solver.policy.rate(solver.iter)
-            solver.updater.apply(solver.rate, solver.iter)
+            solver.update.run(solver.rate, solver.iter)
             solver.iter += 1
 
         self._between(update)

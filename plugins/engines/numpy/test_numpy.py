@@ -12,7 +12,7 @@ layer { name: "r" type: "ReLU" bottom: "x" top: "y" }
 
 def test_every_step_is_plain() -> None:
     net = Net(schema().parse_text(NET, "NetParameter"), engine="numpy")
-    assert [(step.routine, step.note) for step in net.steps] == [("plain", "")] * 2
+    assert [(step.run_by, step.note) for step in net.program.steps] == [("plain", "")] * 2
     assert net.engine.place is HOST
 
 

@@ -33,7 +33,7 @@ class Runner:
 
     def __init__(self):
         self.stream = dnnl.Stream()
-        self.scratch = dnnl.Scratch()
+        self.scratch = dnnl.Scratchpad()
 
     def execute(self, primitive, arguments):
         arguments = arguments | self.scratch.argument(primitive)
@@ -568,7 +568,7 @@ def test_a_program_runs_its_calls_in_order(run):
     affine = dnnl.eltwise_forward(Alg.LINEAR, desc, desc, 2.0, 1.0).build()
     relu = dnnl.eltwise_forward(Alg.RELU, desc, desc).build()
     in_place = {Arg.SRC: x, Arg.DST: x}
-    dnnl.Program([p.prepare(run.stream, in_place) for p in (affine, relu, affine)])()
+    dnnl.CallSequence([p.prepare(run.stream, in_place) for p in (affine, relu, affine)])()
     assert x.flat.tolist() == [1, 3, 11]
 
 
@@ -579,7 +579,7 @@ def test_a_failing_step_of_a_program_is_named(run):
     good = relu.prepare(run.stream, {Arg.SRC: x, Arg.DST: x})
     bad = relu.prepare(run.stream, {Arg.SRC: x})
     with pytest.raises(dnnl.DnnlError, match="relu forward of 3 f32 a: invalid arguments"):
-        dnnl.Program([good, bad])()
+        dnnl.CallSequence([good, bad])()
 
 
 def test_the_shared_scratchpad_grows_under_calls_prepared_before(run):

@@ -20,17 +20,17 @@ layer { name: "c" type: "Convolution" bottom: "data" top: "c"
 def test_changes_of_layout_are_counted() -> None:
     net = Net(schema().parse_text(NET, "NetParameter"), Phase.TEST, engine="onednn")
     net.run_forward()
-    before, seconds = net.engine.reorders()  # type: ignore[attr-defined]
+    before, seconds = net.engine.conversions()
     net.run_forward()
-    assert net.engine.reorders() == (before, seconds), "all is in its place"  # type: ignore[attr-defined]
+    assert net.engine.conversions() == (before, seconds), "all is in its place"  # type: ignore[attr-defined]
     assert net.blobs["c"].data.shape == (2, 32, 6, 6)
-    after, longer = net.engine.reorders()  # type: ignore[attr-defined]
+    after, longer = net.engine.conversions()
     assert (after, longer > seconds) == (before + 1, True)
 
 
 @pytest.mark.parametrize("size", [1, 33])
 def test_the_product_multiplies(size: int) -> None:
-    call = OneDNN(registry()).product(size)
+    call = OneDNN(registry()).gemm(size)
     ones = np.ones(1, np.float32)
     for memory in call.arguments.values():  # type: ignore[attr-defined]
         memory.flat[...] = ones

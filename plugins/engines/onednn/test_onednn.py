@@ -15,6 +15,7 @@ from cafx.conformance import Case
 from cafx.conformance.harness import Trial
 from cafx.kernel import CafxError, Net, Phase, Solver, registry, schema
 from cafx.kernel.blob import HOST
+from cafx.kernel.training import plain_history
 from cafx_engine_onednn import OneDNN
 from cafx_engine_onednn.api.library import load
 from cafx_engine_onednn.layouts import Blocked
@@ -157,7 +158,7 @@ def test_training_follows_numpy(name: str, more: str) -> None:
     for key, blobs in plain.net.params.items():
         for one, two in zip(blobs, fast.net.params[key], strict=True):
             close(two.host(), one.host(), key, TRAINED_TOLERANCE)
-    for one, two in zip(plain.updater.plain_history(), fast.updater.plain_history(), strict=True):
+    for one, two in zip(plain_history(plain.update), plain_history(fast.update), strict=True):
         close(two, one, "history", TRAINED_TOLERANCE)
 
 
@@ -180,7 +181,7 @@ def test_a_test_net_sees_every_update() -> None:
             seen.append(float(solver.test()["loss"]))
         scores.append(seen)
     assert scores[1] == pytest.approx(scores[0], rel=TRAINED_TOLERANCE)
-    notes = [step.note for step in solver.test_nets[0].steps]
+    notes = [step.note for step in solver.test_nets[0].program.steps]
     assert any("folded" in note for note in notes)
 
 
@@ -197,13 +198,13 @@ def test_a_resumed_run_equals_one_that_went_on(tmp_path: Path) -> None:
 
 
 def notes_of(net: Net) -> dict[str, tuple[str, str]]:
-    return {step.name: (step.routine, step.note) for step in net.steps}
+    return {step.name: (step.run_by, step.note) for step in net.program.steps}
 
 
 def test_the_schedule_tells_what_was_fused() -> None:
     steps = notes_of(Net(parsed(NETS["residual"]), Phase.TRAIN, engine="onednn"))
     assert steps["c1+bn1+s1+relu_c1" if "c1+bn1+s1+relu_c1" in steps else "bn1+s1+relu_c1"][0] == "onednn"
-    assert steps["e+relu_e"] == ("onednn", "fused: unit as post-op")
+    assert steps["e+relu_e"] == ("onednn", "fused ReLU")
     steps = notes_of(Net(parsed(NETS["plain"]), Phase.TRAIN, engine="onednn"))
     assert "c1+relu_c1+p1" in steps
 
@@ -239,14 +240,14 @@ def test_the_accelerated_routine_is_really_called(name: str, monkeypatch: pytest
     ],
 )  # fmt: skip
 def test_what_it_cannot_do_runs_plain_and_says_why(type_name: str, case: Case, reason: str) -> None:
-    step = Trial(type_name, case, engine="onednn").net.plain_steps[-1]
-    assert step.routine == "plain"
+    step = Trial(type_name, case, engine="onednn").net.program.parts[-1]
+    assert step.run_by == "plain"
     assert reason in step.note
 
 
 def test_float64_runs_plain() -> None:
     net = Net(parsed(NETS["plain"]), engine="onednn", dtype=np.float64)
-    assert {step.routine for step in net.steps} == {"plain"}
+    assert {step.run_by for step in net.program.steps} == {"plain"}
 
 
 @pytest.mark.parametrize("name", ["plain", "odd", "residual", "branches"])
@@ -313,7 +314,7 @@ def test_a_net_that_never_goes_back_holds_weights_once() -> None:
             feed(net)
             net.params["c2"][0].mutable_data[...] *= factor
             net.run_forward()
-        assert [place.name for place in weights.synced_data.arrays if place is HOST] == []
+        assert not weights.synced_data.is_current(HOST)
         close(fast.blobs["loss"].data, plain.blobs["loss"].data, "loss")
     np.testing.assert_array_equal(weights.data, plain.params["c2"][0].data)
 
@@ -390,7 +391,7 @@ def test_bf16_keeps_master_weights_in_float32() -> None:
     last = min(solver.step() for _ in range(20))
     assert last < first
     weights = solver.net.params["c2"][0].synced_data
-    assert {each.dtype for place, each in weights.arrays.items() if place in weights.current} >= {np.dtype("f4")}
+    assert {weights.read(place).dtype for place in weights.current} >= {np.dtype("f4")}
 
 
 def test_a_precision_it_has_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def ran(text: str, engine: str, keep: Any = "outputs", again: int = 1) -> tuple[
     data = rng.standard_normal((2, 32, 6, 7))
     for _ in range(again):
         found = net.forward(data=data)["last"].copy()
-    return [step.note for step in net.steps], found
+    return [step.note for step in net.program.steps], found
 
 
 @pytest.mark.parametrize("order", ['bottom: "pre" bottom: "conv"', 'bottom: "conv" bottom: "pre"'])

@@ -121,10 +121,10 @@ def test_a_primitive_that_cannot_be_made_leaves_its_layer_plain(monkeypatch: pyt
     monkeypatch.setitem(load()._functions, name, lambda *_: NO_IMPLEMENTATION)
     net = made()
     net.run_forward()
-    steps = {step.name: step for step in net.plain_steps}
-    assert steps["grown"].routine == "plain"
+    steps = {step.name: step for step in net.program.parts}
+    assert steps["grown"].run_by == "plain"
     assert "unimplemented" in steps["grown"].note
-    assert steps["fc"].routine == "onednn"
+    assert steps["fc"].run_by == "onednn"
     assert net.blobs["loss"].host() == pytest.approx(expected.blobs["loss"].host(), rel=1e-4)
 
 

@@ -53,12 +53,12 @@ PLAIN = {
         f"{name}-{case}" for name in AFFINE for case in ("given", "given_last", "given_scalar")
     ],
     "row-major memory": [f"{name}-channels" for name in AFFINE] + ["Scale-started_at_one"],
-    "not one factor a channel": [f"{name}-{case}" for name in AFFINE for case in ("last_two", "all", "scalar")],
+    "not one factor per channel": [f"{name}-{case}" for name in AFFINE for case in ("last_two", "all", "scalar")],
     "one bottom shares its memory": ["Concat-one_bottom"],
     "several bottoms": ["Convolution-two", "Deconvolution-two"],
     "0 spatial axes": ["Convolution-no_space"],
-    "draws while training": [f"Dropout-{case}" for case in ("plain", "some", "none", "all")],
-    "a top of its own": ["Dropout-tested-apart"],
+    "draws in TRAIN phase": [f"Dropout-{case}" for case in ("plain", "some", "none", "all")],
+    "not in place": ["Dropout-tested-apart"],
     "a negative alpha": ["ELU-falling"],
     "only SUM": [f"Eltwise-{case}" for case in ("product", "product_of_three", "quotient", "maximum")],
     "transposed weights": ["InnerProduct-transposed"],
@@ -67,7 +67,7 @@ PLAIN = {
         "Softmax-images",
     ],
     "a mask as second top": ["Pooling-mask", "Pooling-whole"],
-    "whose last window hangs over": ["Pooling-ave", "Pooling-ave_pairs"],
+    "whose last window extends": ["Pooling-ave", "Pooling-ave_pairs"],
     "STOCHASTIC": ["Pooling-expected", "Pooling-drawn"],
     "neither linear nor a plain square": [
         f"Power-{case}" for case in ("square", "cube", "root", "inverse", "one", "constant", "steep_square")
@@ -126,11 +126,11 @@ def test_it_does_what_numpy_does(name: str, case: Case, in_place: bool, called: 
     expected = passes(Trial(name, case, in_place=in_place))
     for one, two in zip(passes(trial), expected, strict=True):
         np.testing.assert_allclose(one, two, rtol=0, atol=TOLERANCE * np.abs(two).max(initial=1e-2))
-    step, why = trial.net.plain_steps[-1], reason(name, case, in_place)
+    step, why = trial.net.program.parts[-1], reason(name, case, in_place)
     if why:
-        assert (step.routine, why in step.note, called) == ("plain", True, set()), step.note
+        assert (step.run_by, why in step.note, called) == ("plain", True, set()), step.note
     else:
-        assert (step.routine, called) == ("onednn", {"forward", "backward"}), step.note
+        assert (step.run_by, called) == ("onednn", {"forward", "backward"}), step.note
 
 
 EXTREMES = [0, 1e-30, 1e-7, 1e-4, 0.3, 1, 2, 5, 9, 17, 50, 88, 104, 1e9, 1e30, np.inf]
@@ -146,7 +146,7 @@ def test_a_unit_of_small_large_and_infinite_values(name: str) -> None:
             run_layer(name, [x], options=options, top_diffs=[np.full_like(x, 1.5)], engine=engine)
             for engine in ("onednn", "numpy")
         )
-    assert one.net.plain_steps[-1].routine == "onednn"
+    assert one.net.program.parts[-1].run_by == "onednn"
     np.testing.assert_allclose(one.tops[0], two.tops[0], rtol=3e-6, atol=1e-6)
     exact = np.isfinite(two.bottom_diffs[0]) & (np.abs(x) < 1e7 if name == "Swish" else True)
     np.testing.assert_allclose(one.bottom_diffs[0][exact], two.bottom_diffs[0][exact], rtol=3e-6, atol=1e-6)
@@ -242,7 +242,7 @@ def passed(text: str, engine: str) -> tuple[dict[str, np.ndarray], int]:
 
 def changes(net: Net) -> int:
     """How many changes of layout there have been."""
-    count: int = net.engine.reorders()[0] if isinstance(net.engine, OneDNN) else 0
+    count: int = net.engine.conversions()[0]
     return count
 
 

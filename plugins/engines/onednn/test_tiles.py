@@ -123,7 +123,11 @@ def passed(case: Convolved, engine: str) -> dict[str, Any]:
         net.run_forward()
         net.run_backward()
     if engine == "onednn":
-        taken = [getattr(step.object, "tiles", None) for step in net.plain_steps if step.layer.name == "conv"]
+        taken = [
+            getattr(step.routines[0], "tiles", None)
+            for step in net.program.parts
+            if step.layers[0].layer.name == "conv"
+        ]
         if not any(taken):
             return {}  # few geometries have no direct primitive that works in blocks
     found = {"top": net.blobs["conv"].host(), "bottom": net.blobs["pre"].host_diff()}
@@ -166,7 +170,7 @@ def test_a_normalisation_is_folded_into_them(monkeypatch: pytest.MonkeyPatch) ->
             blob.mutable_data[...] = value
         net.params["scale"][1].mutable_data[...] = bias
         found.append(net.forward(data=data)["conv"].copy())
-    assert net.steps[-1].note == "fused: normalisation folded into the weights; Winograd's tiles"
+    assert net.program.steps[-1].note == "fused: normalisation folded into the weights; Winograd"
     np.testing.assert_allclose(found[1], found[0], rtol=0, atol=TOLERANCE * np.abs(found[0]).max())
 
 
@@ -200,8 +204,8 @@ def test_other_convolutions_stay_direct(more: str, monkeypatch: pytest.MonkeyPat
     layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param {{
       num_output: 16 {"" if "kernel" in more else "kernel_size: 3"} {more} weight_filler {{ type: "msra" }} }} }}"""
     net = Net(schema().parse_text(text, "NetParameter"), Phase.TRAIN, engine="onednn", seed=1)
-    assert net.steps[-1].object.tiles is None
-    assert not net.steps[-1].note
+    assert net.program.steps[-1].routines[0].tiles is None
+    assert not net.program.steps[-1].note
 
 
 def test_without_a_compiler_convolutions_stay_direct(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,8 +215,8 @@ def test_without_a_compiler_convolutions_stay_direct(monkeypatch: pytest.MonkeyP
     layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param {
       num_output: 64 kernel_size: 3 pad: 1 weight_filler { type: "msra" } } }"""
     net = Net(schema().parse_text(text, "NetParameter"), Phase.TRAIN, engine="onednn", seed=1)
-    assert net.steps[-1].routine == "onednn"
-    assert net.steps[-1].object.tiles is None
+    assert net.program.steps[-1].run_by == "onednn"
+    assert net.program.steps[-1].routines[0].tiles is None
 
 
 def test_threads_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,5 +30,5 @@ def test_running_statistics_that_were_never_fed_are_zero() -> None:
 
 def test_no_solver_moves_its_sums() -> None:
     run = run_layer("BatchNorm", [BATCH], top_diffs=[BATCH])
-    assert run.net.parameters.lr_mult == [0, 0, 0]
+    assert [each.lr_mult for each in run.net.parameters] == [0, 0, 0]
     assert not any(diff.any() for diff in run.param_diffs)

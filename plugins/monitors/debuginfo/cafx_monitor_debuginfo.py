@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cafx.kernel import HOST, Net, SyncedArray
-from cafx.kernel.net import Step
+from cafx.kernel.net import LayerPlan, Step, learnable
 
 log = logging.getLogger("cafx.net")
 
@@ -22,16 +22,16 @@ class DebugInfo:
 
     def forward(self, step: Step) -> None:
         """After a step's forward: its tops, and the parameters that go into it."""
-        for part in step.parts or (step,):
-            for top in part.top:
+        for part in step.layers:
+            for top in part.tops:
                 _line("Forward", part, f"top blob {top.name} data", top.synced_data)
             for i, blob in enumerate(part.layer.blobs):
                 _line("Forward", part, f"param blob {i} data", blob.synced_data)
 
     def backward(self, step: Step) -> None:
         """After a step's backward: the gradients of its bottoms and parameters."""
-        for part in reversed(step.parts or (step,)):
-            for bottom, wanted in zip(part.bottom, part.propagate_down, strict=True):
+        for part in reversed(step.layers):
+            for bottom, wanted in zip(part.bottoms, part.propagate_down, strict=True):
                 if wanted:
                     _line("Backward", part, f"bottom blob {bottom.name} diff", bottom.synced_diff)
             for i, blob in enumerate(part.layer.blobs):
@@ -40,9 +40,9 @@ class DebugInfo:
 
     def update(self) -> None:
         """Before an update: the norms of all parameters, then each one's mean and its gradient's."""
-        table = self.net.parameters
-        data = [blob.host() for blob in table.learnable_blobs]
-        diff = [blob.synced_diff.read(HOST) for blob in table.learnable_blobs]
+        parameters = learnable(self.net.parameters)
+        data = [parameter.blob.host() for parameter in parameters]
+        diff = [parameter.blob.synced_diff.read(HOST) for parameter in parameters]
         log.info(
             "    [Backward] All net params (data, diff): L1 norm = (%g, %g); L2 norm = (%g, %g)",
             _norm(data, 1),
@@ -50,15 +50,13 @@ class DebugInfo:
             _norm(data, 2),
             _norm(diff, 2),
         )
-        for index in table.learnable:
-            layer = self.net.layer_names[table.layers[index][0]]
-            blob = table.blobs[index]
+        for parameter in parameters:
             log.info(
                 "    [Update] Layer %s, param %s data: %g; diff: %g",
-                layer,
-                table.names[index],
-                mean(blob.synced_data),
-                mean(blob.synced_diff),
+                self.net.layer_names[parameter.layer],
+                parameter.name,
+                mean(parameter.blob.synced_data),
+                mean(parameter.blob.synced_diff),
             )
 
 
@@ -73,5 +71,5 @@ def _norm(arrays: Sequence[Any], order: int) -> float:
     return float(np.linalg.norm([np.linalg.norm(array.reshape(-1), order) for array in arrays], order))
 
 
-def _line(which: str, step: Step, what: str, array: Any) -> None:
-    log.info("    [%s] Layer %s, %s: %g", which, step.layer.name, what, mean(array))
+def _line(which: str, planned: LayerPlan, what: str, array: Any) -> None:
+    log.info("    [%s] Layer %s, %s: %g", which, planned.layer.name, what, mean(array))

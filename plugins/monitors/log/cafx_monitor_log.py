@@ -130,10 +130,7 @@ def _flat(outputs: dict[str, Any]) -> list[tuple[str, float]]:
 
 def _weights(net: Any) -> dict[str, float]:
     """What each blob counts in the objective."""
-    pairs = zip(net.tops, net.top_loss_weights, strict=True)
-    return {
-        top.name: weight for tops, weights in pairs for top, weight in zip(tops, weights, strict=False)
-    } | dict.fromkeys(net.inputs, 0.0)
+    return net.loss_weights | dict.fromkeys(net.inputs, 0.0)
 
 
 def _share(weight: float, value: float) -> str:

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
 from cafx.kernel import Solver, hookimpl
+from cafx.kernel.net import learnable
 
 REFRESH = 0.1
 SILENCE = 10.0
@@ -41,7 +42,7 @@ class Progress:
     def training_started(self, solver: Solver) -> None:
         """Say what is trained, and begin."""
         net, options = solver.net, solver.options
-        parameters = sum(blob.count_ for blob in net.parameters.learnable_blobs)
+        parameters = sum(parameter.blob.count_ for parameter in learnable(net.parameters))
         self.images = batch_size(net) * options.iter_size
         self.marks = [(time.monotonic(), solver.iter)]
         self.shown = time.monotonic()

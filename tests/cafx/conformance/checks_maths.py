@@ -144,7 +144,9 @@ def propagate_down(subject: Subject, case: Case) -> None:
             continue
         trial.rewind()
         trial.forward()
-        down = [each and position != index for position, each in enumerate(trial.net.needs.bottoms[-1])]
+        down = [
+            each and position != index for position, each in enumerate(trial.net.program.plan.layers[-1].propagate_down)
+        ]
         trial.layer.backward(trial.top, down, trial.bottom)
         if not (trial.bottom[index].host_diff() == SENTINEL).all():
             raise CheckFailure(f"backward writes the diff of bottom {index} though propagate_down is false")

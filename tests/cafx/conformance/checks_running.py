@@ -124,7 +124,7 @@ def engines(subject: Subject, case: Case) -> None:
             continue
         trial = Trial(subject.type, case, engine=engine(subject.plugins), plugins=subject.plugins)
         found = pass_through(trial)
-        if not subject.layer.deterministic and trial.net.plain_steps[-1].routine != "plain":
+        if not subject.layer.deterministic and trial.net.program.parts[-1].run_by != "plain":
             continue
         require_same(found, expected, f"engine '{plugin.name}' disagrees with numpy", ENGINE_TOLERANCE)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel import Engine
+from cafx.kernel import Engine, Place
 
 HIDDEN = ("random", "testing", "f2py", "ctypeslib")
 
@@ -138,22 +138,28 @@ class DeviceUfunc:
         return lift(getattr(self._ufunc, name))
 
 
-class DevicePlace:
-    """The stand-in device's memory."""
+class DevicePlace(Place):
+    """The stand-in device's memory.
+
+    Attributes:
+        reads: how often values were copied to the host.
+    """
 
     name = "device"
+    memory = "device"
+    reads = 0
 
     def allocate(self, count: int, dtype: npt.DTypeLike) -> DeviceArray:
         """Zeroed device memory."""
         return DeviceArray(np.zeros(count, dtype))
 
-    def from_host(self, host: npt.NDArray[Any], array: DeviceArray) -> DeviceArray:
+    def from_host(self, host: npt.NDArray[Any], array: DeviceArray) -> None:
         """Copy to the device."""
         array._array[...] = host
-        return array
 
     def to_host(self, array: DeviceArray, host: npt.NDArray[Any]) -> None:
         """Copy back."""
+        self.reads += 1
         host[...] = array._array
 
 

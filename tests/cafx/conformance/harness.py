@@ -131,8 +131,9 @@ class Trial:
     @property
     def differentiable(self) -> list[int]:
         """The bottoms that get a gradient."""
-        needs = self.net.needs.bottoms[-1] if self.net.needs.layer[-1] else []
-        return [index for index, needed in enumerate(needs) if needed]
+        planned = self.net.program.plan.layers[-1]
+        needed = planned.propagate_down if planned.needs_backward else ()
+        return [index for index, each in enumerate(needed) if each]
 
 
 def write(array: SyncedArray, plain: Array) -> None:

@@ -1,10 +1,11 @@
-"""Blobs and the places their arrays live in."""
+"""Blobs and the places their arrays are kept in."""
 
 from cafx.kernel.blob.blob import Blob, Shape, proto_shape, same_shape, shape_mismatch, shape_text
-from cafx.kernel.blob.place import HOST, HostPlace, Place
+from cafx.kernel.blob.place import ALIGNMENT, HOST, HostPlace, Place
 from cafx.kernel.blob.synced import SyncedArray, host_copy
 
 __all__ = [
+    "ALIGNMENT",
     "HOST",
     "Blob",
     "HostPlace",

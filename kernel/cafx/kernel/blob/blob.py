@@ -18,16 +18,23 @@ Shape = tuple[int, ...]
 
 
 class Blob:
-    """What layers pass along and learn: an N-dimensional array with ``data`` and ``diff``.
+    """An N-dimensional array with ``data`` and ``diff``: what layers exchange and learn.
 
     Args:
         shape: length of each axis; () is a scalar.
         dtype: float32, or float64 for gradient checks.
-        place: where `data` and `diff` are read and written; an engine's, or the host.
-        name: for error messages.
+        place: where `data` and `diff` are read and written: the host, or an engine's place.
+        name: used in error messages.
 
     Raises:
         CafxError: a negative axis, more than 32 axes, or more than 2**31 - 1 values.
+
+    Example:
+        >>> from cafx.kernel import Blob
+        >>> blob = Blob((2, 3), name="ip1")
+        >>> blob.mutable_data[...] = 1
+        >>> blob.data.sum(), blob.diff.shape
+        (np.float32(6.0), (2, 3))
     """
 
     __slots__ = ("_data", "_diff", "_views", "count_", "dtype", "name", "place", "shape")
@@ -54,7 +61,7 @@ class Blob:
 
     @property
     def mutable_data(self) -> Any:
-        """The values, for writing: this place becomes the newest."""
+        """The values, for writing: other places' copies become stale."""
         return self._view(self._data.write(self.place), 0, True)
 
     @property
@@ -69,12 +76,12 @@ class Blob:
 
     @property
     def synced_data(self) -> SyncedArray:
-        """The values in all their places."""
+        """The values with all their copies."""
         return self._data
 
     @property
     def synced_diff(self) -> SyncedArray:
-        """The gradient in all its places."""
+        """The gradient with all its copies."""
         return self._diff
 
     def _view(self, flat: Any, slot: int, writable: bool) -> Any:
@@ -87,15 +94,15 @@ class Blob:
 
     @property
     def num_axes(self) -> int:
-        """How many axes."""
+        """Number of axes."""
         return len(self.shape)
 
     def count(self, start: int = 0, end: int | None = None) -> int:
-        """The number of values, or the product of the axes from ``start`` to before ``end``."""
+        """Number of values in the axes from ``start`` up to, not including, ``end``."""
         return math.prod(self.shape[start:end])
 
     def axis(self, index: int) -> int:
-        """``index`` counted from the front; CafxError if there is no such axis."""
+        """``index`` as a non-negative axis; CafxError if there is no such axis."""
         if not -self.num_axes <= index < self.num_axes:
             raise CafxError(
                 f"blob '{self.name}' of shape {shape_text(self.shape)} has no axis {index}",
@@ -104,7 +111,7 @@ class Blob:
         return index % self.num_axes
 
     def reshape(self, *shape: int) -> None:
-        """Take another shape; memory is made anew only if it must grow."""
+        """Change the shape; memory is reallocated only if it must grow."""
         if shape == self.shape and self._data.count == self._diff.count == self.count_:
             return
         self.shape = _checked_shape(shape, self.name)
@@ -114,12 +121,12 @@ class Blob:
         self._views = [None] * 6
 
     def share_data(self, other: Blob) -> None:
-        """Hold the very values of ``other``, which has as many."""
+        """Share the values of ``other``, which must have the same count."""
         self._check_same_count(other)
         self._data = other._data
 
     def share_diff(self, other: Blob) -> None:
-        """Hold the very gradient of ``other``, which has as many values."""
+        """Share the gradient of ``other``, which must have the same count."""
         self._check_same_count(other)
         self._diff = other._diff
 
@@ -132,7 +139,7 @@ class Blob:
             )
 
     def to_proto(self, proto: Any, diff: bool = False) -> Any:
-        """Write shape, values and, if wanted, gradient into a BlobProto message."""
+        """Write the shape, the values and, with ``diff``, the gradient to a BlobProto message."""
         proto.Clear()
         proto.shape.dim.extend(self.shape)
         double = self.dtype == np.float64
@@ -142,7 +149,7 @@ class Blob:
         return proto
 
     def from_proto(self, proto: Any) -> None:
-        """Take shape and values of a BlobProto; CafxError where the two do not fit."""
+        """Read shape and values from a BlobProto; CafxError if their counts differ."""
         shape = proto_shape(proto)
         self.reshape(*shape)
         values = proto.double_data or proto.data
@@ -157,7 +164,7 @@ class Blob:
             self._diff.write(HOST)[...] = np.array(gradient, self.dtype)
 
     def set_data(self, values: npt.ArrayLike) -> None:
-        """Copy host values in, cast to this blob's type; CafxError if the shapes differ."""
+        """Copy values from the host, cast to this blob's type; CafxError if the counts differ."""
         array = np.asarray(values)
         if array.size != self.count_:
             raise shape_mismatch(self.name, array.shape, self.shape)
@@ -180,7 +187,7 @@ def shape_text(shape: Shape) -> str:
 
 def shape_mismatch(name: str, found: Shape, expected: Shape) -> CafxError:
     """The error for values that do not fit a blob."""
-    return CafxError(f"blob '{name}' has another shape", found=shape_text(found), expected=shape_text(expected))
+    return CafxError(f"shape mismatch at blob '{name}'", found=shape_text(found), expected=shape_text(expected))
 
 
 def proto_shape(proto: Any) -> Shape:

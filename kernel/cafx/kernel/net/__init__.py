@@ -1,5 +1,6 @@
 """Nets: layers, their graph, the engine seam and the passes."""
 
+from cafx.kernel.net.arena import Arena, Range, Segment
 from cafx.kernel.net.bases import LossLayer, NeuronLayer
 from cafx.kernel.net.definition import (
     SPLIT_ROLE,
@@ -12,7 +13,7 @@ from cafx.kernel.net.definition import (
     read_net,
     upgrade,
 )
-from cafx.kernel.net.engine import Engine, Routine, Unsupported, make_engine, set_engine
+from cafx.kernel.net.engine import Engine, default_threads, make_engine, set_engine
 from cafx.kernel.net.formats import (
     ABSENT,
     DEFAULT_FORMAT,
@@ -28,17 +29,24 @@ from cafx.kernel.net.formats import (
 )
 from cafx.kernel.net.graph import Graph, Node, connect
 from cafx.kernel.net.layer import Arity, Context, Filler, Layer, arity_text, fits
-from cafx.kernel.net.memory import Arena, Layout, Life, Stretch, aligned, aligned_empty, plan
+from cafx.kernel.net.memory import Access, Buffer, MemoryPlan, Use, aligned, plan_memory
 from cafx.kernel.net.net import TEST, TRAIN, Net
+from cafx.kernel.net.parameters import Parameter, learnable
+from cafx.kernel.net.plan import LayerPlan, NetPlan
+from cafx.kernel.net.program import Observer, Program, Step, Update
 from cafx.kernel.net.random import Streams
-from cafx.kernel.net.step import Step
+from cafx.kernel.net.routine import Compilation, Reference, Routine, Unsupported
+from cafx.kernel.net.state import first_not_finite
 from cafx.kernel.net.weights import Copied
 
 __all__ = [
     "ABSENT",
+    "Access",
     "Arena",
     "Arity",
     "BlobValues",
+    "Buffer",
+    "Compilation",
     "Context",
     "Copied",
     "DEFAULT_FORMAT",
@@ -48,38 +56,48 @@ __all__ = [
     "Graph",
     "Layer",
     "LayerDefinition",
+    "LayerPlan",
     "LayerWeights",
-    "Layout",
-    "Life",
     "LossLayer",
+    "MemoryPlan",
     "Net",
     "NetDefinition",
+    "NetPlan",
     "NetState",
     "NeuronLayer",
     "Node",
+    "Observer",
+    "Parameter",
+    "Program",
+    "Range",
+    "Reference",
     "Routine",
     "SPLIT_ROLE",
+    "Segment",
     "Source",
     "Step",
     "Streams",
-    "Stretch",
     "TEST",
     "TRAIN",
     "TrainingState",
     "Unsupported",
+    "Update",
+    "Use",
     "aligned",
-    "aligned_empty",
     "arity_text",
     "atomic_write",
     "connect",
+    "default_threads",
     "filter_layers",
+    "first_not_finite",
     "fits",
     "format_named",
     "format_of",
     "insert_splits",
+    "learnable",
     "make_engine",
     "not_weights",
-    "plan",
+    "plan_memory",
     "read_net",
     "read_weights",
     "set_engine",

@@ -1,25 +1,27 @@
-"""The engine seam: where layers' arrays live, and what runs faster than their plain text.
+"""The engine seam: an engine compiles a net's plan to a program.
 
-An engine may bring a place, routines (a faster forward and backward for one layer at its present
-shapes, found in entry-point group ``cafx.engines.NAME`` by layer type), rewrites of the schedule
-(fusions), layouts for parameters and a faster solver update. All are optional: what an engine has
-no routine for runs as its author wrote it.
+``compile`` reads as its four stages: `Engine.select` picks a routine for each layer, `Engine.fuse`
+joins steps, `plan_memory` decides which arrays share memory, `Engine.bind` makes the program.
 """
 
 from __future__ import annotations
 
 import contextvars
 import os
-from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from cafx.kernel.blob import HOST, Blob, Place
+from cafx.kernel.blob import HOST, Place, SyncedArray
 from cafx.kernel.errors import CafxError
-from cafx.kernel.net.layer import Layer
-from cafx.kernel.net.memory import Layout
-from cafx.kernel.net.step import Step
+from cafx.kernel.net.arena import Arena
+from cafx.kernel.net.memory import MemoryPlan, plan_memory
+from cafx.kernel.net.parameters import Parameter
+from cafx.kernel.net.plan import LayerPlan, NetPlan
+from cafx.kernel.net.program import Program, Step, Update
+from cafx.kernel.net.routine import Compilation, Reference, Routine, Unsupported
 from cafx.kernel.registry import Registry
 
 ENGINE_SETTING = "CAFX_ENGINE"
@@ -28,43 +30,23 @@ FLOAT32 = "float32"
 _chosen: contextvars.ContextVar[str | None] = contextvars.ContextVar("engine", default=None)
 
 
-class Routine:
-    """A faster way to run one layer at its present shapes; made anew when these change.
+class Rule(Protocol):
+    """What an engine asks of an update rule: see `cafx.kernel.training.UpdateRule`."""
 
-    Args:
-        engine: the engine it belongs to.
-        layer: the layer, set up and reshaped.
-        step: its bottoms, tops and which gradients are wanted.
-
-    Raises:
-        Unsupported: this layer's options or shapes are not for it; the layer then runs plain.
-    """
-
-    def __init__(self, engine: Engine, layer: Layer, step: Step) -> None:
-        self.engine = engine
-        self.layer = layer
-        self.step = step
-
-    def forward(self) -> None:
-        """Write the tops' data."""
-        raise NotImplementedError
-
-    def backward(self) -> None:
-        """Write the bottoms' diffs asked for; add to the parameters' diffs."""
-        raise NotImplementedError
-
-
-class Unsupported(Exception):
-    """A routine's word that it cannot run this layer, with the reason, which ``cafx net`` shows."""
+    def updater(self, options: Any, arena: Arena, engine: Engine) -> Update:
+        """The rule applied to the arena as it is written, for engines without a fused form."""
 
 
 class Engine:
-    """An engine; this base is the plain one, on which every layer runs.
+    """Compiles nets. This base class runs every layer as its author wrote it.
 
     Class attributes:
         name: what ``--engine`` takes.
         priority: the highest of the available engines is the default.
-        precisions: what it can compute in.
+        precisions: the arithmetic precisions it has.
+        place: where layers' blobs are read and written.
+        xp: the array module layers compute with.
+        compilation: what its routines share while a net is compiled and run.
 
     Args:
         plugins: where routines are found.
@@ -74,11 +56,6 @@ class Engine:
 
     Raises:
         CafxError: a precision it does not have, or not on this machine.
-
-    Methods an engine may have besides, which ``cafx time`` looks for:
-        synchronize(): return when all that was begun is done.
-        reorders(): how many changes of layout there have been in this thread, and the seconds they took.
-        product(size): what multiplies two square matrices in the engine's precision when called.
     """
 
     name: ClassVar[str] = "plain"
@@ -86,6 +63,7 @@ class Engine:
     precisions: ClassVar[tuple[str, ...]] = (FLOAT32,)
     place: Place = HOST
     xp: Any = np
+    compilation: ClassVar[type[Compilation]] = Compilation
 
     def __init__(
         self, plugins: Registry, *, precision: str = FLOAT32, threads: int | None = None, device: int = 0
@@ -96,7 +74,7 @@ class Engine:
             )
         self.plugins = plugins
         self.precision = precision
-        self.threads = threads
+        self.threads = threads or default_threads()
         self.device = device
 
     @classmethod
@@ -104,40 +82,106 @@ class Engine:
         """Why this engine cannot run on this machine, or None."""
         return None
 
-    def retain(self, kept: Sequence[Blob] | None, *, backward: bool) -> None:
-        """Told before routines are made: the blobs that hold their values after a pass (None: all),
-        and whether the net ever goes back.
-        """
+    def compile(self, plan: NetPlan) -> Program:
+        """The program of a net at its present shapes.
 
-    def routine(self, layer: Layer, step: Step) -> Routine:
-        """The routine for a layer; `Unsupported` where there is none."""
+        Args:
+            plan: the net; nothing of it is changed.
+        """
+        compilation = self.compilation(self, plan)
+        parts = self.select(compilation)
+        steps = self.fuse(compilation, parts)
+        memory = self.plan_memory(compilation, steps)
+        return self.bind(compilation, parts, steps, memory)
+
+    def select(self, compilation: Compilation) -> list[Step]:
+        """One step per layer: the routine for it, or the layer as written and why there is no routine."""
+        return [self._select(compilation, planned) for planned in compilation.plan.layers]
+
+    def _select(self, compilation: Compilation, planned: LayerPlan) -> Step:
+        try:
+            routine = self.routine(compilation, planned)
+        except Unsupported as reason:
+            return Step((planned,), (Reference(compilation, planned),), str(reason))
+        return Step((planned,), (routine,), routine.note)
+
+    def routine(self, compilation: Compilation, planned: LayerPlan) -> Routine:
+        """The routine for a layer, from group ``cafx.engines.NAME``.
+
+        Raises:
+            Unsupported: there is none, or not for this layer's options and shapes.
+        """
         kind = f"engine.{self.name}"
-        if layer.type not in self.plugins.names(kind):
+        if planned.layer.type not in self.plugins.names(kind):
             raise Unsupported("")
-        made: Routine = self.plugins.load(kind, layer.type)(self, layer, step)
+        made: Routine = self.plugins.load(kind, planned.layer.type)(compilation, planned)
         return made
 
-    def rewrite(self, steps: list[Step]) -> list[Step]:
-        """The schedule with steps fused or replaced; layers, blobs and parameters stay as named."""
+    def fuse(self, compilation: Compilation, steps: Sequence[Step]) -> Sequence[Step]:
+        """The steps with some joined. Layers, blobs and parameters stay what they were."""
         return steps
 
-    def layout(self, parameter: Blob) -> Layout | None:
-        """How a parameter is stored in the arena, or None for plain."""
-        return None
+    def plan_memory(self, compilation: Compilation, steps: Sequence[Step]) -> MemoryPlan:
+        """Which arrays share memory."""
+        plan = compilation.plan
+        return plan_memory(steps, plan.kept, has_backward=plan.has_backward)
 
-    def updater(self, updater: Any) -> Callable[[float, float, int], None] | None:
-        """A faster ``run(rate, scale, iteration)`` in place of a solver's `Updater`'s own passes, or None.
+    def bind(
+        self, compilation: Compilation, parts: Sequence[Step], steps: Sequence[Step], memory: MemoryPlan
+    ) -> Program:
+        """The program that runs the steps."""
+        return Program(
+            compilation.plan,
+            parts,
+            steps,
+            memory,
+            make_arena=lambda parameters: self.arena(parameters, compilation.parameter_places),
+            make_update=self.updater,
+        )
 
-        It multiplies every diff by ``scale``, regularises, applies the rule and subtracts.
+    def updater(self, rule: Rule, options: Any, arena: Arena) -> Update:
+        """A fused form of an update rule, from group ``cafx.engines.NAME.solvers``, else the rule as written."""
+        kind = f"engine.{self.name}.solvers"
+        if options.type in self.plugins.names(kind):
+            try:
+                fused: Update = self.plugins.load(kind, options.type)(self, rule, options, arena)
+            except Unsupported:
+                return rule.updater(options, arena, self)
+            return fused
+        return rule.updater(options, arena, self)
+
+    def arena(self, parameters: Sequence[Parameter], places: Mapping[SyncedArray, Place]) -> Arena:
+        """The arena of a net's parameters, in the engine's place.
+
+        Args:
+            parameters: the learned parameters.
+            places: where some of them are best kept.
         """
-        return None
+        return Arena(parameters, places, self.place)
 
-    def close(self) -> None:
-        """Release what the engine holds for a net."""
+    def synchronize(self) -> None:
+        """Return when everything started on the device is done."""
+
+    def conversions(self) -> tuple[int, float]:
+        """How many conversions between layouts this thread has run, and the seconds they took."""
+        return 0, 0.0
+
+    def gemm(self, size: int) -> Callable[[], object]:
+        """A call that multiplies two square matrices in the engine's precision: the peak ``cafx time`` shows."""
+        left, right, product = (self.xp.ones((size, size), np.float32) for _ in range(3))
+        return partial(self.xp.matmul, left, right, out=product)
+
+
+def default_threads() -> int:
+    """OMP_NUM_THREADS, else the number of processors this process may use."""
+    stated = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    if stated.isdigit() and int(stated):
+        return int(stated)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def set_engine(name: str | None) -> None:
-    """Choose the engine of nets made from here on, in this thread; None for the best installed."""
+    """Choose the engine of nets created from here on in this thread; None for the best installed."""
     _chosen.set(name)
 
 
@@ -159,14 +203,14 @@ def make_engine(
 
     Raises:
         CafxError: an unknown engine, or one that cannot run here, with the reason; a precision it
-            does not have; settings for an engine that is already made.
+            does not have; settings that differ from those of an engine that exists already.
     """
     if isinstance(choice, Engine):
         if precision not in (None, choice.precision) or threads not in (None, choice.threads):
             raise CafxError(
-                f"engine '{choice.name}' is already made",
-                found="precision or threads beside an engine",
-                remedy="give them to the engine, or name the engine instead of passing it",
+                f"engine '{choice.name}' exists already",
+                found="other precision or threads",
+                remedy="pass them to the engine, or pass its name instead",
             )
         return choice
     precision = precision or os.environ.get(PRECISION_SETTING) or FLOAT32

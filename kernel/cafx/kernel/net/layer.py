@@ -210,7 +210,7 @@ class Layer:
         """CafxError unless ``blob`` has the shape ``expected``."""
         if blob.shape != tuple(expected):
             raise self.error(
-                f"{what} has another shape", found=shape_text(blob.shape), expected=shape_text(tuple(expected))
+                f"shape mismatch at {what}", found=shape_text(blob.shape), expected=shape_text(tuple(expected))
             )
 
     def refuse_gradients(self, propagate_down: list[bool]) -> None:

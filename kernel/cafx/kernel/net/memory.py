@@ -1,58 +1,251 @@
-"""Memory: activations and gradients planned from liveness, parameters in one arena."""
+"""The memory plan: arrays whose lives do not overlap share the bytes of a pool.
+
+A step declares what each of its passes reads and writes; from this `plan_memory` derives when the
+copy of an array in a place begins and ceases to matter. It decides nothing else and changes
+nothing: what it returns is attached by the `Program`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Protocol
 
 import attrs
-import numpy as np
-import numpy.typing as npt
 
-from cafx.kernel.blob import HOST, Blob, Place, SyncedArray
-
-ALIGNMENT = 64
+from cafx.kernel.blob import ALIGNMENT, Place, SyncedArray
 
 
-@attrs.frozen
-class Life:
-    """From which step to which an array's values matter, and how many bytes they take."""
+@attrs.define(eq=False)
+class Use:
+    """One array in one place, as one routine uses it.
 
+    Attributes:
+        storage: the array.
+        place: where the routine reads or writes it.
+        apart: whether the routine writes it to memory apart from that of others who hold the same
+            array in the same place: for a layer in place that needs what it overwrites.
+    """
+
+    storage: SyncedArray
+    place: Place
+    apart: bool = False
+
+    @property
+    def shareable(self) -> bool:
+        """Whether its memory may be a slice of a pool."""
+        return self.place.shareable
+
+    def attach(self, array: Any) -> None:
+        """Take ``array``, a slice of a pool, as the memory."""
+        self.storage.attach(self.place, array, keep=False)
+
+
+@attrs.frozen(eq=False)
+class Access:
+    """What one pass of a routine does with arrays.
+
+    Attributes:
+        reads: brought up to date in their places, then read (and perhaps changed).
+        writes: overwritten; afterwards these are the only current copies.
+        keeps: used as an earlier pass of the same routine left them, without being brought up to date.
+        aliases: pairs (use, of): the array of ``use`` is from here on in the memory of ``of``.
+    """
+
+    reads: Sequence[Use] = ()
+    writes: Sequence[Use] = ()
+    keeps: Sequence[Use] = ()
+    aliases: Sequence[tuple[Use, Use]] = ()
+
+
+class Planned(Protocol):
+    """A step, as far as the planner is concerned."""
+
+    @property
+    def needs_backward(self) -> bool:
+        """Whether the backward pass runs it."""
+
+    def accesses(self, *, backward: bool) -> Iterable[Access]:
+        """Its accesses in one direction, in the order they happen."""
+
+
+@attrs.define(eq=False)
+class Buffer:
+    """The memory of one array in one place.
+
+    Attributes:
+        storage, place: what it holds.
+        uses: who uses it.
+        first, last: the passes between which its contents matter.
+        nbytes: its size.
+        shared: whether it is part of a pool.
+        offset: where it begins in the pool.
+    """
+
+    storage: SyncedArray
+    place: Place
     first: int
     last: int
     nbytes: int
+    shared: bool
+    offset: int = 0
+    uses: list[Use] = attrs.field(factory=list)
 
 
 @attrs.frozen
-class Plan:
-    """Where each array lies in one pool.
+class MemoryPlan:
+    """Which buffers a program has, and where the shared ones are.
 
     Attributes:
-        offsets: the byte at which each array begins.
-        pool: bytes of the pool.
-        alone: bytes the arrays would take with memory of their own.
+        buffers: every buffer, shared or not.
+        pools: bytes of the pool of each kind of memory, with a place that allocates it.
+        expired: for each step of a forward pass, then of a backward pass, the shared copies that
+            it is the last to use.
+        conversions: how many times a pass converts an array from place to place.
     """
 
-    offsets: list[int]
-    pool: int
-    alone: int
+    buffers: Sequence[Buffer] = ()
+    pools: Sequence[tuple[Place, int]] = ()
+    expired: Sequence[Sequence[Buffer]] = ()
+    conversions: int = 0
+
+    @property
+    def pool(self) -> int:
+        """Bytes of all pools."""
+        return sum(nbytes for _, nbytes in self.pools)
+
+    @property
+    def alone(self) -> int:
+        """Bytes the shared buffers would take without sharing."""
+        return sum(buffer.nbytes for buffer in self.buffers if buffer.shared)
+
+    @property
+    def unshared(self) -> int:
+        """Bytes of the buffers outside the pools."""
+        return sum(buffer.nbytes for buffer in self.buffers if not buffer.shared)
 
 
-def plan(lives: Sequence[Life]) -> Plan:
-    """Place arrays in a pool so that two overlap only if their lives do not: largest first."""
-    placed: list[tuple[int, Life]] = []
-    offsets = [0] * len(lives)
-    for index in sorted(range(len(lives)), key=lambda i: (-lives[i].nbytes, i)):
-        life = lives[index]
+def plan_memory(
+    steps: Sequence[Planned], kept: Collection[SyncedArray] | None, *, has_backward: bool = True
+) -> MemoryPlan:
+    """Where arrays are while a net runs forward and then backward.
+
+    A copy's life begins with the access that writes it, or with the conversion that makes it, and
+    ends with the last access of its array before the array is written again. What is read before
+    anything in the pass wrote it comes from outside and is not shared.
+
+    Args:
+        steps: the steps, in the order of the forward pass, after fusion.
+        kept: arrays that must keep their values after the pass; None for all, so that nothing is shared.
+        has_backward: whether a backward pass follows.
+
+    Returns:
+        The buffers, with the offsets of the shared ones: two overlap only if their lives do not.
+    """
+    backward = [step for step in reversed(steps) if step.needs_backward and has_backward]
+    lives = _Lives(kept)
+    ends: list[int] = []
+    for step, direction in [*((s, False) for s in steps), *((s, True) for s in backward)]:
+        for access in step.accesses(backward=direction):
+            lives.add(access)
+        ends.append(lives.now)
+    shared = [buffer for buffer in lives.buffers if buffer.shared]
+    pools = []
+    for memory in sorted({buffer.place.memory for buffer in shared}):
+        together = [buffer for buffer in shared if buffer.place.memory == memory]
+        pools.append((together[0].place, place_buffers(together)))
+    return MemoryPlan(lives.buffers, pools, _expired(shared, ends), lives.conversions)
+
+
+class _Lives:
+    """Follows the accesses of a pass and notes when each buffer matters."""
+
+    def __init__(self, kept: Collection[SyncedArray] | None) -> None:
+        self.kept = kept
+        self.now = 0
+        self.buffers: list[Buffer] = []
+        self.conversions = 0
+        self._bases: dict[tuple[SyncedArray, Place], Buffer] = {}
+        self._by_use: dict[Use, Buffer] = {}
+        self._current: dict[SyncedArray, dict[Place, Buffer]] = {}
+        self._latest: dict[tuple[SyncedArray, Place], Buffer] = {}
+
+    def add(self, access: Access) -> None:
+        """The next access."""
+        self.now += 1
+        for use in access.reads:
+            self._read(use)
+        for use in access.keeps:
+            self._touch(self._by_use.get(use) or self._base(use), use)
+        for use in access.writes:
+            buffer = self._by_use.get(use) or (self._buffer(use) if use.apart else self._base(use))
+            self._write(use, buffer)
+        for use, of in access.aliases:
+            buffer = self._by_use[of]
+            buffer.shared = buffer.shared and self._shareable(use)
+            self._write(use, buffer)
+
+    def _read(self, use: Use) -> None:
+        current = self._current.setdefault(use.storage, {})
+        if use.place not in current:
+            buffer = self._latest.get((use.storage, use.place)) or self._base(use)
+            if current:
+                self.conversions += 1
+            else:
+                buffer.shared = False  # its values come from outside the pass
+            current[use.place] = buffer
+        self._latest[use.storage, use.place] = current[use.place]
+        self._touch(current[use.place], use)
+        for buffer in current.values():  # a layer may convert later than it says
+            buffer.last = self.now
+
+    def _write(self, use: Use, buffer: Buffer) -> None:
+        self._current[use.storage] = {use.place: buffer}
+        self._latest[use.storage, use.place] = buffer
+        self._touch(buffer, use)
+
+    def _touch(self, buffer: Buffer, use: Use) -> None:
+        buffer.last = self.now
+        if use not in self._by_use:
+            self._by_use[use] = buffer
+            buffer.uses.append(use)
+
+    def _base(self, use: Use) -> Buffer:
+        key = use.storage, use.place
+        if key not in self._bases:
+            self._bases[key] = self._buffer(use)
+        return self._bases[key]
+
+    def _buffer(self, use: Use) -> Buffer:
+        nbytes = use.place.nbytes(use.storage.count, use.storage.dtype)
+        buffer = Buffer(use.storage, use.place, self.now, self.now, nbytes, self._shareable(use))
+        self.buffers.append(buffer)
+        return buffer
+
+    def _shareable(self, use: Use) -> bool:
+        return self.kept is not None and use.storage not in self.kept and use.shareable
+
+
+def _expired(shared: Iterable[Buffer], ends: Sequence[int]) -> list[list[Buffer]]:
+    """For each step, the buffers whose life ends with it."""
+    expired: list[list[Buffer]] = [[] for _ in ends]
+    for buffer in shared:
+        step = next(index for index, end in enumerate(ends) if buffer.last <= end)
+        expired[step].append(buffer)
+    return expired
+
+
+def place_buffers(buffers: Sequence[Buffer]) -> int:
+    """Set the offsets of buffers that share a pool, the largest first; returns the pool's bytes."""
+    placed: list[Buffer] = []
+    for buffer in sorted(buffers, key=lambda buffer: -buffer.nbytes):
         contemporaries = sorted(
-            (offset, offset + aligned(other.nbytes))
-            for offset, other in placed
-            if other.first <= life.last and life.first <= other.last
+            (other.offset, other.offset + aligned(other.nbytes))
+            for other in placed
+            if other.first <= buffer.last and buffer.first <= other.last
         )
-        offsets[index] = _first_gap(contemporaries, aligned(life.nbytes))
-        placed.append((offsets[index], life))
-    pool = max((offset + aligned(life.nbytes) for offset, life in placed), default=0)
-    return Plan(offsets, pool, sum(life.nbytes for life in lives))
+        buffer.offset = _first_gap(contemporaries, aligned(buffer.nbytes))
+        placed.append(buffer)
+    return max((buffer.offset + aligned(buffer.nbytes) for buffer in placed), default=0)
 
 
 def aligned(nbytes: int) -> int:
@@ -67,151 +260,3 @@ def _first_gap(taken: Iterable[tuple[int, int]], size: int) -> int:
             break
         start = max(start, high)
     return start
-
-
-def aligned_empty(nbytes: int) -> npt.NDArray[np.uint8]:
-    """Uninitialised bytes that begin on a cache line."""
-    raw = np.empty(nbytes + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + nbytes]
-
-
-def lives_of(steps: Sequence[Iterable[SyncedArray]], pinned: Iterable[SyncedArray]) -> dict[SyncedArray, Life]:
-    """The life of each array touched by ``steps`` (in the order they run), but for the pinned."""
-    spans: dict[SyncedArray, tuple[int, int]] = {}
-    for index, touched in enumerate(steps):
-        for array in touched:
-            spans[array] = (spans.get(array, (index, index))[0], index)
-    held = set(map(id, pinned))
-    return {array: Life(first, last, array.nbytes) for array, (first, last) in spans.items() if id(array) not in held}
-
-
-def bind_to_pool(lives: dict[SyncedArray, Life]) -> Plan:
-    """Give the arrays slices of one new pool; values that were there before are dropped."""
-    arrays = list(lives)
-    planned = plan([lives[array] for array in arrays])
-    pool = aligned_empty(planned.pool)
-    for array, offset in zip(arrays, planned.offsets, strict=True):
-        array.bind(HOST, pool[offset : offset + array.nbytes].view(array.dtype), keep=False)
-    return planned
-
-
-class Layout(Protocol):
-    """How an engine stores one parameter in its own place: ``size`` values, padding included."""
-
-    place: Place
-    size: int
-
-    def wrap(self, values: npt.NDArray[Any]) -> Any:
-        """The place's array over a flat slice of an arena."""
-
-
-@attrs.frozen
-class Segment:
-    """One parameter's stretch of an arena."""
-
-    blob: Blob
-    start: int
-    stop: int
-    lr_mult: float
-    decay_mult: float
-    layout: Layout | None = None
-
-    @property
-    def place(self) -> Place:
-        """Where the stretch's values are at home."""
-        return self.layout.place if self.layout else HOST
-
-
-@attrs.frozen
-class Stretch:
-    """Consecutive segments with the same multipliers: an update runs over it in one go."""
-
-    start: int
-    stop: int
-    lr_mult: float
-    decay_mult: float
-
-
-class Arena:
-    """All learnable parameters' data in one flat array, and their diffs in another.
-
-    Parameters with equal multipliers lie together. A parameter an engine keeps in a layout of its
-    own lies here in that layout: what a solver does value by value does not care.
-
-    Args:
-        blobs: the learnable parameters.
-        lr_mult, decay_mult: their multipliers.
-        layouts: for each, the engine's layout, or None for plain.
-    """
-
-    def __init__(
-        self,
-        blobs: Sequence[Blob],
-        lr_mult: Sequence[float],
-        decay_mult: Sequence[float],
-        layouts: Sequence[Layout | None],
-    ) -> None:
-        sizes = [layout.size if layout else blob.count_ for blob, layout in zip(blobs, layouts, strict=True)]
-        dtype = blobs[0].dtype if blobs else np.dtype(np.float32)
-        step = max(1, ALIGNMENT // dtype.itemsize)
-        segments: dict[int, Segment] = {}
-        offset = 0
-        for i in sorted(range(len(blobs)), key=lambda i: (lr_mult[i], decay_mult[i], i)):
-            segments[i] = Segment(blobs[i], offset, offset + sizes[i], lr_mult[i], decay_mult[i], layouts[i])
-            offset += -(-sizes[i] // step) * step
-        self.segments = [segments[i] for i in range(len(blobs))]
-        self.size = offset
-        self.dtype = dtype
-        self.data = self.zeros()
-        self.diff = self.zeros()
-        for segment in self.segments:
-            self._bind(segment.blob.synced_data, segment, self.data)
-            self._bind(segment.blob.synced_diff, segment, self.diff)
-        self.stretches = _stretches(sorted(self.segments, key=lambda segment: segment.start))
-
-    def zeros(self) -> npt.NDArray[Any]:
-        """Another array of the arena's size: a solver's history."""
-        values = aligned_empty(self.size * self.dtype.itemsize).view(self.dtype)
-        values[...] = 0
-        return values
-
-    def fetch(self) -> None:
-        """Make the arena current: whatever was last written elsewhere is brought home."""
-        for segment in self.segments:
-            segment.blob.synced_data.write(segment.place)
-            segment.blob.synced_diff.write(segment.place)
-
-    def plain(self, values: npt.NDArray[Any], segment: Segment) -> npt.NDArray[Any]:
-        """One segment of an array of the arena's size, as a new row-major host array."""
-        stretch = values[segment.start : segment.stop]
-        if segment.layout is None:
-            return stretch.reshape(segment.blob.shape).copy()
-        host = np.empty(segment.blob.count_, self.dtype)
-        segment.layout.place.to_host(segment.layout.wrap(stretch), host)
-        return host.reshape(segment.blob.shape)
-
-    def store(self, plain: npt.ArrayLike, values: npt.NDArray[Any], segment: Segment) -> None:
-        """The reverse of `plain`: put row-major values into a segment."""
-        flat = np.asarray(plain, self.dtype).reshape(-1)
-        stretch = values[segment.start : segment.stop]
-        if segment.layout is None:
-            stretch[...] = flat
-        else:
-            segment.layout.place.from_host(flat, segment.layout.wrap(stretch))
-
-    def _bind(self, array: SyncedArray, segment: Segment, values: npt.NDArray[Any]) -> None:
-        stretch = values[segment.start : segment.stop]
-        target = segment.layout.wrap(stretch) if segment.layout else stretch
-        array.bind(segment.place, target)
-
-
-def _stretches(segments: Sequence[Segment]) -> list[Stretch]:
-    found: list[Stretch] = []
-    for segment in segments:
-        mults = (segment.lr_mult, segment.decay_mult)
-        if found and (found[-1].lr_mult, found[-1].decay_mult) == mults:
-            found[-1] = attrs.evolve(found[-1], stop=segment.stop)
-        else:
-            found.append(Stretch(segment.start, segment.stop, *mults))
-    return found

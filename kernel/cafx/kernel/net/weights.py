@@ -1,29 +1,67 @@
-"""Parameters from net to net and from file to net, matched by the layers' names."""
+"""Parameters between nets, and between nets and files, matched by layer name."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
 
 import attrs
 import numpy as np
 
 from cafx.kernel.blob import Blob, same_shape, shape_text
 from cafx.kernel.errors import CafxError
-from cafx.kernel.net.formats import ABSENT, BlobValues, LayerWeights
+from cafx.kernel.net.formats import ABSENT, DEFAULT_FORMAT, BlobValues, LayerWeights, format_named, read_weights
 from cafx.kernel.net.layer import Layer
+from cafx.kernel.registry import Registry
+
+
+class Holder(Protocol):
+    """A net, as far as its parameters are concerned."""
+
+    name: str
+    layers: list[Layer]
+    plugins: Registry
+
+    def weights(self, diff: bool = False) -> list[LayerWeights]:
+        """Copies of every layer's parameters."""
+
+    def to_proto(self) -> Any:
+        """The net as a NetParameter."""
 
 
 @attrs.frozen
 class Copied:
-    """What `copy` did: names of layers filled, left as they were, and not used."""
+    """What `copy` did.
+
+    Attributes:
+        filled: names of the layers that took values.
+        untouched: names of the layers the source does not have.
+        unused: names of the source's layers that the net does not have.
+    """
 
     filled: list[str]
     untouched: list[str]
     unused: list[str]
 
 
+def copy_from(source: str | Path | Holder, net: Holder) -> Copied:
+    """Copy parameter values from a weights file or a net."""
+    if isinstance(source, (str, Path)):
+        return copy(read_weights(source, net.plugins), net.layers, str(source))
+    return copy(source.weights(), net.layers, source.name)
+
+
+def save(net: Holder, path: Path, diff: bool) -> None:
+    """Write a net's parameters in the format of the path's suffix, by default as a caffemodel."""
+    suffix = path.suffix
+    names = {plugin.name for plugin, found in net.plugins.usable("format") if suffix and found.suffix == suffix}
+    writer = format_named(min(names) if names else DEFAULT_FORMAT, net.plugins)
+    writer.write_weights(path, net.to_proto(), net.weights(diff))
+
+
 def copy(held: Sequence[LayerWeights], layers: Sequence[Layer], where: str) -> Copied:
-    """Fill the layers whose names are in ``held``; all of it fits, or nothing is copied."""
+    """Fill the layers whose names are in ``held``; if anything does not fit, nothing is copied."""
     mine: dict[str, list[Blob]] = {}
     for layer in layers:
         mine.setdefault(layer.name, layer.blobs)
@@ -45,7 +83,7 @@ def copy(held: Sequence[LayerWeights], layers: Sequence[Layer], where: str) -> C
 
 
 def share(theirs: Sequence[Layer], layers: Sequence[Layer], where: str) -> None:
-    """Let the layers hold the very parameters of those of their names among ``theirs``."""
+    """Let layers share the parameters of the layers of the same names among ``theirs``."""
     by_name = {layer.name: layer for layer in theirs}
     for layer in layers:
         other = by_name.get(layer.name)
@@ -57,13 +95,13 @@ def share(theirs: Sequence[Layer], layers: Sequence[Layer], where: str) -> None:
 
 
 def weights_of(layer: Layer, diff: bool) -> LayerWeights:
-    """Copies of a layer's parameters and, if wanted, their gradients."""
+    """Copies of a layer's parameters and, with ``diff``, their gradients."""
     blobs = [BlobValues(b.shape, b.host(), b.host_diff() if diff else None) for b in layer.blobs]
     return LayerWeights(layer.name, blobs, layer.type)
 
 
 def _sharing(layers: Sequence[Layer]) -> set[Blob]:
-    """The blobs that hold the values of one in an earlier layer."""
+    """The blobs that share the values of a blob in an earlier layer."""
     owned: set[object] = set()
     sharing = set()
     for blob in (blob for layer in layers for blob in layer.blobs):
@@ -74,7 +112,7 @@ def _sharing(layers: Sequence[Layer]) -> set[Blob]:
 
 
 def _without_shared(entry: LayerWeights, mine: Sequence[Blob], shared: set[Blob]) -> LayerWeights:
-    """An entry as long as the layer, where the file leaves out what an earlier layer has stored."""
+    """An entry of the layer's length, where the file omits blobs that an earlier layer has stored."""
     held: list[BlobValues | None] = [blob if blob.shape != ABSENT else None for blob in entry.blobs]
     held += [None] * (len(mine) - len(held))
     for position, blob in enumerate(mine):
@@ -86,19 +124,19 @@ def _without_shared(entry: LayerWeights, mine: Sequence[Blob], shared: set[Blob]
 def _check_fit(entry: LayerWeights, mine: Sequence[Blob], where: str) -> None:
     if len(entry.blobs) != len(mine):
         raise CafxError(
-            f"layer '{entry.name}' has another number of parameters",
+            f"layer '{entry.name}' has a different number of parameters",
             where=where,
             found=len(entry.blobs),
             expected=len(mine),
-            remedy="rename the layer to train it anew",
+            remedy="rename the layer to initialise it from its filler",
         )
     for position, (blob, values) in enumerate(zip(mine, entry.blobs, strict=True)):
         fits = same_shape(blob.shape, values.shape) if values.legacy else blob.shape == values.shape
         if not fits:
             raise CafxError(
-                f"parameter {position} of layer '{entry.name}' has another shape",
+                f"shape mismatch at parameter {position} of layer '{entry.name}'",
                 where=where,
                 found=shape_text(values.shape),
                 expected=shape_text(blob.shape),
-                remedy="rename the layer to train it anew, or give it the shape of the file",
+                remedy="rename the layer to initialise it from its filler, or give it the shape in the file",
             )

@@ -1,19 +1,25 @@
 """Training: the solver's loop, update rules and policies, snapshots and hooks."""
 
-from cafx.kernel.training.hooks import Hooks, Monitors, hookimpl
+from cafx.kernel.training.hooks import Hooks, Lazy, Monitors, Training, hookimpl
 from cafx.kernel.training.rules import Array, Policy, UpdateRule
 from cafx.kernel.training.solver import Action, Solver
 from cafx.kernel.training.solver_file import net_sources, read_solver
+from cafx.kernel.training.update import Update, plain_history, restore_history
 
 __all__ = [
     "Action",
     "Array",
     "Hooks",
+    "Lazy",
     "Monitors",
     "Policy",
     "Solver",
+    "Training",
+    "Update",
     "UpdateRule",
     "hookimpl",
     "net_sources",
+    "plain_history",
     "read_solver",
+    "restore_history",
 ]

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import numpy.typing as npt
 
 from cafx.kernel.errors import CafxError
+from cafx.kernel.net import Arena, Engine
+from cafx.kernel.training.update import Update
 
 Array = npt.NDArray[Any]
 
@@ -78,6 +80,16 @@ class UpdateRule:
             iteration: iterations done, from 0.
         """
         raise NotImplementedError
+
+    def updater(self, options: Any, arena: Arena, engine: Engine) -> Update:
+        """This rule applied to a net's parameters, for engines without a fused form of it.
+
+        Args:
+            options: the SolverParameter.
+            arena: the parameters.
+            engine: whose threads and array module are used.
+        """
+        return Update(self, options, arena, engine)
 
     def refuse(self, field: str, why: str) -> CafxError:
         """The error for an option this rule cannot use."""

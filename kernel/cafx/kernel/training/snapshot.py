@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from cafx.kernel.errors import CafxError
-from cafx.kernel.net import BlobValues, TrainingState, format_named, format_of
+from cafx.kernel.net import BlobValues, Copied, Net, TrainingState, format_named, format_of, learnable
 from cafx.kernel.schema import SolverParameter
-
-if TYPE_CHECKING:
-    from cafx.kernel.net import Copied, Net
-    from cafx.kernel.training.solver import Solver
+from cafx.kernel.training.hooks import Training
+from cafx.kernel.training.update import plain_history, restore_history
 
 DEFAULT_PREFIX = "snapshot"
 
@@ -40,7 +38,7 @@ def checked_prefix(options: Any, source: Path | None) -> Path:
     return prefix
 
 
-def write(solver: Solver) -> tuple[Path, Path]:
+def write(solver: Training) -> tuple[Path, Path]:
     """Write weights, then the state that names them; returns both paths."""
     options = solver.options
     kind = SolverParameter.SnapshotFormat(options.snapshot_format).name
@@ -50,27 +48,27 @@ def write(solver: Solver) -> tuple[Path, Path]:
     state = Path(f"{stem}.solverstate{writer.suffix}")
     net = solver.net
     writer.write_weights(weights, net.to_proto(), net.weights(options.snapshot_diff))
-    history = [BlobValues(array.shape, array.reshape(-1)) for array in solver.updater.plain_history()]
+    history = [BlobValues(array.shape, array.reshape(-1)) for array in plain_history(solver.update)]
     step = solver.policy.step(max(0, solver.iter - 1))  # as of the last update
     writer.write_state(state, TrainingState(solver.iter, str(weights), history, step, _exact(solver)))
     return weights, state
 
 
-def restore(solver: Solver, path: Path) -> None:
+def restore(solver: Training, path: Path) -> None:
     """Put a solver where the one stood that wrote ``path``."""
     state = format_of(path, solver.plugins).read_state(path)
     history = [np.asarray(blob.data).reshape(blob.shape) for blob in state.history]
     weights = _find_weights(Path(state.learned_net), path)
-    solver.updater.restore_history(history, str(path))
+    restore_history(solver.update, history, str(path))
     _check_complete(solver.net, solver.net.copy_from(weights), weights)
     solver.iter = state.iter
     if state.exact:
-        solver.window = [float(loss) for loss in state.exact["losses"]]
+        solver.losses = [float(loss) for loss in state.exact["losses"]]
         for net, held in zip((solver.net, *solver.test_nets), state.exact["nets"], strict=False):
             net.restore(held)
 
 
-def start_from_weights(solver: Solver) -> list[Copied]:
+def start_from_weights(solver: Training) -> list[Copied]:
     """Copy what the option ``weights`` names into every net; returns what the training net took."""
     names = [name.strip() for text in solver.options.weights for name in text.split(",")]
     copied = []
@@ -85,8 +83,7 @@ def start_from_weights(solver: Solver) -> list[Copied]:
 
 def _check_complete(net: Net, copied: Copied, weights: Path) -> None:
     """CafxError where the weights lack a layer that learns: they are of another net."""
-    table = net.parameters
-    learning = {net.layer_names[table.layers[index][0]] for index in table.learnable}
+    learning = {net.layer_names[parameter.layer] for parameter in learnable(net.parameters)}
     missing = [name for name in copied.untouched if name in learning]
     if missing:
         raise CafxError(
@@ -97,9 +94,9 @@ def _check_complete(net: Net, copied: Copied, weights: Path) -> None:
         )
 
 
-def _exact(solver: Solver) -> dict[str, Any]:
+def _exact(solver: Training) -> dict[str, Any]:
     nets = [net.state() for net in (solver.net, *solver.test_nets)]
-    return {"losses": solver.window, "nets": nets}
+    return {"losses": solver.losses, "nets": nets}
 
 
 def _find_weights(learned: Path, state: Path) -> Path:

@@ -6,23 +6,26 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cafx.kernel.blob import HOST
 from cafx.kernel.errors import CafxError
-from cafx.kernel.net import Engine, Net
+from cafx.kernel.net import Engine, Net, first_not_finite, make_engine
 from cafx.kernel.registry import Registry, registry
 from cafx.kernel.schema import Phase
 from cafx.kernel.training import snapshot
-from cafx.kernel.training.hooks import Monitors
+from cafx.kernel.training.hooks import Lazy, Monitors
 from cafx.kernel.training.rules import Policy, UpdateRule
 from cafx.kernel.training.solver_file import check_options, net_sources, read_solver
-from cafx.kernel.training.update import Updater
 
 log = logging.getLogger("cafx.solver")
+NEVER = 2**31 - 1
+"""An iteration that never comes."""
 
 
 class Action(Enum):
@@ -50,7 +53,8 @@ class Solver:
         net, test_nets: the nets.
         iter: iterations done.
         rate: the learning rate of the last iteration.
-        smoothed_loss: the mean of the last ``average_loss`` losses.
+        losses, smoothed_loss: the last ``average_loss`` losses, and their mean.
+        update: what applies the rule to the parameters.
         monitors: who listens; see `cafx.kernel.training.hooks`.
         action: called between iterations; what it returns is done.
         copied: what was taken from each file that ``weights`` names.
@@ -81,17 +85,16 @@ class Solver:
         self.prefix = snapshot.checked_prefix(self.options, self.source)
         seed = self.options.random_seed if seed is None else seed
         train, tests = net_sources(self.options, self.source, self.plugins)
+        engine = make_engine(engine, self.plugins, precision=precision, threads=threads, device=device)
         settings: dict[str, Any] = {"engine": engine, "dtype": dtype}
-        settings |= {"precision": precision, "threads": threads, "device": device}
         self.net = train.build(Phase.TRAIN, seed=seed, keep=keep, **settings)
-        settings |= {"seed": self.net.context.streams.seed, "keep": keep_tests}
+        self.update = self.net.program.updater(self.rule, self.options)
+        settings |= {"seed": self.net.context.streams.seed, "keep": keep_tests, "share": self.net}
         self.test_nets: list[Net] = [each.build(Phase.TEST, **settings) for each in tests]
-        self.updater = Updater(self.options, self.rule, self.net.arena, self.net.engine)
-        for each in self.test_nets:
-            each.share_with(self.net)
         self.iter = 0
         self.rate = 0.0
-        self.window: list[float] = []
+        self._losses: list[Any] = []
+        self._not_finite_at: Any = self.net.context.xp.full((), NEVER)
         self.monitors = Monitors()
         self.action: Callable[[], Action] = lambda: Action.NONE
         self.stopped = False
@@ -112,9 +115,22 @@ class Solver:
         return cls(read_solver(path, settings.get("plugins") or registry()), path, **settings)
 
     @property
+    def losses(self) -> list[float]:
+        """The last ``average_loss`` losses; reading them waits for a device."""
+        return [float(loss) for loss in self._losses]
+
+    @losses.setter
+    def losses(self, values: Sequence[float]) -> None:
+        self._losses = list(values)
+
+    @property
     def smoothed_loss(self) -> float:
         """The mean of the last ``average_loss`` losses."""
-        return sum(self.window) / len(self.window) if self.window else math.nan
+        losses = self.losses
+        return sum(losses) / len(losses) if losses else math.nan
+
+    def _remember_loss(self, loss: Any) -> None:
+        self._losses = [*self._losses, loss][-self.options.average_loss :]
 
     def solve(self, resume: str | Path | None = None) -> bool:
         """Train from here (or from the state file ``resume``) to max_iter, test and snapshot.
@@ -139,13 +155,14 @@ class Solver:
     def _show_final_loss(self) -> None:
         """One more batch forward, to tell the loss after the last update."""
         self.net.run_forward()
-        self.window = [*self.window, self.net.loss][-self.options.average_loss :]
+        self._remember_loss(self.net.loss)
         self.monitors.call("final_loss", solver=self, loss=self.net.loss)
 
     def step(self, iterations: int = 1) -> float:
         """Run some iterations and return the smoothed loss."""
         self.monitors.call("training_started", solver=self)
         self._run(iterations)
+        self._check_recorded()
         return self.smoothed_loss
 
     def _run(self, iterations: int) -> None:
@@ -155,8 +172,8 @@ class Solver:
                 self.test_all()
             if self.stopped:
                 return
-            loss = self._iterate()
-            self.monitors.call("iteration_finished", solver=self, loss=loss, rate=self.rate)
+            loss = self.iterate()
+            self.monitors.call("iteration_finished", solver=self, loss=Lazy(partial(float, loss)), rate=self.rate)
             self._obey(self.action())
             every = self.options.snapshot
             if self._snapshot_due or (every and self.iter % every == 0):
@@ -168,36 +185,55 @@ class Solver:
         every = self.options.test_interval
         return bool(every) and self.iter % every == 0 and (self.iter > 0 or self.options.test_initialization)
 
-    def _iterate(self) -> float:
-        """One iteration: gradients over iter_size batches, then one update; returns the loss."""
+    def iterate(self) -> Any:
+        """Run one iteration: gradients over iter_size batches, then one update.
+
+        Returns:
+            The loss before the update, a value in the engine's place.
+        """
         options, net = self.options, self.net
         displayed = bool(options.display) and self.iter % options.display == 0
         if options.debug_info:
             net.set_debug_info(displayed)
         net.clear_param_diffs()
-        loss: float = 0.0
+        loss: Any = 0.0
         for _ in range(options.iter_size):
             net.run_forward()
             net.run_backward()
-            loss += net.loss
-        loss /= options.iter_size
-        if not math.isfinite(loss) and not self.allow_nan:
-            raise self._not_finite(f"the loss is {loss} at")
-        self.window = [*self.window, loss][-options.average_loss :]
+            loss = loss + net.loss_value
+        loss = loss / options.iter_size
+        self._check(net.context.xp.isfinite(loss), "the loss is not finite at")
+        self._remember_loss(loss)
         self.rate = self.policy.rate(self.iter)
         if net.observer:
             net.observer.update()
-        self.updater.apply(self.rate, self.iter)
-        if not self.allow_nan and not self.updater.finite():
-            raise self._not_finite("a parameter is not finite after the update of")
+        self.update.run(self.rate, self.iter)
+        if not self.allow_nan:
+            self._check(self.update.finite(), "a parameter is not finite after the update of")
         self.iter += 1
-        return float(loss)
+        return loss
 
-    def _not_finite(self, what: str) -> CafxError:
-        found = self.net.first_not_finite()
-        begin = f"it begins in blob '{found[1].name}' of layer '{found[0]}'" if found else "its outputs only"
+    def _check(self, finite: Any, what: str) -> None:
+        """Stop if a value is not finite. On a device the first such iteration is recorded, and read later."""
+        if self.allow_nan:
+            return
+        if self.net.engine.place is HOST:
+            if not finite:
+                raise self._not_finite(what, self.iter)
+            return
+        first = self.net.context.xp.minimum(self._not_finite_at, self.iter)
+        self._not_finite_at = self.net.context.xp.where(finite, self._not_finite_at, first)
+
+    def _check_recorded(self) -> None:
+        """Stop if a value was not finite in an earlier iteration on a device."""
+        if self.net.engine.place is not HOST and int(self._not_finite_at) != NEVER:
+            raise self._not_finite("loss or parameters are not finite since", int(self._not_finite_at))
+
+    def _not_finite(self, what: str, iteration: int) -> CafxError:
+        found = first_not_finite(self.net.program.plan.layers)
+        first = f"first non-finite blob: '{found[1].name}' of layer '{found[0]}'" if found else "only its outputs"
         return CafxError(
-            f"{what} iteration {self.iter}: {begin}",
+            f"{what} iteration {iteration} ({first})",
             where="solver",
             remedy="lower base_lr, set clip_gradients, or look at that layer's input; "
             f"snapshots up to here are kept ({self.prefix}_iter_*)",
@@ -223,6 +259,7 @@ class Solver:
 
         With test_compute_loss the mean objective is there too, under "(loss)".
         """
+        self._check_recorded()
         self.monitors.call("test_started", solver=self, index=index)
         net, batches = self.test_nets[index], self.options.test_iter[index]
         totals: dict[str, npt.NDArray[Any]] = {}
@@ -241,6 +278,7 @@ class Solver:
 
     def snapshot(self) -> tuple[Path, Path]:
         """Write weights and state, each whole or not at all; returns the two paths."""
+        self._check_recorded()
         self._snapshot_due = False
         weights, state = snapshot.write(self)
         self.monitors.call("snapshot_saved", solver=self, weights=str(weights), state=str(state))

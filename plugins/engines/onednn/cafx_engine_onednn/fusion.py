@@ -1,189 +1,190 @@
-"""Rewrites of a schedule: layers in place behind another become part of its primitive."""
+"""Fusion: layers that follow another in place become part of its primitive."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+
+import attrs
 
 from cafx.kernel import Phase, Unsupported
-from cafx.kernel.net import Step
+from cafx.kernel.net import LayerPlan, Step
 
 from .api.constants import Alg
-from .routine import Accelerated, several
+from .routine import Accelerated, Fusion, Residual
 from .routines.batch_norm import BatchNorm
 from .routines.convolution import Convolution
 from .routines.eltwise import Eltwise
 from .routines.pooling import Pooling
 from .routines.weighted import Weighted
 
-if TYPE_CHECKING:
-    from .engine import OneDNN
 
-
-def fuse(engine: OneDNN, steps: Sequence[Step]) -> list[Step]:
-    """The schedule with every fusion that applies, the longest at each place."""
+def fuse(steps: Sequence[Step]) -> list[Step]:
+    """The steps with every fusion that applies, the longest at each position."""
     fused: list[Step] = []
-    waiting = list(steps)
-    while waiting:
-        count, step = _first_fusion(engine, waiting)
+    position = 0
+    while position < len(steps):
+        step = _fused_at(steps[position:])
         fused.append(step)
-        waiting = waiting[count:]
+        position += len(step.layers)
     return fused
 
 
-def _first_fusion(engine: OneDNN, steps: Sequence[Step]) -> tuple[int, Step]:
-    first = steps[0]
-    for kind, rule in RULES.items():
-        if isinstance(first.object, kind):
+def _fused_at(steps: Sequence[Step]) -> Step:
+    """The first step, with what follows as far as it can be fused."""
+    for kind, pattern in PATTERNS.items():
+        if isinstance(steps[0].routines[0], kind):
             try:
-                found = rule(engine, steps)
+                step = pattern(steps)
             except Unsupported:
                 continue
-            if found:
-                return found
-    return 1, first
+            if step is not None:
+                return step
+    return steps[0]
 
 
-def _join(parts: Sequence[Step], routines: Sequence[Accelerated], note: str) -> tuple[int, Step]:
+def _step(parts: Sequence[Step], routines: Sequence[Accelerated], note: str) -> Step:
     """One step that stands for several."""
-    first, needed = parts[0], any(part.needs_backward for part in parts)
-    made = [first.top[0], *(part.top[0] for part in parts)]
-    outside = [bottom for part in parts[1:] for bottom in part.bottom if bottom not in made]
-    forward = [routine.forward for routine in routines]
-    backward = [routine.backward for routine in reversed(routines)]
-    return len(parts), Step(
-        first.layer, first.index, [*first.bottom, *outside], parts[-1].top, first.propagate_down, needed,
-        several(forward), several(backward), first.routine, "; ".join(filter(None, (note, first.note))),
-        tuple(parts), list(routines),
-    )  # fmt: skip
+    notes = [note, *(routine.note for routine in routines)]
+    return Step(tuple(part.layers[0] for part in parts), tuple(routines), "; ".join(filter(None, notes)))
 
 
-def _unit(steps: Sequence[Step], behind: int) -> float | None:
-    """The slope of a ReLU in place at a position, working on what the first step makes; or None."""
-    if len(steps) <= behind or not _in_place(steps, behind) or steps[behind].layer.type != "ReLU":
-        return None
-    slope: float = steps[behind].layer.options.negative_slope
-    return slope if slope >= 0 and isinstance(steps[behind].object, Accelerated) else None
+def _recreated(parts: Sequence[Step], fusion: Fusion) -> Accelerated:
+    """The first step's routine, created again to compute what the others compute, too."""
+    routine = parts[0].routines[0]
+    assert isinstance(routine, Accelerated)
+    needed = any(part.needs_backward for part in parts)
+    return type(routine)(routine.build, routine.planned, attrs.evolve(fusion, needs_backward=needed))
 
 
-def _in_place(steps: Sequence[Step], behind: int) -> bool:
-    """Whether a step works in place on what the first one makes, and is next to those before."""
-    if len(steps) <= behind:
+def _layer(steps: Sequence[Step], position: int) -> LayerPlan:
+    return steps[position].layers[0]
+
+
+def _follows_in_place(steps: Sequence[Step], position: int) -> bool:
+    """Whether a step works in place on what the first one writes."""
+    if len(steps) <= position:
         return False
-    step, first = steps[behind], steps[0]
-    alone = len(first.top) == len(step.top) == len(step.bottom) == 1
-    return alone and step.bottom[0] is step.top[0] is first.top[0]
+    step, first = _layer(steps, position), _layer(steps, 0)
+    single = len(first.tops) == len(step.tops) == len(step.bottoms) == 1
+    return single and step.bottoms[0] is step.tops[0] is first.tops[0]
 
 
-def _remade(engine: OneDNN, parts: Sequence[Step], **fused: Any) -> Any:
-    """The first step's routine, made again to do what the others do besides."""
-    first = parts[0]
-    training = any(part.needs_backward for part in parts)
-    return type(first.object)(engine, first.layer, first, training=training, **fused)
+def _relu_slope(steps: Sequence[Step], position: int) -> float | None:
+    """The slope of a ReLU in place at a position; None if there is none that can be fused."""
+    if not _follows_in_place(steps, position) or _layer(steps, position).layer.type != "ReLU":
+        return None
+    slope: float = steps[position].routines[0].layer.options.negative_slope
+    return slope if slope >= 0 and isinstance(steps[position].routines[0], Accelerated) else None
 
 
-def _weighted(engine: OneDNN, steps: Sequence[Step]) -> tuple[int, Step] | None:
-    """Convolution or inner product with a unit; before a maximum, the unit's gradient goes behind it."""
-    slope = _unit(steps, 1)
+def _weighted(steps: Sequence[Step]) -> Step | None:
+    """Convolution or inner product with a ReLU, whose gradient is computed after a max pooling behind it."""
+    slope = _relu_slope(steps, 1)
     if slope is None:
         return None
-    pool = steps[2] if len(steps) > 2 else None
-    if (
-        pool is not None
-        and isinstance(pool.object, Pooling)
-        and pool.object.algorithm == Alg.POOLING_MAX
-        and pool.bottom[0] is steps[0].top[0]
-        and pool.needs_backward
-        and pool.propagate_down[0]
-    ):
-        conv = _remade(engine, steps[:2], slope=slope, masked=True)
-        pooled = _remade(engine, steps[2:3], slope=slope)
-        return _join(steps[:3], [conv, pooled], "fused: unit as post-op, its gradient behind the pooling")
-    return _join(steps[:2], [_remade(engine, steps[:2], slope=slope)], "fused: unit as post-op")
+    if len(steps) > 2 and _is_max_pooling_of(steps[2], steps[0]):
+        weighted = _recreated(steps[:2], Fusion(slope=slope, relu_gradient_elsewhere=True))
+        pooling = _recreated(steps[2:3], Fusion(slope=slope))
+        return _step(steps[:3], [weighted, pooling], "fused ReLU; ReLU gradient computed after pooling")
+    return _step(steps[:2], [_recreated(steps[:2], Fusion(slope=slope))], "fused ReLU")
 
 
-def _normalised(engine: OneDNN, steps: Sequence[Step]) -> tuple[int, Step] | None:
-    """Batch normalisation with the Scale and the unit behind it."""
-    count, fused = _scale_and_unit(steps, 1)
+def _is_max_pooling_of(step: Step, first: Step) -> bool:
+    routine, planned = step.routines[0], step.layers[0]
+    return (
+        isinstance(routine, Pooling)
+        and routine.algorithm == Alg.POOLING_MAX
+        and planned.bottoms[0] is first.tops[0]
+        and planned.needs_backward
+        and planned.propagate_down[0]
+    )
+
+
+def _batch_norm(steps: Sequence[Step]) -> Step | None:
+    """Batch normalisation with the Scale and the ReLU behind it."""
+    count, fusion = _scale_and_relu(steps, 1)
     if count == 1:
         return None
-    return _join(steps[:count], [_remade(engine, steps[:count], **fused)], "fused: one primitive")
+    return _step(steps[:count], [_recreated(steps[:count], fusion)], "fused: one primitive")
 
 
-def _scale_and_unit(steps: Sequence[Step], count: int) -> tuple[int, dict[str, Any]]:
-    """How many steps a Scale and a unit bring a normalisation to, and what it then does besides."""
-    fused: dict[str, Any] = {}
-    if _in_place(steps, count) and steps[count].layer.type == "Scale" and _by_channel(steps[count]):
-        fused["scale"] = steps[count].layer
+def _scale_and_relu(steps: Sequence[Step], count: int) -> tuple[int, Fusion]:
+    """How many steps a Scale and a ReLU at a position extend a normalisation to, and the fusion."""
+    fusion = Fusion()
+    if (
+        _follows_in_place(steps, count)
+        and _layer(steps, count).layer.type == "Scale"
+        and _is_per_channel(_layer(steps, count))
+    ):
+        fusion = Fusion(scale=steps[count].routines[0].layer)
         count += 1
-    if _unit(steps, count) == 0.0:
-        fused["unit"] = True
+    if _relu_slope(steps, count) == 0.0:
+        fusion = attrs.evolve(fusion, slope=0.0)
         count += 1
-    return count, fused
+    return count, fusion
 
 
-def _by_channel(step: Step) -> bool:
-    """Whether a Scale has one factor a channel, of its own."""
-    shape, layer = step.bottom[0].shape, step.layer
-    return len(shape) > 1 and bool(layer.blobs) and layer.blobs[0].shape == shape[1:2] and (
-        layer.axis(step.bottom[0], layer.options.axis) == 1
-    )  # fmt: skip
+def _is_per_channel(scale: LayerPlan) -> bool:
+    """Whether a Scale has one factor per channel, of its own."""
+    bottom, layer = scale.bottoms[0], scale.layer
+    if len(bottom.shape) < 2 or not layer.blobs or layer.blobs[0].shape != bottom.shape[1:2]:
+        return False
+    return bool(layer.axis(bottom, layer.options.axis) == 1)
 
 
-def _summed(engine: OneDNN, steps: Sequence[Step]) -> tuple[int, Step] | None:
-    """A sum with a unit."""
-    slope = _unit(steps, 1)
+def _sum(steps: Sequence[Step]) -> Step | None:
+    """A sum with a ReLU."""
+    slope = _relu_slope(steps, 1)
     if slope is None:
         return None
-    return _join(steps[:2], [_remade(engine, steps[:2], slope=slope)], "fused: unit as post-op")
+    return _step(steps[:2], [_recreated(steps[:2], Fusion(slope=slope))], "fused ReLU")
 
 
-def _folded(engine: OneDNN, steps: Sequence[Step]) -> tuple[int, Step] | None:
-    """TEST phase: a convolution takes the normalisation behind it into its weights."""
-    first = steps[0]
-    if len(steps) < 2 or first.layer.phase is not Phase.TEST or not _in_place(steps, 1):
+def _folded(steps: Sequence[Step]) -> Step | None:
+    """TEST phase: a convolution whose weights take in the normalisation behind it."""
+    if len(steps) < 2 or _layer(steps, 0).layer.phase is not Phase.TEST or not _follows_in_place(steps, 1):
         return None
-    norm = steps[1]
-    if not isinstance(norm.object, BatchNorm) or not norm.object.layer.running:
+    norm = steps[1].routines[0]
+    if not isinstance(norm, BatchNorm) or not norm.layer.running:
         return None
-    count, fused = _scale_and_unit(steps, 2)
-    if engine.goes_back and any(step.needs_backward for step in steps[:count]):
+    count, fusion = _scale_and_relu(steps, 2)
+    fusion = attrs.evolve(fusion, batch_norm=norm.layer)
+    if norm.build.plan.has_backward and any(step.needs_backward for step in steps[:count]):
         return None
-    more = {"slope": 0.0} if fused.pop("unit", False) else {}
-    fold = (norm.layer, fused.get("scale"))
-    if not more and (found := _sum_behind(engine, steps, count, fold)):
-        return found
-    routine = _remade(engine, steps[:count], fold=fold, **more)
-    return _join(steps[:count], [routine], "fused: normalisation folded into the weights")
+    if fusion.slope is None and (step := _with_residual(steps, count, fusion)):
+        return step
+    return _step(steps[:count], [_recreated(steps[:count], fusion)], "fused: normalisation folded into the weights")
 
 
-def _sum_behind(engine: OneDNN, steps: Sequence[Step], count: int, fold: Any) -> tuple[int, Step] | None:
-    """The same with the sum behind it, of its result that nobody else sees and another blob; and a unit."""
-    if len(steps) <= count or engine.goes_back or engine.kept is None:
+def _with_residual(steps: Sequence[Step], count: int, fusion: Fusion) -> Step | None:
+    """The same with a sum behind it, of its result, which nobody else reads, and another blob; and a ReLU."""
+    first = steps[0].routines[0]
+    assert isinstance(first, Accelerated)
+    plan = first.build.plan
+    if len(steps) <= count or plan.has_backward or plan.kept is None:
         return None
-    made, last = steps[0].top[0], steps[count]
-    if not isinstance(last.object, Eltwise) or not last.object.plain_sum or made not in last.bottom:
+    result, last = _layer(steps, 0).tops[0], steps[count].routines[0]
+    if not isinstance(last, Eltwise) or not last.plain_sum or result not in last.bottoms:
         return None
-    other, top = last.bottom[last.bottom[0] is made], last.top[0]
-    if made in engine.kept or other is made or top in last.bottom:
+    addend, top = last.bottoms[last.bottoms[0] is result], last.tops[0]
+    if result.synced_data in plan.kept or addend is result or top in last.bottoms:
         return None
-    slope = _unit(steps[count:], 1)
-    more = {} if slope is None else {"slope": slope}
+    slope = _relu_slope(steps[count:], 1)
     parts = steps[: count + 1 + (slope is not None)]
     try:
-        routine = _remade(engine, parts, fold=fold, sum=(other, top), **more)
+        routine = _recreated(parts, attrs.evolve(fusion, slope=slope, residual=Residual(addend, top)))
     except Unsupported:
         return None
-    return _join(parts, [routine], "fused: normalisation folded into the weights, sum as post-op")
+    return _step(parts, [routine], "fused: normalisation folded into the weights, sum as post-op")
 
 
-def _sliding(engine: OneDNN, steps: Sequence[Step]) -> tuple[int, Step] | None:
-    return _folded(engine, steps) or _weighted(engine, steps)
+def _convolution(steps: Sequence[Step]) -> Step | None:
+    return _folded(steps) or _weighted(steps)
 
 
-RULES: dict[type[Accelerated], Callable[[OneDNN, Sequence[Step]], tuple[int, Step] | None]] = {
-    Convolution: _sliding,
+PATTERNS: dict[type[Accelerated], Callable[[Sequence[Step]], Step | None]] = {
+    Convolution: _convolution,
     Weighted: _weighted,
-    BatchNorm: _normalised,
-    Eltwise: _summed,
+    BatchNorm: _batch_norm,
+    Eltwise: _sum,
 }

@@ -1,4 +1,4 @@
-"""Places: one for each layout, so that what is current where also says what needs no reorder."""
+"""Places with oneDNN's layouts: an array is current in the layouts that need no reorder."""
 
 from __future__ import annotations
 
@@ -6,103 +6,112 @@ import threading
 import time
 from typing import Any, cast
 
-import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel.blob import HOST, Place, SyncedArray
 
 from .api.constants import Arg, DataType, FormatKind
-from .api.memory import NUMPY_TYPES, Memory, MemoryDesc, Stream, aligned, c_strides
+from .api.memory import NUMPY_TYPES, Memory, MemoryDesc, Stream, c_strides, zeroed
 from .api.pointwise import reorder
-from .api.primitives import Call, Primitive, Scratch
+from .api.primitives import Call, Primitive, Scratchpad
 
 Array = npt.NDArray[Any]
 _local = threading.local()
 
 
-class Blocked:
-    """Memory in one layout that NumPy does not have; its arrays are the stored values, padding too.
+class Blocked(Place):
+    """Host memory in a layout that NumPy does not have. Arrays hold the stored values, padding included.
 
     Args:
-        desc: the layout, with its shape.
+        desc: shape and layout.
     """
 
     def __init__(self, desc: MemoryDesc) -> None:
         self.desc = desc
         self.dims = desc.dims
-        self.size = desc.size // np.dtype(NUMPY_TYPES[desc.dtype]).itemsize
-        self.padded = desc.padded_dims != self.dims
+        self.shareable = desc.padded_dims == self.dims
         self.plain = MemoryDesc.plain(self.dims)
         self.name = f"onednn {desc!r}"
-
-    @property
-    def place(self) -> Place:
-        """As the layout of an arena's segment: the place it is."""
-        return self
-
-    def wrap(self, values: Array) -> Array:
-        """As the layout of an arena's segment: the slice itself."""
-        return values
+        self._type = NUMPY_TYPES[desc.dtype]
+        self._nbytes = desc.size
 
     def allocate(self, count: int, dtype: npt.DTypeLike) -> Array:
-        """Zeroed memory: padding stays zero."""
-        return aligned(self.desc.size).view(NUMPY_TYPES[self.desc.dtype])
+        """Zeroed memory; primitives keep the padding zero."""
+        return zeroed(self._nbytes).view(self._type)
 
-    def from_host(self, host: Array, array: Array) -> Array:
+    def allocate_bytes(self, nbytes: int) -> Any:
+        """Host memory."""
+        return HOST.allocate_bytes(nbytes)
+
+    def nbytes(self, count: int, dtype: npt.DTypeLike) -> int:
+        """Bytes of the layout, padding included."""
+        return self._nbytes
+
+    def view(self, raw: Any, count: int, dtype: npt.DTypeLike) -> Array:
+        """The array over bytes of a pool or an arena."""
+        return cast(Array, raw.view(self._type))
+
+    def from_host(self, host: Array, array: Array) -> None:
         """A reorder from row-major order."""
         copy_between(self.plain, host, self.desc, array)
-        return array
 
     def to_host(self, array: Array, host: Array) -> None:
         """A reorder to row-major order."""
         copy_between(self.desc, array, self.plain, host)
 
+    def convert(self, source_place: Place, source: Any, target: Any) -> bool:
+        """A reorder from another layout of the same shape."""
+        if not isinstance(source_place, Blocked) or source_place.dims != self.dims:
+            return False
+        copy_between(source_place.desc, source, self.desc, target)
+        return True
+
 
 class Conversion:
-    """A prepared change of layout that keeps count and time.
+    """A prepared reorder that counts its runs and their time.
 
     Args:
-        call: the prepared reorder.
+        call: the reorder.
     """
 
     def __init__(self, call: Call) -> None:
         self._call = call
 
     def __call__(self) -> None:
-        """Execute."""
-        done, began = reorders(), time.perf_counter()
+        """Run it."""
+        counted, began = reorders(), time.perf_counter()
         self._call()
-        done.seconds += time.perf_counter() - began
-        done.count += 1
+        counted.seconds += time.perf_counter() - began
+        counted.count += 1
 
 
 class Reorders:
-    """Reorder primitives by layouts, each made once.
+    """The reorder primitives of one thread, each created once per pair of layouts.
 
     Attributes:
-        count: how many conversions there have been.
-        seconds: what they took.
+        count: reorders run so far.
+        seconds: the time they took.
     """
 
     def __init__(self) -> None:
         self.count = 0
         self.seconds = 0.0
-        self._made: dict[tuple[Any, Any], Primitive] = {}
+        self._primitives: dict[tuple[Any, Any], Primitive] = {}
         self._stream = Stream()
-        self._scratch = Scratch()
+        self._scratchpad = Scratchpad()
 
     def call(self, source: Memory, target: Memory) -> Conversion:
-        """A prepared reorder."""
+        """A prepared reorder from one memory object to another."""
         key = layout_key(source.desc), layout_key(target.desc)
-        primitive = self._made.get(key)
+        primitive = self._primitives.get(key)
         if primitive is None:
-            primitive = self._made[key] = reorder(source.desc, target.desc).build()
-        memory = {Arg.SRC: source, Arg.DST: target} | self._scratch.argument(primitive.desc)
+            primitive = self._primitives[key] = reorder(source.desc, target.desc).build()
+        memory = {Arg.SRC: source, Arg.DST: target} | self._scratchpad.argument(primitive.desc)
         return Conversion(primitive.prepare(self._stream, memory))
 
 
 def reorders() -> Reorders:
-    """This thread's."""
+    """This thread's reorders."""
     if not hasattr(_local, "reorders"):
         _local.reorders = Reorders()
     return cast(Reorders, _local.reorders)
@@ -114,7 +123,7 @@ def copy_between(source: MemoryDesc, values: Array, target: MemoryDesc, into: Ar
 
 
 def layout_key(desc: MemoryDesc) -> tuple[Any, ...]:
-    """Equal for descriptors of the same bytes: what the stride of an axis of length 1 is, is no matter."""
+    """Equal for descriptors of the same bytes: the stride of an axis of length 1 does not count."""
     dims, padded = desc.dims, desc.padded_dims
     strides = tuple(0 if n == 1 else stride for n, stride in zip(padded, desc.strides, strict=True))
     return dims, padded, strides, desc.blocks, desc.dtype
@@ -125,7 +134,7 @@ def is_row_major(desc: MemoryDesc) -> bool:
     if desc.kind != FormatKind.BLOCKED or desc.blocks or desc.dtype != DataType.F32:
         return False
     axes = zip(desc.dims, desc.strides, c_strides(desc.dims), strict=True)
-    return desc.padded_dims == desc.dims and all(n == 1 or found == plain for n, found, plain in axes)
+    return desc.padded_dims == desc.dims and all(n == 1 or stride == plain for n, stride, plain in axes)
 
 
 _places: dict[tuple[Any, ...], Blocked] = {}
@@ -133,7 +142,7 @@ _lock = threading.Lock()
 
 
 def place_of(desc: MemoryDesc) -> Place:
-    """The place whose arrays have this layout: the host where it is row-major."""
+    """The place whose arrays have this layout: the host if it is row-major."""
     if is_row_major(desc):
         return HOST
     key = layout_key(desc)
@@ -143,6 +152,6 @@ def place_of(desc: MemoryDesc) -> Place:
         return _places[key]
 
 
-def held_in(array: SyncedArray) -> Blocked | None:
-    """The blocked place an array's values are current in, if there is one."""
+def blocked_place(array: SyncedArray) -> Blocked | None:
+    """The blocked place in which an array is current, if there is one."""
     return next((place for place in array.current if isinstance(place, Blocked)), None)

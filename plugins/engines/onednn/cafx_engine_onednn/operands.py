@@ -4,95 +4,87 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy.typing as npt
-
 from cafx.kernel.blob import HOST, Place, SyncedArray
+from cafx.kernel.net import Use
 
-from .api.memory import Memory, MemoryDesc, aligned
+from .api.memory import Memory, MemoryDesc, zeroed
 from .layouts import Blocked, Conversion, place_of, reorders
-from .planner import current
 
 
-class Operand:
-    """One array in one layout, held by one routine.
+class Operand(Use):
+    """One array in one layout, as one routine uses it.
+
+    It is declared first, so that memory can be planned, and bound to memory before its calls first run.
 
     Args:
-        synced: the array.
-        desc: the layout (and, for row-major memory, the shape) a primitive knows it by.
-        own: keep memory of its own, apart from what other routines hold the same array in: for a
-            layer in place whose backward needs what it overwrites.
-        pinned: stay with the memory met first: what such a layer reads.
-        alone: let go of the host's copy when this one is up to date, which then is made anew if read.
+        storage: the array.
+        desc: the layout (and, for row-major memory, the shape) by which a primitive knows it.
+        apart: keep its memory apart from what other routines hold the same array in: for a layer in
+            place whose backward pass needs what it overwrites.
+        pinned: copy newer values to its memory rather than move to theirs: what such a layer reads.
+        sole: free the host's copy once this one is current; it is converted back if somebody reads it.
     """
 
-    __slots__ = ("_reorder", "alone", "array", "desc", "memory", "own", "pinned", "place", "synced")
+    __slots__ = ("_reorder", "array", "desc", "memory", "pinned", "sole")
 
     def __init__(
-        self, synced: SyncedArray, desc: MemoryDesc, *, own: bool = False, pinned: bool = False, alone: bool = False
+        self, storage: SyncedArray, desc: MemoryDesc, *, apart: bool = False, pinned: bool = False, sole: bool = False
     ) -> None:
-        self.synced = synced
-        self.alone = alone
+        super().__init__(storage, place_of(desc), apart)
         self.desc = desc
-        self.place: Place = place_of(desc)
-        self.own = own
-        self.pinned = own or pinned
+        self.pinned = apart or pinned
+        self.sole = sole
         self.array: Any = None
-        self.memory: Any = None
+        self.memory: Memory | None = None
         self._reorder: tuple[Any, Any, Conversion] | None = None
 
-    def bind(self) -> Memory:
-        """The memory object, made the first time."""
-        first = self.memory is None
-        held = self.array
-        if first:
-            held = None if self.own else self.synced.arrays.get(self.place)
-        fresh = held is None
-        if fresh:
-            held = self._allocate()
-            if self.own and self.place not in self.synced.current:
-                self.synced.arrays[self.place] = held  # who is prepared after this one meets it
-        if first:
-            self._point(held)
-        planner = current()
-        if planner is not None:
-            planner.note(self, held, fresh=fresh, first=first)
-        memory: Memory = self.memory
-        return memory
+    @property
+    def shareable(self) -> bool:
+        """Not apart on the host, where layers as written do not know which of two arrays is meant."""
+        return self.place.shareable and not (self.apart and self.place is HOST)
 
-    def move(self, array: Any) -> None:
-        """Leave provisional memory for its final place."""
+    def attach(self, array: Any) -> None:
+        """Take a slice of a pool as the memory."""
+        if not self.apart:
+            super().attach(array)
         self._point(array)
 
-    def window(self, desc: MemoryDesc) -> Memory:
-        """A part of this memory, which follows it."""
-        return self.bind().window(desc)
+    def bind(self) -> Memory:
+        """The memory object; its bytes are allocated if nothing is attached."""
+        if self.array is None:
+            self._point(self._allocate())
+        assert self.memory is not None
+        return self.memory
 
-    def fresh(self) -> None:
-        """Bring the memory up to date, if it is not."""
-        synced = self.synced
-        if self.place in synced.current and synced.arrays[self.place] is self.array:
-            return
+    def release(self) -> None:
+        """Let go of the bytes; `bind` takes them, or others, again."""
+        self.array = self._reorder = None
+        if self.memory is not None:
+            self.memory.release()
+
+    def window(self, desc: MemoryDesc) -> Window:
+        """A part of this memory, or all of it in another shape."""
+        return Window(self, desc)
+
+    def refresh(self) -> None:
+        """Bring the memory up to date."""
         if self.pinned:
             self._copy_in()
         else:
             self._follow()
 
-    def wrote(self) -> None:
-        """Say that this memory now holds the newest values."""
-        synced = self.synced
-        synced.arrays[self.place] = self.array
-        synced.current = {self.place}
-        synced.version += 1
-        synced.zero = False
+    def mark_written(self) -> None:
+        """Declare that this memory holds the newest values."""
+        self.storage.mark_written(self.place, self.array)
 
     def _allocate(self) -> Any:
-        if self.own:
-            if isinstance(self.place, Blocked):
-                return self.place.allocate(self.synced.count, self.synced.dtype)
-            return aligned(self.synced.nbytes).view(self.synced.dtype)
-        return self.synced._array(self.place)
+        if not self.apart:
+            return self.storage.memory(self.place)
+        if isinstance(self.place, Blocked):
+            return self.place.allocate(self.storage.count, self.storage.dtype)
+        return zeroed(self.storage.nbytes).view(self.storage.dtype)
 
-    def _point(self, array: npt.NDArray[Any]) -> None:
+    def _point(self, array: Any) -> None:
         self.array = array
         if self.memory is None:
             self.memory = Memory(self.desc, array)
@@ -100,49 +92,62 @@ class Operand:
             self.memory.rebind(array)
 
     def _follow(self) -> None:
-        synced, place = self.synced, self.place
-        source = None if place in synced.current else self._source()
+        """Move to where the newest values are, or convert them to where this place keeps them."""
+        storage, place = self.storage, self.place
+        source = None if storage.is_current(place) else self._source()
         if source is None:
-            held = synced.read(place)
+            array = storage.read(place)
         else:
-            held = synced._array(place)
-            self._convert(source, held)
-            synced.current.add(place)
-        if held is not self.array:
-            self._point(held)
-        if self.alone and not synced._bound and self.place is not HOST:
-            synced.current.discard(HOST)
-            for memory in (synced.arrays, synced._capacity):
-                memory.pop(HOST, None)
+            array = storage.memory(place)
+            self._convert(source, array)
+            storage.mark_current(place)
+        if array is not self.array:
+            self._point(array)
+        if self.sole and not storage.is_attached and place is not HOST:
+            storage.release(HOST)
 
     def _copy_in(self) -> None:
-        source = self.place if self.place in self.synced.current else self._source()
-        if source is None or source is HOST:
-            host = self.synced.read(HOST)
-            if isinstance(self.place, Blocked):
-                self.place.from_host(host, self.array)
-            else:
-                self.array[...] = host
-        else:
+        """Copy the newest values to this memory, which stays where it is."""
+        storage, place = self.storage, self.place
+        source = place if storage.is_current(place) else self._source()
+        if source is not None and source is not HOST:
             self._convert(source, self.array)
-        self.synced.arrays[self.place] = self.array
-        self.synced.current.add(self.place)
+        elif isinstance(place, Blocked):
+            place.from_host(storage.read(HOST), self.array)
+        else:
+            self.array[...] = storage.read(HOST)
+        storage.mark_current(place, self.array)
 
     def _source(self) -> Place | None:
-        """A current place one reorder away, without a detour by the host."""
-        dims = self.desc.dims
-        for place in self.synced.current:
-            another = isinstance(place, Blocked) and place is not self.place
-            if another and (self.place is HOST or getattr(place, "dims", None) == dims):
+        """A current place from which one reorder leads here, without the host between."""
+        for place in self.storage.current:
+            other = isinstance(place, Blocked) and place is not self.place
+            if other and (self.place is HOST or getattr(place, "dims", None) == self.desc.dims):
                 return place
         return None
 
     def _convert(self, source: Place, target: Any) -> None:
         """Reorder; the call is prepared once for the same two arrays."""
-        values = self.synced.arrays[source]
+        values = self.storage.read(source)
         if self._reorder is None or self._reorder[0] is not values or self._reorder[1] is not target:
             assert isinstance(source, Blocked)
             desc = self.place.desc if isinstance(self.place, Blocked) else source.plain
             call = reorders().call(Memory(source.desc, values), Memory(desc, target))
             self._reorder = values, target, call
         self._reorder[2]()
+
+
+class Window:
+    """A part of an operand's memory, or all of it in another shape.
+
+    Args:
+        operand: whose memory.
+        desc: the part.
+    """
+
+    def __init__(self, operand: Operand, desc: MemoryDesc) -> None:
+        self.operand, self.desc = operand, desc
+
+    def bind(self) -> Memory:
+        """The memory object, which follows the operand's."""
+        return self.operand.bind().window(self.desc)

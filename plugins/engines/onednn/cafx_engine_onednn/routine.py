@@ -1,266 +1,424 @@
-"""What the engine's routines have in common: layouts chosen when made, calls prepared when first run."""
+"""What the engine's routines share: layouts chosen when created, calls prepared before they first run."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
+import attrs
 import numpy as np
 
-from cafx.kernel import Blob, CafxError, Layer, Routine, Unsupported
+from cafx.kernel import Blob, Unsupported
 from cafx.kernel.blob import SyncedArray
-from cafx.kernel.net import Step
+from cafx.kernel.net import Access, LayerPlan, Routine, Use
 
 from .api.constants import Alg, Arg
 from .api.library import DnnlError
 from .api.memory import Memory, MemoryDesc
 from .api.pointwise import binary, eltwise_backward, eltwise_forward
-from .api.primitives import Call, PrimitiveDesc, Program
-from .operands import Operand
-
-if TYPE_CHECKING:
-    from .engine import OneDNN
+from .api.primitives import Call, CallSequence, PrimitiveDesc
+from .build import Build
+from .layouts import Conversion
+from .operands import Operand, Window
+from .threads import use_threads
 
 SLOW = ("ref", "simple:any")
-Run = Callable[[], None]
-_thread = threading.get_ident
+Bindable = Operand | Window | Memory
 
 
-class Pass:
-    """Operands brought up to date, calls made, results declared: one direction of one routine.
+@attrs.frozen(eq=False)
+class Residual:
+    """A sum that a convolution computes as part of itself.
 
-    Args:
-        reads: what the calls read (or add to).
-        runs: the calls, and whatever else is to be run between them.
-        writes: what they write, all of it.
+    Attributes:
+        addend: the blob added to the result.
+        top: the blob that holds the sum.
     """
 
-    def __init__(self, reads: Iterable[Operand], runs: Sequence[Run], writes: Iterable[Operand]) -> None:
-        self.reads, self.writes = tuple(reads), tuple(writes)
-        self.runs = tuple(_joined(runs))
+    addend: Blob
+    top: Blob
+
+
+@attrs.frozen(eq=False)
+class Fusion:
+    """What a routine computes besides its own layer.
+
+    Attributes:
+        needs_backward: whether any of the fused layers runs backward.
+        slope: negative slope of a ReLU behind the layer; None without one.
+        relu_gradient_elsewhere: whether another routine computes that ReLU's gradient.
+        batch_norm: a BatchNorm layer, by running statistics, folded into the weights.
+        scale: the Scale layer behind a BatchNorm layer.
+        residual: a sum behind the layer.
+    """
+
+    needs_backward: bool = False
+    slope: float | None = None
+    relu_gradient_elsewhere: bool = False
+    batch_norm: Any = None
+    scale: Any = None
+    residual: Residual | None = None
+
+
+UNFUSED = Fusion()
+
+
+class Run(Protocol):
+    """Part of a pass: what it accesses is known before it runs."""
+
+    @property
+    def accesses(self) -> Sequence[Access]:
+        """What it reads and writes, in order."""
 
     def __call__(self) -> None:
         """Run it."""
+
+    def release(self) -> None:
+        """Let go of memory; the next run takes it again."""
+
+
+class Invocation:
+    """A primitive with the operands of its arguments: becomes a `Call` once these have memory.
+
+    Args:
+        build: the net being compiled.
+        desc: the primitive.
+        arguments: operand or memory for each argument.
+    """
+
+    def __init__(self, build: Build, desc: PrimitiveDesc, arguments: Mapping[int, Bindable]) -> None:
+        self.build, self.desc, self.arguments = build, desc, dict(arguments)
+
+    def bind(self) -> Call:
+        """The prepared call."""
+        memory = {arg: each if isinstance(each, Memory) else each.bind() for arg, each in self.arguments.items()}
+        return self.desc.build().prepare(self.build.engine.stream, memory | self.build.scratch.pad(self.desc))
+
+
+class Reordering:
+    """An invocation of a reorder, which counts as a conversion."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self.invocation = invocation
+
+    def bind(self) -> Conversion:
+        """The prepared, counting call."""
+        return Conversion(self.invocation.bind())
+
+
+Work = Callable[[], None] | Invocation | Reordering
+
+
+class Execution:
+    """Operands brought up to date, calls run, results declared.
+
+    Args:
+        reads: what the calls read (or add to).
+        work: the calls, and whatever else runs between them.
+        writes: what they overwrite.
+        keeps: what they use as an earlier execution of the same routine left it.
+    """
+
+    def __init__(
+        self,
+        reads: Iterable[Operand],
+        work: Sequence[Work],
+        writes: Iterable[Operand] = (),
+        *,
+        keeps: Iterable[Operand] = (),
+    ) -> None:
+        self.reads, self.writes, self.keeps = tuple(reads), tuple(writes), tuple(keeps)
+        self._work = tuple(work)
+        self._calls: tuple[Callable[[], None], ...] | None = None
+        self._ready = False
+
+    @property
+    def accesses(self) -> list[Access]:
+        """What it reads and writes."""
+        return [Access(self.reads, self.writes, self.keeps)]
+
+    def release(self) -> None:
+        """Let go of the operands' memory."""
+        self._ready = False
+        for each in (*self.reads, *self.writes, *self.keeps):
+            each.release()
+
+    def bind(self) -> None:
+        """Take memory, and prepare the calls the first time."""
+        for each in (*self.reads, *self.writes, *self.keeps):
+            each.bind()
+        if self._calls is None:
+            self._calls = tuple(_joined(self._work))
+        self._ready = True
+
+    def __call__(self) -> None:
+        """Run it."""
+        if not self._ready:
+            self.bind()
         for each in self.reads:
-            synced = each.synced
-            if each.place not in synced.current or synced.arrays[each.place] is not each.array:
-                each.fresh()
-        for run in self.runs:
+            if not each.storage.holds(each.place, each.array):
+                each.refresh()
+        for run in self._calls:  # type: ignore[union-attr]
             run()
         for each in self.writes:
-            each.wrote()
+            each.mark_written()
 
 
-def _joined(runs: Sequence[Run]) -> Iterable[Run]:
-    """Calls in a row as one program."""
+def _joined(work: Sequence[Work]) -> Iterable[Callable[[], None]]:
+    """Bound, with consecutive calls as one sequence."""
     calls: list[Call] = []
-    for run in runs:
-        if isinstance(run, Call):
-            calls.append(run)
+    for each in work:
+        if isinstance(each, Invocation):
+            calls.append(each.bind())
             continue
         if calls:
-            yield Program(calls)
+            yield CallSequence(calls)
             calls = []
-        yield run
+        yield each.bind() if isinstance(each, Reordering) else each
     if calls:
-        yield Program(calls)
+        yield CallSequence(calls)
+
+
+class InOrder:
+    """Runs one after another."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self._runs = tuple(runs)
+
+    @property
+    def accesses(self) -> list[Access]:
+        """What they read and write."""
+        return [access for run in self._runs for access in run.accesses]
+
+    def release(self) -> None:
+        """Let go of memory."""
+        for run in self._runs:
+            run.release()
+
+    def __call__(self) -> None:
+        """Run all."""
+        for run in self._runs:
+            run()
 
 
 class Accelerated(Routine):
     """A routine of oneDNN primitives.
 
-    Subclasses choose primitives and layouts in `plan`, and prepare calls in `make_forward` and
-    `make_backward`, which run when first needed: a routine that a fusion replaces costs nothing.
+    Subclasses choose primitives and layouts in `choose`, and describe the passes in `make_forward`
+    and `make_backward`, which are asked for when memory is planned or the pass first runs: a routine
+    that a fusion replaces costs no more than the choice.
 
     Args:
-        engine, layer, step: as for `Routine`.
-        fused: what the routine does besides, by a rewrite; see `fusing`.
+        compilation: the net being compiled.
+        planned: the layer.
+        fusion: what the routine computes besides.
+
+    Raises:
+        Unsupported: no fast primitive for the layer at these shapes.
     """
 
-    engine: OneDNN
-    layer: Any
-    binds: ClassVar[bool] = False
-    """Whether all data it ever reads is bound as operands when `make_forward` and `make_backward` run."""
+    compilation: Build
+    takes: ClassVar[frozenset[str]] = frozenset()
+    """The fields of `Fusion` it can compute."""
 
-    def __init__(self, engine: OneDNN, layer: Layer, step: Step, **fused: Any) -> None:
-        super().__init__(engine, layer, step)
-        self.fused = fused
-        self.held: dict[Any, Any] = {}
-        self._forward: Run | None = None
-        self._backward: Run | None = None
-        blobs = (*step.bottom, *step.top)
+    def __init__(self, compilation: Build, planned: LayerPlan, fusion: Fusion = UNFUSED) -> None:
+        super().__init__(compilation, planned)
+        self.build, self.engine, self.fusion = compilation, compilation.engine, fusion
+        self.bottoms, self.tops, self.propagate_down = planned.bottoms, planned.tops, planned.propagate_down
+        self._held: dict[int, Memory] = {}
+        self._passes: dict[bool, Run] = {}
+        blobs = (*planned.bottoms, *planned.tops)
         if any(blob.dtype != np.float32 for blob in blobs):
             raise Unsupported("only float32")
         if any(not blob.count_ for blob in blobs):
             raise Unsupported("an empty batch")
-        engine.enter()
-        engine.routines.add(self)
+        use_threads(self.engine.threads)
         try:
-            self.plan()
+            self.choose()
         except DnnlError as error:
             raise Unsupported(str(error)) from error
 
-    def plan(self) -> None:
-        """Choose primitives and tell the tops' layouts; `Unsupported` where there are none."""
+    def choose(self) -> None:
+        """Choose primitives and state the tops' layouts; `Unsupported` where there are none."""
         raise NotImplementedError
 
     def make_forward(self) -> Run:
-        """Prepare forward."""
+        """The forward pass."""
         raise NotImplementedError
 
     def make_backward(self) -> Run:
-        """Prepare backward."""
+        """The backward pass."""
         raise NotImplementedError
+
+    def _run(self, *, backward: bool) -> Run:
+        use_threads(self.engine.threads)
+        if backward not in self._passes:
+            self._passes[backward] = self.make_backward() if backward else self.make_forward()
+        return self._passes[backward]
 
     def forward(self) -> None:
         """Write the tops' data."""
-        if _thread() != self.engine.thread:
-            self.engine.enter()
-        if self._forward is None:
-            self.prepare("forward")
-        assert self._forward
-        self._forward()
+        self._run(backward=False)()
 
     def backward(self) -> None:
-        """Write the bottoms' diffs asked for; add to the parameters' diffs."""
-        if _thread() != self.engine.thread:
-            self.engine.enter()
-        if self._backward is None:
-            self.prepare("backward")
-        assert self._backward
-        self._backward()
+        """Write the bottoms' diffs that are needed; add to the parameters' diffs."""
+        self._run(backward=True)()
 
-    def prepare(self, way: str) -> None:
-        """Make the calls of one direction, if they are not made yet."""
-        self.engine.plan_memory()
-        if way == "forward" and self._forward is None:
-            self._forward = self.make_forward()
-        elif way == "backward" and self._backward is None:
-            if not self.training:
-                raise CafxError(
-                    "there is no way back through this layer",
-                    where=self.layer.where,
-                    remedy='make the net with keep="all", or in TRAIN phase',
-                )
-            self._backward = self.make_backward()
-
-    def after_forward(self, run: Run) -> None:
-        """Let something more be done behind forward, which is prepared."""
-        assert self._forward
-        self._forward = several([self._forward, run])
+    def accesses(self, *, backward: bool) -> Sequence[Access]:
+        """What it reads and writes in one direction, in order."""
+        return self._run(backward=backward).accesses
 
     def release(self) -> None:
-        """Let go of calls and memory: the schedule has been made anew."""
-        self._forward = self._backward = None
-        self.held.clear()
+        """Let go of memory."""
+        for run in self._passes.values():
+            run.release()
 
-    def kept(self, arg: int, desc: MemoryDesc) -> dict[int, Memory]:
+    def held(self, arg: int, desc: MemoryDesc) -> dict[int, Memory]:
         """Memory that forward leaves for backward, as an argument; nothing where there is none."""
         if not desc.size:
             return {}
-        if arg not in self.held:
-            self.held[arg] = Memory(desc)
-        return {arg: self.held[arg]}
+        if arg not in self._held:
+            self._held[arg] = Memory(desc)
+        return {arg: self._held[arg]}
 
-    def aliases(self) -> Sequence[tuple[SyncedArray, SyncedArray]]:
-        """Bottoms' diffs that lie in the memory of a top's."""
-        return ()
+    @property
+    def nbytes(self) -> int:
+        """Bytes it holds between passes."""
+        return sum(memory.desc.size for memory in self._held.values())
 
     @property
     def training(self) -> bool:
         """Whether forward must leave what backward needs."""
-        return self.engine.goes_back and bool(self.fused.get("training", self.step.needs_backward))
+        return self.build.plan.has_backward and (self.planned.needs_backward or self.fusion.needs_backward)
 
     def layout(self, blob: Blob) -> MemoryDesc:
-        """How a blob's values lie where its writer left them: blocked, or row-major."""
-        return self.engine.home(blob) or MemoryDesc.plain(blob.shape or (1,), self.engine.type)
+        """How a blob's writer leaves it: blocked, or row-major."""
+        return self.build.layout_of(blob) or MemoryDesc.plain(blob.shape or (1,), self.engine.type)
 
     def flat_layout(self, blob: Blob) -> MemoryDesc:
-        """The same, a row-major blob seen as one long axis: for what works value by value."""
-        return self.engine.home(blob) or MemoryDesc.plain((blob.count_,))
+        """The same, with a row-major blob as one long axis: for what works value by value."""
+        return self.build.layout_of(blob) or MemoryDesc.plain((blob.count_,))
 
-    def call(self, desc: PrimitiveDesc, arguments: Mapping[int, Operand | Memory]) -> Call:
-        """A primitive bound to operands, with the shared scratchpad."""
-        memory = {arg: each.bind() if isinstance(each, Operand) else each for arg, each in arguments.items()}
-        scratch = self.engine.scratch.argument(desc)
-        return desc.build().prepare(self.engine.stream, memory | scratch)
+    def call(self, desc: PrimitiveDesc, arguments: Mapping[int, Bindable]) -> Invocation:
+        """A primitive with operands, and the net's scratchpad."""
+        return Invocation(self.build, desc, arguments)
 
-    def mask_by(self, data: Operand, diff: Operand, result: Operand | Memory, slope: float) -> Call:
-        """A unit's gradient from its output: result = diff where data > 0, slope · diff elsewhere."""
+    def relu_gradient(self, data: Operand, diff: Operand, result: Bindable, slope: float) -> Invocation:
+        """A ReLU's gradient from its output: diff where data > 0, slope · diff elsewhere."""
         desc = data.desc
         forward = eltwise_forward(Alg.RELU, desc, desc, slope)
         backward = eltwise_backward(Alg.RELU_DST, desc, desc, desc, forward, slope)
         return self.call(backward, {Arg.DST: data, Arg.DIFF_DST: diff, Arg.DIFF_SRC: result})
 
     def own_diff(self, blob: Blob, desc: MemoryDesc) -> Operand:
-        """A blob's gradient for changing: apart, where other blobs' gradients lie in the same memory."""
-        return Operand(blob.synced_diff, desc, own=blob.synced_diff in self.engine.aliased)
+        """A blob's gradient for changing: apart, if other blobs' gradients are in the same memory."""
+        return Operand(blob.synced_diff, desc, apart=blob.synced_diff in self.build.aliased)
+
+
+class Nothing:
+    """A pass with nothing to do."""
+
+    accesses: Sequence[Access] = ()
+
+    def __call__(self) -> None:
+        """Do nothing."""
+
+    def release(self) -> None:
+        """Hold nothing."""
+
+
+NOTHING = Nothing()
 
 
 class Unary(Accelerated):
     """Forward by one primitive, with bottom and top in the same layout.
 
     Attributes:
-        ahead: the primitive.
+        forward_desc: the primitive.
         desc: the layout.
     """
 
-    binds = True
-
-    ahead: PrimitiveDesc
+    forward_desc: PrimitiveDesc
     desc: MemoryDesc
 
     def make_forward(self) -> Run:
         """One primitive."""
-        x = Operand(self.step.bottom[0].synced_data, self.desc)
-        y = Operand(self.step.top[0].synced_data, self.desc)
-        return Pass([x], [self.call(self.ahead, {Arg.SRC: x, Arg.DST: y})], [y])
+        x = Operand(self.bottoms[0].synced_data, self.desc)
+        y = Operand(self.tops[0].synced_data, self.desc)
+        return Execution([x], [self.call(self.forward_desc, {Arg.SRC: x, Arg.DST: y})], [y])
 
 
 class Gradients:
-    """The gradients of parameters: overwritten where they are still zero, else added to.
+    """The gradients of parameters: overwritten while they are still zero, else added to.
 
     Args:
         routine: whose they are.
         targets: the argument, the parameter's diff and the layout of each.
+        calls: makes the calls that write to given targets.
+        reads: what these read.
+        writes: what they write besides.
+        keeps: as for `Execution`.
     """
 
-    def __init__(self, routine: Accelerated, targets: Mapping[int, tuple[SyncedArray, MemoryDesc]]) -> None:
-        self.routine = routine
-        self.operands = {arg: Operand(synced, desc) for arg, (synced, desc) in targets.items()}
-        self._arrays = [each.synced for each in self.operands.values()]
+    def __init__(
+        self,
+        routine: Accelerated,
+        targets: Mapping[int, tuple[SyncedArray, MemoryDesc]],
+        calls: Callable[[Mapping[int, Bindable]], Sequence[Work]],
+        reads: Sequence[Operand],
+        writes: Sequence[Operand] = (),
+        keeps: Sequence[Operand] = (),
+    ) -> None:
+        self._routine, self._calls = routine, calls
+        self._reads, self._writes, self._keeps = reads, tuple(writes), keeps
+        self._operands = {arg: Operand(storage, desc) for arg, (storage, desc) in targets.items()}
+        self._results = tuple(self._operands.values())
+        self._first = Execution(reads, calls(self._operands), (*self._results, *writes), keeps=keeps)
+        self._further: Execution | None = None
 
-    def runs(self, prepare: Callable[[Mapping[int, Any]], Sequence[Run]], reads: Sequence[Operand]) -> Run:
-        """From a maker of the calls for given targets, what chooses between writing and adding."""
-        held = tuple(self.operands.values())
-        first = Pass(reads, prepare(self.operands), held)
-        added: list[Run] = []
+    @property
+    def accesses(self) -> list[Access]:
+        """What they read and write."""
+        return self._first.accesses
 
-        def add() -> Run:
-            apart = {arg: self.routine.engine.spare(arg, each.desc) for arg, each in self.operands.items()}
-            sums = [self._sum(each, apart[arg]) for arg, each in self.operands.items()]
-            return Pass((*reads, *held), [*prepare(apart), *sums], held)
+    def release(self) -> None:
+        """Let go of memory."""
+        for execution in filter(None, (self._first, self._further)):
+            execution.release()
 
-        def run() -> None:
-            if all(array.zero for array in self._arrays):
-                first()
-                return
-            if not added:
-                added.append(add())
-            added[0]()
+    def __call__(self) -> None:
+        """Write the gradients, or add to them."""
+        if all(each.storage.is_zero for each in self._results):
+            self._first()
+            return
+        if self._further is None:
+            self._further = self._adding()
+        self._further()
 
-        return run
+    def _adding(self) -> Execution:
+        scratch = self._routine.build.scratch
+        apart = {arg: scratch(f"parameter gradient {arg}", each.desc) for arg, each in self._operands.items()}
+        sums = [self._sum(each, apart[arg]) for arg, each in self._operands.items()]
+        work = [*self._calls(apart), *sums]
+        return Execution((*self._reads, *self._results), work, (*self._results, *self._writes), keeps=self._keeps)
 
-    def _sum(self, target: Operand, addend: Memory) -> Call:
+    def _sum(self, target: Operand, addend: Memory) -> Invocation:
         desc = target.desc
-        made = binary(Alg.BINARY_ADD, desc, desc, desc)
-        return self.routine.call(made, {Arg.SRC: target, Arg.SRC_1: addend, Arg.DST: target})
+        add = binary(Alg.BINARY_ADD, desc, desc, desc)
+        return self._routine.call(add, {Arg.SRC: target, Arg.SRC_1: addend, Arg.DST: target})
 
 
 def pick(*makers: Callable[[], PrimitiveDesc], prefer: str = "") -> PrimitiveDesc:
-    """The first primitive that is not oneDNN's slow reference one, and whose name begins as preferred."""
+    """The first primitive that is not one of oneDNN's slow reference implementations.
+
+    Args:
+        makers: create the candidates, best first.
+        prefer: what the implementation's name should begin with, if any candidate's does.
+
+    Raises:
+        Unsupported: there is none.
+    """
     if prefer:
         for make in makers:
             with contextlib.suppress(DnnlError):
@@ -286,13 +444,21 @@ def pick(*makers: Callable[[], PrimitiveDesc], prefer: str = "") -> PrimitiveDes
     raise Unsupported(refused[0] if refused else "no primitive")
 
 
-def several(runs: Sequence[Run]) -> Run:
-    """Runs one after another."""
-    if len(runs) == 1:
-        return runs[0]
-
-    def run() -> None:
-        for each in runs:
-            each()
-
-    return run
+__all__ = [
+    "NOTHING",
+    "UNFUSED",
+    "Accelerated",
+    "Bindable",
+    "Execution",
+    "Fusion",
+    "Gradients",
+    "InOrder",
+    "Invocation",
+    "Reordering",
+    "Residual",
+    "Run",
+    "Unary",
+    "Use",
+    "Work",
+    "pick",
+]

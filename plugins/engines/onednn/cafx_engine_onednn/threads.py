@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from .api.library import load
 
 # The C library of GNU OpenMP; whichever copy libdnnl resolved is the one that counts.
 GOMP = "libgomp.so.1"
+_local = threading.local()
 
 
 @functools.cache
@@ -31,18 +33,27 @@ def get_threads() -> int:
 
 
 def set_threads(count: int) -> None:
-    """Set it. OpenMP keeps the number per calling thread, and primitives are built for the number
-    that holds when they are created: every thread that builds or runs a net sets its own first.
+    """Set the number of threads of the calling thread's parallel regions.
+
+    OpenMP keeps the number per calling thread, and primitives are built for the number that holds
+    when they are created: a thread must not run them with another.
     """
     if count < 1:
         raise ValueError(f"expected at least 1 thread; received {count}")
     library = openmp()
     if library:
         library.omp_set_num_threads(count)
+    _local.count = count
 
 
-def wanted_threads() -> int:
-    """OMP_NUM_THREADS, else the physical cores this process may use; BLAS is held to the same number."""
+def use_threads(count: int) -> None:
+    """`set_threads`, unless the calling thread has that number already."""
+    if getattr(_local, "count", None) != count:
+        set_threads(count)
+
+
+def physical_threads() -> int:
+    """OMP_NUM_THREADS, else the number of physical cores this process may use; BLAS is limited to it too."""
     stated = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     count = int(stated) if stated.isdigit() and int(stated) else _physical_cores()
     _limit_blas(count)

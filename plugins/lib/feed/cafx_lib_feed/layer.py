@@ -107,7 +107,7 @@ class BatchLayer(Layer):
         for blob, array in zip(top, self.next_batch().arrays, strict=True):
             if blob.shape != array.shape:
                 blob.reshape(*array.shape)
-            blob.synced_data.put(HOST, array.reshape(-1))
+            blob.synced_data.mark_written(HOST, array.reshape(-1))
 
     def next_batch(self) -> Batch:
         """The next batch; an error of the thread that made it, with its cause."""

@@ -1,6 +1,6 @@
 """oneDNN's C API in Python: the public names of the bindings, in one place.
 
-stream, scratch = Stream(), Scratch()
+stream, scratch = Stream(), Scratchpad()
 relu = eltwise_forward(Alg.RELU, desc, desc)
 step = relu.build().prepare(stream, {Arg.SRC: x, Arg.DST: y} | scratch.argument(relu))
 step()                                  # one foreign call
@@ -24,7 +24,7 @@ from .constants import (
     source_arg,
 )
 from .library import DnnlError, Library, load, unavailable
-from .memory import Memory, MemoryDesc, Stream, aligned
+from .memory import Memory, MemoryDesc, Stream, zeroed
 from .normalization import (
     batch_norm_backward,
     batch_norm_forward,
@@ -34,7 +34,7 @@ from .normalization import (
     softmax_forward,
 )
 from .pointwise import binary, concat, eltwise_backward, eltwise_forward, reduction, reorder, weighted_sum
-from .primitives import Call, Primitive, PrimitiveDesc, Program, Scratch
+from .primitives import Call, CallSequence, Primitive, PrimitiveDesc, Scratchpad
 from .products import inner_product_backward_data, inner_product_backward_weights, inner_product_forward, matmul
 from .windowed import Window, convolution, deconvolution, pooling_backward, pooling_forward
 
@@ -57,16 +57,16 @@ __all__ = [
     "PostOp",
     "Primitive",
     "PrimitiveDesc",
-    "Program",
+    "CallSequence",
     "Prop",
     "Query",
-    "Scratch",
+    "Scratchpad",
     "Status",
     "Stream",
     "SumOp",
     "Tag",
     "Window",
-    "aligned",
+    "zeroed",
     "batch_norm_backward",
     "batch_norm_forward",
     "binary",

@@ -197,8 +197,8 @@ def c_strides(dims: Sequence[int]) -> tuple[int, ...]:
     return tuple(strides)
 
 
-def aligned(size: int) -> NDArray[np.uint8]:
-    """A zeroed buffer of `size` bytes on a page boundary; a large one is mapped page by page when touched."""
+def zeroed(size: int) -> NDArray[np.uint8]:
+    """A zeroed buffer of ``size`` bytes on a page boundary; the system provides a large one page by page."""
     if size >= MAPPED:
         return np.frombuffer(_mapped(size), np.uint8)
     raw = np.zeros(size + ALIGNMENT, np.uint8)
@@ -226,7 +226,7 @@ class Memory:
     def __init__(self, desc: MemoryDesc, array: NDArray[Any] | None = None) -> None:
         library = load()
         self.desc = desc
-        self.array = aligned(desc.size) if array is None else array
+        self.array = zeroed(desc.size) if array is None else array
         self._windows: weakref.WeakSet[Memory] = weakref.WeakSet()
         self._whole: Memory | None = None
         self._start = 0
@@ -254,6 +254,13 @@ class Memory:
         self.array = array
         for each in list(self._windows):
             each.rebind(array.reshape(-1).view(np.uint8)[each._start :])
+
+    def release(self) -> None:
+        """Let go of the bytes; `rebind` gives it others before it is used again."""
+        self._library.call("memory_set_data_handle", repr(self.desc), self.handle, None)
+        self.array = None  # type: ignore[assignment]
+        for each in list(self._windows):
+            each.release()
 
     def window(self, desc: MemoryDesc, start: int = 0) -> "Memory":
         """The same bytes, or some of them from ``start`` on, described in another way; it follows this memory."""

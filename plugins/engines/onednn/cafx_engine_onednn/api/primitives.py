@@ -9,7 +9,7 @@ from typing import Any
 from ..api.attributes import Attr
 from ..api.constants import Arg, Query, Status
 from ..api.library import DnnlError, failure, load
-from ..api.memory import Memory, MemoryDesc, Stream, aligned
+from ..api.memory import Memory, MemoryDesc, Stream, zeroed
 from ..api.signatures import ExecArg
 
 
@@ -161,7 +161,7 @@ class Call:
             raise failure(self.where, "primitive_execute", status)
 
 
-class Program:
+class CallSequence:
     """Several calls run in order by one Python call."""
 
     def __init__(self, calls: Iterable[Call]) -> None:
@@ -181,11 +181,11 @@ class Program:
         return len(self.calls)
 
 
-class Scratch:
+class Scratchpad:
     """The scratchpad that all primitives of one stream share, as large as the greediest needs."""
 
     def __init__(self) -> None:
-        self._array = aligned(0)
+        self._array = zeroed(0)
         self._memories: list[Memory] = []
 
     @property
@@ -199,7 +199,7 @@ class Scratch:
         if not desc.size:
             return {}
         if desc.size > self.size:
-            self._array = aligned(desc.size)
+            self._array = zeroed(desc.size)
             for memory in self._memories:
                 memory.rebind(self._array)
         memory = Memory(desc, self._array)

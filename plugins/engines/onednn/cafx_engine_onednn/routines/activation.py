@@ -1,7 +1,7 @@
-"""Units that work value by value, each by the oneDNN algorithm that computes what Caffe does.
+"""Activations that work value by value, each by the oneDNN algorithm that computes what Caffe does.
 
-Exp and Log stay plain: oneDNN's exponential makes infinity of what is no number, and its logarithm
-is off by up to 15 below the smallest normal float32.
+Exp and Log run as written: oneDNN's exponential returns infinity for NaN, and its logarithm is
+off by up to 15 below the smallest normal float32.
 """
 
 from __future__ import annotations
@@ -15,108 +15,101 @@ import numpy as np
 from cafx.kernel import Unsupported
 
 from ..api.constants import Alg, Arg
-from ..api.memory import Memory, MemoryDesc
+from ..api.memory import MemoryDesc
 from ..api.pointwise import eltwise_backward, eltwise_forward
 from ..api.primitives import PrimitiveDesc
 from ..operands import Operand
-from ..routine import Pass, Run, Unary, pick
+from ..routine import NOTHING, Bindable, Execution, Run, Unary, pick
 
 FROM_TOP = {Alg.LOGISTIC_DST, Alg.TANH_DST, Alg.ELU_DST}
 SMALLEST = np.finfo(np.float32).tiny
 
 
 @attrs.frozen
-class Unit:
-    """An algorithm with its constants.
+class Algorithm:
+    """A oneDNN algorithm with its constants.
 
     Attributes:
-        forward, backward: of the value and of its gradient; some derive from the top.
+        forward, backward: of the value and of its gradient; some gradients are computed from the top.
         alpha, beta: constants of both.
-        below: alpha of backward, where it is another.
-        in_place: whether the gradient in place is what Caffe's is.
+        backward_alpha: alpha of the gradient, if it differs.
+        in_place: whether the gradient in place is what Caffe computes.
     """
 
     forward: Alg
     backward: Alg
     alpha: float = 0.0
     beta: float = 0.0
-    below: float | None = None
+    backward_alpha: float | None = None
     in_place: bool = True
 
 
-def _elu(options: Any) -> Unit:
+def _elu(options: Any) -> Algorithm:
     if options.alpha < 0:
         raise Unsupported("a negative alpha")
-    return Unit(Alg.ELU, Alg.ELU_DST, options.alpha)
+    return Algorithm(Alg.ELU, Alg.ELU_DST, options.alpha)
 
 
-def _clip(options: Any) -> Unit:
-    """oneDNN's gradient passes above the lower bound, Caffe's from it on."""
+def _clip(options: Any) -> Algorithm:
+    """oneDNN's gradient passes above the lower bound, Caffe's also at it."""
     low = np.float32(options.min)
     below = np.nextafter(low, np.float32(-np.inf)) if low else -SMALLEST
-    return Unit(Alg.CLIP, Alg.CLIP, options.min, options.max, float(below))
+    return Algorithm(Alg.CLIP, Alg.CLIP, options.min, options.max, float(below))
 
 
-def _power(options: Any) -> Unit:
+def _power(options: Any) -> Algorithm:
     if options.power == 1:
-        return Unit(Alg.LINEAR, Alg.LINEAR, options.scale, options.shift, in_place=False)
+        return Algorithm(Alg.LINEAR, Alg.LINEAR, options.scale, options.shift, in_place=False)
     if options.power != 2 or abs(options.scale) != 1 or options.shift:
         raise Unsupported("neither linear nor a plain square")
-    return Unit(Alg.SQUARE, Alg.SQUARE, in_place=False)
+    return Algorithm(Alg.SQUARE, Alg.SQUARE, in_place=False)
 
 
-UNITS: dict[str, Callable[[Any], Unit]] = {
-    "AbsVal": lambda _: Unit(Alg.ABS, Alg.ABS),
-    "BNLL": lambda _: Unit(Alg.SOFT_RELU, Alg.SOFT_RELU, 1.0),
+ALGORITHMS: dict[str, Callable[[Any], Algorithm]] = {
+    "AbsVal": lambda _: Algorithm(Alg.ABS, Alg.ABS),
+    "BNLL": lambda _: Algorithm(Alg.SOFT_RELU, Alg.SOFT_RELU, 1.0),
     "Clip": _clip,
     "ELU": _elu,
     "Power": _power,
-    "Sigmoid": lambda _: Unit(Alg.LOGISTIC, Alg.LOGISTIC_DST),
-    "Swish": lambda options: Unit(Alg.SWISH, Alg.SWISH, options.beta, in_place=False),
-    "TanH": lambda _: Unit(Alg.TANH, Alg.TANH_DST),
+    "Sigmoid": lambda _: Algorithm(Alg.LOGISTIC, Alg.LOGISTIC_DST),
+    "Swish": lambda options: Algorithm(Alg.SWISH, Alg.SWISH, options.beta, in_place=False),
+    "TanH": lambda _: Algorithm(Alg.TANH, Alg.TANH_DST),
 }
 
 
-class Neuron(Unary):
-    """One of `UNITS`, in whatever layout its bottom has."""
+class Activation(Unary):
+    """One of `ALGORITHMS`, in whatever layout its bottom has."""
 
-    def plan(self) -> None:
+    def choose(self) -> None:
         """The bottom's layout, else row-major."""
-        bottom, top = self.step.bottom[0], self.step.top[0]
-        unit = self.unit = UNITS[self.layer.type](self.layer.options)
-        if bottom is top and self.training and not unit.in_place:
+        bottom, top = self.bottoms[0], self.tops[0]
+        self.algorithm = ALGORITHMS[self.layer.type](self.layer.options)
+        if bottom is top and self.training and not self.algorithm.in_place:
             raise Unsupported("its gradient in place")
         plain = MemoryDesc.plain((bottom.count_,))
-        self.ahead = pick(*(lambda d=d: self._ahead(d) for d in (self.flat_layout(bottom), plain)))
-        self.desc = self.ahead.src
+        self.forward_desc = pick(*(lambda d=d: self._forward_desc(d) for d in (self.flat_layout(bottom), plain)))
+        self.desc = self.forward_desc.src
         if self.training:
-            self.back = pick(self._back)
-        self.engine.settle(top, self.layout(bottom) if self.desc.dims == bottom.shape else plain)
+            self.backward_desc = pick(self._backward_desc)
+        self.build.set_layout(top, self.layout(bottom) if self.desc.dims == bottom.shape else plain)
 
-    def _ahead(self, desc: MemoryDesc) -> PrimitiveDesc:
-        return eltwise_forward(self.unit.forward, desc, desc, self.unit.alpha, self.unit.beta, training=self.training)
+    def _forward_desc(self, desc: MemoryDesc) -> PrimitiveDesc:
+        chosen = self.algorithm
+        return eltwise_forward(chosen.forward, desc, desc, chosen.alpha, chosen.beta, training=self.training)
 
-    def _back(self) -> PrimitiveDesc:
-        unit, desc = self.unit, self.desc
-        alpha = unit.alpha if unit.below is None else unit.below
-        hint = eltwise_forward(unit.forward, desc, desc, alpha, unit.beta)
-        return eltwise_backward(unit.backward, desc, desc, desc, hint, alpha, unit.beta)
+    def _backward_desc(self) -> PrimitiveDesc:
+        chosen, desc = self.algorithm, self.desc
+        alpha = chosen.alpha if chosen.backward_alpha is None else chosen.backward_alpha
+        hint = eltwise_forward(chosen.forward, desc, desc, alpha, chosen.beta)
+        return eltwise_backward(chosen.backward, desc, desc, desc, hint, alpha, chosen.beta)
 
     def make_backward(self) -> Run:
         """One primitive, from the top's values or from those the bottom has now."""
-        bottom, top, desc = self.step.bottom[0], self.step.top[0], self.desc
-        if not self.step.propagate_down[0]:
-            return _nothing
-        from_top = self.unit.backward in FROM_TOP
+        bottom, top, desc = self.bottoms[0], self.tops[0], self.desc
+        if not self.propagate_down[0]:
+            return NOTHING
+        from_top = self.algorithm.backward in FROM_TOP
         data, dy = Operand((top if from_top else bottom).synced_data, desc), Operand(top.synced_diff, desc)
         dx = self.own_diff(bottom, desc) if bottom is top else Operand(bottom.synced_diff, desc)
-        arguments: dict[int, Operand | Memory] = {
-            Arg.DST if from_top else Arg.SRC: data,
-            Arg.DIFF_DST: dy,
-            Arg.DIFF_SRC: dx,
-        }
-        return Pass([data, dy], [self.call(self.back, arguments)], [dx])
-
-
-def _nothing() -> None:
-    """The bottom wants no gradient."""
+        arguments: dict[int, Bindable] = {Arg.DST if from_top else Arg.SRC: data, Arg.DIFF_DST: dy, Arg.DIFF_SRC: dx}
+        return Execution([data, dy], [self.call(self.backward_desc, arguments)], [dx])

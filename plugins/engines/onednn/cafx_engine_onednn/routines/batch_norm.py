@@ -1,8 +1,8 @@
-"""Batch normalisation by oneDNN, with Scale and ReLU behind it in the same primitive; and its base."""
+"""Batch normalisation, and what else is one factor and one shift per channel."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,58 +15,56 @@ from ..api.memory import Memory, MemoryDesc
 from ..api.normalization import batch_norm_backward, batch_norm_forward
 from ..api.primitives import PrimitiveDesc
 from ..operands import Operand
-from ..routine import Accelerated, Gradients, Pass, Run, pick
-from ..routines.convolution import ACTIVATIONS
+from ..routine import Accelerated, Bindable, Execution, Gradients, Invocation, Run, Work, pick
+from .convolution import ACTIVATIONS
 
 ARGS = {Norm.SCALE: (Arg.SCALE, Arg.DIFF_SCALE), Norm.SHIFT: (Arg.SHIFT, Arg.DIFF_SHIFT)}
-"""Of what is learned: its values and its gradient."""
+"""The arguments of what is learned: its values and its gradient."""
 
 
 class PerChannel(Accelerated):
-    """y = unit(s (x − μ) / √(σ² + eps) + b), with one μ, σ², s and b a channel.
+    """y = relu(s (x − μ) / √(σ² + eps) + b), with one μ, σ², s and b per channel.
 
-    In place, the top gets memory of its own: backward needs what it would overwrite.
+    In place, the top has memory of its own: backward needs what it would overwrite.
 
     Attributes:
         eps: of the formula.
-        running: μ and σ² are given, not the batch's.
-        scale: the layer whose parameters are learned, or None.
-        learned: what each of them is.
+        running: μ and σ² are given, rather than the batch's.
+        scale: the layer that has s and b, or None.
+        learned: which parameters that layer has.
     """
-
-    binds = True
 
     eps: float = 0.0
     running = True
     scale: Any = None
     learned: tuple[Norm, ...] = (Norm.SCALE, Norm.SHIFT)
 
-    def choose(self, *sources: MemoryDesc) -> None:
-        """Primitives, for the first layout that has fast ones."""
-        bottom, top = self.step.bottom[0], self.step.top[0]
-        self.in_place = bottom is top
+    def choose_among(self, *sources: MemoryDesc) -> None:
+        """Choose primitives for the first layout that has fast ones."""
+        self.in_place = self.bottoms[0] is self.tops[0]
         flags = Norm.GLOBAL_STATS if self.running else Norm.NONE
         for flag, _ in zip(self.learned, self.scale.blobs if self.scale is not None else (), strict=False):
             flags |= flag
-        self.flags = flags | (Norm.FUSE_RELU if self.fused.get("unit") else Norm.NONE)
-        self.keeps = self.training or not self.running
-        self.ahead = pick(*(lambda s=s: self._ahead(s) for s in sources))
+        self.flags = flags | (Norm.NONE if self.fusion.slope is None else Norm.FUSE_RELU)
+        self.forward_desc = pick(*(lambda s=s: self._forward_desc(s) for s in sources))
         if self.training:
-            self.back = pick(self._back)
-        channels = MemoryDesc.plain((self.ahead.src.dims[1],))
+            self.backward_desc = pick(self._backward_desc)
+        channels = MemoryDesc.plain((self.forward_desc.src.dims[1],))
         self.mean, self.variance = Memory(channels), Memory(channels)
+        self.x: Operand | None = None
 
-    def _ahead(self, source: MemoryDesc) -> PrimitiveDesc:
-        return batch_norm_forward(source, source, self.eps, self.flags, training=self.keeps)
+    def _forward_desc(self, source: MemoryDesc) -> PrimitiveDesc:
+        training = self.training or not self.running
+        return batch_norm_forward(source, source, self.eps, self.flags, training=training)
 
-    def _back(self) -> PrimitiveDesc:
-        desc = self.ahead.src
-        return batch_norm_backward(desc, desc, desc, self.eps, self.flags, self.ahead)
+    def _backward_desc(self) -> PrimitiveDesc:
+        desc = self.forward_desc.src
+        return batch_norm_backward(desc, desc, desc, self.eps, self.flags, self.forward_desc)
 
     def _statistics(self) -> dict[int, Memory]:
         return {Arg.MEAN: self.mean, Arg.VARIANCE: self.variance}
 
-    def _learned(self) -> dict[int, Operand]:
+    def _parameters(self) -> dict[int, Operand]:
         """Scale and shift."""
         blobs = self.scale.blobs if self.scale is not None else ()
         return {
@@ -75,108 +73,98 @@ class PerChannel(Accelerated):
         }
 
     def _workspace(self) -> dict[int, Memory]:
-        """Which values the unit let through."""
-        return self.kept(Arg.WORKSPACE, self.ahead.workspace)
+        """Which values the ReLU passed."""
+        return self.held(Arg.WORKSPACE, self.forward_desc.workspace)
 
     def make_forward(self) -> Run:
-        """One primitive, and around it what `around` says."""
-        desc, bottom, top = self.ahead.src, self.step.bottom[0], self.step.top[0]
-        apart = self.in_place and self.training
-        x = self.held["x"] = Operand(bottom.synced_data, desc, pinned=apart)
-        x.bind()
-        y = Operand(top.synced_data, desc, own=apart)
-        learned = self._learned()
-        arguments: dict[int, Operand | Memory] = {
-            Arg.SRC: x,
-            Arg.DST: y,
-            **self._statistics(),
-            **learned,
-            **self._workspace(),
-        }
-        call = self.call(self.ahead, arguments)
-        return Pass([x, *learned.values()], self.around(call), [y])
+        """One primitive, and what `around` adds."""
+        desc, apart = self.forward_desc.src, self.in_place and self.training
+        self.x = x = Operand(self.bottoms[0].synced_data, desc, pinned=apart)
+        y = Operand(self.tops[0].synced_data, desc, apart=apart)
+        parameters = self._parameters()
+        call = self.call(
+            self.forward_desc, {Arg.SRC: x, Arg.DST: y, **self._statistics(), **parameters, **self._workspace()}
+        )
+        return Execution([x, *parameters.values()], self.around(call), [y])
 
-    def around(self, call: Run) -> list[Run]:
-        """The primitive, and what is done before and after it."""
+    def around(self, call: Invocation) -> list[Work]:
+        """The primitive, and what happens before and after it."""
         return [call]
 
     def make_backward(self) -> Run:
         """One primitive."""
-        if "x" not in self.held:
+        if self.x is None:
             raise CafxError(
                 "backward begins inside a fused step whose parts have not run forward",
                 where=self.layer.where,
                 remedy="run forward from or to the same layer, or begin behind the fused layers",
             )
-        bottom, top, desc = self.step.bottom[0], self.step.top[0], self.ahead.src
-        dy = Operand(top.synced_diff, desc)
-        wanted = self.step.propagate_down[0]
+        desc, needed = self.forward_desc.src, self.propagate_down[0]
+        bottom = self.bottoms[0]
+        dy = Operand(self.tops[0].synced_diff, desc)
         dx = self.own_diff(bottom, desc) if self.in_place else Operand(bottom.synced_diff, desc)
-        x = self.held["x"] if self.in_place else Operand(bottom.synced_data, desc)
-        learned = self._learned()
-        learned.pop(Arg.SHIFT, None)
-        given: dict[int, Operand | Memory] = {
-            Arg.SRC: x, Arg.DIFF_DST: dy, Arg.DIFF_SRC: dx if wanted else self.engine.spare(-Arg.SRC, desc),
-            **self._statistics(), **learned, **self._workspace(),
-        }  # fmt: skip
-        reads = [dy, *learned.values()] if self.in_place else [x, dy, *learned.values()]
-        targets, apart = self._targets()
-        results = [dx] if wanted else []
+        x = self.x if self.in_place else Operand(bottom.synced_data, desc)
+        parameters = self._parameters()
+        parameters.pop(Arg.SHIFT, None)
+        arguments: dict[int, Bindable] = {
+            Arg.SRC: x,
+            Arg.DIFF_DST: dy,
+            Arg.DIFF_SRC: dx if needed else self.build.scratch("unneeded bottom diff", desc),
+            **self._statistics(),
+            **parameters,
+            **self._workspace(),
+        }
+        targets, unneeded = self._targets()
 
-        def prepare(to: Mapping[int, Any]) -> list[Run]:
-            return [self.call(self.back, {**given, **apart, **to})]
+        def calls(gradients: Mapping[int, Bindable]) -> list[Work]:
+            return [self.call(self.backward_desc, {**arguments, **unneeded, **gradients})]
 
+        reads = [dy, *parameters.values()] if self.in_place else [x, dy, *parameters.values()]
+        keeps = [x] if self.in_place else []
+        writes = [dx] if needed else []
         if not targets:
-            return Pass(reads, prepare({}), results)
-        run = Gradients(self, targets).runs(prepare, reads)
-        done = Pass([], [], results)
-
-        def both() -> None:
-            run()
-            done()
-
-        for each in results:
-            each.bind()
-        return both
+            return Execution(reads, calls({}), writes, keeps=keeps)
+        return Gradients(self, targets, calls, reads, writes, keeps)
 
     def _targets(self) -> tuple[dict[int, tuple[SyncedArray, MemoryDesc]], dict[int, Memory]]:
-        """Where the gradients of scale and shift go, and the memory of those nobody wants."""
+        """Where the gradients of scale and shift go, and memory for those that are not needed."""
         targets: dict[int, tuple[SyncedArray, MemoryDesc]] = {}
-        apart: dict[int, Memory] = {}
+        unneeded: dict[int, Memory] = {}
         if self.scale is not None:
-            wanted = self.scale.param_propagate_down
-            for kind, blob, wants in zip(self.learned, self.scale.blobs, wanted, strict=False):
+            needed = self.scale.param_propagate_down
+            for kind, blob, needs in zip(self.learned, self.scale.blobs, needed, strict=False):
                 arg, desc = ARGS[kind][1], MemoryDesc.plain((blob.count_,))
-                if wants:
+                if needs:
                     targets[arg] = blob.synced_diff, desc
                 else:
-                    apart[arg] = self.engine.spare(-arg, desc)
-        return targets, apart
+                    unneeded[arg] = self.build.scratch(f"unneeded {arg}", desc)
+        return targets, unneeded
 
 
 class BatchNorm(PerChannel):
-    """Batch normalisation. Fused, ``scale`` is the Scale layer behind it and ``unit`` says that a ReLU follows."""
+    """Batch normalisation, with the Scale and the ReLU that are fused with it."""
 
-    def plan(self) -> None:
-        """The bottom's layout, else blocks."""
-        layer, bottom = self.layer, self.step.bottom[0]
+    def choose(self) -> None:
+        """The bottom's layout, else blocks of 16 channels."""
+        layer, bottom = self.layer, self.bottoms[0]
         if not 2 <= len(bottom.shape) <= 5:
             raise Unsupported(f"{len(bottom.shape)} axes")
         if not layer.options.eps:
-            raise Unsupported("eps 0 divides by 0 in what fills up a block")
-        self.eps, self.running, self.scale = layer.options.eps, layer.running, self.fused.get("scale")
+            raise Unsupported("eps 0 divides by 0 in the padding of a block")
+        self.eps, self.running, self.scale = layer.options.eps, layer.running, self.fusion.scale
         sources = [self.layout(bottom)]
         if len(bottom.shape) in ACTIVATIONS:
             sources.append(MemoryDesc.tagged(bottom.shape, ACTIVATIONS[len(bottom.shape)], self.engine.type))
-        self.choose(*sources)
-        self.engine.settle(self.step.top[0], self.ahead.dst)
+        self.choose_among(*sources)
+        self.build.set_layout(self.tops[0], self.forward_desc.dst)
         self._seen: tuple[int, ...] = ()
 
-    def around(self, call: Run) -> list[Run]:
-        """Before it the running statistics, or after it their update."""
-        return [self._recall, call] if self.running else [call, self._remember]
+    def around(self, call: Invocation) -> list[Work]:
+        """Running statistics are read before the primitive; the batch's are added to them after it."""
+        before: Callable[[], None] = self._read_statistics
+        return [before, call] if self.running else [call, self._update_statistics]
 
-    def _recall(self) -> None:
+    def _read_statistics(self) -> None:
         """The running statistics: their sums over the sum of weights."""
         blobs = self.layer.blobs
         seen = tuple(blob.synced_data.version for blob in blobs)
@@ -188,10 +176,10 @@ class BatchNorm(PerChannel):
         np.multiply(blobs[1].data, factor, out=self.variance.flat)
         self._seen = seen
 
-    def _remember(self) -> None:
+    def _update_statistics(self) -> None:
         """Add the batch's statistics, the variance without bias, to the decayed sums."""
         blobs, fraction = self.layer.blobs, self.layer.options.moving_average_fraction
-        count = self.step.bottom[0].count_ // blobs[0].count_
+        count = self.bottoms[0].count_ // blobs[0].count_
         correction = np.float32(count / (count - 1) if count > 1 else 1.0)
         news = (self.mean.flat, self.variance.flat * correction, np.float32(1))
         for blob, new in zip(blobs, news, strict=True):

@@ -1,9 +1,9 @@
-"""Convolution by oneDNN."""
+"""Convolution."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cafx.kernel import Unsupported
 
@@ -14,16 +14,16 @@ from ..api.memory import MemoryDesc
 from ..api.primitives import PrimitiveDesc
 from ..api.windowed import Window, convolution
 from ..operands import Operand
-from ..routine import Run, pick
-from ..routines.weighted import Bytes, Weighted
+from ..routine import Bindable, Work, pick
 from ..winograd.matrices import AHEAD
+from .weighted import Weighted
 
 if TYPE_CHECKING:
     from ..winograd.convolution import Tiles
 
 BLOCK = 16
 FEW_CHANNELS = 4
-"""Up to so many channels an image is best read as it is, row by row."""
+"""With at most this many channels an image is best read row-major."""
 
 ACTIVATIONS = {3: Tag.X1_16B, 4: Tag.X2_16B, 5: Tag.X3_16B}
 WEIGHTS = {3: Tag.W1_16I16O, 4: Tag.W2_16I16O, 5: Tag.W3_16I16O}
@@ -31,40 +31,41 @@ Layouts = tuple[MemoryDesc, MemoryDesc, MemoryDesc]
 
 
 class Convolution(Weighted):
-    """Convolution of one to three spatial axes, with groups, dilation and a fused unit.
+    """Convolution over one to three spatial axes, with groups and dilation.
 
     Attributes:
-        tiles: computes it by Winograd's tiles where that is faster.
+        tiles: computes it by Winograd's algorithm, where that is faster.
     """
 
     tiles: Tiles | None = None
 
-    def plan(self) -> None:
+    def choose(self) -> None:
         """Choose layouts by the number of channels; blocks of 16 where channels fill them."""
         self.check()
-        layer, step = self.layer, self.step
-        self.source, self.made = step.bottom[0].shape, step.top[0].shape
-        self.kernel_dims = self.grouped()
+        layer = self.layer
+        self.source_shape, self.result_shape = self.bottoms[0].shape, self.tops[0].shape
+        self.weight_dims = self.grouped()
         self.window = self.geometry()
         self.tiles = self._tiles()
         candidates = list(self._candidates())
-        uneven = any(count // layer.options.group % BLOCK for count in (self.source[1], self.made[1]))
+        uneven = any(count // layer.options.group % BLOCK for count in (self.source_shape[1], self.result_shape[1]))
         self.prefer = "jit:" if uneven else ""
-        self.ahead = pick(*(lambda c=c: self._forward_desc(*c) for c in candidates))
-        if self.addend and (self.tiles or self.ahead.dst != self.layout(self.addend)):
-            raise Unsupported("a sum with another layout, or by tiles")
-        self.engine.settle(self.result, self.ahead.dst)
+        self.forward_desc = pick(*(lambda c=c: self._forward_desc(*c) for c in candidates))
+        residual = self.fusion.residual
+        if residual and (self.tiles or self.forward_desc.dst != self.layout(residual.addend)):
+            raise Unsupported("a sum in another layout, or by Winograd's algorithm")
+        self.build.set_layout(self.result, self.forward_desc.dst)
         if any(self.learns):
-            self.weights_back = self._weights_back()
-        if self.training and step.propagate_down[0]:
-            self.data_back = self._data_back()
+            self.backward_weights = self._backward_weights()
+        if self.training and self.propagate_down[0]:
+            self.backward_data = self._backward_data()
         if self.tiles and not self._blocked():
             self.tiles = None
-        step.note = "Winograd's tiles" if self.tiles else ""
-        self.settle_weights()
+        self.note = "Winograd" if self.tiles else ""
+        self.prefer_weights_layout()
 
     def _tiles(self) -> Tiles | None:
-        """Winograd's way, where it is a way and a shorter one."""
+        """Winograd's algorithm, where it applies and is faster."""
         window, group, (taps, *others) = self.window, self.layer.options.group, self.layer.window.kernel
         if others != [taps] or taps not in AHEAD or (self.engine.type == DataType.BF16 and load().has_amx):
             return None
@@ -74,54 +75,57 @@ class Convolution(Weighted):
             return None
         from ..winograd.convolution import Tiles  # needs llvmlite, which is not everywhere
 
-        if not Tiles.fits(self.source[1] // group, self.made[1] // group, group):
+        if not Tiles.fits(self.source_shape[1] // group, self.result_shape[1] // group, group):
             return None
-        tiles = Tiles(self, self.source, self.made, taps, window.pad, group)
+        tiles = Tiles(self.build, self.source_shape, self.result_shape, taps, window.pad, group)
         return tiles if tiles.pay(training=self.training) else None
 
     def _blocked(self) -> bool:
         """Whether all primitives read and write blocks of 16 channels."""
-        pairs = [(self.ahead.src, self.ahead.dst)]
-        pairs += [(back.diff_src, back.diff_dst) for back in (self.data_back,) if back]
-        pairs += [(back.src, back.diff_dst) for back in (self.weights_back,) if back]
-        blocks = [MemoryDesc.tagged(shape, ACTIVATIONS[4], self.engine.type) for shape in (self.source, self.made)]
-        return all(pair[0] == blocks[0] and pair[1] == blocks[1] for pair in pairs)
+        pairs = [(self.forward_desc.src, self.forward_desc.dst)]
+        pairs += [(back.diff_src, back.diff_dst) for back in (self.backward_data,) if back]
+        pairs += [(back.src, back.diff_dst) for back in (self.backward_weights,) if back]
+        shapes = self.source_shape, self.result_shape
+        source, result = (MemoryDesc.tagged(shape, ACTIVATIONS[4], self.engine.type) for shape in shapes)
+        return all(pair[0] == source and pair[1] == result for pair in pairs)
 
     @property
-    def home(self) -> MemoryDesc:
+    def weights_layout(self) -> MemoryDesc:
         """The layout of the weights."""
-        return self.tiles.weights if self.tiles else super().home
+        return self.tiles.weights if self.tiles else super().weights_layout
 
     @property
-    def weights_ahead(self) -> MemoryDesc:
-        """The layout in which forward reads them."""
-        return self.tiles.weights if self.tiles else super().weights_ahead
+    def forward_weights(self) -> MemoryDesc:
+        """The layout in which forward reads the weights."""
+        return self.tiles.weights if self.tiles else super().forward_weights
 
     def forward_calls(
-        self, x: Operand, weights: Bytes, bias: Bytes | None, y: Operand, *more: Operand
-    ) -> Sequence[Run]:
+        self, x: Operand, weights: Bindable, bias: Bindable | None, y: Operand, *addends: Operand
+    ) -> Sequence[Work]:
         """What computes y."""
         if self.tiles:
-            return self.tiles.forward(x, weights, bias, y, self.slope)
-        return super().forward_calls(x, weights, bias, y, *more)
+            return self.tiles.forward(x, weights, bias, y, self.fusion.slope)
+        return super().forward_calls(x, weights, bias, y, *addends)
 
-    def data_calls(self, back: PrimitiveDesc, dy: Operand, dx: Operand) -> tuple[Operand, Sequence[Run]]:
+    def data_calls(self, desc: PrimitiveDesc, dy: Operand, dx: Operand) -> tuple[Operand, Sequence[Work]]:
         """The weights to be read, and what computes dx."""
         if self.tiles:
             weights = self.weights(self.tiles.weights)
             return weights, self.tiles.backward_data(dy, weights, dx)
-        return super().data_calls(back, dy, dx)
+        return super().data_calls(desc, dy, dx)
 
-    def weights_calls(self, back: PrimitiveDesc, x: Operand, dy: Operand, to: Mapping[int, Any]) -> Sequence[Run]:
+    def weights_calls(
+        self, desc: PrimitiveDesc, x: Operand, dy: Operand, targets: Mapping[int, Bindable]
+    ) -> Sequence[Work]:
         """What computes the gradients of weights and bias."""
         if self.tiles:
-            return self.tiles.backward_weights(x, dy, to.get(Arg.DIFF_WEIGHTS), to.get(Arg.DIFF_BIAS))
-        return super().weights_calls(back, x, dy, to)
+            return self.tiles.backward_weights(x, dy, targets.get(Arg.DIFF_WEIGHTS), targets.get(Arg.DIFF_BIAS))
+        return super().weights_calls(desc, x, dy, targets)
 
     def check(self) -> None:
         """Refuse what oneDNN has no primitive for."""
         layer, axes = self.layer, len(self.layer.window.kernel)
-        if len(self.step.bottom) > 1:
+        if len(self.bottoms) > 1:
             raise Unsupported("several bottoms")
         if layer.channel_axis != 1 or not 1 <= axes <= 3:
             raise Unsupported(f"{axes} spatial axes behind axis {layer.channel_axis}")
@@ -135,78 +139,76 @@ class Convolution(Weighted):
         return (group, outputs // group, inputs, *kernel) if group > 1 else (outputs, inputs, *kernel)
 
     def geometry(self) -> Window:
-        """The geometry; what the window leaves unread at the end is a negative pad."""
+        """The geometry; what the window leaves unread at the end is negative padding."""
         window = self.layer.window
-        axes = zip(self.made[2:], window.stride, window.extent, self.source[2:], window.pad, strict=True)
+        axes = zip(self.result_shape[2:], window.stride, window.extent, self.source_shape[2:], window.pad, strict=True)
         ends = tuple((o - 1) * s + e - i - p for o, s, e, i, p in axes)
         return Window(window.stride, window.pad, ends, window.dilation)
 
     def _candidates(self) -> Iterator[Layouts]:
-        """Layouts of source, weights and result, best first."""
-        kind, rank = self.engine.type, len(self.source)
-        source, result = MemoryDesc.any(self.source, kind), MemoryDesc.any(self.made, kind)
-        weights = MemoryDesc.any(self.kernel_dims, kind)
+        """Layouts of source, weights and result, the best first."""
+        kind, rank = self.engine.type, len(self.source_shape)
+        source, result = MemoryDesc.any(self.source_shape, kind), MemoryDesc.any(self.result_shape, kind)
+        weights = MemoryDesc.any(self.weight_dims, kind)
         group = self.layer.options.group
-        inputs, outputs = self.source[1] // group, self.made[1] // group
+        inputs, outputs = self.source_shape[1] // group, self.result_shape[1] // group
         depthwise = inputs == outputs == 1
-        pinned = self.pinned(self.kernel_dims)
+        kept = self.kept_layout(self.weight_dims) if kind == DataType.F32 else None
         if self.tiles:
-            source_16, result_16 = (
-                MemoryDesc.tagged(shape, ACTIVATIONS[4], kind) for shape in (self.source, self.made)
+            blocks = ACTIVATIONS[4]
+            yield (
+                MemoryDesc.tagged(self.source_shape, blocks, kind),
+                weights,
+                MemoryDesc.tagged(self.result_shape, blocks, kind),
             )
-            yield source_16, weights, result_16
-        if self.source[1] <= FEW_CHANNELS and group == 1:
-            plain = MemoryDesc.plain(self.source, kind)
-            blocked = MemoryDesc.tagged(self.made, ACTIVATIONS[rank], kind)
-            if pinned and kind == DataType.F32:
-                yield plain, pinned, blocked
+        if self.source_shape[1] <= FEW_CHANNELS and group == 1:
+            plain = MemoryDesc.plain(self.source_shape, kind)
+            blocked = MemoryDesc.tagged(self.result_shape, ACTIVATIONS[rank], kind)
+            if kept:
+                yield plain, kept, blocked
             yield plain, weights, blocked
         elif not depthwise and (inputs % BLOCK or outputs % BLOCK):
-            last = MemoryDesc.channels_last(self.source, kind), MemoryDesc.channels_last(self.made, kind)
+            last = MemoryDesc.channels_last(self.source_shape, kind), MemoryDesc.channels_last(self.result_shape, kind)
             if group == 1 and kind == DataType.F32:
-                yield last[0], MemoryDesc.tagged(self.kernel_dims, WEIGHTS[rank], kind), last[1]
+                yield last[0], MemoryDesc.tagged(self.weight_dims, WEIGHTS[rank], kind), last[1]
             yield last[0], weights, last[1]
-        elif pinned and kind == DataType.F32:
-            free = self._forward_desc(source, weights, result)
-            try_pinned = self._forward_desc(source, pinned, result)
-            if try_pinned.implementation == free.implementation:
-                yield source, pinned, result
+        elif kept:
+            free, same = (self._forward_desc(source, layout, result) for layout in (weights, kept))
+            if same.implementation == free.implementation:
+                yield source, kept, result
         yield source, weights, result
 
     def _forward_desc(self, source: MemoryDesc, weights: MemoryDesc, result: MemoryDesc) -> PrimitiveDesc:
-        bias = self.bias_desc(self.made[1])
+        bias = self.bias_desc(self.result_shape[1])
         return convolution.forward(source, weights, bias, result, self.window, training=self.training, attr=self.attr)
 
-    def _weights_back(self) -> PrimitiveDesc:
-        ahead, kind = self.ahead, self.engine.type
-        bias = self.bias_desc(self.made[1]) if self.learns[1] else None
-        free = MemoryDesc.any(self.kernel_dims)
-        pinned = ahead.weights if kind == DataType.F32 else free
-        hint = self._hint()
+    def _backward_weights(self) -> PrimitiveDesc:
+        forward, kind = self.forward_desc, self.engine.type
+        bias = self.bias_desc(self.result_shape[1]) if self.learns[1] else None
+        free = MemoryDesc.any(self.weight_dims)
+        same = forward.weights if kind == DataType.F32 else free
+        source, result = MemoryDesc.any(self.source_shape, kind), MemoryDesc.any(self.result_shape, kind)
 
-        def make(source: MemoryDesc, weights: MemoryDesc, result: MemoryDesc) -> PrimitiveDesc:
-            return convolution.backward_weights(source, weights, bias, result, self.window, hint)
+        def desc(source: MemoryDesc, weights: MemoryDesc, result: MemoryDesc) -> PrimitiveDesc:
+            return convolution.backward_weights(source, weights, bias, result, self.window, forward)
 
         return pick(
-            lambda: make(ahead.src, pinned, ahead.dst),
-            lambda: make(ahead.src, free, ahead.dst),
-            lambda: make(MemoryDesc.any(self.source, kind), free, MemoryDesc.any(self.made, kind)),
+            lambda: desc(forward.src, same, forward.dst),
+            lambda: desc(forward.src, free, forward.dst),
+            lambda: desc(source, free, result),
         )
 
-    def _data_back(self) -> PrimitiveDesc:
-        ahead, kind, hint = self.ahead, self.engine.type, self._hint()
-        weights = MemoryDesc.any(self.kernel_dims, kind)
+    def _backward_data(self) -> PrimitiveDesc:
+        forward, kind = self.forward_desc, self.engine.type
+        weights = MemoryDesc.any(self.weight_dims, kind)
+        source, result = MemoryDesc.any(self.source_shape, kind), MemoryDesc.any(self.result_shape, kind)
 
-        def make(source: MemoryDesc, result: MemoryDesc) -> PrimitiveDesc:
-            return convolution.backward_data(source, weights, result, self.window, hint)
+        def desc(source: MemoryDesc, result: MemoryDesc) -> PrimitiveDesc:
+            return convolution.backward_data(source, weights, result, self.window, forward)
 
         return pick(
-            lambda: make(ahead.src, ahead.dst),
-            lambda: make(MemoryDesc.any(self.source, kind), ahead.dst),
-            lambda: make(MemoryDesc.any(self.source, kind), MemoryDesc.any(self.made, kind)),
+            lambda: desc(forward.src, forward.dst),
+            lambda: desc(source, forward.dst),
+            lambda: desc(source, result),
             prefer=self.prefer,
         )
-
-    def _hint(self) -> PrimitiveDesc:
-        """The forward primitive the backward ones belong to."""
-        return self.ahead

@@ -1,30 +1,26 @@
-"""Dropout in TEST phase, in place: nothing to do."""
+"""Dropout in TEST phase, in place: the identity."""
 
 from __future__ import annotations
 
 from cafx.kernel import Phase, Unsupported
 
-from ..routine import Accelerated, Run
+from ..routine import NOTHING, Accelerated, Run
 
 
 class Dropout(Accelerated):
-    """TEST phase, in place; while training the layer draws its mask itself."""
+    """TEST phase in place; in TRAIN phase the layer draws its mask itself."""
 
-    def plan(self) -> None:
-        """Only where the values stay as and where they are."""
+    def choose(self) -> None:
+        """Only where the values stay what and where they are."""
         if self.layer.phase is not Phase.TEST:
-            raise Unsupported("draws while training")
-        if self.step.bottom[0] is not self.step.top[0]:
-            raise Unsupported("a top of its own")
+            raise Unsupported("draws in TRAIN phase")
+        if self.bottoms[0] is not self.tops[0]:
+            raise Unsupported("not in place")
 
     def make_forward(self) -> Run:
         """Nothing."""
-        return _nothing
+        return NOTHING
 
     def make_backward(self) -> Run:
         """Nothing."""
-        return _nothing
-
-
-def _nothing() -> None:
-    """Values that stay where they are."""
+        return NOTHING

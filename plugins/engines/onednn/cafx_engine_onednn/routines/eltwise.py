@@ -1,106 +1,115 @@
-"""Eltwise by oneDNN: sums."""
+"""Eltwise sums."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from cafx.kernel import Unsupported
 from cafx.kernel.blob import HOST, SyncedArray
+from cafx.kernel.net import Access
 
 from ..api.attributes import Attr, EltwiseOp
 from ..api.constants import Alg, Arg, source_arg
 from ..api.memory import MemoryDesc
 from ..api.pointwise import binary, weighted_sum
 from ..api.primitives import PrimitiveDesc
+from ..layouts import place_of
 from ..operands import Operand
-from ..routine import Accelerated, Pass, Run, several
+from ..routine import NOTHING, Accelerated, Execution, InOrder, Run
 
 
 class Eltwise(Accelerated):
-    """A sum of two, with a unit behind it if fused, or a weighted sum of any number."""
+    """A sum of two bottoms, with a ReLU behind it if fused; or a weighted sum of any number."""
 
-    binds = True
-
-    def plan(self) -> None:
+    def choose(self) -> None:
         """The layout of the first bottom that is blocked."""
-        options, step = self.layer.options, self.step
+        options = self.layer.options
         if options.operation != type(options).EltwiseOp.SUM:
             raise Unsupported(f"{options.operation.name}, only SUM")
-        if len({id(bottom.synced_data) for bottom in step.bottom}) < len(step.bottom) and step.top[0] in step.bottom:
+        distinct = {bottom.synced_data for bottom in self.bottoms}
+        if len(distinct) < len(self.bottoms) and self.tops[0] in self.bottoms:
             raise Unsupported("one blob twice, in place")
-        homes = [self.engine.home(bottom) for bottom in step.bottom]
-        home = next((desc for desc in homes if desc), None)
-        self.desc = home or MemoryDesc.plain((step.top[0].count_,))
-        self.factors = self.layer.coeff
-        self.plain_sum = len(step.bottom) == 2 and set(self.factors) == {1.0}
-        if self.slope is not None and not self.plain_sum:
-            raise Unsupported("a unit behind a weighted sum")
-        self.ahead = self._ahead()
-        self.engine.settle(step.top[0], home or MemoryDesc.plain(step.top[0].shape or (1,)))
+        layouts = [self.build.layout_of(bottom) for bottom in self.bottoms]
+        layout = next((desc for desc in layouts if desc), None)
+        self.desc = layout or MemoryDesc.plain((self.tops[0].count_,))
+        self.coefficients = self.layer.coeff
+        self.plain_sum = len(self.bottoms) == 2 and set(self.coefficients) == {1.0}
+        if self.fusion.slope is not None and not self.plain_sum:
+            raise Unsupported("a ReLU behind a weighted sum")
+        self.forward_desc = self._forward_desc()
+        self.build.set_layout(self.tops[0], layout)
         if self.training:
-            self.engine.aliased.update(bottom for bottom, _ in self.aliases())
+            self.build.aliased.update(self._aliases())
 
-    @property
-    def slope(self) -> float | None:
-        """The slope of a unit fused behind it."""
-        return self.fused.get("slope")
-
-    def _ahead(self) -> PrimitiveDesc:
-        desc = self.desc
+    def _forward_desc(self) -> PrimitiveDesc:
+        desc, slope = self.desc, self.fusion.slope
         if self.plain_sum:
-            attr = Attr() if self.slope is None else Attr([EltwiseOp(Alg.RELU, self.slope)])
+            attr = Attr() if slope is None else Attr([EltwiseOp(Alg.RELU, slope)])
             return binary(Alg.BINARY_ADD, desc, desc, desc, attr=attr)
-        return weighted_sum([desc] * len(self.factors), list(self.factors), desc)
+        return weighted_sum([desc] * len(self.coefficients), list(self.coefficients), desc)
 
-    def _shares(self, index: int) -> bool:
-        """Whether a bottom's gradient lies in the top's memory; never where plain layers see it."""
-        blocked = Operand(self.step.top[0].synced_diff, self.desc).place is not HOST
-        return blocked and self.factors[index] == 1 and self.step.bottom[index] is not self.step.top[0]
+    def _shares_gradient(self, index: int) -> bool:
+        """Whether a bottom's gradient is in the top's memory; never where layers as written see it."""
+        blocked = place_of(self.desc) is not HOST
+        return blocked and self.coefficients[index] == 1 and self.bottoms[index] is not self.tops[0]
 
-    def aliases(self) -> list[tuple[SyncedArray, SyncedArray]]:
-        """The bottoms whose gradient is the top's."""
-        top, wanted = self.step.top[0].synced_diff, self.step.propagate_down
-        shared = [i for i in range(len(self.step.bottom)) if wanted[i] and self._shares(i)]
-        return [(self.step.bottom[i].synced_diff, top) for i in shared]
+    def _aliases(self) -> list[SyncedArray]:
+        """The gradients that are in the memory of the top's."""
+        needed = [i for i, down in enumerate(self.propagate_down) if down]
+        return [self.bottoms[i].synced_diff for i in needed if self._shares_gradient(i)]
 
     def make_forward(self) -> Run:
         """One primitive."""
-        xs = [Operand(bottom.synced_data, self.desc) for bottom in self.step.bottom]
-        y = Operand(self.step.top[0].synced_data, self.desc)
+        xs = [Operand(bottom.synced_data, self.desc) for bottom in self.bottoms]
+        y = Operand(self.tops[0].synced_data, self.desc)
         args = (Arg.SRC, Arg.SRC_1) if self.plain_sum else map(source_arg, range(len(xs)))
-        call = self.call(self.ahead, {**dict(zip(args, xs, strict=True)), Arg.DST: y})
-        return Pass(xs, [call], [y])
+        call = self.call(self.forward_desc, {**dict(zip(args, xs, strict=True)), Arg.DST: y})
+        return Execution(xs, [call], [y])
 
     def make_backward(self) -> Run:
-        """The unit's gradient; then each bottom's is the top's own, or a multiple of it."""
-        top, desc = self.step.top[0], self.desc
+        """The ReLU's gradient; then each bottom's is the top's, or a multiple of it."""
+        top, desc = self.tops[0], self.desc
         dy = Operand(top.synced_diff, desc)
-        passes: list[Run] = []
-        if self.slope is not None:
+        runs: list[Run] = []
+        if self.fusion.slope is not None:
             y, masked = Operand(top.synced_data, desc), self.own_diff(top, desc)
-            passes.append(Pass([y, dy], [self.mask_by(y, dy, masked, self.slope)], [masked]))
+            runs.append(Execution([y, dy], [self.relu_gradient(y, dy, masked, self.fusion.slope)], [masked]))
             dy = Operand(top.synced_diff, desc)
-        for index, bottom in enumerate(self.step.bottom):
-            if not self.step.propagate_down[index]:
+        for index, bottom in enumerate(self.bottoms):
+            if not self.propagate_down[index]:
                 continue
             dx = Operand(bottom.synced_diff, desc)
-            if self._shares(index):
-                passes.append(_share(dy, dx))
+            if self._shares_gradient(index):
+                runs.append(SharedGradient(dy, dx))
             else:
-                scaled = weighted_sum([desc], [self.factors[index]], desc)
-                call = self.call(scaled, {source_arg(0): dy, Arg.DST: dx})
-                passes.append(Pass([dy], [call], [dx]))
-        return several(passes) if passes else _nothing
+                scaled = weighted_sum([desc], [self.coefficients[index]], desc)
+                runs.append(Execution([dy], [self.call(scaled, {source_arg(0): dy, Arg.DST: dx})], [dx]))
+        return InOrder(runs) if runs else NOTHING
 
 
-def _share(source: Operand, target: Operand) -> Run:
-    """The target holds the very memory of the source."""
-    target.synced.arrays[source.place] = source.bind().array
+class SharedGradient:
+    """A bottom's gradient that is in the memory of the top's.
 
-    def run() -> None:
-        source.fresh()
-        target.synced.put(source.place, source.array)
+    Args:
+        source: the top's.
+        target: the bottom's.
+    """
 
-    return run
+    def __init__(self, source: Operand, target: Operand) -> None:
+        self._source, self._target = source, target
+        self._reading = Execution([source], [])
 
+    @property
+    def accesses(self) -> Sequence[Access]:
+        """The target takes the source's memory."""
+        return [Access([self._source], aliases=[(self._target, self._source)])]
 
-def _nothing() -> None:
-    """No bottom wants a gradient."""
+    def release(self) -> None:
+        """Let go of memory."""
+        self._reading.release()
+        self._target.release()
+
+    def __call__(self) -> None:
+        """Bring the source up to date and hand its memory on."""
+        self._reading()
+        self._target.storage.mark_written(self._source.place, self._source.array)

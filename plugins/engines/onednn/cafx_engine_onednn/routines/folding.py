@@ -11,13 +11,13 @@ from ..layouts import copy_between
 
 
 class Folded:
-    """W · s / √(σ² + eps) and (b − μ) · s / √(σ² + eps) + t, made anew when a parameter changes.
+    """W · s / √(σ² + eps) and (b − μ) · s / √(σ² + eps) + t, computed again when a parameter changes.
 
     Args:
-        layer: the convolution.
-        norm: the BatchNorm behind it, which uses running statistics.
-        scale: the Scale behind that, or None.
-        weights, bias: the layouts the convolution wants them in.
+        layer: the convolution: W and b.
+        norm: the BatchNorm layer behind it, which uses running statistics μ and σ².
+        scale: the Scale layer behind that, s and t; or None.
+        weights, bias: the layouts in which the convolution reads them.
     """
 
     def __init__(self, layer: Any, norm: Any, scale: Any, weights: MemoryDesc, bias: MemoryDesc) -> None:

@@ -1,4 +1,4 @@
-"""Inner product by oneDNN."""
+"""Inner product."""
 
 from __future__ import annotations
 
@@ -12,78 +12,79 @@ from ..api.memory import MemoryDesc
 from ..api.primitives import PrimitiveDesc
 from ..api.products import inner_product_backward_data, inner_product_backward_weights, inner_product_forward
 from ..operands import Operand
-from ..routine import Run, pick
-from ..routines.weighted import Bytes, Weighted
+from ..routine import Bindable, Work, pick
+from .weighted import Weighted
 
 BLOCK = 16
 MOST_ROWS = 8
 """With more rows blocked weights are faster."""
 FEWEST_OUTPUTS = 6
-"""So many may be computed at a time."""
+"""As many as may be computed together."""
 
 
 class InnerProduct(Weighted):
-    """Rows times weights, which are kept blocked; the rows are plain matrices.
+    """Row-major matrices times weights, which are kept blocked.
 
-    A few rows that are only tested are multiplied with weights that stay as they are: in another layout
-    they would be held twice for a moment, and gain nothing.
+    Small inference batches are multiplied with row-major weights: another layout would need twice the
+    memory for a moment, and would not be faster.
     """
 
-    def plan(self) -> None:
-        """One layout of the weights for all three passes."""
-        layer, step = self.layer, self.step
+    def choose(self) -> None:
+        """One layout of the weights for all three primitives."""
+        layer = self.layer
         if layer.options.transpose:
             raise Unsupported("transposed weights")
         kind = self.engine.type
         rows, outputs = MemoryDesc.plain(layer.rows, kind), MemoryDesc.plain(layer.outputs, kind)
         dims = layer.blobs[0].shape
-        free, pinned = MemoryDesc.any(dims, kind), self.pinned(dims)
+        free, kept = MemoryDesc.any(dims, kind), self.kept_layout(dims)
         bias = self.bias_desc(layer.outputs[1])
 
-        def ahead(weights: MemoryDesc) -> PrimitiveDesc:
+        def forward_desc(weights: MemoryDesc) -> PrimitiveDesc:
             return inner_product_forward(rows, weights, bias, outputs, training=self.training, attr=self.attr)
 
-        keep = pinned if pinned and kind == DataType.F32 else None
-        if self.plain:
+        keep = kept if kept and kind == DataType.F32 else None
+        if self.few_rows:
             keep = MemoryDesc.plain(dims)
-        self.ahead = pick(*([lambda: ahead(keep)] if keep else []), lambda: ahead(free))
+        self.forward_desc = pick(*([lambda: forward_desc(keep)] if keep else []), lambda: forward_desc(free))
         if any(self.learns):
-            self.weights_back = self._weights_back(rows, outputs, bias if self.learns[1] else None)
-        if self.training and step.propagate_down[0]:
-            self.data_back = pick(
-                lambda: inner_product_backward_data(rows, self.ahead.weights, outputs, self.ahead),
-                lambda: inner_product_backward_data(rows, free, outputs, self.ahead),
+            self.backward_weights = self._backward_weights(rows, outputs, bias if self.learns[1] else None)
+        if self.training and self.propagate_down[0]:
+            self.backward_data = pick(
+                lambda: inner_product_backward_data(rows, self.forward_desc.weights, outputs, self.forward_desc),
+                lambda: inner_product_backward_data(rows, free, outputs, self.forward_desc),
             )
-        top = step.top[0]
-        self.engine.settle(top, MemoryDesc.plain(top.shape, kind))
-        self.settle_weights()
+        self.build.set_layout(self.tops[0], MemoryDesc.plain(self.tops[0].shape, kind))
+        self.prefer_weights_layout()
 
     @property
-    def plain(self) -> bool:
-        """Whether the weights stay as they are."""
+    def few_rows(self) -> bool:
+        """Whether this is a small inference batch, so that the weights stay row-major."""
         (rows, inputs), (_, outputs) = self.layer.rows, self.layer.outputs
         few = rows <= MOST_ROWS and inputs % BLOCK == 0 and outputs >= FEWEST_OUTPUTS
-        return few and not self.engine.goes_back and self.engine.type == DataType.F32 and not native.unavailable()
+        return (
+            few and not self.build.plan.has_backward and self.engine.type == DataType.F32 and not native.unavailable()
+        )
 
     def forward_calls(
-        self, x: Operand, weights: Bytes, bias: Bytes | None, y: Operand, *more: Operand
-    ) -> Sequence[Run]:
+        self, x: Operand, weights: Bindable, bias: Bindable | None, y: Operand, *addends: Operand
+    ) -> Sequence[Work]:
         """What computes y."""
-        if not self.plain:
-            return super().forward_calls(x, weights, bias, y, *more)
-        from ..routines.small_product import product  # needs llvmlite, which is not everywhere
+        if not self.few_rows:
+            return super().forward_calls(x, weights, bias, y, *addends)
+        from .small_product import product  # needs llvmlite, which is not everywhere
 
-        return [product(self.engine, self.layer.rows, self.layer.outputs[1], (x, weights, bias, y), self.slope)]
+        return [product(self.build, self.layer.rows, self.layer.outputs[1], (x, weights, bias, y), self.fusion.slope)]
 
     def source_desc(self, desc: MemoryDesc) -> MemoryDesc:
-        """The bottom with all its axes, row-major: the rows' very bytes."""
-        return MemoryDesc.plain(self.step.bottom[0].shape, desc.dtype)
+        """The bottom with all its axes, row-major: the same bytes as the rows."""
+        return MemoryDesc.plain(self.bottoms[0].shape, desc.dtype)
 
-    def _weights_back(self, rows: MemoryDesc, outputs: MemoryDesc, bias: MemoryDesc | None) -> PrimitiveDesc:
+    def _backward_weights(self, rows: MemoryDesc, outputs: MemoryDesc, bias: MemoryDesc | None) -> PrimitiveDesc:
         free = MemoryDesc.any(self.layer.blobs[0].shape)
-        same = self.ahead.weights if self.engine.type == DataType.F32 else free
+        same = self.forward_desc.weights if self.engine.type == DataType.F32 else free
 
         def back(weights: MemoryDesc) -> PrimitiveDesc:
-            return inner_product_backward_weights(rows, weights, bias, outputs, self.ahead)
+            return inner_product_backward_weights(rows, weights, bias, outputs, self.forward_desc)
 
         return pick(lambda: back(same), lambda: back(free))

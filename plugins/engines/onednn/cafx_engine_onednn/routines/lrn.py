@@ -1,4 +1,4 @@
-"""Local response normalisation by oneDNN."""
+"""Local response normalisation."""
 
 from __future__ import annotations
 
@@ -7,54 +7,52 @@ from ..api.memory import Memory, MemoryDesc
 from ..api.normalization import lrn_backward, lrn_forward
 from ..api.primitives import PrimitiveDesc
 from ..operands import Operand
-from ..routine import Accelerated, Pass, Run, pick
-from ..routines.convolution import ACTIVATIONS
+from ..routine import Accelerated, Bindable, Execution, Run, pick
+from .convolution import ACTIVATIONS
 
 
 class LRN(Accelerated):
     """Across channels and within them."""
 
-    binds = True
-
-    def plan(self) -> None:
-        """The bottom's layout, else blocks."""
-        options, bottom, top = self.layer.options, self.step.bottom[0], self.step.top[0]
+    def choose(self) -> None:
+        """The bottom's layout, else blocks of 16 channels."""
+        options, bottom = self.layer.options, self.bottoms[0]
         across = self.layer.across
         self.algorithm = Alg.LRN_ACROSS_CHANNELS if across else Alg.LRN_WITHIN_CHANNEL
         constants = options.local_size, options.alpha, options.beta, options.k if across else 1.0
         self.constants: tuple[int, float, float, float] = constants
         blocked = MemoryDesc.tagged(bottom.shape, ACTIVATIONS[4], self.engine.type)
-        self.ahead = pick(lambda: self._ahead(self.layout(bottom)), lambda: self._ahead(blocked))
+        self.forward_desc = pick(lambda: self._forward_desc(self.layout(bottom)), lambda: self._forward_desc(blocked))
         if self.training:
-            self.back = pick(self._back, lambda: self._fallback(blocked))
-        self.engine.settle(top, self.ahead.dst)
+            self.backward_desc = pick(self._backward_desc, lambda: self._both_blocked(blocked))
+        self.build.set_layout(self.tops[0], self.forward_desc.dst)
 
-    def _ahead(self, source: MemoryDesc) -> PrimitiveDesc:
+    def _forward_desc(self, source: MemoryDesc) -> PrimitiveDesc:
         return lrn_forward(self.algorithm, source, source, *self.constants, training=self.training)
 
-    def _back(self) -> PrimitiveDesc:
-        desc = self.ahead.src
-        return lrn_backward(self.algorithm, desc, desc, desc, *self.constants, self.ahead)
+    def _backward_desc(self) -> PrimitiveDesc:
+        desc = self.forward_desc.src
+        return lrn_backward(self.algorithm, desc, desc, desc, *self.constants, self.forward_desc)
 
-    def _fallback(self, blocked: MemoryDesc) -> PrimitiveDesc:
-        """Both ways in blocks, where only these have a fast way back."""
-        self.ahead = pick(lambda: self._ahead(blocked))
-        return self._back()
+    def _both_blocked(self, blocked: MemoryDesc) -> PrimitiveDesc:
+        """Both passes in blocks, where only these have a fast backward pass."""
+        self.forward_desc = pick(lambda: self._forward_desc(blocked))
+        return self._backward_desc()
 
     def _workspace(self) -> dict[int, Memory]:
         """What forward leaves for backward."""
-        return self.kept(Arg.WORKSPACE, self.ahead.workspace)
+        return self.held(Arg.WORKSPACE, self.forward_desc.workspace)
 
     def make_forward(self) -> Run:
         """One primitive."""
-        x = Operand(self.step.bottom[0].synced_data, self.ahead.src)
-        y = Operand(self.step.top[0].synced_data, self.ahead.dst)
-        call = self.call(self.ahead, {Arg.SRC: x, Arg.DST: y, **self._workspace()})
-        return Pass([x], [call], [y])
+        x = Operand(self.bottoms[0].synced_data, self.forward_desc.src)
+        y = Operand(self.tops[0].synced_data, self.forward_desc.dst)
+        call = self.call(self.forward_desc, {Arg.SRC: x, Arg.DST: y, **self._workspace()})
+        return Execution([x], [call], [y])
 
     def make_backward(self) -> Run:
         """One primitive."""
-        bottom, top, desc = self.step.bottom[0], self.step.top[0], self.ahead.src
+        bottom, top, desc = self.bottoms[0], self.tops[0], self.forward_desc.src
         x, dy, dx = (Operand(each, desc) for each in (bottom.synced_data, top.synced_diff, bottom.synced_diff))
-        arguments: dict[int, Operand | Memory] = {Arg.SRC: x, Arg.DIFF_DST: dy, Arg.DIFF_SRC: dx, **self._workspace()}
-        return Pass([x, dy], [self.call(self.back, arguments)], [dx])
+        arguments: dict[int, Bindable] = {Arg.SRC: x, Arg.DIFF_DST: dy, Arg.DIFF_SRC: dx, **self._workspace()}
+        return Execution([x, dy], [self.call(self.backward_desc, arguments)], [dx])

@@ -1,4 +1,4 @@
-"""Pooling by oneDNN."""
+"""Pooling."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from ..api.memory import Memory, MemoryDesc
 from ..api.primitives import PrimitiveDesc
 from ..api.windowed import Window, pooling_backward, pooling_forward
 from ..operands import Operand
-from ..routine import Accelerated, Pass, Run, pick
-from ..routines.convolution import ACTIVATIONS
+from ..routine import Accelerated, Bindable, Execution, Run, Work, pick
+from .convolution import ACTIVATIONS
 
 
 class Pooling(Accelerated):
-    """Maximum and mean; with a unit before it whose gradient it takes on the pooled values."""
+    """Maximum and mean. Fused behind a ReLU, it computes that ReLU's gradient, on the pooled values."""
 
-    binds = True
-
-    def plan(self) -> None:
-        """The bottom's layout, else blocks."""
-        bottom, top = self.step.bottom[0], self.step.top[0]
-        if len(self.step.top) > 1:
+    def choose(self) -> None:
+        """The bottom's layout, else blocks of 16 channels."""
+        bottom, top = self.bottoms[0], self.tops[0]
+        if len(self.tops) > 1:
             raise Unsupported("a mask as second top")
         self.window = self._window()
         self.algorithm = self._algorithm()
@@ -31,20 +29,20 @@ class Pooling(Accelerated):
         result = MemoryDesc.any(top.shape, kind)
         sources = [self.layout(bottom), MemoryDesc.tagged(bottom.shape, ACTIVATIONS[4], kind)]
 
-        def ahead(source: MemoryDesc) -> PrimitiveDesc:
+        def forward_desc(source: MemoryDesc) -> PrimitiveDesc:
             return pooling_forward(self.algorithm, source, result, self.window, training=self.training)
 
-        self.ahead = pick(*(lambda s=s: ahead(s) for s in sources))
+        self.forward_desc = pick(*(lambda s=s: forward_desc(s) for s in sources))
         if self.training:
-            self.back = pick(self._back)
-        self.engine.settle(top, self.ahead.dst)
+            self.backward_desc = pick(self._backward_desc)
+        self.build.set_layout(top, self.forward_desc.dst)
 
-    def _back(self) -> PrimitiveDesc:
-        ahead = self.ahead
-        return pooling_backward(self.algorithm, ahead.src, ahead.dst, self.window, ahead)
+    def _backward_desc(self) -> PrimitiveDesc:
+        desc = self.forward_desc
+        return pooling_backward(self.algorithm, desc.src, desc.dst, self.window, desc)
 
     def _window(self) -> Window:
-        """The geometry; a last window that hangs over is a larger pad at the end."""
+        """The geometry; a last window that extends beyond the image is more padding at the end."""
         pool: Any = self.layer.pool
         window = pool.window
         axes = zip(pool.outputs, window.stride, window.kernel, pool.inputs, window.pad, strict=True)
@@ -61,29 +59,30 @@ class Pooling(Accelerated):
         if not any(window.pad):
             return Alg.POOLING_AVG_EXCLUDE_PADDING
         if any(end > pad for end, pad in zip(window.pad_end, window.pad, strict=True)):
-            raise Unsupported("a padded mean whose last window hangs over")
+            raise Unsupported("a padded mean whose last window extends beyond the padding")
         return Alg.POOLING_AVG_INCLUDE_PADDING
 
     def _workspace(self) -> dict[int, Memory]:
-        """Where each maximum was, kept for backward."""
-        return self.kept(Arg.WORKSPACE, self.ahead.workspace)
+        """Where each maximum was, for backward."""
+        return self.held(Arg.WORKSPACE, self.forward_desc.workspace)
 
     def make_forward(self) -> Run:
         """One primitive."""
-        x = Operand(self.step.bottom[0].synced_data, self.ahead.src)
-        y = Operand(self.step.top[0].synced_data, self.ahead.dst)
-        call = self.call(self.ahead, {Arg.SRC: x, Arg.DST: y, **self._workspace()})
-        return Pass([x], [call], [y])
+        x = Operand(self.bottoms[0].synced_data, self.forward_desc.src)
+        y = Operand(self.tops[0].synced_data, self.forward_desc.dst)
+        call = self.call(self.forward_desc, {Arg.SRC: x, Arg.DST: y, **self._workspace()})
+        return Execution([x], [call], [y])
 
     def make_backward(self) -> Run:
-        """One primitive; before it, if it is fused, the unit's gradient on the pooled values."""
-        bottom, top = self.step.bottom[0], self.step.top[0]
-        dy, dx = Operand(top.synced_diff, self.ahead.dst), Operand(bottom.synced_diff, self.ahead.src)
-        reads, runs, given = [dy], [], None
-        if "slope" in self.fused:
-            y = Operand(top.synced_data, self.ahead.dst)
-            given = self.engine.spare(Arg.DIFF_DST, self.ahead.dst)
-            runs.append(self.mask_by(y, dy, given, self.fused["slope"]))
+        """One primitive; before it, if fused, the ReLU's gradient on the pooled values."""
+        bottom, top, desc = self.bottoms[0], self.tops[0], self.forward_desc
+        dy, dx = Operand(top.synced_diff, desc.dst), Operand(bottom.synced_diff, desc.src)
+        reads, work = [dy], list[Work]()
+        gradient: Bindable = dy
+        if self.fusion.slope is not None:
+            y = Operand(top.synced_data, desc.dst)
+            gradient = self.build.scratch("pooled ReLU gradient", desc.dst)
+            work.append(self.relu_gradient(y, dy, gradient, self.fusion.slope))
             reads.append(y)
-        arguments = {Arg.DIFF_DST: given or dy, Arg.DIFF_SRC: dx, **self._workspace()}
-        return Pass(reads, [*runs, self.call(self.back, arguments)], [dx])
+        arguments = {Arg.DIFF_DST: gradient, Arg.DIFF_SRC: dx, **self._workspace()}
+        return Execution(reads, [*work, self.call(self.backward_desc, arguments)], [dx])

@@ -1,37 +1,38 @@
-"""Scale and Bias by oneDNN on blocked memory: its normalisation by a mean of 0 and a variance of 1."""
+"""Scale and Bias on blocked memory: a normalisation with mean 0 and variance 1."""
 
 from __future__ import annotations
 
 from cafx.kernel import Unsupported
 
 from ..api.constants import Norm
-from ..routines.batch_norm import PerChannel
+from .batch_norm import PerChannel
 
 
 class Scale(PerChannel):
-    """y = s x + b with an s a channel, and both gradients in one reading of x and dy.
+    """y = s x + b with one s per channel; both gradients in one reading of x and dy.
 
-    On row-major memory NumPy is as fast. Fused, ``unit`` says that a ReLU follows.
+    On row-major memory NumPy is as fast.
     """
 
-    eps = 0.5  # σ² + eps is 1, and in what fills up a block, where σ² is 0, still a number to divide by
+    eps = 0.5  # σ² + eps is 1, and in the padding of a block, where σ² is 0, still not 0
 
-    def plan(self) -> None:
+    def choose(self) -> None:
         """The bottom's blocks."""
-        bottom, home = self.step.bottom[0], self.engine.home(self.step.bottom[0])
-        if len(self.step.bottom) > 1:
+        bottom = self.bottoms[0]
+        layout = self.build.layout_of(bottom)
+        if len(self.bottoms) > 1:
             raise Unsupported("its operand is a bottom")
         if self.layer.view[:2] != bottom.shape[:2]:
-            raise Unsupported("not one factor a channel")
-        if home is None:
+            raise Unsupported("not one factor per channel")
+        if layout is None:
             raise Unsupported("row-major memory")
-        if "scale" in self.fused:
+        if self.fusion.scale is not None:
             raise Unsupported("another Scale behind it")
         self.scale = self.layer
-        self.choose(home)
-        if "jit" not in self.ahead.implementation:
-            raise Unsupported(f"only {self.ahead.implementation}")
-        self.engine.settle(self.step.top[0], self.ahead.dst)
+        self.choose_among(layout)
+        if "jit" not in self.forward_desc.implementation:
+            raise Unsupported(f"only {self.forward_desc.implementation}")
+        self.build.set_layout(self.tops[0], self.forward_desc.dst)
         self.variance.flat[:] = 1 - self.eps
 
 

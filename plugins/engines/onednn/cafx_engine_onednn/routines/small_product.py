@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Any
 
-from ..api.memory import MemoryDesc
 from ..emitter import BLOCK, FLOAT, INT, Emitter, Kernel, Value, slope_bits
 from ..native import registers
-from ..routines.inner_product import FEWEST_OUTPUTS
-from ..routines.weighted import Bytes
+from ..routine import Bindable
 from ..winograd.program import Cells, Tasks
 from ..winograd.tiling import shares
-
-if TYPE_CHECKING:
-    from ..engine import OneDNN
+from .inner_product import FEWEST_OUTPUTS
 
 ZEROS = (1 << 16) + 16
 """The slot of a bias that is none."""
@@ -64,13 +60,13 @@ def dots(rows: int) -> Kernel:
 
 
 def product(
-    engine: OneDNN, rows: tuple[int, int], outputs: int, memory: tuple[Bytes, Bytes, Bytes | None, Bytes],
+    build: Any, rows: tuple[int, int], outputs: int, memory: tuple[Bindable, Bindable, Bindable | None, Bindable],
     slope: float | None,
 ) -> Tasks:  # fmt: skip
     """y = unit(w · x + b) as a program.
 
     Args:
-        engine: whose threads are used.
+        build: whose threads and memory are used.
         rows: how many, and their length.
         outputs: how many a row has.
         memory: x, w, b or None, and y.
@@ -78,13 +74,13 @@ def product(
     """
     count, length = rows
     kernel, cells = dots(count), Cells()
-    zeros = engine.spare(ZEROS, MemoryDesc.plain((outputs,)))
+    zeros = build.scratch.floats("no bias", outputs)
     held = (zeros if each is None else each for each in memory)
     where = dict(zip(("x", "weights", "bias", "y"), map(cells.of, held), strict=True))
     unit = slope_bits(slope)
     turns = -(-outputs // together(count))
     tasks = [
         [(kernel, kernel.arguments(**where, slope=unit, first=f, count=n, inner=length // BLOCK, outputs=outputs))]
-        for f, n in shares(turns, PARTS * engine.threads)
+        for f, n in shares(turns, PARTS * build.engine.threads)
     ]
-    return Tasks(engine.threads, cells, engine.spare(ZEROS + 1, MemoryDesc.plain((engine.threads,))), [tasks])
+    return Tasks(build.engine.threads, cells, build.scratch.floats("threads", build.engine.threads), [tasks])

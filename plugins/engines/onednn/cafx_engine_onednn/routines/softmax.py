@@ -1,4 +1,4 @@
-"""Softmax by oneDNN."""
+"""Softmax."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ from ..api.constants import Arg
 from ..api.memory import MemoryDesc
 from ..api.normalization import softmax_backward, softmax_forward
 from ..operands import Operand
-from ..routine import Pass, Run, Unary, pick
+from ..routine import Execution, Run, Unary, pick
 
 
 class Softmax(Unary):
-    """Along any axis, on plain memory, which is what reads scores."""
+    """Along any axis, on row-major memory, which is what readers of scores expect."""
 
-    def plan(self) -> None:
+    def choose(self) -> None:
         """Row-major."""
-        bottom, top = self.step.bottom[0], self.step.top[0]
-        desc = self.desc = MemoryDesc.plain(bottom.shape)
+        desc = self.desc = MemoryDesc.plain(self.bottoms[0].shape)
         axis = self.layer.along
-        self.ahead = pick(lambda: softmax_forward(desc, desc, axis, training=self.training))
+        self.forward_desc = pick(lambda: softmax_forward(desc, desc, axis, training=self.training))
         if self.training:
-            self.back = pick(lambda: softmax_backward(desc, desc, desc, axis, self.ahead))
-        self.engine.settle(top, desc)
+            self.backward_desc = pick(lambda: softmax_backward(desc, desc, desc, axis, self.forward_desc))
+        self.build.set_layout(self.tops[0], None)
 
     def make_backward(self) -> Run:
         """One primitive."""
-        bottom, top, desc = self.step.bottom[0], self.step.top[0], self.desc
+        bottom, top, desc = self.bottoms[0], self.tops[0], self.desc
         y, dy, dx = (Operand(each, desc) for each in (top.synced_data, top.synced_diff, bottom.synced_diff))
-        call = self.call(self.back, {Arg.DST: y, Arg.DIFF_DST: dy, Arg.DIFF_SRC: dx})
-        return Pass([y, dy], [call], [dx])
+        call = self.call(self.backward_desc, {Arg.DST: y, Arg.DIFF_DST: dy, Arg.DIFF_SRC: dx})
+        return Execution([y, dy], [call], [dx])

@@ -1,10 +1,9 @@
-"""What convolution and inner product have in common: weights, a bias, a unit as post-op."""
+"""What convolution and inner product share: weights, a bias, and what is fused behind them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from cafx.kernel import Blob
 from cafx.kernel.blob import SyncedArray
@@ -14,174 +13,170 @@ from ..api.constants import Alg, Arg, DataType, post_op_arg
 from ..api.memory import Memory, MemoryDesc
 from ..api.pointwise import reorder
 from ..api.primitives import PrimitiveDesc
-from ..layouts import Conversion, held_in, place_of
+from ..layouts import blocked_place, place_of
 from ..operands import Operand
-from ..routine import Accelerated, Gradients, Pass, Run, several
-from ..routines.folding import Folded
-
-Bytes = Operand | Memory
+from ..routine import Accelerated, Bindable, Execution, Gradients, InOrder, Reordering, Run, Work
+from .folding import Folded
 
 
 class Weighted(Accelerated):
-    """y = unit(W ∘ x + b) by three primitives, which subclasses choose.
+    """y = relu(W ∘ x + b + residual) by three primitives, which subclasses choose.
 
-    The weights live in the layout of the primitive that computes their gradient.
+    The weights are kept in the layout of the primitive that computes their gradient.
 
     Attributes:
-        ahead: forward.
-        data_back: gradient of x, or None where nobody wants it.
-        weights_back: gradient of W and b, or None.
-        slope: of the unit fused behind it, or None without one.
-        masked: the unit's gradient is left to the pooling behind it.
+        forward_desc: computes y.
+        backward_data: computes the gradient with respect to x; None if it is not needed.
+        backward_weights: computes the gradients with respect to W and b; None if they are not needed.
     """
 
-    binds = True
-
-    ahead: PrimitiveDesc
-    data_back: PrimitiveDesc | None = None
-    weights_back: PrimitiveDesc | None = None
+    forward_desc: PrimitiveDesc
+    backward_data: PrimitiveDesc | None = None
+    backward_weights: PrimitiveDesc | None = None
 
     @property
-    def slope(self) -> float | None:
-        """The slope of a unit fused behind it."""
-        return self.fused.get("slope")
-
-    @property
-    def biased(self) -> bool:
+    def has_bias(self) -> bool:
         """Whether there is a bias, or a folded normalisation makes one."""
-        return len(self.layer.blobs) > 1 or "fold" in self.fused
+        return len(self.layer.blobs) > 1 or self.fusion.batch_norm is not None
 
     @property
-    def learns(self) -> list[bool]:
-        """Whether weights and bias want gradients."""
-        wanted = self.layer.param_propagate_down
-        return [self.training and wanted[0], self.training and self.biased and wanted[1]]
+    def learns(self) -> tuple[bool, bool]:
+        """Whether the gradients of weights and bias are needed."""
+        needed = self.layer.param_propagate_down
+        return self.training and needed[0], self.training and self.has_bias and needed[1]
 
     @property
     def result(self) -> Blob:
-        """Where the result goes: to the top of a sum that is part of it."""
-        blob: Blob = self.fused["sum"][1] if "sum" in self.fused else self.step.top[0]
-        return blob
-
-    @property
-    def addend(self) -> Blob | None:
-        """What is added to the result."""
-        return self.fused["sum"][0] if "sum" in self.fused else None
+        """The blob y is written to: the top, or that of a fused sum."""
+        return self.fusion.residual.top if self.fusion.residual else self.tops[0]
 
     @property
     def attr(self) -> Attr:
-        """A sum and then the unit as post-ops."""
-        ops: list[PostOp] = [] if self.addend is None else [BinaryOp(Alg.BINARY_ADD, self.layout(self.addend))]
-        return Attr(ops if self.slope is None else [*ops, EltwiseOp(Alg.RELU, self.slope)])
+        """A sum and then a ReLU as post-ops."""
+        ops: list[PostOp] = []
+        if self.fusion.residual:
+            ops.append(BinaryOp(Alg.BINARY_ADD, self.layout(self.fusion.residual.addend)))
+        if self.fusion.slope is not None:
+            ops.append(EltwiseOp(Alg.RELU, self.fusion.slope))
+        return Attr(ops)
 
     def bias_desc(self, count: int) -> MemoryDesc | None:
-        """The bias's layout, or none."""
-        return MemoryDesc.plain((count,)) if self.biased else None
+        """The bias's layout; None without a bias."""
+        return MemoryDesc.plain((count,)) if self.has_bias else None
 
-    def pinned(self, dims: Sequence[int]) -> MemoryDesc | None:
-        """The blocked layout the weights are kept in already, as by another net they are shared with."""
-        held = held_in(self.layer.blobs[0].synced_data)
-        fits = held and held.dims == tuple(dims) and held.desc.dtype == DataType.F32
-        return held.desc if held and fits else None
+    def kept_layout(self, dims: Sequence[int]) -> MemoryDesc | None:
+        """The blocked layout the weights are in already, as in a net they are shared with."""
+        place = blocked_place(self.layer.blobs[0].synced_data)
+        fits = place and place.dims == tuple(dims) and place.desc.dtype == DataType.F32
+        return place.desc if place and fits else None
 
     @property
-    def home(self) -> MemoryDesc:
+    def weights_layout(self) -> MemoryDesc:
         """The layout in which the weights are learned, if they are."""
-        return self.weights_back.diff_weights if self.weights_back else self.ahead.weights
+        return self.backward_weights.diff_weights if self.backward_weights else self.forward_desc.weights
 
     @property
-    def weights_ahead(self) -> MemoryDesc:
+    def forward_weights(self) -> MemoryDesc:
         """The layout in which forward reads the weights."""
-        return self.ahead.weights
+        return self.forward_desc.weights
 
-    def settle_weights(self) -> None:
-        """Tell the engine where weights are best kept: where their gradient is made."""
-        if "fold" in self.fused:
-            return
-        self.engine.wants(self.layer.blobs[0], place_of(self.home))
+    def prefer_weights_layout(self) -> None:
+        """State where the weights are best kept: where their gradient is computed."""
+        if self.fusion.batch_norm is None:
+            self.build.prefer_layout(self.layer.blobs[0], place_of(self.weights_layout))
 
     def weights(self, desc: MemoryDesc) -> Operand:
-        """The weights in one layout: the only one, in a net that never goes back."""
-        return Operand(self.layer.blobs[0].synced_data, desc, alone=not self.engine.goes_back)
+        """The weights in one layout: the only one, in a net without backward pass."""
+        return Operand(self.layer.blobs[0].synced_data, desc, sole=not self.build.plan.has_backward)
 
     def make_forward(self) -> Run:
-        """One primitive; before it a normalisation is multiplied into the weights, if they have changed."""
-        x = Operand(self.step.bottom[0].synced_data, self.source_desc(self.ahead.src))
-        y = Operand(self.result.synced_data, self.ahead.dst)
-        if "fold" in self.fused:
-            norm, scale = self.fused["fold"]
-            folded = Folded(self.layer, norm, scale, self.weights_ahead, self.ahead.bias)
-            more = [] if self.addend is None else [Operand(self.addend.synced_data, self.ahead.dst)]
-            calls = self.forward_calls(x, folded.weights, folded.bias, y, *more)
-            return Pass([x, *more], [folded.refresh, *calls], [y])
-        weights = self.weights(self.weights_ahead)
-        bias = Operand(self.layer.blobs[1].synced_data, self.ahead.bias) if self.biased else None
+        """One primitive; before it, a normalisation is folded into the weights if these have changed."""
+        x = Operand(self.bottoms[0].synced_data, self.source_desc(self.forward_desc.src))
+        y = Operand(self.result.synced_data, self.forward_desc.dst)
+        if self.fusion.batch_norm is not None:
+            return self._folded_forward(x, y)
+        weights = self.weights(self.forward_weights)
+        bias = Operand(self.layer.blobs[1].synced_data, self.forward_desc.bias) if self.has_bias else None
         reads = [x, weights, *([bias] if bias else [])]
-        return Pass(reads, self.forward_calls(x, weights, bias, y), [y])
+        return Execution(reads, self.forward_calls(x, weights, bias, y), [y])
+
+    def _folded_forward(self, x: Operand, y: Operand) -> Run:
+        fusion, desc = self.fusion, self.forward_desc
+        folded = Folded(self.layer, fusion.batch_norm, fusion.scale, self.forward_weights, desc.bias)
+        addends = [Operand(fusion.residual.addend.synced_data, desc.dst)] if fusion.residual else []
+        calls = self.forward_calls(x, folded.weights, folded.bias, y, *addends)
+        return Execution([x, *addends], [folded.refresh, *calls], [y])
 
     def forward_calls(
-        self, x: Operand, weights: Bytes, bias: Bytes | None, y: Operand, *more: Operand
-    ) -> Sequence[Run]:
-        """What computes y, with what more is added to it."""
-        given: dict[int, Bytes] = {Arg.SRC: x, Arg.WEIGHTS: weights, Arg.DST: y}
-        given |= {post_op_arg(index): each for index, each in enumerate(more)}
-        return [self.call(self.ahead, given | ({Arg.BIAS: bias} if bias else {}))]
+        self, x: Operand, weights: Bindable, bias: Bindable | None, y: Operand, *addends: Operand
+    ) -> Sequence[Work]:
+        """What computes y."""
+        arguments: dict[int, Bindable] = {Arg.SRC: x, Arg.WEIGHTS: weights, Arg.DST: y}
+        arguments |= {post_op_arg(index): each for index, each in enumerate(addends)}
+        return [self.call(self.forward_desc, arguments | ({Arg.BIAS: bias} if bias else {}))]
 
     def source_desc(self, desc: MemoryDesc) -> MemoryDesc:
-        """How the bottom is to be seen, for a primitive's view of it."""
+        """How the bottom is described, for a primitive's description of it."""
         return desc
 
     def make_backward(self) -> Run:
-        """The unit's gradient, then the parameters', then the bottom's."""
-        bottom, top = self.step.bottom[0], self.step.top[0]
-        passes: list[Run] = []
-        if self.slope is not None and not self.fused.get("masked"):
-            y = Operand(top.synced_data, self.ahead.dst)
-            dy, masked = Operand(top.synced_diff, self.ahead.dst), self.own_diff(top, self.ahead.dst)
-            passes.append(Pass([y, dy], [self.mask_by(y, dy, masked, self.slope)], [masked]))
-        if self.weights_back is not None:
-            passes.append(self._make_weights_back(self.weights_back))
-        if self.data_back is not None:
-            dy = Operand(top.synced_diff, self.data_back.diff_dst)
-            dx = Operand(bottom.synced_diff, self.source_desc(self.data_back.diff_src))
-            weights, calls = self.data_calls(self.data_back, dy, dx)
-            passes.append(Pass([dy, weights], calls, [dx]))
-        return several(passes)
+        """The ReLU's gradient, then the parameters', then the bottom's."""
+        top = self.tops[0]
+        runs: list[Run] = []
+        if self.fusion.slope is not None and not self.fusion.relu_gradient_elsewhere:
+            desc = self.forward_desc.dst
+            y, dy = Operand(top.synced_data, desc), Operand(top.synced_diff, desc)
+            masked = self.own_diff(top, desc)
+            runs.append(Execution([y, dy], [self.relu_gradient(y, dy, masked, self.fusion.slope)], [masked]))
+        if self.backward_weights is not None:
+            runs.append(self._parameter_gradients(self.backward_weights))
+        if self.backward_data is not None:
+            dy = Operand(top.synced_diff, self.backward_data.diff_dst)
+            dx = Operand(self.bottoms[0].synced_diff, self.source_desc(self.backward_data.diff_src))
+            weights, calls = self.data_calls(self.backward_data, dy, dx)
+            runs.append(Execution([dy, weights], calls, [dx]))
+        return InOrder(runs)
 
-    def data_calls(self, back: PrimitiveDesc, dy: Operand, dx: Operand) -> tuple[Operand, Sequence[Run]]:
+    def data_calls(self, desc: PrimitiveDesc, dy: Operand, dx: Operand) -> tuple[Operand, Sequence[Work]]:
         """The weights to be read, and what computes dx."""
-        weights, turned, calls = self.turned(back.weights)
-        given: dict[int, Bytes] = {Arg.DIFF_DST: dy, Arg.WEIGHTS: turned, Arg.DIFF_SRC: dx}
-        return weights, [*calls, self.call(back, given)]
+        weights, reordered, calls = self.reordered_weights(desc.weights)
+        arguments: dict[int, Bindable] = {Arg.DIFF_DST: dy, Arg.WEIGHTS: reordered, Arg.DIFF_SRC: dx}
+        return weights, [*calls, self.call(desc, arguments)]
 
-    def turned(self, wanted: MemoryDesc) -> tuple[Operand, Bytes, list[Run]]:
-        """The weights to be read, and as a way back wants them, after a reorder where that is another layout.
+    def reordered_weights(self, desc: MemoryDesc) -> tuple[Operand, Bindable, list[Work]]:
+        """The weights to be read, the same in the layout ``desc``, and the reorder if that is another one.
 
-        What is learned changes before it is used again, so that memory for the other layout is shared.
+        Weights that are learned change before they are used again, so the reordered ones need no memory of
+        their own.
         """
-        if not any(self.learns) or place_of(self.home) is place_of(wanted):
-            weights = self.weights(wanted)
+        if not any(self.learns) or place_of(self.weights_layout) is place_of(desc):
+            weights = self.weights(desc)
             return weights, weights, []
-        weights, turned = self.weights(self.home), self.engine.spare(Arg.WEIGHTS, wanted)
-        turn = self.call(reorder(self.home, wanted), {Arg.SRC: weights, Arg.DST: turned})
-        return weights, turned, [Conversion(turn)]
+        weights, reordered = self.weights(self.weights_layout), self.build.scratch("reordered weights", desc)
+        call = self.call(reorder(self.weights_layout, desc), {Arg.SRC: weights, Arg.DST: reordered})
+        return weights, reordered, [Reordering(call)]
 
-    def _make_weights_back(self, back: PrimitiveDesc) -> Run:
+    def _parameter_gradients(self, desc: PrimitiveDesc) -> Run:
         blobs = self.layer.blobs
-        x = Operand(self.step.bottom[0].synced_data, self.source_desc(back.src))
-        dy = Operand(self.step.top[0].synced_diff, back.diff_dst)
+        x = Operand(self.bottoms[0].synced_data, self.source_desc(desc.src))
+        dy = Operand(self.tops[0].synced_diff, desc.diff_dst)
         targets: dict[int, tuple[SyncedArray, MemoryDesc]] = {}
         if self.learns[0]:
-            targets[Arg.DIFF_WEIGHTS] = blobs[0].synced_diff, self.home
+            targets[Arg.DIFF_WEIGHTS] = blobs[0].synced_diff, self.weights_layout
         if self.learns[1]:
-            targets[Arg.DIFF_BIAS] = blobs[1].synced_diff, back.argument(Arg.DIFF_BIAS)
-        prepare = partial(self.weights_calls, back, x, dy)
-        return Gradients(self, targets).runs(prepare, (x, dy))
+            targets[Arg.DIFF_BIAS] = blobs[1].synced_diff, desc.argument(Arg.DIFF_BIAS)
+        return Gradients(self, targets, partial(self.weights_calls, desc, x, dy), (x, dy))
 
-    def weights_calls(self, back: PrimitiveDesc, x: Operand, dy: Operand, to: Mapping[int, Any]) -> Sequence[Run]:
-        """What computes the gradients of weights and bias; into memory nobody reads, if one is not wanted."""
-        given: dict[int, Bytes] = {Arg.SRC: x, Arg.DIFF_DST: dy}
-        for arg, desc in ((Arg.DIFF_WEIGHTS, self.home), (Arg.DIFF_BIAS, back.argument(Arg.DIFF_BIAS))):
-            if desc.size:
-                given[arg] = to[arg] if arg in to else self.engine.spare(-arg, desc)
-        return [self.call(back, given)]
+    def weights_calls(
+        self, desc: PrimitiveDesc, x: Operand, dy: Operand, targets: Mapping[int, Bindable]
+    ) -> Sequence[Work]:
+        """What computes the gradients of weights and bias; one that is not needed goes to a scratch buffer."""
+        arguments: dict[int, Bindable] = {Arg.SRC: x, Arg.DIFF_DST: dy}
+        for arg, layout in ((Arg.DIFF_WEIGHTS, self.weights_layout), (Arg.DIFF_BIAS, desc.argument(Arg.DIFF_BIAS))):
+            if layout.size:
+                arguments[arg] = targets[arg] if arg in targets else self.unneeded(arg, layout)
+        return [self.call(desc, arguments)]
+
+    def unneeded(self, arg: int, desc: MemoryDesc) -> Memory:
+        """Memory for a result that nobody reads."""
+        return self.build.scratch(f"unneeded {arg}", desc)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ..api.constants import Tag
 from ..api.memory import MemoryDesc
@@ -13,9 +13,6 @@ from ..winograd.matrices import AHEAD, BACK, WEIGHTS, Scheme, fewest
 from ..winograd.passes import Bytes, Correlation, Kernels, WeightsGradient
 from ..winograd.program import Tasks
 from ..winograd.tiling import Grid, Shape, blocks, rounded
-
-if TYPE_CHECKING:
-    from ..routine import Accelerated
 
 MOVING, TURNING = 15, 22
 """How many multiplications take as long as one factor of activations, and as one value of weights or
@@ -33,7 +30,7 @@ class Tiles:
     """The three passes of one convolution.
 
     Args:
-        routine: whose it is.
+        build: whose threads and memory are used.
         source, result: shapes of bottom and top.
         taps: of the kernel, along each axis.
         pad: of rows and columns.
@@ -41,10 +38,10 @@ class Tiles:
     """
 
     def __init__(
-        self, routine: Accelerated, source: Sequence[int], result: Sequence[int], taps: int, pad: Sequence[int],
+        self, build: Any, source: Sequence[int], result: Sequence[int], taps: int, pad: Sequence[int],
         group: int,
     ) -> None:  # fmt: skip
-        self.routine, self.taps, self.pad = routine, taps, (pad[0], pad[1])
+        self.build, self.taps, self.pad = build, taps, (pad[0], pad[1])
         self.source, self.result = _four(source), _four(result)
         self.kernels = Kernels(group, source[1] // group, result[1] // group, taps)
 
@@ -95,20 +92,20 @@ class Tiles:
 
     def forward(self, x: Bytes, weights: Bytes, bias: Bytes | None, y: Bytes, slope: float | None) -> list[Tasks]:
         """y = unit(x ⋆ w + b)."""
-        made = Correlation(self.routine.engine, self.ahead, self.kernels, around=False)
+        made = Correlation(self.build, self.ahead, self.kernels, around=False)
         source, result = made.image(self.source, x, self.pad), made.image(self.result, y)
         return [made.prepare(source, weights, bias, slope, result)]
 
     def backward_data(self, dy: Bytes, weights: Bytes, dx: Bytes) -> list[Tasks]:
         """∇x = ∇y ⋆ w turned around, its inputs and outputs exchanged."""
         around = self.taps - 1 - self.pad[0], self.taps - 1 - self.pad[1]
-        made = Correlation(self.routine.engine, self.back, self.kernels, around=True)
+        made = Correlation(self.build, self.back, self.kernels, around=True)
         source, result = made.image(self.result, dy, around), made.image(self.source, dx)
         return [made.prepare(source, weights, None, None, result)]
 
     def backward_weights(self, x: Bytes, dy: Bytes, weights: Bytes | None, bias: Bytes | None) -> list[Tasks]:
         """∇w and ∇b, of those there are; overwritten."""
-        made = WeightsGradient(self.routine.engine, self.adding, self.kernels)
+        made = WeightsGradient(self.build, self.adding, self.kernels)
         source, result = made.image(self.source, x, self.pad), made.image(self.result, dy)
         return [made.prepare(source, result, weights, bias)]
 

@@ -9,21 +9,18 @@ some of the factors, so that the weights' are read once. So are gradients of wei
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from ..api.constants import DataType
-from ..api.memory import Memory, MemoryDesc
+from ..api.memory import Memory
 from ..emitter import BLOCK, Kernel, slope_bits
 from ..operands import Operand
 from ..winograd.matrices import Scheme, turned
 from ..winograd.program import Cells, Task, Tasks
 from ..winograd.tiling import AT_ONCE, CACHED, PAD, VALUE, Factors, Grid, Shape, blocks, extent, rounded, shares
 from . import gemm, transforms
-
-if TYPE_CHECKING:
-    from ..engine import OneDNN
 
 SCRATCH, WEIGHTS, SPREAD, RESULT, ZEROS, BIAS = range(1 << 16, (1 << 16) + 6)
 """Slots of memory that lasts for one call."""
@@ -100,22 +97,22 @@ class Passes:
         kernels: the weights' dimensions.
     """
 
-    def __init__(self, engine: OneDNN, scheme: Scheme, kernels: Kernels) -> None:
+    def __init__(self, engine: Any, scheme: Scheme, kernels: Kernels) -> None:
         self.engine, self.scheme, self.kernels = engine, scheme, kernels
         self.cells, self.count = Cells(), scheme.factors**2
-        self.fine = FINE * engine.threads
+        self.fine = FINE * engine.engine.threads
         self.held = self._shared(WEIGHTS, kernels.group * self.count * kernels.factor)
 
     def image(self, shape: Shape, held: Bytes, pad: tuple[int, int] = (0, 0)) -> Image:
         """Activations in memory."""
-        return Image(shape, self.cell(held), pad, self.engine.type == DataType.BF16)
+        return Image(shape, self.cell(held), pad, self.engine.engine.type == DataType.BF16)
 
     def cell(self, held: Bytes) -> int:
         """The cell of some memory."""
         return self.cells.of(held)
 
     def _memory(self, slot: int, count: int) -> Memory:
-        return self.engine.spare(slot, MemoryDesc.plain((count,)))
+        return self.engine.scratch.floats(f"winograd {slot}", count)
 
     def _shared(self, slot: int, count: int) -> int:
         return self.cell(self._memory(slot, count))
@@ -151,14 +148,14 @@ class Passes:
         )  # fmt: skip
 
     def _tasks(self, scratch: int, phases: Sequence[Sequence[Task]]) -> Tasks:
-        threads = self.engine.threads
+        threads = self.engine.engine.threads
         return Tasks(threads, self.cells, self._memory(SCRATCH, threads * scratch), phases)
 
 
 class Correlation(Passes):
     """y = unit(x ⋆ w + b), the taps turned around where ``around`` says so, with inputs and outputs exchanged."""
 
-    def __init__(self, engine: OneDNN, scheme: Scheme, kernels: Kernels, *, around: bool) -> None:
+    def __init__(self, engine: Any, scheme: Scheme, kernels: Kernels, *, around: bool) -> None:
         super().__init__(engine, scheme, kernels)
         self.around = around
         ends = kernels.rows, kernels.columns
@@ -177,7 +174,7 @@ class Correlation(Passes):
         unit = {"bias": wide, "slope": slope_bits(slope)}
         channels = (self.inner + self.outer) * self.kernels.group
         bytes_a_tile = self.count * VALUE * channels
-        apart = grid.parts(CACHED // bytes_a_tile, self.engine.threads)
+        apart = grid.parts(CACHED // bytes_a_tile, self.engine.engine.threads)
         together = grid.parts(AT_ONCE // bytes_a_tile)
         many = len(apart) * self.kernels.products > 2 * grid.tiles * channels
         if many:

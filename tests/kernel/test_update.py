@@ -7,11 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cafx.kernel import Solver, registry, schema
-from cafx_engine_onednn import OneDNN
-from cafx_engine_onednn.updating import LEAST, Threaded
-
-pytestmark = pytest.mark.skipif(OneDNN.unavailable() is not None, reason="no oneDNN here")
+from cafx.kernel import Solver, schema
+from cafx.kernel.training.update import WORTH_THREADS
 
 NET = """
 layer { name: "data" type: "Input" top: "data" top: "target"
@@ -40,7 +37,7 @@ def solver_of(rule: str, more: str, threads: int) -> Solver:
     text += "" if "regularization" in more and "regularization" in text else more
     options = schema().parse_text(text if "weight_decay" in text else text + " weight_decay: 0.01", "SolverParameter")
     options.net_param.CopyFrom(schema().parse_text(NET, "NetParameter"))
-    solver = Solver(options, engine=OneDNN(registry(), threads=threads))
+    solver = Solver(options, engine="numpy", threads=threads)
     rng = np.random.default_rng(0)
     for name in ("data", "target"):
         blob = solver.net.blobs[name]
@@ -51,19 +48,13 @@ def solver_of(rule: str, more: str, threads: int) -> Solver:
 @pytest.mark.parametrize("more", MORE)
 @pytest.mark.parametrize("rule", RULES)
 def test_threads_compute_what_one_computes(rule: str, more: str) -> None:
-    fast, plain = solver_of(rule, more, 3), solver_of(rule, more, 3)
-    assert fast.updater.arena.size > LEAST
-    assert isinstance(fast.updater._faster, Threaded)
-    plain.updater._faster = None
+    fast, single = solver_of(rule, more, 3), solver_of(rule, more, 1)
+    assert fast.update.arena.size > WORTH_THREADS
     for _ in range(3):
-        assert fast.step() == plain.step()
-    np.testing.assert_array_equal(fast.updater.arena.data, plain.updater.arena.data)
-    for one, two in zip(fast.updater.history, plain.updater.history, strict=True):
+        assert fast.step() == single.step()
+    np.testing.assert_array_equal(fast.update.arena.data, single.update.arena.data)
+    for one, two in zip(fast.update.history, single.update.history, strict=True):
         np.testing.assert_array_equal(one, two)
-
-
-def test_few_values_or_one_thread_are_left_to_the_kernel() -> None:
-    assert solver_of("Adam", "", 1).updater._faster is None
 
 
 @pytest.mark.parametrize("rule", ["Adam", "AdaDelta"])
@@ -75,7 +66,7 @@ def test_a_resumed_run_equals_one_that_went_on(rule: str, tmp_path: Path) -> Non
     second.restore(state)
     first.step(2)
     second.step(2)
-    np.testing.assert_array_equal(second.updater.arena.data, first.updater.arena.data)
+    np.testing.assert_array_equal(second.update.arena.data, first.update.arena.data)
 
 
 def test_an_error_in_a_rule_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,6 +75,6 @@ def test_an_error_in_a_rule_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ArithmeticError("no")
 
-    monkeypatch.setattr(solver.updater.rule, "update", fail)
+    monkeypatch.setattr(solver.update.rule, "update", fail)
     with pytest.raises(ArithmeticError, match="no"):
         solver.step()

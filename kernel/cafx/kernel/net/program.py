@@ -1,0 +1,291 @@
+"""Program: a compiled net. Running a pass is walking its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
+from typing import Any, Protocol
+
+import attrs
+
+from cafx.kernel.blob import Blob
+from cafx.kernel.errors import CafxError
+from cafx.kernel.net.arena import Arena
+from cafx.kernel.net.memory import Access, MemoryPlan
+from cafx.kernel.net.parameters import Parameter, learnable
+from cafx.kernel.net.plan import LayerPlan, NetPlan
+from cafx.kernel.net.routine import Routine
+
+
+@attrs.frozen(eq=False)
+class Step:
+    """One entry of a program: one layer or, after a fusion, several, and the routines that run them.
+
+    Attributes:
+        layers: the layers, in order.
+        routines: run one after the other in forward, in reverse order in backward.
+        note: why no faster routine runs the layer, what was fused, or which algorithm is used.
+    """
+
+    layers: tuple[LayerPlan, ...]
+    routines: tuple[Routine, ...]
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """The layers' names, joined by ``+``."""
+        return "+".join(planned.layer.name for planned in self.layers)
+
+    @property
+    def first(self) -> int:
+        """Index of the first layer."""
+        return self.layers[0].index
+
+    @property
+    def last(self) -> int:
+        """Index of the last layer."""
+        return self.layers[-1].index
+
+    @property
+    def run_by(self) -> str:
+        """``plain`` for a layer as written, else the engine's name."""
+        return self.routines[0].name
+
+    @property
+    def needs_backward(self) -> bool:
+        """Whether the backward pass runs it."""
+        return any(planned.needs_backward for planned in self.layers)
+
+    @property
+    def bottoms(self) -> tuple[Blob, ...]:
+        """The blobs that come from outside."""
+        made = {self.layers[0].tops[0]} if len(self.layers) > 1 else set()
+        made |= {top for planned in self.layers[1:] for top in planned.tops}
+        later = (bottom for planned in self.layers[1:] for bottom in planned.bottoms if bottom not in made)
+        return (*self.layers[0].bottoms, *later)
+
+    @property
+    def tops(self) -> tuple[Blob, ...]:
+        """The blobs it hands on."""
+        return self.layers[-1].tops
+
+    @property
+    def losses(self) -> list[tuple[Blob, float]]:
+        """The tops that count in the objective, with their weights."""
+        return [loss for planned in self.layers for loss in planned.losses]
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether its tops' shapes are known only after its forward."""
+        return any(planned.layer.dynamic_shape for planned in self.layers)
+
+    def accesses(self, *, backward: bool) -> list[Access]:
+        """What its routines read and write in one direction, in order."""
+        routines = reversed(self.routines) if backward else self.routines
+        return [access for routine in routines for access in routine.accesses(backward=backward)]
+
+    def forward(self) -> None:
+        """Run forward."""
+        for routine in self.routines:
+            routine.forward()
+
+    def backward(self) -> None:
+        """Run backward."""
+        for routine in reversed(self.routines):
+            routine.backward()
+
+
+class Observer(Protocol):
+    """Per-step callbacks of a pass."""
+
+    def forward(self, step: Step) -> None:
+        """A step has run forward."""
+
+    def backward(self, step: Step) -> None:
+        """A step has run backward."""
+
+    def update(self) -> None:
+        """The parameters are about to be updated."""
+
+
+class Update(Protocol):
+    """One solver's update of an arena: see `cafx.kernel.training.Update`."""
+
+    history: Sequence[Any]
+
+    def run(self, rate: float, iteration: int) -> None:
+        """Update every parameter from its accumulated gradient."""
+
+    def norm(self) -> Any:
+        """The L2 norm of all gradients, a value in the arena's place."""
+
+    def finite(self) -> Any:
+        """Whether every parameter is finite, a value in the arena's place."""
+
+
+MakeArena = Callable[[Sequence[Parameter]], Arena]
+MakeUpdate = Callable[[Any, Any, Arena], Update]
+Run = Callable[[], object]
+
+
+class Program:
+    """A net compiled for its present shapes.
+
+    Args:
+        plan: the net.
+        parts: one step per layer, unfused: a range that cuts a fusion runs them.
+        steps: the steps, fused.
+        memory: where the steps' buffers are.
+        make_arena: from the learned parameters to their arena: `Engine.arena`.
+        make_update: from rule, options and arena to what updates it: `Engine.updater`.
+
+    Attributes:
+        plan, parts, steps, memory: as above.
+    """
+
+    def __init__(
+        self,
+        plan: NetPlan,
+        parts: Sequence[Step],
+        steps: Sequence[Step],
+        memory: MemoryPlan,
+        *,
+        make_arena: MakeArena,
+        make_update: MakeUpdate,
+    ) -> None:
+        self.plan = plan
+        self.parts = tuple(parts)
+        self.steps = tuple(steps)
+        self.memory = memory
+        self._make_arena = make_arena
+        self._make_update = make_update
+        self._simple = not any(step.is_dynamic for step in self.steps)
+        self._forward = list(self._forward_runs())
+        self._backward = list(self._backward_runs())
+
+    def _forward_runs(self) -> Iterator[Run]:
+        """A whole forward pass, flat: routines, losses, and copies that are no longer needed."""
+        for index, step in enumerate(self.steps):
+            yield from (routine.forward for routine in step.routines)
+            if step.losses:
+                yield partial(self._add_losses, step)
+            yield from self._discards(index)
+
+    def _backward_runs(self) -> Iterator[Run]:
+        """A whole backward pass, flat."""
+        if self.plan.has_backward:
+            needed = (step for step in reversed(self.steps) if step.needs_backward)
+            for index, step in enumerate(needed, start=len(self.steps)):
+                yield from (routine.backward for routine in reversed(step.routines))
+                yield from self._discards(index)
+
+    def _discards(self, index: int) -> list[Run]:
+        """Invalidate the copies whose memory belongs to others after a step."""
+        expired = self.memory.expired[index] if self.memory.expired else ()
+        return [partial(buffer.storage.discard, buffer.place) for buffer in expired]
+
+    @cached_property
+    def arena(self) -> Arena:
+        """All learned parameters in one flat array; made when first asked for, and kept by later programs."""
+        if self.plan.arena is not None:
+            return self.plan.arena
+        self._release_routines()  # what they hold of the parameters' old memory
+        return self._make_arena(learnable(self.plan.parameters))
+
+    @property
+    def arena_if_made(self) -> Arena | None:
+        """The arena, or None if nobody has asked for it."""
+        made: Arena | None = self.__dict__.get("arena", self.plan.arena)
+        return made
+
+    def updater(self, rule: Any, options: Any) -> Update:
+        """What updates the parameters: the engine's fused form of a rule, or the rule over the arena.
+
+        Args:
+            rule: the solver plugin's `UpdateRule`.
+            options: the SolverParameter.
+        """
+        return self._make_update(rule, options, self.arena)
+
+    def attach(self) -> None:
+        """Allocate the pools and take its memory into use."""
+        pools = {place.memory: place.allocate_bytes(nbytes) for place, nbytes in self.memory.pools}
+        for buffer in self.memory.buffers:
+            if buffer.shared:
+                raw = pools[buffer.place.memory][buffer.offset : buffer.offset + buffer.nbytes]
+                array = buffer.place.view(raw, buffer.storage.count, buffer.storage.dtype)
+                for use in buffer.uses:
+                    use.attach(array)
+
+    def release(self) -> None:
+        """Give the memory back, before another program takes over or the net is closed."""
+        for buffer in self.memory.buffers:
+            if buffer.shared:
+                for use in buffer.uses:
+                    use.storage.detach()
+        self._release_routines()
+
+    def _release_routines(self) -> None:
+        for step in (*self.parts, *self.steps):
+            for routine in step.routines:
+                routine.release()
+
+    def forward(self, first: int = 0, last: int | None = None, observer: Observer | None = None) -> int:
+        """Run layers forward; a fusion that the range cuts runs as its parts.
+
+        Args:
+            first, last: indices of the first and the last layer; None for the net's last.
+            observer: called after each step.
+
+        Returns:
+            The index of the last layer that has run: before ``last`` where the shape of a dynamic
+            layer's tops has changed, so that what follows must be reshaped and compiled first.
+        """
+        last = len(self.parts) - 1 if last is None else last
+        if self._simple and observer is None and first == 0 and last == len(self.parts) - 1:
+            for run in self._forward:
+                run()
+            return last
+        for step in self._between(first, last):
+            before = [top.shape for top in step.tops]
+            step.forward()
+            self._add_losses(step)
+            if observer is not None:
+                observer.forward(step)
+            if step.is_dynamic and before != [top.shape for top in step.tops]:
+                return step.last
+        return last
+
+    def backward(self, last: int | None = None, first: int = 0, observer: Observer | None = None) -> None:
+        """Run layers backward, from ``last`` down to ``first``; arguments as for `forward`.
+
+        Raises:
+            CafxError: the net was built for inference.
+        """
+        if not self.plan.has_backward:
+            raise CafxError(
+                "backward pass unavailable: the net was built for inference",
+                remedy='build the net with keep="all", or in TRAIN phase',
+            )
+        last = len(self.parts) - 1 if last is None else last
+        if observer is None and first == 0 and last == len(self.parts) - 1:
+            for run in self._backward:
+                run()
+            return
+        for step in reversed(self._between(first, last)):
+            if step.needs_backward:
+                step.backward()
+                if observer is not None:
+                    observer.backward(step)
+
+    def _add_losses(self, step: Step) -> None:
+        loss = self.plan.loss
+        for top, weight in step.losses:
+            loss += top.data.sum().astype(loss.dtype) * weight
+
+    def _between(self, first: int, last: int) -> list[Step]:
+        """The steps from layer ``first`` to layer ``last``; a fusion that either cuts as its parts."""
+        whole = [step for step in self.steps if first <= step.first and step.last <= last]
+        covered = {index for step in whole for index in range(step.first, step.last + 1)}
+        cut = [step for step in self.parts if first <= step.first <= last and step.first not in covered]
+        return sorted(whole + cut, key=lambda step: step.first)
