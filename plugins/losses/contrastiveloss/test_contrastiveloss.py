@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of ContrastiveLoss."""
+"""ContrastiveLoss beyond the conformance suite."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_a_pair_half_the_margin_apart(similar: float, legacy: bool, loss: float)
     assert run.tops[0] == pytest.approx(loss)
 
 
-def test_two_equal_points_that_should_be_apart_have_a_finite_gradient() -> None:
+def test_equal_points_of_a_dissimilar_pair_have_a_finite_gradient() -> None:
     run = run_layer("ContrastiveLoss", [ORIGIN, ORIGIN, [0.0]], top_diffs=[np.ones(())])
     assert run.tops[0] == pytest.approx(0.5)
     assert not run.bottom_diffs[0].any()
