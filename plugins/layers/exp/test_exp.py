@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of Exp."""
+"""Exp beyond the conformance suite."""
 
 import numpy as np
 import pytest
@@ -15,6 +15,6 @@ def test_powers_of_ten() -> None:
 
 
 @pytest.mark.parametrize("base", [0.0, -2.0])
-def test_other_bases_are_refused(base: float) -> None:
+def test_an_invalid_base_is_refused(base: float) -> None:
     with pytest.raises(CafxError, match="base"):
         run_layer("Exp", [np.ones(3)], options={"base": base})

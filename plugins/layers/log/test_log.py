@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of Log."""
+"""Log beyond the conformance suite."""
 
 from pathlib import Path
 
@@ -23,12 +23,12 @@ def test_powers_of_ten() -> None:
 
 
 @pytest.mark.parametrize("base", [0.0, 1.0, -2.0])
-def test_other_bases_are_refused(base: float) -> None:
+def test_an_invalid_base_is_refused(base: float) -> None:
     with pytest.raises(CafxError, match="option 'base'"):
         run_layer("Log", [np.ones(3)], options={"base": base})
 
 
-def test_in_place_the_gradient_is_the_square_of_its_factor_as_in_caffe(tmp_path: Path) -> None:
+def test_the_in_place_gradient_is_the_square_of_its_factor_as_in_caffe(tmp_path: Path) -> None:
     (tmp_path / "net.prototxt").write_text(IN_PLACE)
     net = Net(tmp_path / "net.prototxt", TRAIN, engine="numpy")
     y = net.forward(x=np.array([1.0, 2.0]))["x"]

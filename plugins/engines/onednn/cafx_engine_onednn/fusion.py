@@ -144,7 +144,7 @@ def _folded(engine: OneDNN, steps: Sequence[Step]) -> tuple[int, Step] | None:
     if len(steps) < 2 or first.layer.phase is not Phase.TEST or not _in_place(steps, 1):
         return None
     norm = steps[1]
-    if not isinstance(norm.object, BatchNorm) or not norm.object.layer.running:
+    if not isinstance(norm.object, BatchNorm) or not norm.object.layer.uses_running_statistics:
         return None
     count, fused = _scale_and_unit(steps, 2)
     if engine.goes_back and any(step.needs_backward for step in steps[:count]):

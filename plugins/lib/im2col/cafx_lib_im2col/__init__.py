@@ -1,11 +1,17 @@
-"""Im2col, and what the other layers that slide a window share with it."""
+"""Sliding windows: geometry, columns, options, and the base class of Convolution and Deconvolution."""
 
-from cafx_layer_im2col.layer import Im2col
-from cafx_layer_im2col.options import ConvolutionParameter, positions, read_window
-from cafx_layer_im2col.sliding import SlidingLayer
-from cafx_layer_im2col.window import Window, col2im, im2col, meetings
+from cafx_lib_im2col.options import ConvolutionParameter, checked_outputs, read_window
+from cafx_lib_im2col.sliding import SlidingLayer
+from cafx_lib_im2col.window import Shape, Window, axis_taps, col2im, im2col
 
 __all__ = [
-    "ConvolutionParameter", "Im2col", "SlidingLayer", "Window",
-    "col2im", "im2col", "meetings", "positions", "read_window",
-]  # fmt: skip
+    "ConvolutionParameter",
+    "Shape",
+    "SlidingLayer",
+    "Window",
+    "axis_taps",
+    "checked_outputs",
+    "col2im",
+    "im2col",
+    "read_window",
+]

@@ -1,4 +1,4 @@
-"""The options of layers that slide a window, and the window they state by Caffe's rules."""
+"""Options of the layers with a sliding window, and the window they specify by Caffe's rules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from cafx.kernel import FillerParameter, Layer, Message, above, message, option
 from cafx.kernel.blob import shape_text
-from cafx_layer_im2col.window import Shape, Window
+from cafx_lib_im2col.window import Shape, Window
 
 
 @message("convolution_param", 106)
@@ -14,7 +14,7 @@ class ConvolutionParameter(Message):
     """Options of Convolution, Deconvolution and Im2col."""
 
     class Engine(IntEnum):
-        """Which of Caffe's implementations; cafx chooses by its own engine."""
+        """Caffe's implementations; accepted for compatibility, ignored."""
 
         DEFAULT = 0
         CAFFE = 1
@@ -22,63 +22,76 @@ class ConvolutionParameter(Message):
 
     num_output: int = option(1, "uint32", doc="number of output channels", check=above(0))
     bias_term: bool = option(2, "bool", True, doc="add a bias to each output channel")
-    pad: Shape = option(3, "uint32", repeated=True, doc="zeros around, once or once an axis; none: 0")
-    kernel_size: Shape = option(4, "uint32", repeated=True, doc="window, once or once an axis")
-    stride: Shape = option(6, "uint32", repeated=True, doc="its step, once or once an axis; none: 1")
-    dilation: Shape = option(18, "uint32", repeated=True, doc="step within it, once or once an axis; none: 1")
-    pad_h: int = option(9, "uint32", 0, doc="pad of the first of two axes")
-    pad_w: int = option(10, "uint32", 0, doc="pad of the second of two axes")
-    kernel_h: int = option(11, "uint32", doc="window along the first of two axes")
-    kernel_w: int = option(12, "uint32", doc="window along the second of two axes")
-    stride_h: int = option(13, "uint32", doc="stride along the first of two axes")
-    stride_w: int = option(14, "uint32", doc="stride along the second of two axes")
-    group: int = option(5, "uint32", 1, doc="parts the channels fall into, each on its own", check=above(0))
-    weight_filler: FillerParameter = option(7, FillerParameter, doc="how the weights start")
-    bias_filler: FillerParameter = option(8, FillerParameter, doc="how the bias starts")
-    engine: Engine = option(15, Engine, Engine.DEFAULT, doc="read and ignored")
-    axis: int = option(16, "int32", 1, doc="axis of the channels; those behind it are spatial")
-    force_nd_im2col: bool = option(17, "bool", False, doc="read and ignored: one routine serves all")
+    pad: Shape = option(3, "uint32", repeated=True, doc="zero padding, one value or one per axis (default 0)")
+    kernel_size: Shape = option(4, "uint32", repeated=True, doc="kernel size, one value or one per axis")
+    stride: Shape = option(6, "uint32", repeated=True, doc="stride, one value or one per axis (default 1)")
+    dilation: Shape = option(18, "uint32", repeated=True, doc="dilation, one value or one per axis (default 1)")
+    pad_h: int = option(9, "uint32", 0, doc="padding along the first of two axes, instead of pad")
+    pad_w: int = option(10, "uint32", 0, doc="padding along the second of two axes, instead of pad")
+    kernel_h: int = option(11, "uint32", doc="kernel height, instead of kernel_size")
+    kernel_w: int = option(12, "uint32", doc="kernel width, instead of kernel_size")
+    stride_h: int = option(13, "uint32", doc="stride along the first of two axes, instead of stride")
+    stride_w: int = option(14, "uint32", doc="stride along the second of two axes, instead of stride")
+    group: int = option(5, "uint32", 1, doc="number of independent channel groups", check=above(0))
+    weight_filler: FillerParameter = option(7, FillerParameter, doc="weight initialiser")
+    bias_filler: FillerParameter = option(8, FillerParameter, doc="bias initialiser")
+    engine: Engine = option(15, Engine, Engine.DEFAULT, doc="accepted for compatibility, ignored")
+    axis: int = option(16, "int32", 1, doc="channel axis; the axes after it are spatial")
+    force_nd_im2col: bool = option(17, "bool", False, doc="accepted for compatibility, ignored")
 
 
 def read_window(layer: Layer, axes: int) -> Window:
-    """The window that the layer's ConvolutionParameter states for ``axes`` spatial axes.
+    """The window that a layer's ConvolutionParameter specifies.
+
+    Args:
+        layer: the layer, whose ``options`` are a ConvolutionParameter.
+        axes: number of spatial axes of its bottom.
 
     Raises:
-        CafxError: kernel or stride missing or zero, too many or too few numbers, or both forms.
+        CafxError: kernel size or stride is missing or zero, the number of values is neither 1 nor
+            ``axes``, or an option is given in both of its forms.
     """
 
-    def lengths(name: str, stem: str, least: int, absent: Shape) -> Shape:
+    def values(name: str, stem: str, least: int, default: Shape) -> Shape:
         stated: Shape = getattr(layer.options, name)
         pair = f"{stem}_h", f"{stem}_w"
         if any(map(layer.options.has, pair)):
             if stated or axes != 2:
                 raise layer.error(
-                    f"{stem}_h and {stem}_w are for two spatial axes, in place of {name}",
-                    found=f"{axes} spatial axes, {name}: {list(stated)}", expected=f"{name} alone",
-                )  # fmt: skip
+                    f"{stem}_h and {stem}_w need two spatial axes and no {name}",
+                    found=f"{axes} spatial axes, {name}: {list(stated)}",
+                    expected=f"{name} alone",
+                )
             stated = tuple(getattr(layer.options, each) or 0 for each in pair)
         elif len(stated) < 2:
-            stated = (stated or absent) * axes
+            stated = (stated or default) * axes
         if len(stated) != axes or min(stated, default=least) < least:
             raise layer.error(
-                f"{name} does not fit the bottom's {axes} spatial axes", found=list(stated),
-                expected=f"one number, or one an axis, of at least {least}",
-            )  # fmt: skip
+                f"{name} does not match the bottom's {axes} spatial axes",
+                found=list(stated),
+                expected=f"one value, or one per axis, each at least {least}",
+            )
         return stated
 
     return Window(
-        lengths("kernel_size", "kernel", 1, ()), lengths("stride", "stride", 1, (1,)),
-        lengths("pad", "pad", 0, (0,)), lengths("dilation", "dilation", 0, (1,)),
-    )  # fmt: skip
+        kernel=values("kernel_size", "kernel", 1, ()),
+        stride=values("stride", "stride", 1, (1,)),
+        pad=values("pad", "pad", 0, (0,)),
+        dilation=values("dilation", "dilation", 0, (1,)),
+    )
 
 
-def positions(layer: Layer, window: Window, inputs: Shape) -> Shape:
-    """`Window.outputs`, or CafxError where the window is larger than the padded image."""
+def checked_outputs(layer: Layer, window: Window, inputs: Shape) -> Shape:
+    """`Window.outputs`, checked to be positive.
+
+    Raises:
+        CafxError: the window is larger than the padded image; names ``layer``.
+    """
     outputs = window.outputs(inputs)
     if min(outputs, default=1) < 1:
         raise layer.error(
             "the window is larger than the padded image",
             found=f"image {shape_text(inputs)}, pad {shape_text(window.pad)}",
-            expected=f"at least {shape_text(window.extent)} with the pad on both sides",
+            expected=f"at least {shape_text(window.extent)}, padding included",
         )
     return outputs

@@ -1,4 +1,4 @@
-"""On what the conformance suite tries RNN and LSTM."""
+"""Cases for the conformance suite, shared by RNN and LSTM."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
 
 
 def recurrent_cases(states: int) -> Iterable[Case]:
-    """Sequences that begin anywhere, with and without static input and exposed states.
+    """Sequences with random starts, with and without static input and exposed hidden states.
 
     Args:
-        states: how many hidden states the layer has.
+        states: number of hidden states of the layer.
     """
     from cafx.conformance import Case, labels
 
-    drawn = {"type": "gaussian", "std": 0.5}
-    options = {"num_output": 3, "weight_filler": drawn, "bias_filler": drawn}
+    gaussian = {"type": "gaussian", "std": 0.5}
+    options = {"num_output": 3, "weight_filler": gaussian, "bias_filler": gaussian}
     exposed = {"expose_hidden": True, "debug_info": True, **options}
-    read, hidden = ((3, 2, 3), labels((3, 2), 2)), [(1, 2, 3)] * states
+    sequence, hidden = ((3, 2, 3), labels((3, 2), 2)), [(1, 2, 3)] * states
     yield Case("plain", (4, 2, 3), labels((4, 2), 2), options=options)
     yield Case("images", (3, 2, 2, 3), labels((3, 2), 2), options=options)
-    yield Case("static", *read, (2, 5), options=options)
-    yield Case("exposed", *read, *hidden, options=exposed, tops=1 + states)
-    yield Case("exposed_static", *read, (2, 2, 2), *hidden, options=exposed, tops=1 + states)
+    yield Case("static", *sequence, (2, 5), options=options)
+    yield Case("exposed", *sequence, *hidden, options=exposed, tops=1 + states)
+    yield Case("exposed_static", *sequence, (2, 2, 2), *hidden, options=exposed, tops=1 + states)

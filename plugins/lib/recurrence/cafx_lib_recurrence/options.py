@@ -1,4 +1,4 @@
-"""The options RNN and LSTM have in common."""
+"""Options shared by RNN and LSTM."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from cafx.kernel import FillerParameter, Message, message, option
 class RecurrentParameter(Message):
     """Options of RNN and LSTM."""
 
-    num_output: int = option(1, "uint32", 0, doc="H, the length of the output and of a hidden state")
-    weight_filler: FillerParameter = option(2, FillerParameter, doc="how the weights start")
-    bias_filler: FillerParameter = option(3, FillerParameter, doc="how the biases start")
-    debug_info: bool = option(4, "bool", False, doc="read and ignored: no inner net needs watching")
+    num_output: int = option(1, "uint32", 0, doc="H, the number of outputs and of hidden units")
+    weight_filler: FillerParameter = option(2, FillerParameter, doc="weight initialiser")
+    bias_filler: FillerParameter = option(3, FillerParameter, doc="bias initialiser")
+    debug_info: bool = option(4, "bool", False, doc="accepted for compatibility, ignored")
     expose_hidden: bool = option(
-        5, "bool", False, doc="first hidden states come as bottoms, the last ones go out as tops"
+        5, "bool", False, doc="read initial hidden states from bottoms and write final ones to tops"
     )

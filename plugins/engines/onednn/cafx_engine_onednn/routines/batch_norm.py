@@ -164,7 +164,7 @@ class BatchNorm(PerChannel):
             raise Unsupported(f"{len(bottom.shape)} axes")
         if not layer.options.eps:
             raise Unsupported("eps 0 divides by 0 in what fills up a block")
-        self.eps, self.running, self.scale = layer.options.eps, layer.running, self.fused.get("scale")
+        self.eps, self.running, self.scale = layer.options.eps, layer.uses_running_statistics, self.fused.get("scale")
         sources = [self.layout(bottom)]
         if len(bottom.shape) in ACTIVATIONS:
             sources.append(MemoryDesc.tagged(bottom.shape, ACTIVATIONS[len(bottom.shape)], self.engine.type))

@@ -28,7 +28,7 @@ class Concat(Accelerated):
             raise Unsupported("more than five axes")
         self.sources = [self.layout(bottom) for bottom in step.bottom]
         self.result = self._result()
-        self.ahead = concat(self.sources, layer.joined, self.result)
+        self.ahead = concat(self.sources, layer.concat_axis, self.result)
         self.parts = self._parts() if self.training else []
         self.engine.settle(step.top[0], self.result)
 
@@ -36,9 +36,9 @@ class Concat(Accelerated):
         shape, kind = self.step.top[0].shape, self.engine.type
         if all(map(is_row_major, self.sources)):
             return MemoryDesc.plain(shape, kind)
-        aligned = self.layer.joined != 1 or all(bottom.shape[1] % BLOCK == 0 for bottom in self.step.bottom)
+        aligned = self.layer.concat_axis != 1 or all(bottom.shape[1] % BLOCK == 0 for bottom in self.step.bottom)
         if aligned:
-            free = concat(self.sources, self.layer.joined, None)
+            free = concat(self.sources, self.layer.concat_axis, None)
             return free.dst
         return MemoryDesc.channels_last(shape, kind)
 
@@ -47,7 +47,7 @@ class Concat(Accelerated):
         parts, offset = [], [0] * len(self.step.top[0].shape)
         for bottom in self.step.bottom:
             parts.append(self.result.part(bottom.shape, offset))
-            offset[self.layer.joined] += bottom.shape[self.layer.joined]
+            offset[self.layer.concat_axis] += bottom.shape[self.layer.concat_axis]
         return parts
 
     def make_forward(self) -> Run:

@@ -29,7 +29,7 @@ class Eltwise(Accelerated):
         homes = [self.engine.home(bottom) for bottom in step.bottom]
         home = next((desc for desc in homes if desc), None)
         self.desc = home or MemoryDesc.plain((step.top[0].count_,))
-        self.factors = self.layer.coeff
+        self.factors = self.layer.coefficients
         self.plain_sum = len(step.bottom) == 2 and set(self.factors) == {1.0}
         if self.slope is not None and not self.plain_sum:
             raise Unsupported("a unit behind a weighted sum")

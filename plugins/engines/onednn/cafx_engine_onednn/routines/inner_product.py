@@ -35,10 +35,10 @@ class InnerProduct(Weighted):
         if layer.options.transpose:
             raise Unsupported("transposed weights")
         kind = self.engine.type
-        rows, outputs = MemoryDesc.plain(layer.rows, kind), MemoryDesc.plain(layer.outputs, kind)
+        rows, outputs = MemoryDesc.plain(layer.input_shape, kind), MemoryDesc.plain(layer.output_shape, kind)
         dims = layer.blobs[0].shape
         free, pinned = MemoryDesc.any(dims, kind), self.pinned(dims)
-        bias = self.bias_desc(layer.outputs[1])
+        bias = self.bias_desc(layer.output_shape[1])
 
         def ahead(weights: MemoryDesc) -> PrimitiveDesc:
             return inner_product_forward(rows, weights, bias, outputs, training=self.training, attr=self.attr)
@@ -61,7 +61,7 @@ class InnerProduct(Weighted):
     @property
     def plain(self) -> bool:
         """Whether the weights stay as they are."""
-        (rows, inputs), (_, outputs) = self.layer.rows, self.layer.outputs
+        (rows, inputs), (_, outputs) = self.layer.input_shape, self.layer.output_shape
         few = rows <= MOST_ROWS and inputs % BLOCK == 0 and outputs >= FEWEST_OUTPUTS
         return few and not self.engine.goes_back and self.engine.type == DataType.F32 and not native.unavailable()
 
@@ -73,7 +73,9 @@ class InnerProduct(Weighted):
             return super().forward_calls(x, weights, bias, y, *more)
         from ..routines.small_product import product  # needs llvmlite, which is not everywhere
 
-        return [product(self.engine, self.layer.rows, self.layer.outputs[1], (x, weights, bias, y), self.slope)]
+        return [
+            product(self.engine, self.layer.input_shape, self.layer.output_shape[1], (x, weights, bias, y), self.slope)
+        ]
 
     def source_desc(self, desc: MemoryDesc) -> MemoryDesc:
         """The bottom with all its axes, row-major: the rows' very bytes."""

@@ -19,7 +19,7 @@ class LRN(Accelerated):
     def plan(self) -> None:
         """The bottom's layout, else blocks."""
         options, bottom, top = self.layer.options, self.step.bottom[0], self.step.top[0]
-        across = self.layer.across
+        across = self.layer.across_channels
         self.algorithm = Alg.LRN_ACROSS_CHANNELS if across else Alg.LRN_WITHIN_CHANNEL
         constants = options.local_size, options.alpha, options.beta, options.k if across else 1.0
         self.constants: tuple[int, float, float, float] = constants

@@ -16,7 +16,7 @@ class Softmax(Unary):
         """Row-major."""
         bottom, top = self.step.bottom[0], self.step.top[0]
         desc = self.desc = MemoryDesc.plain(bottom.shape)
-        axis = self.layer.along
+        axis = self.layer.softmax_axis
         self.ahead = pick(lambda: softmax_forward(desc, desc, axis, training=self.training))
         if self.training:
             self.back = pick(lambda: softmax_backward(desc, desc, desc, axis, self.ahead))
