@@ -56,8 +56,8 @@ class BatchNorm(NeuronLayer):
         channels = bottom[0].shape[self.axis(bottom[0], 1)]
         for shape in ((channels,), (channels,), (1,)):
             self.add_parameter(shape, FillerParameter())
-        stated = self.options.use_global_stats
-        self.uses_running_statistics = self.phase == Phase.TEST if stated is None else stated
+        given = self.options.use_global_stats
+        self.uses_running_statistics = self.phase == Phase.TEST if given is None else given
         self.normalised = self.context.blob((), f"{self.name}.normalised")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:

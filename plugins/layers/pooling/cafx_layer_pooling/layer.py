@@ -53,9 +53,9 @@ class Pooling(Layer):
             raise self.error("only MAX pooling has a mask", found=found, expected="pool: MAX, or 1 top")
         kernel = self._pair("kernel_size", "kernel", required=not options.global_pooling)
         self.window = Window(kernel, self._pair("stride", "stride"), self._pair("pad", "pad"), (1, 1))
-        stated = [each for each in ("kernel_size", "kernel_h", "kernel_w") if options.has(each)]
-        if options.global_pooling and (stated or any(self.window.pad) or self.window.stride != (1, 1)):
-            found = " and ".join(stated) or "a pad or stride"
+        kernel_options = [each for each in ("kernel_size", "kernel_h", "kernel_w") if options.has(each)]
+        if options.global_pooling and (kernel_options or any(self.window.pad) or self.window.stride != (1, 1)):
+            found = " and ".join(kernel_options) or "a pad or stride"
             expected = "no kernel, no pad, and no stride but 1"
             raise self.error("global_pooling excludes other window options", found=found, expected=expected)
 

@@ -53,25 +53,25 @@ def read_window(layer: Layer, axes: int) -> Window:
     """
 
     def values(name: str, stem: str, least: int, default: Shape) -> Shape:
-        stated: Shape = getattr(layer.options, name)
+        given: Shape = getattr(layer.options, name)
         pair = f"{stem}_h", f"{stem}_w"
         if any(map(layer.options.has, pair)):
-            if stated or axes != 2:
+            if given or axes != 2:
                 raise layer.error(
                     f"{stem}_h and {stem}_w need two spatial axes and no {name}",
-                    found=f"{axes} spatial axes, {name}: {list(stated)}",
+                    found=f"{axes} spatial axes, {name}: {list(given)}",
                     expected=f"{name} alone",
                 )
-            stated = tuple(getattr(layer.options, each) or 0 for each in pair)
-        elif len(stated) < 2:
-            stated = (stated or default) * axes
-        if len(stated) != axes or min(stated, default=least) < least:
+            given = tuple(getattr(layer.options, each) or 0 for each in pair)
+        elif len(given) < 2:
+            given = (given or default) * axes
+        if len(given) != axes or min(given, default=least) < least:
             raise layer.error(
                 f"{name} does not match the bottom's {axes} spatial axes",
-                found=list(stated),
+                found=list(given),
                 expected=f"one value, or one per axis, each at least {least}",
             )
-        return stated
+        return given
 
     return Window(
         kernel=values("kernel_size", "kernel", 1, ()),

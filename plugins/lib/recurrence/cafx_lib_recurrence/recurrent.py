@@ -78,8 +78,8 @@ class Recurrent(Layer):
         if len(bottom) - self.static != 2 + exposed or len(top) != 1 + exposed:
             raise self.error(
                 "wrong number of bottoms or tops",
-                found=f"{len(bottom)} bottoms and {len(top)} tops",
-                expected=f"{2 + exposed} bottoms, or {3 + exposed} with a static input, and {1 + exposed} tops",
+                found=f"bottoms: {len(bottom)}, tops: {len(top)}",
+                expected=f"bottoms: {2 + exposed} ({3 + exposed} with a static input), tops: {1 + exposed}",
                 remedy="expose_hidden decides whether the hidden states are among them",
             )
         values = self.gates * options.num_output
