@@ -16,7 +16,7 @@ def test_an_even_kernel_matches_the_formula() -> None:
     np.testing.assert_allclose(filled(2, 3, 4, 4), np.broadcast_to(np.outer(profile, profile), (2, 3, 4, 4)))
 
 
-def test_odd_kernel_peaks_at_one() -> None:
+def test_an_odd_kernel_peaks_at_one() -> None:
     profile = np.array([1, 2, 3, 2, 1]) / 3
     np.testing.assert_allclose(filled(1, 1, 5, 5)[0, 0], np.outer(profile, profile))
 

@@ -9,7 +9,7 @@ from cafx_filler_gaussian import Gaussian
 ERRORS = 5  # tolerance of a sample moment, in standard errors
 
 
-def test_mean_and_deviation() -> None:
+def test_values_have_the_given_mean_and_deviation() -> None:
     options = FillerParameter(type="gaussian", mean=0.5, std=0.1)
     values = Gaussian(options).fill((100, 20, 5, 5), np.random.default_rng(1))
     error = 0.1 / np.sqrt(values.size)

@@ -7,7 +7,7 @@ from cafx.kernel import CafxError, FillerParameter
 from cafx_filler_xavier import Xavier
 
 
-def test_bounds_and_variance() -> None:
+def test_values_have_the_bounds_and_variance_of_the_formula() -> None:
     values = Xavier(FillerParameter(type="xavier")).fill((300, 75), np.random.default_rng(1))
     bound = np.sqrt(3 / 75)
     assert -bound <= values.min() < -0.999 * bound

@@ -9,7 +9,7 @@ from cafx.kernel import CafxError
 TestExp = layer_suite("Exp")
 
 
-def test_powers_of_ten() -> None:
+def test_base_ten_gives_powers_of_ten() -> None:
     run = run_layer("Exp", [np.arange(4)], options={"base": 10.0, "shift": 1.0})
     np.testing.assert_allclose(run.tops[0], [10, 100, 1000, 10000], rtol=1e-5)
 

@@ -17,7 +17,7 @@ layer { name: "log" type: "Log" bottom: "x" top: "x" log_param { scale: 2 } }
 """
 
 
-def test_powers_of_ten() -> None:
+def test_base_ten_gives_decimal_logarithms() -> None:
     run = run_layer("Log", [np.array([0.0, 0.9, 9.9])], options={"base": 10.0, "scale": 10.0, "shift": 1.0})
     np.testing.assert_allclose(run.tops[0], [0, 1, 2], atol=1e-6)
 

@@ -59,6 +59,6 @@ def test_invalid_windows_are_refused(options: dict[str, int]) -> None:
         run_layer("Pooling", [PLANE], options=options)
 
 
-def test_only_max_has_a_mask() -> None:
+def test_a_mask_without_max_is_refused() -> None:
     with pytest.raises(CafxError, match="mask"):
         run_layer("Pooling", [PLANE], options={"pool": "AVE", "kernel_size": 2}, tops=2)

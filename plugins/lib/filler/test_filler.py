@@ -21,7 +21,7 @@ from cafx_lib_filler import CHUNK_VALUES, draw_in_chunks, fan
         ((0, 3), "FAN_OUT", 1),
     ],
 )
-def test_fans(shape: tuple[int, ...], norm: str, expected: float) -> None:
+def test_fans_count_inputs_and_outputs(shape: tuple[int, ...], norm: str, expected: float) -> None:
     assert fan(FillerParameter(type="xavier", variance_norm=norm), shape) == expected
 
 

@@ -24,7 +24,9 @@ def layer() -> Layer:
         (3, 2, 2, 1, False, 2),  # a third window would start after the image
     ],
 )
-def test_output_sizes(layer: Layer, size: int, kernel: int, stride: int, pad: int, floor: bool, outputs: int) -> None:
+def test_output_sizes_follow_caffes_rounding(
+    layer: Layer, size: int, kernel: int, stride: int, pad: int, floor: bool, outputs: int
+) -> None:
     window = Window((kernel, kernel), (stride, stride), (pad, pad), (1, 1))
     assert make_pool(layer, "MAX", window, (size, size), floor).outputs == (outputs, outputs)
 

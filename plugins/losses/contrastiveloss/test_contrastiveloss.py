@@ -13,7 +13,9 @@ ORIGIN, AWAY = np.zeros((1, 2)), [[0.3, 0.4]]
     ("similar", "legacy", "loss"),
     [(1, False, 0.25 / 2), (0, False, 0.25 / 2), (0, True, 0.75 / 2), (1, True, 0.25 / 2)],
 )
-def test_a_pair_half_the_margin_apart(similar: float, legacy: bool, loss: float) -> None:
+def test_the_loss_of_a_pair_half_the_margin_apart_matches_the_formula(
+    similar: float, legacy: bool, loss: float
+) -> None:
     options = {"legacy_version": legacy}
     run = run_layer("ContrastiveLoss", [ORIGIN, AWAY, [similar]], options=options)
     assert run.tops[0] == pytest.approx(loss)
