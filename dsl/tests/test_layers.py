@@ -62,7 +62,7 @@ def test_a_signature_shows_each_option_with_its_default():
 def test_help_shows_the_declaration_s_documentation():
     text = pydoc.render_doc(L.InnerProduct, renderer=pydoc.plaintext)
     assert "InnerProduct(*bottoms, num_output" in text
-    assert "axis (int32, default 1): first of the axes" in text
+    assert "axis (int32, default 1): first axis flattened into" in text
     assert "Y = X Wᵀ + b" in text
     assert "loss_weight (a list of float)" in text
 

@@ -17,7 +17,7 @@ from cafx.kernel import CafxError, Net, Phase, registry
 NAME = "subject"
 TABLE = """
 Clip 4x3: clip_param { min: 2 max: 1 }
-    min: 2, max: 1 | expected min no greater
+    min: 2, max: 1 | expected min at most max
 Dropout 4x3: dropout_param { dropout_ratio: 1.5 }
     'dropout_ratio' | 1.5 | from 0 to 1
 Dropout 4x3: dropout_param { dropout_ratio: -0.1 }
@@ -44,7 +44,7 @@ Reshape 4x3: reshape_param { shape { dim: -1 dim: -1 } }
 Reshape 4x3: reshape_param { shape { dim: -2 } }
     [-2] | -1, 0 or more
 Reshape 4x3: reshape_param { shape { dim: 5 dim: -1 } }
-    12 values | divide
+    12 values | a multiple of 5
 Reshape 4x3: reshape_param { shape { dim: 7 } }
     7 for 4×3 | 12 values
 Reshape 4x3: reshape_param { shape { dim: 4 dim: 3 dim: 0 } }
@@ -58,7 +58,7 @@ Concat 4x3 4x3: concat_param { axis: 1 concat_dim: 1 }
 Concat 4x3 4x3: concat_param { axis: 2 }
     axis 2 | -2 to 1
 Concat 2x3x4 2x3x5:
-    2×3×5 beside 2×3×4 | same lengths but along axis 1
+    2×3×5 and 2×3×4 | equal lengths along all axes but 1
 Slice 4x3 -> 3: slice_param { axis: 1 slice_dim: 1 }
     axis and slice_dim | axis alone
 Slice 4x3 -> 3: slice_param { axis: -3 }
@@ -119,7 +119,7 @@ Accuracy 4x3 4: accuracy_param { top_k: 4 }
 Bias 4x3: bias_param { axis: 2 }
     axis 2 | -2 to 1
 Bias 4x3: bias_param { num_axes: 2 }
-    not 2 axes from axis 1 | found 4×3 | at least 3
+    not have 2 axes from axis 1 | found 4×3 | at least 3
 Bias 4x3: bias_param { num_axes: -2 }
     'num_axes' | found -2 | at least -1
 Bias 4x3 4:
@@ -127,7 +127,7 @@ Bias 4x3 4:
 Scale 4x3: scale_param { axis: 2 }
     axis 2 | -2 to 1
 Scale 4x3: scale_param { num_axes: 2 }
-    not 2 axes from axis 1 | found 4×3 | at least 3
+    not have 2 axes from axis 1 | found 4×3 | at least 3
 Scale 4x3 4:
     4 against 4×3 | expected 3
 MVN 1x2x3x4x5:
@@ -219,7 +219,7 @@ SPP 4x3: spp_param { pyramid_height: 1 }
 RNN 3x2x4 3x2:
     num_output is missing | recurrent_param
 RNN 3x2x4 3x2: recurrent_param { num_output: 2 expose_hidden: true }
-    2 and 1 | expected
+    bottoms: 2, tops: 1 | expected
 RNN 3x2x4 2x3: recurrent_param { num_output: 2 }
     2×3 | expected 3×2
 RNN 3x2 3x2: recurrent_param { num_output: 2 }
@@ -229,7 +229,7 @@ RNN 3x2x4 3x2 5x4: recurrent_param { num_output: 2 }
 LSTM 3x2x4 3x2:
     num_output is missing | recurrent_param
 LSTM 3x2x4 3x2: recurrent_param { num_output: 2 expose_hidden: true }
-    2 and 1 | expected
+    bottoms: 2, tops: 1 | expected
 LSTM 3x2x4 2x3: recurrent_param { num_output: 2 }
     2×3 | expected 3×2
 LSTM 3x2 3x2: recurrent_param { num_output: 2 }
@@ -248,7 +248,7 @@ LSTMUnit 1x2 1x2x12 1x2 -> 2:
 EuclideanLoss 4x3 3x3:
     4×3 and 3×3 | same first axis
 EuclideanLoss 4x3 4x2:
-    3 and 2 | as many
+    3 and 2 | equal numbers
 ContrastiveLoss 4x3 4x2 4:
     4×3, 4×2, 4 | 4×C
 ContrastiveLoss 4x3 4x3 3:
@@ -266,9 +266,9 @@ SoftmaxWithLoss 4x3 4: softmax_param { axis: 2 }
 SoftmaxWithLoss 4x3 4x3:
     12 labels | expected 4 | one-hot
 SigmoidCrossEntropyLoss 4x3 4x2:
-    12 and 8 | as many
+    12 and 8 | equal numbers
 InfogainLoss 4x3 4:
-    has no matrix | third bottom
+    matrix is missing | third bottom
 InfogainLoss 4x3 4 2x2:
     4 values | 3×3
 InfogainLoss 4x3 4 3x3: infogain_loss_param { axis: 2 }

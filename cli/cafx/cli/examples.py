@@ -13,7 +13,7 @@ from cafx.kernel import Layer, schema
 from cafx.kernel.schema import Message, declared_by
 
 LIMIT = 12
-IGNORED = "read and ignored"
+IGNORED = ("accepted for compatibility", "read and ignored")
 
 
 @attrs.frozen

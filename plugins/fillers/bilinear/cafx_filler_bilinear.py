@@ -1,4 +1,4 @@
-"""bilinear: weights with which a Deconvolution interpolates."""
+"""bilinear: interpolation weights for an upsampling Deconvolution."""
 
 from __future__ import annotations
 
@@ -14,23 +14,20 @@ from cafx.kernel.blob import shape_text
 class Bilinear(Filler):
     """Every K×K plane is the interpolation kernel w(y, x) = (1 − |x/f − c|) (1 − |y/f − c|).
 
-    f = ⌈K / 2⌉ and c = (K − 1) / (2 f). A Deconvolution that enlarges each channel by a factor s
-    states kernel_size 2 s − s mod 2, stride s, pad ⌈(s − 1) / 2⌉, one group a channel, no bias and
-    lr_mult 0.
+    Here f = ⌈K / 2⌉ and c = (K − 1) / (2 f). To enlarge each channel by a factor s, use a Deconvolution with
+    kernel_size 2 s − s mod 2, stride s, pad ⌈(s − 1) / 2⌉, one group per channel, no bias and lr_mult 0.
 
     Raises:
-        CafxError: the parameter has not four axes, or its kernel is not square.
+        CafxError: the parameter does not have four axes, or its kernel is not square.
 
     Source: Long et al., "Fully Convolutional Networks for Semantic Segmentation", 2015.
     """
 
     def fill(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[Any]:
-        """One kernel, for every pair of channels."""
+        """The same kernel for every pair of channels."""
         if len(shape) != 4 or shape[2] != shape[3]:
-            raise CafxError(
-                "filler 'bilinear' fills square kernels", found=f"a parameter of shape {shape_text(shape)}",
-                expected="four axes, the last two of one length",
-            )  # fmt: skip
+            found, expected = f"shape {shape_text(shape)}", "four axes, the last two of equal length"
+            raise CafxError("filler 'bilinear' needs square kernels", found=found, expected=expected)
         size = shape[3]
         factor = (size + 1) // 2
         center = (size - 1) / (2 * factor) if factor else 0.0

@@ -1,4 +1,4 @@
-"""constant: one value everywhere."""
+"""constant: all values equal."""
 
 from __future__ import annotations
 

@@ -8,36 +8,32 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError, Filler
-from cafx_filler_xavier import drawn
+from cafx_lib_filler import draw_in_chunks
 
 
 class Gaussian(Filler):
     """Each value is drawn from N(mean, std²).
 
-    With ``sparse: s`` each value is kept with probability s / shape[0] and zero otherwise, so that
-    each input feeds s units on average (all, for the default of −1).
+    With ``sparse: s``, each value is kept with probability s / shape[0], else 0: on average each input is
+    connected to s units. The default −1 keeps all values.
 
     Raises:
-        CafxError: std is not positive, or sparse does not lie between 0 and the number of units.
+        CafxError: std is not positive, or sparse is neither -1 nor from 0 to the number of units.
     """
 
     takes_sparse = True
 
     def fill(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Independent draws, then a mask if they are to be sparse."""
+        """Independent draws, masked if ``sparse`` is set."""
         options = self.options
         if not options.std > 0:
-            raise CafxError(
-                "filler 'gaussian'", found=f"std: {options.std:g}", expected="std above 0",
-                remedy="use filler 'constant' for values that are all alike",
-            )  # fmt: skip
-        values = drawn(lambda count: rng.normal(options.mean, options.std, count), shape)
+            remedy = "use filler 'constant' for equal values"
+            raise CafxError("filler 'gaussian'", found=f"std: {options.std:g}", expected="std above 0", remedy=remedy)
+        values = draw_in_chunks(lambda count: rng.normal(options.mean, options.std, count), shape)
         if options.sparse != -1:
             units = shape[0] if shape else 0
             if not 0 <= options.sparse <= units:
-                raise CafxError(
-                    "filler 'gaussian'", found=f"sparse: {options.sparse}",
-                    expected=f"sparse from 0 to {units}, the length of the first axis, or -1",
-                )  # fmt: skip
+                expected = f"sparse from 0 to {units}, the length of the first axis, or -1"
+                raise CafxError("filler 'gaussian'", found=f"sparse: {options.sparse}", expected=expected)
             values *= rng.random(shape) < options.sparse / max(units, 1)
         return values

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import Filler
-from cafx_filler_xavier import drawn, fan
+from cafx_lib_filler import draw_in_chunks, fan
 
 
 class MSRA(Filler):
-    """Each value is drawn from N(0, 2 / n): what n inputs through a ReLU carry on unchanged.
+    """Each value is drawn from N(0, 2 / n), which preserves variance through ReLU layers.
 
-    n is the fan that ``variance_norm`` names: FAN_IN, FAN_OUT or AVERAGE.
+    n is the fan selected by ``variance_norm``: FAN_IN, FAN_OUT or AVERAGE.
 
     Source: He et al., "Delving Deep into Rectifiers: Surpassing Human-Level Performance on ImageNet
     Classification", 2015.
@@ -24,4 +24,4 @@ class MSRA(Filler):
     def fill(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[Any]:
         """Independent draws."""
         deviation = math.sqrt(2 / fan(self.options, shape))
-        return drawn(lambda count: rng.normal(0, deviation, count), shape)
+        return draw_in_chunks(lambda count: rng.normal(0, deviation, count), shape)

@@ -1,4 +1,4 @@
-"""uniform: values drawn evenly between two bounds."""
+"""uniform: uniformly distributed values."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError, Filler
-from cafx_filler_xavier import drawn
+from cafx_lib_filler import draw_in_chunks
 
 
 class Uniform(Filler):
     """Each value is drawn from U(min, max).
 
     Raises:
-        CafxError: min is above max.
+        CafxError: min exceeds max.
     """
 
     def fill(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Independent draws, each of mean (min + max) / 2 and variance (max − min)² / 12."""
+        """Independent draws."""
         low, high = self.options.min, self.options.max
         if low > high:
-            raise CafxError(
-                "filler 'uniform': min is above max", found=f"min: {low:g}, max: {high:g}",
-                expected="min no greater than max",
-            )  # fmt: skip
-        return drawn(lambda count: rng.uniform(low, high, count), shape)
+            found = f"min: {low:g}, max: {high:g}"
+            raise CafxError("filler 'uniform': min exceeds max", found=found, expected="min at most max")
+        return draw_in_chunks(lambda count: rng.uniform(low, high, count), shape)

@@ -6,32 +6,32 @@ import pytest
 from cafx.kernel import CafxError, FillerParameter
 from cafx_filler_uniform import Uniform
 
-ERRORS = 5  # standard errors a moment may be off
+ERRORS = 5  # tolerance of a sample moment, in standard errors
 
 
 def test_values_fill_the_range() -> None:
     options = FillerParameter(type="uniform", min=-2.0, max=0.5)
-    drawn = Uniform(options).fill((200, 300), np.random.default_rng(1))
-    assert drawn.shape == (200, 300)
-    assert -2.0 <= drawn.min() < -1.99
-    assert 0.49 < drawn.max() <= 0.5
-    assert abs(drawn.mean() + 0.75) < ERRORS * 2.5 / np.sqrt(12 * drawn.size)
+    values = Uniform(options).fill((200, 300), np.random.default_rng(1))
+    assert values.shape == (200, 300)
+    assert -2.0 <= values.min() < -1.99
+    assert 0.49 < values.max() <= 0.5
+    assert abs(values.mean() + 0.75) < ERRORS * 2.5 / np.sqrt(12 * values.size)
 
 
 def test_the_default_range_is_zero_to_one() -> None:
-    drawn = Uniform(FillerParameter(type="uniform")).fill((10_000,), np.random.default_rng(1))
-    assert 0 <= drawn.min() < 0.01
-    assert 0.99 < drawn.max() <= 1
+    values = Uniform(FillerParameter(type="uniform")).fill((10_000,), np.random.default_rng(1))
+    assert 0 <= values.min() < 0.01
+    assert 0.99 < values.max() <= 1
 
 
-def test_one_seed_gives_one_draw() -> None:
+def test_equal_seeds_give_equal_values() -> None:
     filler = Uniform(FillerParameter(type="uniform"))
     first, second = (filler.fill((4, 5), np.random.default_rng(7)) for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
-def test_bounds_the_wrong_way_round_are_refused() -> None:
-    with pytest.raises(CafxError, match="min is above max"):
+def test_swapped_bounds_are_refused() -> None:
+    with pytest.raises(CafxError, match="min exceeds max"):
         Uniform(FillerParameter(type="uniform", min=1.0, max=0.0)).fill((2,), np.random.default_rng(1))
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class AbsVal(NeuronLayer):
     """Absolute value: y = |x|.
 
-    Bottom: any shape. Top: the same shape; never the bottom itself, whose sign backward needs.
+    Bottom: any shape. Top: the same shape; not in place, since backward needs the signs of x.
     Gradient: dx = dy · sign(x), 0 at 0.
 
     Source: Caffe's layer catalogue.
@@ -35,7 +35,7 @@ class AbsVal(NeuronLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """One axis to five."""
+        """One to five axes."""
         from cafx.conformance import Case
 
         yield Case("plain", (2, 3, 4, 5))

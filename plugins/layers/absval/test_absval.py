@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of AbsVal."""
+"""AbsVal beyond the conformance suite."""
 
 import numpy as np
 

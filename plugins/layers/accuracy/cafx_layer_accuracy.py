@@ -1,4 +1,4 @@
-"""Accuracy: how often the right class is among the best scores."""
+"""Accuracy: fraction of labels among the best scores."""
 
 from __future__ import annotations
 
@@ -16,23 +16,22 @@ if TYPE_CHECKING:
 class AccuracyParameter(Message):
     """Options of Accuracy."""
 
-    top_k: int = option(1, "uint32", 1, doc="right if the label is among this many best scores")
-    axis: int = option(2, "int32", 1, doc="the axis along which the classes lie")
-    ignore_label: int | None = option(3, "int32", doc="positions with this label do not count")
+    top_k: int = option(1, "uint32", 1, doc="number of best scores that count as correct")
+    axis: int = option(2, "int32", 1, doc="axis of the classes; negative from the end")
+    ignore_label: int | None = option(3, "int32", doc="ignore positions with this label")
 
 
 class Accuracy(LabelledLayer):
-    """Accuracy: the share of positions whose label has one of the ``top_k`` best scores.
+    """Accuracy: y = correct labels / labels, where a label is correct if it has one of the ``top_k`` best scores.
 
-    Bottoms: scores of any shape, with the classes along ``axis``; labels, one for each other
-    position. Tops: the share, a scalar; optionally the share within each class, of length classes,
-    0 for a class that does not occur. A score equal to the label's own counts as better.
-    Gradient: none; it measures.
+    Bottoms: scores of any shape, with the classes along ``axis``; one integer label per remaining position.
+    Tops: accuracy, a scalar; optionally accuracy per class, of shape (classes), 0 for a class without
+    labels. Ties count against the label.
+    Gradient: none.
 
     Raises:
-        CafxError: no such axis, another number of labels than positions, more ``top_k`` than
-            classes, or a label that is no class.
-
+        CafxError: the axis does not exist, there is not one label per position, ``top_k`` exceeds the
+            number of classes, or a label is not a class index.
     Source: Caffe's layer catalogue, Accuracy.
     """
 
@@ -43,35 +42,33 @@ class Accuracy(LabelledLayer):
     forward_only = True
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """A scalar, and one value for each class."""
-        self.line_up(bottom, self.axis(bottom[0], self.options.axis))
-        if self.options.top_k > self.classes:
-            raise self.error(
-                "top_k is larger than the number of classes",
-                found=self.options.top_k, expected=f"at most {self.classes}",
-            )  # fmt: skip
+        """A scalar; optionally one value per class."""
+        self.set_class_axes(bottom, self.axis(bottom[0], self.options.axis))
+        top_k, classes = self.options.top_k, self.classes
+        if top_k > classes:
+            raise self.error("top_k exceeds the number of classes", found=top_k, expected=f"at most {classes}")
         top[0].reshape()
         if len(top) > 1:
             top[1].reshape(self.classes)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The share of labels that fewer than top_k other scores reach."""
+        """Fraction of labels whose score has rank top_k or better."""
         scores = self.scores(bottom[0].data)
-        labels, counted = self.labels(bottom, self.options.ignore_label)
-        own = scores[self.at(labels)]
-        reached = (scores >= own[:, None, :]).sum(axis=1)
-        right = reached <= self.options.top_k
-        if counted is not None:
-            labels, right = labels[counted], right[counted]
-        top[0].mutable_data[...] = right.sum() / max(1, labels.size)
+        labels, valid = self.labels(bottom, self.options.ignore_label)
+        label_scores = scores[self.at(labels)]
+        rank = (scores >= label_scores[:, None, :]).sum(axis=1)
+        correct = rank <= self.options.top_k
+        if valid is not None:
+            labels, correct = labels[valid], correct[valid]
+        top[0].mutable_data[...] = correct.sum() / max(1, labels.size)
         if len(top) > 1:
-            seen = self.xp.bincount(labels.reshape(-1), minlength=self.classes)
-            hits = self.xp.bincount(labels[right], minlength=self.classes)
-            top[1].mutable_data[...] = hits / self.xp.maximum(seen, 1)
+            totals = self.xp.bincount(labels.reshape(-1), minlength=self.classes)
+            hits = self.xp.bincount(labels[correct], minlength=self.classes)
+            top[1].mutable_data[...] = hits / self.xp.maximum(totals, 1)
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """The best and the best three, each axis, an ignored label, and the share by class."""
+        """Several top_k and axes, an ignored label, and accuracy per class."""
         from cafx.conformance import Case, distinct, labels
 
         yield Case("best", distinct((20, 4)), labels((20,), 4))

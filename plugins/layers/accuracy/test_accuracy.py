@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of Accuracy."""
+"""Accuracy beyond the conformance suite."""
 
 import numpy as np
 
@@ -12,12 +12,12 @@ def test_a_tie_counts_against_the_label() -> None:
     assert run.tops[0] == 0.5
 
 
-def test_a_class_that_does_not_occur_has_accuracy_zero() -> None:
+def test_a_class_without_labels_has_accuracy_zero() -> None:
     run = run_layer("Accuracy", [[[3.0, 1.0, 2.0], [3.0, 1.0, 2.0]], [0.0, 2.0]], tops=2)
     np.testing.assert_array_equal(run.tops[1], [1, 0, 0])
 
 
-def test_nothing_counted_is_accuracy_zero() -> None:
+def test_accuracy_is_zero_if_every_label_is_ignored() -> None:
     options = {"ignore_label": 1}
     run = run_layer("Accuracy", [np.ones((2, 3)), np.ones(2)], options=options, tops=2)
     assert run.tops[0] == 0

@@ -1,4 +1,4 @@
-"""ArgMax: where the largest values are."""
+"""ArgMax: indices of the largest values."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ class ArgMaxParameter(Message):
     """Options of ArgMax."""
 
     out_max_val: bool = option(
-        1, "bool", False, doc="give the values: beside the indices, or with an axis instead of them"
+        1, "bool", False, doc="output the values: besides the indices, or with an axis instead of them"
     )
-    top_k: int = option(2, "uint32", 1, doc="how many, largest first", check=above(0))
+    top_k: int = option(2, "uint32", 1, doc="number of values, largest first", check=above(0))
     axis: int | None = option(
-        3, "int32", doc="axis along which to look, negative from the end; default all but the first at once"
+        3, "int32", doc="axis to search, negative from the end (default: all axes but the first, flattened)"
     )
 
 
 class ArgMax(Layer):
     """The indices of the ``top_k`` largest values: y = (i₁, …, i_k) with x[i₁] ≥ x[i₂] ≥ …
 
-    Bottom: (N, …). Top without ``axis``: (N, 1, k), with ``out_max_val`` (N, 2, k), indices and then
-    values, and 1 for each further axis of the bottom; with ``axis``: the bottom's shape, k along it.
-    Of equal values the one with the larger index comes first. There is no gradient.
+    Bottom: (N, …). Top without ``axis``: (N, 1, k), with ``out_max_val`` (N, 2, k), indices before values,
+    followed by axes of length 1 up to the bottom's number of axes; with ``axis``: the bottom's shape with
+    length k along it. Of equal values, the one with the larger index comes first. There is no gradient.
 
     Raises:
-        CafxError: no such axis, or fewer values than ``top_k``.
+        CafxError: the axis does not exist, or there are fewer than ``top_k`` values.
 
     Source: Caffe's layer catalogue.
     """
@@ -42,28 +42,28 @@ class ArgMax(Layer):
     forward_only = True
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """``top_k`` values along the axis, or an item."""
+        """``top_k`` values along the axis, or per item."""
         count, blob = self.options.top_k, bottom[0]
-        along = self.axis(blob, self.options.axis or 0)
-        self.along = along if self.options.has("axis") else None
-        length = blob.count(1) if self.along is None else blob.shape[along]
+        axis = self.axis(blob, self.options.axis or 0)
+        self.search_axis = axis if self.options.has("axis") else None
+        length = blob.count(1) if self.search_axis is None else blob.shape[axis]
         if count > length:
-            raise self.error("top_k is more than there are values", found=count, expected=f"at most {length}")
-        if self.along is None:
+            raise self.error("top_k exceeds the number of values", found=count, expected=f"at most {length}")
+        if self.search_axis is None:
             rest = (1,) * (blob.num_axes - 3)
             top[0].reshape(blob.shape[0], 2 if self.options.out_max_val else 1, count, *rest)
         else:
-            top[0].reshape(*blob.shape[:along], count, *blob.shape[along + 1 :])
+            top[0].reshape(*blob.shape[:axis], count, *blob.shape[axis + 1 :])
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Write indices, values or both."""
         x, y, count = bottom[0].data, top[0].mutable_data, self.options.top_k
         if not x.size:
             return
-        if self.along is not None:
-            index, value = self._largest(self.xp.moveaxis(x, self.along, -1))
-            chosen = value if self.options.out_max_val else index
-            y[...] = self.xp.moveaxis(chosen, -1, self.along)
+        if self.search_axis is not None:
+            index, value = self._largest(self.xp.moveaxis(x, self.search_axis, -1))
+            result = value if self.options.out_max_val else index
+            y[...] = self.xp.moveaxis(result, -1, self.search_axis)
             return
         index, value = self._largest(x.reshape(x.shape[0], -1))
         y = y.reshape(x.shape[0], -1, count)
@@ -72,7 +72,7 @@ class ArgMax(Layer):
             y[:, 1] = value
 
     def _largest(self, x: Any) -> tuple[Any, Any]:
-        """Indices and values of the largest along the last axis, seen from its end: that is the tie rule."""
+        """Indices and values of the largest along the last axis, searched from its end to order ties."""
         reverse, last = x[..., ::-1], x.shape[-1] - 1
         if self.options.top_k == 1:
             order = reverse.argmax(axis=-1)[..., None]
@@ -82,7 +82,7 @@ class ArgMax(Layer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """The largest and several of them, of whole items and along an axis, as indices and values."""
+        """One and several values, per item and along an axis, as indices and as values."""
         from cafx.conformance import Case, distinct
 
         yield Case("item", distinct((3, 7)))

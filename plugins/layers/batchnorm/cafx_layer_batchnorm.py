@@ -1,4 +1,4 @@
-"""BatchNorm: each channel shifted and scaled to mean 0 and variance 1."""
+"""BatchNorm: normalisation of each channel to mean 0 and variance 1."""
 
 from __future__ import annotations
 
@@ -19,29 +19,32 @@ class BatchNormParameter(Message):
     """Options of BatchNorm."""
 
     use_global_stats: bool | None = option(
-        1, "bool", doc="normalise by the running statistics; unstated, in TEST phase only"
+        1, "bool", doc="normalise by running statistics (default: in TEST phase only)"
     )
-    moving_average_fraction: float = option(
-        2, "float", 0.999, doc="weight of the older statistics in each update of the running ones"
-    )
+    moving_average_fraction: float = option(2, "float", 0.999, doc="decay of the running statistics per forward pass")
     eps: float = option(3, "float", 1e-5, doc="added to the variance", check=at_least(0))
 
 
 class BatchNorm(NeuronLayer):
-    """Batch normalisation: y = (x − μ) / √(σ² + eps), μ and σ² a channel's mean and variance.
+    """Batch normalisation: y = (x − μ) / √(σ² + eps), with the mean μ and variance σ² of each channel.
 
-    Bottom: N×C×…, of two axes or more. Top: the same shape; may be the bottom itself.
-    Parameters, which a solver leaves alone: Σ of means (C), Σ of variances (C), Σ of weights (1).
-    With the batch's own statistics each forward decays the three sums by
-    ``moving_average_fraction`` and adds μ, σ² · m/(m−1) (m values a channel) and 1; the running
-    statistics are the first two over the third, or 0 where that is 0.
-    Gradient, batch statistics: dx = (dy − mean dy − y · mean dy·y) / √(σ² + eps), means over the
-    channel; running statistics: dx = dy / √(σ² + eps). With eps 0 and σ² 0 y is not finite.
+    Bottom: N×C×…, at least two axes. Top: the same shape; may be computed in place.
+    Parameters, not trained by a solver: sum of means (C), sum of variances (C), sum of weights (1). With
+    batch statistics, each forward pass decays the sums by ``moving_average_fraction`` and adds μ,
+    σ² · m/(m−1) (m values per channel) and 1. Running statistics are the first two sums divided by the
+    third, or 0 if that is 0.
+    Gradient with batch statistics: dx = (dy − mean dy − y · mean dy·y) / √(σ² + eps), means per channel;
+    with running statistics: dx = dy / √(σ² + eps). y is not finite where σ² + eps is 0.
 
     Raises:
-        CafxError: fewer than two axes, or another number of channels than at setup.
+        CafxError: the bottom has fewer than two axes, or its number of channels has changed since setup.
 
     Source: Ioffe and Szegedy, "Batch Normalization", 2015. Scale adds the learned γ and β.
+
+    Read by engines:
+        uses_running_statistics: whether running statistics normalise, instead of the batch's.
+        running_statistics: method; running mean and variance, (C,) each.
+        update_running_statistics: method; adds a batch's mean and variance, (C,) each, to the sums.
     """
 
     Parameter = BatchNormParameter
@@ -49,12 +52,12 @@ class BatchNorm(NeuronLayer):
     learnable = False
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Make the three sums, all zero."""
+        """Create the three sums, initialised to 0."""
         channels = bottom[0].shape[self.axis(bottom[0], 1)]
         for shape in ((channels,), (channels,), (1,)):
             self.add_parameter(shape, FillerParameter())
-        stated = self.options.use_global_stats
-        self.running = self.phase == Phase.TEST if stated is None else stated
+        given = self.options.use_global_stats
+        self.uses_running_statistics = self.phase == Phase.TEST if given is None else given
         self.normalised = self.context.blob((), f"{self.name}.normalised")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -62,9 +65,9 @@ class BatchNorm(NeuronLayer):
         super().reshape(bottom, top)
         channels = self.blobs[MEAN].shape[0]
         if bottom[0].num_axes < 2 or bottom[0].shape[1] != channels:
-            raise self.error("takes another number of channels", found=bottom[0].shape[1:2], expected=channels)
+            raise self.error("wrong number of channels", found=bottom[0].shape[1:2], expected=channels)
         self.view = (bottom[0].shape[0], channels, math.prod(bottom[0].shape[2:]))
-        if not self.running:
+        if not self.uses_running_statistics:
             self.normalised.reshape(*bottom[0].shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -72,40 +75,48 @@ class BatchNorm(NeuronLayer):
         x, y = bottom[0].data.reshape(self.view), top[0].mutable_data.reshape(self.view)
         if not x.size:
             return
-        mean = self._running(MEAN) if self.running else self._mean(x)
-        self.xp.subtract(x, mean, out=y)
-        variance = self._running(VARIANCE) if self.running else self._mean_of_product(y, y)
+        if self.uses_running_statistics:
+            mean, variance = (each.reshape(1, -1, 1) for each in self.running_statistics())
+            self.xp.subtract(x, mean, out=y)
+        else:
+            mean = self._mean(x)
+            self.xp.subtract(x, mean, out=y)
+            variance = self._mean_of_product(y, y)
+            self.update_running_statistics(mean.reshape(-1), variance.reshape(-1))
         self.deviation = self.xp.sqrt(variance + self.options.eps)
         y /= self.deviation
-        if not self.running:
-            self._remember(mean, variance)
+        if not self.uses_running_statistics:
             self.normalised.mutable_data[...] = top[0].data
-            made = top[0].synced_data
-            self.context.copies[made] = (made.version, self.normalised)  # a Scale in place needs it too
 
-    def _mean(self, values: Any) -> Any:
-        """The mean of each channel."""
-        return values.mean(axis=(0, 2), keepdims=True)
+    def running_statistics(self) -> tuple[Any, Any]:
+        """Running mean and variance of each channel: two new arrays of shape (C,)."""
+        mean, variance, weight = (blob.data for blob in self.blobs)
+        factor = (weight != 0) / self.xp.where(weight == 0, 1, weight)
+        return mean * factor, variance * factor
 
-    def _mean_of_product(self, one: Any, other: Any) -> Any:
-        """The mean of each channel of one · other."""
-        product = self.workspace(self.view)
-        self.xp.multiply(one, other, out=product)
-        return self._mean(product)
+    def update_running_statistics(self, mean: Any, variance: Any) -> None:
+        """Decay the sums and add the statistics of one batch of the bottom's present shape.
 
-    def _running(self, statistic: int) -> Any:
-        """A running statistic: its sum over the sum of weights."""
-        total = float(self.blobs[FACTOR].data[0])
-        return self.blobs[statistic].data.reshape(1, -1, 1) * (1 / total if total else 0.0)
-
-    def _remember(self, mean: Any, variance: Any) -> None:
-        """Add the batch's statistics, the variance without bias, to the decayed sums."""
+        Args:
+            mean: mean of each channel, (C,).
+            variance: biased variance of each channel, (C,): the mean squared deviation.
+        """
         count = self.view[0] * self.view[2]
         correction = count / (count - 1) if count > 1 else 1.0
-        for blob, new in zip(self.blobs, (mean, variance * correction, 1.0), strict=True):
+        for blob, statistic in zip(self.blobs, (mean, variance * correction, 1.0), strict=True):
             total = blob.mutable_data
             total *= self.options.moving_average_fraction
-            total += new if isinstance(new, float) else new.reshape(-1)
+            total += statistic
+
+    def _mean(self, values: Any) -> Any:
+        """Per-channel mean."""
+        return values.mean(axis=(0, 2), keepdims=True)
+
+    def _mean_of_product(self, first: Any, second: Any) -> Any:
+        """Per-channel mean of the elementwise product."""
+        product = self.workspace(self.view)
+        self.xp.multiply(first, second, out=product)
+        return self._mean(product)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = (dy − mean dy − y · mean dy·y) / √(σ² + eps), or dy / √(σ² + eps)."""
@@ -113,7 +124,7 @@ class BatchNorm(NeuronLayer):
         if not propagate_down[0] or not dy.size:
             return
         dx = bottom[0].mutable_diff.reshape(self.view)
-        if not self.running:
+        if not self.uses_running_statistics:
             y = self.normalised.data.reshape(self.view)
             shift, slope = self._mean(dy), self._mean_of_product(dy, y)
             correction = self.workspace(self.view)
@@ -124,7 +135,7 @@ class BatchNorm(NeuronLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Statistics of the batch and running ones in both phases, from two axes to five."""
+        """Batch and running statistics in both phases; two to five axes."""
         from cafx.conformance import Case, normal
 
         def positive(rng: Any, shape: Any) -> Any:

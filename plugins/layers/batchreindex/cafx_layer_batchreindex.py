@@ -1,4 +1,4 @@
-"""BatchReindex: items of a batch picked by index."""
+"""BatchReindex: items of a batch selected by index."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ if TYPE_CHECKING:
 
 
 class BatchReindex(Layer):
-    """The items of a batch in another order, some left out or repeated: yᵢ = x[kᵢ].
+    """Selects, reorders or repeats the items of a batch: yᵢ = x[kᵢ].
 
-    Bottoms: x of shape (N, …), and indices k of shape (M), whole numbers from 0 to N − 1.
-    Top: shape (M, …).
-    Gradient: dxₙ = the sum of dyᵢ over all i with kᵢ = n.
+    Bottoms: x of shape (N, …); integer indices k of shape (M), from 0 to N − 1. Top: shape (M, …).
+    Gradient: dxₙ = Σ dyᵢ over all i with kᵢ = n.
 
     Raises:
-        CafxError: indices of more than one axis, or one that names no item.
-
+        CafxError: the indices do not have exactly one axis, or an index is out of range.
     Source: Caffe's layer catalogue.
     """
 
@@ -29,32 +27,30 @@ class BatchReindex(Layer):
     integer_bottoms = (1,)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """As many items as there are indices."""
+        """One item per index."""
         if bottom[1].num_axes != 1:
-            raise self.error("takes its indices in one axis", found=shape_text(bottom[1].shape), expected="one axis")
+            raise self.error("the indices are not a vector", found=shape_text(bottom[1].shape), expected="one axis")
         if not bottom[0].num_axes:
-            raise self.error("takes a batch", found="a scalar", expected="one axis or more")
+            raise self.error("the first bottom is not a batch", found="a scalar", expected="at least one axis")
         top[0].reshape(*bottom[1].shape, *bottom[0].shape[1:])
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """yᵢ = x[kᵢ]."""
-        picked = self._indices(bottom)
+        indices = self._indices(bottom)
         if top[0].count():
-            top[0].mutable_data[...] = bottom[0].data[picked]
+            top[0].mutable_data[...] = bottom[0].data[indices]
 
     def _indices(self, bottom: list[Blob]) -> Any:
-        picked, count = bottom[1].data.astype("int64"), bottom[0].shape[0]
-        if picked.size:
-            low, high = int(picked.min()), int(picked.max())
+        indices, count = bottom[1].data.astype("int64"), bottom[0].shape[0]
+        if indices.size:
+            low, high = int(indices.min()), int(indices.max())
             if low < 0 or high >= count:
-                raise self.error(
-                    "an index names no item of the batch", found=low if low < 0 else high,
-                    expected=f"0 to {count - 1}",
-                )  # fmt: skip
-        return picked
+                found = low if low < 0 else high
+                raise self.error("index out of range", found=found, expected=f"0 to {count - 1}")
+        return indices
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Add each item's gradient to that of the item it was copied from."""
+        """dxₙ = Σ dyᵢ over the copies of xₙ."""
         self.refuse_gradients(propagate_down)
         if propagate_down[0]:
             dx = bottom[0].mutable_diff
@@ -63,7 +59,7 @@ class BatchReindex(Layer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Another order, fewer items, and items repeated."""
+        """Reordered, selected and repeated items."""
         from cafx.conformance import Case, values
 
         yield Case("order", (4, 3), values([2, 0, 1, 3]))

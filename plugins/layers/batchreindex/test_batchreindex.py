@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of BatchReindex."""
+"""BatchReindex beyond the conformance suite."""
 
 import numpy as np
 import pytest

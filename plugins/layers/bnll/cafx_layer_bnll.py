@@ -11,20 +11,20 @@ if TYPE_CHECKING:
     from cafx.conformance import Case
 
 
-IN_PLACE = "as in Caffe, the gradient is taken at what lies in the bottom, in place at the top's value"
+IN_PLACE = "as in Caffe, the in-place gradient is evaluated at y instead of x"
 
 
 class BNLL(NeuronLayer):
     """Binomial normal log likelihood: y = ln(1 + eˣ), also called softplus.
 
-    Bottom: any shape. Top: the same shape; may be the bottom itself.
-    Gradient: dx = dy / (1 + e⁻ˣ). In place it is taken at y instead of x, as Caffe does.
+    Bottom: any shape. Top: the same shape; may be computed in place.
+    Gradient: dx = dy / (1 + e⁻ˣ); in place it is evaluated at y instead of x, as in Caffe.
 
     Source: Caffe's layer catalogue.
     """
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """y = max(x, 0) + ln(1 + e^−|x|), the same without overflow."""
+        """y = max(x, 0) + ln(1 + e^−|x|), which does not overflow."""
         x = bottom[0].data
         tail = self.xp.log1p(self.xp.exp(-abs(x)))
         self.xp.add(self.xp.maximum(x, 0), tail, out=top[0].mutable_data)
@@ -37,7 +37,7 @@ class BNLL(NeuronLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """One axis to five, and values far from 0."""
+        """One to five axes, and large values."""
         from cafx.conformance import Case, normal
 
         yield Case("plain", (2, 3, 4, 5), skip={"in-place": IN_PLACE})

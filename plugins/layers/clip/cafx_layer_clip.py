@@ -1,4 +1,4 @@
-"""Clip: values held between two bounds."""
+"""Clip: values limited to a range."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
     from cafx.conformance import Case
 
 
-IN_PLACE = "as in Caffe, the gradient looks at what lies in the bottom, in place at the clipped values"
+IN_PLACE = "as in Caffe, the in-place gradient tests the clipped values, which are all within the range"
 
 
 @message("clip_param", 148)
 class ClipParameter(Message):
     """Options of Clip."""
 
-    min: float = option(1, "float", required=True, doc="least value of the top")
-    max: float = option(2, "float", required=True, doc="greatest value of the top")
+    min: float = option(1, "float", required=True, doc="lower bound")
+    max: float = option(2, "float", required=True, doc="upper bound")
 
 
 class Clip(NeuronLayer):
     """Clip: y = max(min, min(x, max)).
 
-    Bottom: any shape. Top: the same shape; may be the bottom itself.
-    Gradient: dx = dy where min ≤ x ≤ max, else 0. In place the clipped values are looked at instead
-    of x, as Caffe does, so that every gradient passes.
+    Bottom: any shape. Top: the same shape; may be computed in place.
+    Gradient: dx = dy where min ≤ x ≤ max, else 0. In place, the clipped values are tested instead of x, as
+    in Caffe, so dx = dy everywhere.
 
     Raises:
-        CafxError: min or max is missing, or min is above max.
+        CafxError: min or max is missing, or min exceeds max.
 
     Source: Caffe's layer catalogue.
     """
@@ -49,16 +49,14 @@ class Clip(NeuronLayer):
         if low is None or high is None:
             raise self.error("min or max is missing", expected="clip_param { min: … max: … }")
         if low > high:
-            raise self.error(
-                "min is above max", found=f"min: {low:g}, max: {high:g}", expected="min no greater than max"
-            )
+            raise self.error("min exceeds max", found=f"min: {low:g}, max: {high:g}", expected="min at most max")
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """y = x, held between the bounds."""
+        """y = max(min, min(x, max))."""
         self.xp.clip(bottom[0].data, self.options.min, self.options.max, out=top[0].mutable_data)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """dx = dy within the bounds."""
+        """dx = dy where min ≤ x ≤ max, else 0."""
         if propagate_down[0]:
             x = bottom[0].data
             inside = (x >= self.options.min) & (x <= self.options.max)
@@ -66,7 +64,7 @@ class Clip(NeuronLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Values within and beyond the bounds."""
+        """Values within and outside the range."""
         from cafx.conformance import Case
 
         skip = {"in-place": IN_PLACE}

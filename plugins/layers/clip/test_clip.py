@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of Clip."""
+"""Clip beyond the conformance suite."""
 
 import numpy as np
 import pytest
@@ -17,6 +17,6 @@ def test_the_gradient_passes_at_both_bounds() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"min": 2.0, "max": 1.0}])
-def test_senseless_bounds_are_refused(options: dict[str, float]) -> None:
+def test_invalid_bounds_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(CafxError, match="min"):
         run_layer("Clip", [np.ones(3)], options=options)

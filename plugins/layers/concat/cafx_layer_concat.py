@@ -1,4 +1,4 @@
-"""Concat: blobs joined along an axis."""
+"""Concat: blobs concatenated along an axis."""
 
 from __future__ import annotations
 
@@ -16,21 +16,24 @@ if TYPE_CHECKING:
 class ConcatParameter(Message):
     """Options of Concat."""
 
-    axis: int = option(2, "int32", 1, doc="axis along which the bottoms are joined; negative from the end")
-    concat_dim: int = option(1, "uint32", 1, doc="the same under its old name; not together with axis")
+    axis: int = option(2, "int32", 1, doc="axis of concatenation; negative from the end")
+    concat_dim: int = option(1, "uint32", 1, doc="older name of axis; excludes it")
 
 
 class Concat(Layer):
-    """The bottoms one after another along one axis: y = (x₁ | x₂ | … | xₖ).
+    """Concatenation along one axis: y = (x₁ | x₂ | … | xₖ).
 
-    Bottoms: one or more, alike but for their length n₁, n₂, … along ``axis``.
-    Top: the same shape with n₁ + n₂ + … along ``axis``.
-    Gradient: each bottom gets its piece of the top's; one bottom alone shares memory with the top.
+    Bottoms: one or more, of equal shapes except for their lengths n₁, n₂, … along ``axis``.
+    Top: the same shape with length n₁ + n₂ + … along ``axis``. A single bottom shares memory with the top.
+    Gradient: dxᵢ = the corresponding slice of dy.
 
     Raises:
-        CafxError: both axis and concat_dim, no such axis, or bottoms that differ elsewhere.
+        CafxError: both axis and concat_dim are set, the axis does not exist, or other lengths differ.
 
     Source: Caffe's layer catalogue.
+
+    Read by engines:
+        concat_axis: index of the axis of concatenation, from 0.
     """
 
     Parameter = ConcatParameter
@@ -38,56 +41,56 @@ class Concat(Layer):
     bottoms = (1, None)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Check that the axis is stated once."""
+        """Check that the axis is given once."""
         if self.options.has("axis") and self.options.has("concat_dim"):
-            raise self.error("states its axis twice", found="axis and concat_dim", expected="axis alone")
+            raise self.error("the axis is given twice", found="axis and concat_dim", expected="axis alone")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Add up the lengths along the axis, and note where each bottom's piece lies."""
+        """Sum the lengths along the axis, and compute each bottom's slice of the top."""
         old = self.options.has("concat_dim")
-        self.joined = self.axis(bottom[0], self.options.concat_dim if old else self.options.axis)
+        axis = self.concat_axis = self.axis(bottom[0], self.options.concat_dim if old else self.options.axis)
         shape = list(bottom[0].shape)
-        shape[self.joined] = 0
-        self.pieces = []
+        shape[axis] = 0
+        self.slices = []
         for each in bottom:
-            self._check_alike(each, bottom[0])
-            start = shape[self.joined]
-            shape[self.joined] += each.shape[self.joined]
-            self.pieces.append((slice(None),) * self.joined + (slice(start, shape[self.joined]),))
+            self._check_shape(each, bottom[0])
+            start = shape[axis]
+            shape[axis] += each.shape[axis]
+            self.slices.append((slice(None),) * axis + (slice(start, shape[axis]),))
         top[0].reshape(*shape)
         if len(bottom) == 1:
             top[0].share_data(bottom[0])
             top[0].share_diff(bottom[0])
 
-    def _check_alike(self, one: Blob, first: Blob) -> None:
-        alike = one.num_axes == first.num_axes and all(
-            axis == self.joined or length == first.shape[axis] for axis, length in enumerate(one.shape)
+    def _check_shape(self, blob: Blob, first: Blob) -> None:
+        matches = blob.num_axes == first.num_axes and all(
+            axis == self.concat_axis or length == first.shape[axis] for axis, length in enumerate(blob.shape)
         )
-        if not alike:
+        if not matches:
             raise self.error(
-                f"bottom '{one.name}' does not fit the first",
-                found=f"{shape_text(one.shape)} beside {shape_text(first.shape)}",
-                expected=f"the same lengths but along axis {self.joined}",
+                f"shape mismatch between bottom '{blob.name}' and the first",
+                found=f"{shape_text(blob.shape)} and {shape_text(first.shape)}",
+                expected=f"equal lengths along all axes but {self.concat_axis}",
             )
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Copy each bottom to its piece of the top."""
+        """Copy each bottom to its slice of the top."""
         if len(bottom) > 1:
             y = top[0].mutable_data
-            for each, piece in zip(bottom, self.pieces, strict=True):
-                y[piece] = each.data
+            for each, part in zip(bottom, self.slices, strict=True):
+                y[part] = each.data
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Copy each piece of the top's gradient to its bottom."""
+        """Copy each slice of the top's gradient to its bottom."""
         if len(bottom) > 1:
             dy = top[0].diff
-            for each, piece, wanted in zip(bottom, self.pieces, propagate_down, strict=True):
-                if wanted:
-                    each.mutable_diff[...] = dy[piece]
+            for each, part, needed in zip(bottom, self.slices, propagate_down, strict=True):
+                if needed:
+                    each.mutable_diff[...] = dy[part]
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Along channels, the last axis, the first under its old name, and one bottom alone."""
+        """Along channels, the last axis and concat_dim; a single bottom."""
         from cafx.conformance import Case
 
         yield Case("channels", (2, 3, 4, 5), (2, 1, 4, 5))

@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of Convolution."""
+"""Convolution beyond the conformance suite."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 
 from cafx.conformance import layer_suite, run_layer
 from cafx.kernel import CafxError
-from cafx_layer_im2col import sliding
+from cafx_lib_im2col import sliding
 
 TestConvolution = layer_suite("Convolution")
 
@@ -17,18 +17,18 @@ IMAGES, WEIGHTS, DIFFS = (RNG.standard_normal(shape) for shape in ((5, 4, 6, 7),
 
 def run(**options: Any) -> Any:
     """A strided convolution in two groups, forward and backward."""
-    stated = {"num_output": 6, "group": 2, "kernel_size": [3], "stride": [2], **options}
-    return run_layer("Convolution", [IMAGES], options=stated, params=[WEIGHTS], top_diffs=[DIFFS], dtype=np.float64)
+    options = {"num_output": 6, "group": 2, "kernel_size": [3], "stride": [2], **options}
+    return run_layer("Convolution", [IMAGES], options=options, params=[WEIGHTS], top_diffs=[DIFFS], dtype=np.float64)
 
 
-def test_it_is_the_sum_of_its_definition() -> None:
+def test_forward_matches_the_definition() -> None:
     y = run(bias_term=False).tops[0]
     for n, m, i, j in np.ndindex(5, 6, 2, 3):
         window = IMAGES[n, 2 * (m // 3) : 2 * (m // 3) + 2, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
         assert y[n, m, i, j] == pytest.approx((WEIGHTS[m] * window).sum())
 
 
-def test_images_may_be_taken_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processing_one_image_at_a_time_gives_the_same_results(monkeypatch: pytest.MonkeyPatch) -> None:
     together = run()
     monkeypatch.setattr(sliding, "COLUMN_VALUES", 1)
     alone = run()
@@ -41,19 +41,18 @@ def test_images_may_be_taken_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_scratch_memory_does_not_grow_with_the_batch() -> None:
-    image = (3, 64, 64)
-    sizes = [
-        run_layer("Convolution", [np.zeros((batch, *image))], options={"num_output": 2, "kernel_size": [5]})
-        .net.context.workspace.nbytes
-        for batch in (8, 32)
-    ]  # fmt: skip
-    assert sizes[0] == sizes[1]
+    def scratch_bytes(batch: int) -> int:
+        images = np.zeros((batch, 3, 64, 64))
+        run = run_layer("Convolution", [images], options={"num_output": 2, "kernel_size": [5]})
+        return run.net.context.workspace.nbytes
+
+    assert scratch_bytes(8) == scratch_bytes(32)
 
 
 @pytest.mark.parametrize(
     "options",
     [{"num_output": 0}, {"group": 3}, {"group": 0}, {"kernel_size": [9]}, {"axis": 4}, {"axis": 3, "pad_w": 1}],
 )
-def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
+def test_invalid_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(CafxError, match=r"option|subject"):
         run(**options)

@@ -1,4 +1,4 @@
-"""Dropout: values zeroed at random while training."""
+"""Dropout: values zeroed at random during training."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ if TYPE_CHECKING:
 class DropoutParameter(Message):
     """Options of Dropout."""
 
-    dropout_ratio: float = option(1, "float", 0.5, doc="probability that a value is zeroed", check=within(0, 1))
+    dropout_ratio: float = option(1, "float", 0.5, doc="probability of zeroing a value", check=within(0, 1))
 
 
 class Dropout(NeuronLayer):
-    """TRAIN: y = x · m / (1 − ratio), each m 0 with probability ratio and else 1; TEST: y = x.
+    """Dropout: y = x · m / (1 − ratio), with each m 0 with probability ratio, else 1; y = x in TEST phase.
 
-    The factor keeps the mean of y that of x, so that nothing need be scaled in TEST phase.
-    Bottom: any shape. Top: the same shape; may be the bottom itself.
-    Gradient: dx = dy · m / (1 − ratio) with the mask of the last forward; dx = dy in TEST phase.
-    A ratio of 1 makes everything 0.
+    The factor preserves the expectation of x. With ratio 1, y is 0.
+    Bottom: any shape. Top: the same shape; may be computed in place.
+    Gradient: dx = dy · m / (1 − ratio), with the mask of the last forward pass; dx = dy in TEST phase.
 
     Raises:
-        CafxError: a ratio below 0 or above 1.
+        CafxError: the ratio is below 0 or above 1.
 
     Source: Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting",
     2014.
@@ -40,37 +39,37 @@ class Dropout(NeuronLayer):
     deterministic = False
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Derive the factor of the values that stay."""
+        """Compute the factor of the kept values."""
         ratio = self.options.dropout_ratio
         self.scale = 1 / (1 - ratio) if ratio < 1 else 0.0
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Draw a mask and apply it; in TEST phase copy."""
+        """y = x · mask / (1 − ratio); in TEST phase y = x."""
         x, y = bottom[0].data, top[0].mutable_data
         if self.phase is Phase.TEST:
             y[...] = x
             return
-        drawn = self.rng.random(bottom[0].shape, np.float32)
-        self.kept = self.xp.asarray(drawn >= self.options.dropout_ratio)
-        self._apply(x, y)
+        samples = self.rng.random(bottom[0].shape, np.float32)
+        self.mask = self.xp.asarray(samples >= self.options.dropout_ratio)
+        self._apply_mask(x, y)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """The same for the gradient, with the same mask."""
+        """dx = dy · mask / (1 − ratio); in TEST phase dx = dy."""
         if not propagate_down[0]:
             return
         dy, dx = top[0].diff, bottom[0].mutable_diff
         if self.phase is Phase.TEST:
             dx[...] = dy
         else:
-            self._apply(dy, dx)
+            self._apply_mask(dy, dx)
 
-    def _apply(self, values: Any, result: Any) -> None:
-        self.xp.multiply(values, self.kept, out=result)
+    def _apply_mask(self, values: Any, result: Any) -> None:
+        self.xp.multiply(values, self.mask, out=result)
         result *= self.scale
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Both phases, and every ratio from none to all."""
+        """Both phases; ratios from 0 to 1."""
         from cafx.conformance import Case
 
         yield Case("plain", (2, 3, 4, 5))

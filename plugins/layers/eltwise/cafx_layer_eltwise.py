@@ -1,4 +1,4 @@
-"""Eltwise: blobs combined value by value."""
+"""Eltwise: blobs combined elementwise."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ class EltwiseParameter(Message):
     """Options of Eltwise."""
 
     class EltwiseOp(IntEnum):
-        """How values are combined."""
+        """Elementwise operation."""
 
         PROD = 0
         SUM = 1
         MAX = 2
 
-    operation: EltwiseOp = option(1, EltwiseOp, EltwiseOp.SUM, doc="how values are combined")
-    coeff: tuple[float, ...] = option(2, "float", repeated=True, doc="SUM: a factor for each bottom; none for 1 each")
+    operation: EltwiseOp = option(1, EltwiseOp, EltwiseOp.SUM, doc="PROD, SUM or MAX")
+    coeff: tuple[float, ...] = option(2, "float", repeated=True, doc="SUM: one factor per bottom (default 1)")
     stable_prod_grad: bool = option(
-        3, "bool", True, doc="PROD: multiply the other bottoms instead of dividing the top, so that 0 is right"
+        3, "bool", True, doc="PROD: compute gradients without division, correct where a bottom is 0"
     )
 
 
@@ -34,17 +34,20 @@ SUM, PROD = EltwiseParameter.EltwiseOp.SUM, EltwiseParameter.EltwiseOp.PROD
 
 
 class Eltwise(Layer):
-    """Value by value, y = Σ cᵢ xᵢ (SUM), y = Π xᵢ (PROD) or y = max xᵢ (MAX).
+    """Elementwise operation: y = Σ cᵢ xᵢ (SUM), y = Π xᵢ (PROD) or y = max xᵢ (MAX).
 
-    Bottoms: two or more of one shape. Top: that shape.
-    Gradient: SUM dxᵢ = cᵢ dy; PROD dxᵢ = dy Π xⱼ, j ≠ i (or dy · y / xᵢ, quicker for many bottoms but
-    not at 0); MAX dy for the largest bottom, 0 for the others. Of equal ones the second bottom wins
-    over the first, and a later one only if it is truly larger.
+    Bottoms: two or more of equal shape. Top: the same shape.
+    Gradients: dxᵢ = cᵢ dy (SUM); dxᵢ = dy Π xⱼ, j ≠ i, or without stable_prod_grad dy · y / xᵢ (PROD);
+    dxᵢ = dy for the largest bottom, else 0 (MAX). Of equal values, the second bottom precedes the first,
+    and the first two precede later ones.
 
     Raises:
-        CafxError: bottoms of different shapes, a coeff that is not one a bottom, coeff with PROD.
+        CafxError: the bottoms' shapes differ, there is not one coeff per bottom, or coeff is set with PROD.
 
     Source: Caffe's layer catalogue.
+
+    Read by engines:
+        coefficients: the factors cᵢ, one per bottom.
     """
 
     Parameter = EltwiseParameter
@@ -55,14 +58,14 @@ class Eltwise(Layer):
         """Check the factors."""
         options = self.options
         if len(options.coeff) not in (0, len(bottom)):
-            raise self.error("coeff is stated once a bottom", found=len(options.coeff), expected=len(bottom))
+            raise self.error("coeff needs one factor per bottom", found=len(options.coeff), expected=len(bottom))
         if options.coeff and options.operation == PROD:
             found = list(options.coeff)
-            raise self.error("coeff has no meaning for PROD", found=found, expected="none, or SUM")
-        self.coeff = options.coeff or (1.0,) * len(bottom)
+            raise self.error("coeff is unsupported with PROD", found=found, expected="none, or operation: SUM")
+        self.coefficients = options.coeff or (1.0,) * len(bottom)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The top has the bottoms' common shape."""
+        """The top has the shape of the bottoms."""
         for each in bottom[1:]:
             self.require_shape(each, bottom[0].shape, f"bottom '{each.name}'")
         top[0].reshape(*bottom[0].shape)
@@ -81,12 +84,12 @@ class Eltwise(Layer):
             self._maximum(values, y)
 
     def _sum(self, values: list[Any], y: Any) -> None:
-        self.xp.multiply(values[0], self.coeff[0], out=y)
-        for x, factor in zip(values[1:], self.coeff[1:], strict=True):
+        self.xp.multiply(values[0], self.coefficients[0], out=y)
+        for x, factor in zip(values[1:], self.coefficients[1:], strict=True):
             y += x if factor == 1 else factor * x
 
     def _maximum(self, values: list[Any], y: Any) -> None:
-        """The largest value, and in `winner` the bottom it comes from."""
+        """Write the maximum; keep the index of its bottom in `winner`."""
         first = values[0] > values[1]
         y[...] = self.xp.where(first, values[0], values[1])
         self.winner = self.xp.where(first, 0, 1)
@@ -103,14 +106,14 @@ class Eltwise(Layer):
                 continue
             dx = each.mutable_diff
             if operation == SUM:
-                self.xp.multiply(dy, self.coeff[index], out=dx)
+                self.xp.multiply(dy, self.coefficients[index], out=dx)
             elif operation == PROD:
                 self.xp.multiply(dy, self._others(index, bottom, top[0]), out=dx)
             else:
                 self.xp.multiply(dy, self.winner == index, out=dx)
 
     def _others(self, index: int, bottom: list[Blob], top: Blob) -> Any:
-        """The product of all bottoms but one."""
+        """The product of all bottoms but the one at ``index``."""
         if not self.options.stable_prod_grad:
             return top.data / bottom[index].data
         first, *rest = (each.data for i, each in enumerate(bottom) if i != index)
@@ -121,7 +124,7 @@ class Eltwise(Layer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Each operation, with two bottoms and more."""
+        """Every operation, with two and more bottoms."""
         from cafx.conformance import Case, uniform
 
         positive = [uniform((2, 5), 0.5, 2.0)] * 3

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 class ELUParameter(Message):
     """Options of ELU."""
 
-    alpha: float = option(1, "float", 1.0, doc="-alpha is what large negative values tend to")
+    alpha: float = option(1, "float", 1.0, doc="negative of the limit for x → −∞")
 
 
 class ELU(NeuronLayer):
-    """Exponential linear unit: y = x where x > 0, alpha · (eˣ − 1) elsewhere.
+    """Exponential linear unit: y = x where x > 0, else alpha · (eˣ − 1).
 
-    Bottom: any shape. Top: the same shape; may be the bottom itself.
-    Gradient: dx = dy where x > 0, dy · (y + alpha) elsewhere.
+    Bottom: any shape. Top: the same shape; may be computed in place.
+    Gradient: dx = dy where x > 0, else dy · (y + alpha).
 
     Source: Clevert et al., "Fast and Accurate Deep Network Learning by Exponential Linear Units
     (ELUs)", 2015.
@@ -33,7 +33,7 @@ class ELU(NeuronLayer):
 
     @property
     def kinks(self) -> tuple[float, ...]:
-        """0, unless both branches are as steep there."""
+        """0, unless both branches have slope 1 there."""
         return () if self.options.alpha == 1 else (0.0,)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -55,7 +55,7 @@ class ELU(NeuronLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Values on both sides of 0, with every sign of alpha."""
+        """Positive, zero and negative alpha."""
         from cafx.conformance import Case
 
         yield Case("plain", (2, 3, 4, 5))

@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of ELU."""
+"""ELU beyond the conformance suite."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from cafx.conformance import layer_suite, run_layer
 TestELU = layer_suite("ELU")
 
 
-def test_the_ends_and_the_gradient_at_zero() -> None:
+def test_limits_and_gradient_match_the_formula() -> None:
     x = np.array([-1000.0, 0.0, 1000.0])
     run = run_layer("ELU", [x], options={"alpha": 0.5}, top_diffs=[np.ones(3)])
     np.testing.assert_array_equal(run.tops[0], [-0.5, 0, 1000])

@@ -15,23 +15,22 @@ if TYPE_CHECKING:
 class EmbedParameter(Message):
     """Options of Embed."""
 
-    num_output: int = option(1, "uint32", doc="N, the length of a vector", check=above(0))
-    input_dim: int = option(2, "uint32", doc="K, the number of vectors", check=above(0))
-    bias_term: bool = option(3, "bool", True, doc="add one bias to every vector")
-    weight_filler: FillerParameter = option(4, FillerParameter, doc="how the vectors start")
-    bias_filler: FillerParameter = option(5, FillerParameter, doc="how the bias starts")
+    num_output: int = option(1, "uint32", doc="N, length of a vector", check=above(0))
+    input_dim: int = option(2, "uint32", doc="K, number of vectors", check=above(0))
+    bias_term: bool = option(3, "bool", True, doc="add a bias to every vector")
+    weight_filler: FillerParameter = option(4, FillerParameter, doc="initialiser of the vectors")
+    bias_filler: FillerParameter = option(5, FillerParameter, doc="bias initialiser")
 
 
 class Embed(Layer):
-    """Lookup: y[…, :] = W[x[…], :] + b, as InnerProduct of one-hot vectors gives, without making these.
+    """Lookup of learned vectors: y[…, :] = W[x[…], :] + b, an InnerProduct of one-hot vectors.
 
-    Bottom: any shape, whole numbers from 0 to K − 1; it gets no gradient. Top: the bottom's shape and an
-    axis of length N behind it. Parameters: W of shape K×N, b of shape N.
-    Gradients: dW[i] = Σ dy over all places with x = i, db = Σ dy.
+    Bottom: any shape, integers from 0 to K − 1, without gradient. Top: the bottom's shape, followed by an
+    axis of length N. Parameters: W of shape K×N, b of shape N.
+    Gradients: dW[i] = Σ dy over all positions with x = i, db = Σ dy.
 
     Raises:
-        CafxError: num_output or input_dim missing; an index with no vector.
-
+        CafxError: num_output or input_dim is missing, or an index is out of range.
     Source: Caffe's layer catalogue.
     """
 
@@ -40,17 +39,17 @@ class Embed(Layer):
     integer_bottoms = (0,)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Make W and, unless bias_term is off, b."""
+        """Create W and, with bias_term, b."""
         options = self.options
-        for needed in ("num_output", "input_dim"):
-            if not getattr(options, needed):
-                raise self.error(f"{needed} is missing", expected=f"embed_param {{ {needed}: … }}")
+        for field in ("num_output", "input_dim"):
+            if not getattr(options, field):
+                raise self.error(f"{field} is missing", expected=f"embed_param {{ {field}: … }}")
         self.add_parameter((options.input_dim, options.num_output), options.weight_filler)
         if options.bias_term:
             self.add_parameter((options.num_output,), options.bias_filler)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Each index becomes a vector."""
+        """One vector per index."""
         top[0].reshape(*bottom[0].shape, self.options.num_output)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -67,31 +66,30 @@ class Embed(Layer):
         width = self.options.num_output
         dy = top[0].diff.reshape(bottom[0].count(), width)
         if self.param_propagate_down[0]:
-            # one flat index a value: add.at is an order of magnitude faster on flat arrays
-            places = self._indices(bottom[0])[:, None] * width + self.xp.arange(width)
-            self.xp.add.at(self.blobs[0].mutable_diff.reshape(-1), places.reshape(-1), dy.reshape(-1))
+            # flat indices: add.at is an order of magnitude faster on one-dimensional arrays
+            flat = self._indices(bottom[0])[:, None] * width + self.xp.arange(width)
+            self.xp.add.at(self.blobs[0].mutable_diff.reshape(-1), flat.reshape(-1), dy.reshape(-1))
         if self.options.bias_term and self.param_propagate_down[1]:
             self.blobs[1].mutable_diff[...] += dy.sum(axis=0)
 
     def _indices(self, bottom: Blob) -> Any:
-        """The bottom as flat whole numbers."""
+        """The bottom as a vector of integers."""
         indices, rows = bottom.data.reshape(-1).astype(self.xp.int64), self.options.input_dim
         if bottom.count():
             low, high = int(indices.min()), int(indices.max())
             if low < 0 or high >= rows:
-                raise self.error("an index has no vector", found=low if low < 0 else high, expected=f"0 to {rows - 1}")
+                raise self.error("index out of range", found=low if low < 0 else high, expected=f"0 to {rows - 1}")
         return indices
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """With and without bias, indices that come back, two axes and a scalar a row."""
+        """With and without bias, repeated indices, one and two axes."""
         from cafx.conformance import Case
         from cafx.conformance.cases import labels
 
-        drawn = {"type": "gaussian", "std": 0.5}
-        fill = {"weight_filler": drawn, "bias_filler": drawn}
+        gaussian = {"type": "gaussian", "std": 0.5}
+        fill = {"weight_filler": gaussian, "bias_filler": gaussian}
         yield Case("words", labels((7, 3), 5), options={"num_output": 4, "input_dim": 5, **fill})
         yield Case("column", labels((6, 1), 3), options={"num_output": 2, "input_dim": 3, **fill})
-        yield Case("no_bias", labels((9,), 4), options={
-            "num_output": 3, "input_dim": 4, "bias_term": False, "weight_filler": drawn,
-        })  # fmt: skip
+        no_bias = {"num_output": 3, "input_dim": 4, "bias_term": False, "weight_filler": gaussian}
+        yield Case("no_bias", labels((9,), 4), options=no_bias)

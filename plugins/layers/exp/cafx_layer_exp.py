@@ -1,34 +1,22 @@
-"""Exp: a base to the power of a linear function; `log_base` is what Exp and Log do with a base."""
+"""Exp: exponential of a linear function."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cafx.kernel import Blob, Layer, Message, NeuronLayer, message, option
+from cafx.kernel import Blob, Message, NeuronLayer, message, option
+from cafx_lib_logbase import NATURAL, log_base
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
-
-NATURAL = -1.0
-
-
-def log_base(layer: Layer) -> float:
-    """The natural logarithm of a layer's option ``base``, which -1 leaves at e."""
-    base: float = layer.options.base
-    if base == NATURAL:
-        return 1.0
-    if not 0 < base < math.inf:
-        raise layer.error("option 'base'", found=f"{base:g}", expected="a positive number, or -1 for e")
-    return math.log(base)
 
 
 @message("exp_param", 111)
 class ExpParameter(Message):
     """Options of Exp."""
 
-    base: float = option(1, "float", NATURAL, doc="what is raised to a power; -1 for e")
+    base: float = option(1, "float", NATURAL, doc="base of the power; -1 for e")
     scale: float = option(2, "float", 1.0, doc="factor of x in the exponent")
     shift: float = option(3, "float", 0.0, doc="added to the exponent")
 
@@ -36,11 +24,11 @@ class ExpParameter(Message):
 class Exp(NeuronLayer):
     """Exponential: y = base^(shift + scale · x).
 
-    Bottom: any shape. Top: the same shape; may be the bottom itself.
-    Gradient: dx = dy · y · scale · ln base, from the top alone.
+    Bottom: any shape. Top: the same shape; may be computed in place.
+    Gradient: dx = dy · y · scale · ln base, computed from the top alone.
 
     Raises:
-        CafxError: a base that is neither positive nor -1.
+        CafxError: the base is neither positive nor -1.
 
     Source: Caffe's layer catalogue.
     """
@@ -49,7 +37,7 @@ class Exp(NeuronLayer):
     options: ExpParameter
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Turn base, scale and shift into y = e^(slope · x + offset)."""
+        """Rewrite base, scale and shift as y = e^(slope · x + offset)."""
         self.slope = self.options.scale * log_base(self)
         self.offset = self.options.shift * log_base(self)
 
@@ -67,7 +55,7 @@ class Exp(NeuronLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """The natural base and others, below and above 1."""
+        """Base e, and bases below and above 1."""
         from cafx.conformance import Case
 
         yield Case("natural", (2, 3, 4, 5))

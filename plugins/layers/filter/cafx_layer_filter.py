@@ -1,4 +1,4 @@
-"""Filter: items of a batch kept or dropped by a selector."""
+"""Filter: items of a batch kept or dropped by a selector blob."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ if TYPE_CHECKING:
 
 
 class Filter(Layer):
-    """Of each bottom but the last, the items whose selector is not 0: y = x[s ≠ 0].
+    """Keeps the items whose selector is not 0: y = x[s ≠ 0].
 
-    Bottoms: one or more of shape (N, …), and last the selector s of shape (N) or (N, 1, …).
-    Tops: one a bottom but the selector, of shape (M, …), where M is the number of items kept; until
-    the first forward, N.
-    Gradient: dx = dy for the items kept, 0 for the others.
+    Bottoms: one or more x of shape (N, …); last, the selector s of shape (N) or (N, 1, …).
+    Tops: one per x, of shape (M, …), with M the number of kept items (N before the first forward pass).
+    Gradient: dx = dy for kept items, else 0; none for s.
 
     Raises:
-        CafxError: another number of tops, a selector of more than one value an item, or bottoms of
-            another batch size.
+        CafxError: the number of tops is wrong, the selector does not have one value per item, or the batch
+            sizes differ.
 
     Source: Caffe's layer catalogue.
     """
@@ -32,50 +31,49 @@ class Filter(Layer):
     dynamic_shape = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Check that there is a top for each bottom but the selector."""
+        """Check that there is one top per bottom but the selector."""
         if len(top) != len(bottom) - 1:
             raise self.error(
-                "makes a top of each bottom but the last", found=f"{len(top)} tops", expected=len(bottom) - 1
+                "needs one top per bottom but the last", found=f"{len(top)} tops", expected=len(bottom) - 1
             )
 
     def needs_gradient(self, bottom_index: int) -> bool:
-        """Every bottom but the selector."""
+        """True for every bottom but the selector."""
         return bottom_index < len(self.spec.bottom) - 1
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Room for the whole batch: how much of it is kept, the selector's values will tell."""
+        """The tops have the bottoms' shapes until forward knows how many items are kept."""
         selector = bottom[-1].shape
         if not selector or any(length != 1 for length in selector[1:]):
-            raise self.error("takes one selecting value an item", found=shape_text(selector), expected="N, or N×1×…")
-        for each, made in zip(bottom[:-1], top, strict=True):
-            if each.shape[:1] != selector[:1]:
-                raise self.error(
-                    f"bottom '{each.name}' has another batch size than the selector",
-                    found=shape_text(each.shape), expected=f"{selector[0]} items",
-                )  # fmt: skip
-            made.reshape(*each.shape)
+            found = shape_text(selector)
+            raise self.error("the selector needs one value per item", found=found, expected="N, or N×1×…")
+        for x, y in zip(bottom[:-1], top, strict=True):
+            if x.shape[:1] != selector[:1]:
+                message = f"bottom '{x.name}' and the selector differ in batch size"
+                raise self.error(message, found=shape_text(x.shape), expected=f"{selector[0]} items")
+            y.reshape(*x.shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """y = the items of x that are selected."""
+        """y = x[s ≠ 0]."""
         self.kept = bottom[-1].data.reshape(-1) != 0
         count = int(self.kept.sum())
-        for each, made in zip(bottom[:-1], top, strict=True):
-            made.reshape(count, *each.shape[1:])
-            made.mutable_data[...] = each.data[self.kept]
+        for x, y in zip(bottom[:-1], top, strict=True):
+            y.reshape(count, *x.shape[1:])
+            y.mutable_data[...] = x.data[self.kept]
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """dx = dy where kept, 0 elsewhere."""
+        """dx = dy for kept items, else 0."""
         if propagate_down[-1]:
-            raise self.error("has no gradient for its selector", remedy="set propagate_down: false for it")
-        for made, wanted, each in zip(top, propagate_down[:-1], bottom[:-1], strict=True):
-            if wanted:
-                dx = each.mutable_diff
+            raise self.error("the selector has no gradient", remedy="set propagate_down: false for it")
+        for y, needed, x in zip(top, propagate_down[:-1], bottom[:-1], strict=True):
+            if needed:
+                dx = x.mutable_diff
                 dx[...] = 0
-                dx[self.kept] = made.diff
+                dx[self.kept] = y.diff
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Some items kept, all of them, and two bottoms under one selector."""
+        """Some and all items kept; two bottoms."""
         from cafx.conformance import Case, values
 
         yield Case("some", (4, 3), values([1, 0, 1, 0]))

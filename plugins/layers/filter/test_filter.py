@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of Filter."""
+"""Filter beyond the conformance suite."""
 
 import numpy as np
 
@@ -7,12 +7,12 @@ from cafx.conformance import layer_suite, run_layer
 TestFilter = layer_suite("Filter")
 
 
-def test_what_follows_takes_the_shape_that_was_kept() -> None:
+def test_the_top_has_as_many_items_as_are_kept() -> None:
     run = run_layer("Filter", [np.arange(6.0).reshape(3, 2), np.array([0.0, 1, 0])])
     assert run.tops[0].tolist() == [[2, 3]]
 
 
-def test_nothing_may_be_selected() -> None:
+def test_no_item_needs_to_be_kept() -> None:
     bottoms = [np.ones((3, 2)), np.zeros(3)]
     run = run_layer("Filter", bottoms, top_diffs=[np.ones((0, 2))])
     assert run.tops[0].shape == (0, 2)

@@ -1,4 +1,4 @@
-"""Flatten: several axes made one, without a copy."""
+"""Flatten: consecutive axes merged into one, without a copy."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class FlattenParameter(Message):
 
 
 class Flatten(Layer):
-    """The axes from ``axis`` to ``end_axis`` made one: y = x under another shape.
+    """Merges the axes from ``axis`` to ``end_axis``: y = x in another shape.
 
     Bottom: shape (d₀, …, d_axis, …, d_end, …). Top: (d₀, …, d_axis · … · d_end, …).
     Gradient: dx = dy. Top and bottom share data and diff.
 
     Raises:
-        CafxError: no such axis, or an end_axis more than one before axis.
+        CafxError: an axis does not exist, or end_axis is less than axis − 1.
 
     Source: Caffe's layer catalogue.
     """
@@ -35,28 +35,26 @@ class Flatten(Layer):
     options: FlattenParameter
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Multiply the axes' lengths; the top holds the bottom's own data and diff."""
+        """Merge the axes; the top shares the bottom's data and diff."""
         first = self.axis(bottom[0], self.options.axis)
         last = self.axis(bottom[0], self.options.end_axis)
         if last + 1 < first:
-            raise self.error(
-                "end_axis lies before axis",
-                found=f"axis {first}, end_axis {last}", expected=f"end_axis at least {first - 1}",
-            )  # fmt: skip
+            found, expected = f"axis {first}, end_axis {last}", f"end_axis at least {first - 1}"
+            raise self.error("end_axis precedes axis", found=found, expected=expected)
         shape = bottom[0].shape
         top[0].reshape(*shape[:first], bottom[0].count(first, last + 1), *shape[last + 1 :])
         top[0].share_data(bottom[0])
         top[0].share_diff(bottom[0])
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Nothing to do: the data are shared."""
+        """No-op: data are shared."""
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Nothing to do: the gradient is shared."""
+        """No-op: gradients are shared."""
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """All but the batch axis, all axes, and some in the middle."""
+        """All axes but the batch, all axes, and axes in the middle."""
         from cafx.conformance import Case
 
         yield Case("default", (2, 3, 4, 5))

@@ -1,4 +1,4 @@
-"""Flatten under the shared suite."""
+"""Flatten passes the conformance suite."""
 
 from cafx.conformance import layer_suite
 

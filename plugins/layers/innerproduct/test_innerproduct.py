@@ -1,4 +1,4 @@
-"""InnerProduct under the shared suite."""
+"""InnerProduct passes the conformance suite."""
 
 from cafx.conformance import layer_suite
 

@@ -1,4 +1,4 @@
-"""Log: the logarithm of a linear function."""
+"""Log: logarithm of a linear function."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cafx.kernel import Blob, Message, NeuronLayer, message, option
-from cafx_layer_exp import NATURAL, log_base
+from cafx_lib_logbase import NATURAL, log_base
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
 
 
-IN_PLACE = "as in Caffe, the gradient's factor is written over the top's diff before it is used"
+IN_PLACE = "as in Caffe, the in-place gradient's factor overwrites the top's diff before it is used"
 
 
 @message("log_param", 134)
@@ -20,20 +20,20 @@ class LogParameter(Message):
     """Options of Log."""
 
     base: float = option(1, "float", NATURAL, doc="base of the logarithm; -1 for e")
-    scale: float = option(2, "float", 1.0, doc="factor of x within the logarithm")
-    shift: float = option(3, "float", 0.0, doc="added within the logarithm")
+    scale: float = option(2, "float", 1.0, doc="factor of x inside the logarithm")
+    shift: float = option(3, "float", 0.0, doc="added inside the logarithm")
 
 
 class Log(NeuronLayer):
     """Logarithm: y = log_base(shift + scale · x).
 
-    Bottom: any shape. Top: the same shape; may be the bottom itself.
-    Gradient: dx = dy · scale / (ln base · (shift + scale · x)). In place there is none to be had: as
-    in Caffe, the factor of dy, taken at y instead of x, takes dy's place before the two are multiplied.
-    Where shift + scale · x is 0 or less, y is −∞ or not a number.
+    Bottom: any shape. Top: the same shape; may be computed in place.
+    Gradient: dx = dy · scale / (ln base · (shift + scale · x)). In place it is wrong, as in Caffe: the
+    factor of dy, evaluated at y instead of x, overwrites dy before the two are multiplied.
+    y is −∞ where shift + scale · x is 0, and NaN where it is negative.
 
     Raises:
-        CafxError: a base that is neither positive nor -1, or is 1.
+        CafxError: the base is 1, or neither positive nor -1.
 
     Source: Caffe's layer catalogue.
     """
@@ -42,7 +42,7 @@ class Log(NeuronLayer):
     options: LogParameter
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """ln base; that of 1 would be divided by."""
+        """Compute ln base, by which forward divides."""
         self.log_base = log_base(self)
         if not self.log_base:
             raise self.error("option 'base'", found="1", expected="a base other than 1")
@@ -66,7 +66,7 @@ class Log(NeuronLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """The natural base and others, below and above 1, of positive values."""
+        """Base e, and bases below and above 1, of positive values."""
         from cafx.conformance import Case, uniform
 
         skip = {"in-place": IN_PLACE}

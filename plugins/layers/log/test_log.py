@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of Log."""
+"""Log beyond the conformance suite."""
 
 from pathlib import Path
 
@@ -17,18 +17,18 @@ layer { name: "log" type: "Log" bottom: "x" top: "x" log_param { scale: 2 } }
 """
 
 
-def test_powers_of_ten() -> None:
+def test_base_ten_gives_decimal_logarithms() -> None:
     run = run_layer("Log", [np.array([0.0, 0.9, 9.9])], options={"base": 10.0, "scale": 10.0, "shift": 1.0})
     np.testing.assert_allclose(run.tops[0], [0, 1, 2], atol=1e-6)
 
 
 @pytest.mark.parametrize("base", [0.0, 1.0, -2.0])
-def test_other_bases_are_refused(base: float) -> None:
+def test_an_invalid_base_is_refused(base: float) -> None:
     with pytest.raises(CafxError, match="option 'base'"):
         run_layer("Log", [np.ones(3)], options={"base": base})
 
 
-def test_in_place_the_gradient_is_the_square_of_its_factor_as_in_caffe(tmp_path: Path) -> None:
+def test_the_in_place_gradient_is_the_square_of_its_factor_as_in_caffe(tmp_path: Path) -> None:
     (tmp_path / "net.prototxt").write_text(IN_PLACE)
     net = Net(tmp_path / "net.prototxt", TRAIN, engine="numpy")
     y = net.forward(x=np.array([1.0, 2.0]))["x"]

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import Blob, Layer, Message, message, option
 from cafx.kernel.blob import shape_text
-from cafx_layer_im2col import meetings
+from cafx_lib_im2col import axis_taps
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
 
 
 def odd(value: int) -> str | None:
-    """A check: the value is odd."""
+    """Option check: the value is odd."""
     return None if value % 2 else "an odd number"
 
 
@@ -24,51 +24,56 @@ class LRNParameter(Message):
     """Options of LRN."""
 
     class NormRegion(IntEnum):
-        """What counts as near."""
+        """Neighbourhood of a value."""
 
         ACROSS_CHANNELS = 0
         WITHIN_CHANNEL = 1
 
     class Engine(IntEnum):
-        """Which of Caffe's implementations; cafx chooses by its own engine."""
+        """Caffe's implementations; accepted for compatibility, ignored."""
 
         DEFAULT = 0
         CAFFE = 1
         CUDNN = 2
 
-    local_size: int = option(1, "uint32", 5, doc="channels, or rows, that are near; odd", check=odd)
-    alpha: float = option(2, "float", 1.0, doc="weight of the mean square")
-    beta: float = option(3, "float", 0.75, doc="power of the divisor")
-    norm_region: NormRegion = option(4, NormRegion, NormRegion.ACROSS_CHANNELS, doc="what counts as near")
-    k: float = option(5, "float", 1.0, doc="constant of the divisor; always 1 within a channel")
-    engine: Engine = option(6, Engine, Engine.DEFAULT, doc="read and ignored")
+    local_size: int = option(1, "uint32", 5, doc="size of the neighbourhood per axis, odd", check=odd)
+    alpha: float = option(2, "float", 1.0, doc="factor of the mean square")
+    beta: float = option(3, "float", 0.75, doc="exponent of the divisor")
+    norm_region: NormRegion = option(
+        4, NormRegion, NormRegion.ACROSS_CHANNELS, doc="neighbourhood: ACROSS_CHANNELS or WITHIN_CHANNEL"
+    )
+    k: float = option(5, "float", 1.0, doc="constant of the divisor; ACROSS_CHANNELS only")
+    engine: Engine = option(6, Engine, Engine.DEFAULT, doc="accepted for compatibility, ignored")
 
 
 class LRN(Layer):
-    """Local response normalisation: y = x / s^β, s = k + α/n · Σ x² over the n values near x.
+    """Local response normalisation: y = x / s^β, s = k + α/n · Σ x² over the n values of a neighbourhood.
 
-    ACROSS_CHANNELS: the n = local_size channels around x's, at its place. WITHIN_CHANNEL: the
-    n = local_size² places around x's, in its channel; k is 1. What lies outside counts as 0. Where
-    negative constants make s negative, y is not a number.
+    ACROSS_CHANNELS: the n = local_size channels centred on x, at the same position. WITHIN_CHANNEL: the
+    n = local_size² positions centred on x, in the same channel; k is 1. Values outside the blob count as 0.
+    y is NaN where s is negative.
 
     Bottom: N×C×H×W. Top: the same shape.
-    Gradient: dx = dy / s^β − 2αβ/n · x · Σ (dy · x / s^(β+1)) over the values near.
+    Gradient: dx = dy / s^β − 2αβ/n · x · Σ (dy · x / s^(β+1)) over the neighbourhood.
 
     Raises:
-        CafxError: not four axes, or an even local_size.
+        CafxError: the bottom does not have four axes, or local_size is even.
 
     Source: Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural
     Networks", 2012, section 3.3; within channels: Caffe's layer catalogue.
+
+    Read by engines:
+        across_channels: whether the neighbourhood is across channels, not within one.
     """
 
     Parameter = LRNParameter
     options: LRNParameter
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Which axes are near, and how much their squares weigh."""
+        """Compute the axes of the neighbourhood, and the factor α/n."""
         options = self.options
-        self.across = options.norm_region == options.NormRegion.ACROSS_CHANNELS
-        self.axes = (1,) if self.across else (2, 3)
+        self.across_channels = options.norm_region == options.NormRegion.ACROSS_CHANNELS
+        self.axes = (1,) if self.across_channels else (2, 3)
         self.weight = options.alpha / options.local_size ** len(self.axes)
         self.scale: Any = None
 
@@ -80,11 +85,11 @@ class LRN(Layer):
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """y = x · s^−β; s is kept."""
+        """y = x · s^−β; s is kept for backward."""
         x = bottom[0].data
-        scale = self._near(x * x)
+        scale = self._neighbourhood_sum(x * x)
         scale *= self.weight
-        scale += self.options.k if self.across else 1
+        scale += self.options.k if self.across_channels else 1
         self.scale = scale
         self.xp.multiply(x, self._power(), out=top[0].mutable_data)
 
@@ -94,31 +99,31 @@ class LRN(Layer):
             return
         x, dx = bottom[0].data, bottom[0].mutable_diff
         self.xp.multiply(top[0].diff, self._power(), out=dx)
-        shared = self._near(dx * x / self.scale)
-        shared *= x
-        shared *= 2 * self.weight * self.options.beta
-        dx -= shared
+        correction = self._neighbourhood_sum(dx * x / self.scale)
+        correction *= x
+        correction *= 2 * self.weight * self.options.beta
+        dx -= correction
 
-    def _near(self, values: Any) -> Any:
-        """For each value the sum of those near it, itself among them."""
+    def _neighbourhood_sum(self, values: Any) -> Any:
+        """For each value, the sum over its neighbourhood, itself included."""
         for axis in self.axes:
             total, before, length = self.xp.zeros_like(values), (slice(None),) * axis, values.shape[axis]
-            reach = min(self.options.local_size // 2, max(0, length - 1))
-            for _, to, at in meetings(2 * reach + 1, 1, reach, 1, length, length):
+            radius = min(self.options.local_size // 2, max(0, length - 1))
+            for _, to, at in axis_taps(2 * radius + 1, 1, radius, 1, length, length):
                 part = total[(*before, to)]
                 part += values[(*before, at)]
             values = total
         return values
 
     def _power(self) -> Any:
-        """s^−β; for the usual β of 3/4 by square roots, which cost far less."""
+        """s^−β; for the default β = 3/4 by square roots, which are far cheaper."""
         if self.options.beta == 0.75:
             return 1 / self.xp.sqrt(self.scale * self.xp.sqrt(self.scale))
         return self.scale**-self.options.beta
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Both regions, usual and unusual constants, and regions larger than what there is."""
+        """Both regions, default and other constants, and neighbourhoods larger than the plane."""
         from cafx.conformance import Case
 
         within = {"norm_region": "WITHIN_CHANNEL"}

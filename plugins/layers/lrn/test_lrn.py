@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of LRN."""
+"""LRN beyond the conformance suite."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ X = np.random.default_rng(7).standard_normal((2, 5, 3, 4))
 
 
 @pytest.mark.parametrize("beta", [0.75, 0.6])
-def test_across_channels_it_is_its_formula(beta: float) -> None:
+def test_across_channels_it_matches_the_formula(beta: float) -> None:
     options = {"local_size": 3, "alpha": 0.7, "beta": beta, "k": 1.5}
     padded = np.pad(X**2, [(0, 0), (1, 1), (0, 0), (0, 0)])
     expected = X / (1.5 + 0.7 / 3 * (padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:])) ** beta

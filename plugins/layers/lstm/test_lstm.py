@@ -1,4 +1,4 @@
-"""What the shared suite knows of LSTM; what RNN and LSTM share is tried in tests/integration."""
+"""LSTM passes the conformance suite; tests/integration covers what RNN and LSTM share."""
 
 from cafx.conformance import layer_suite
 

@@ -1,4 +1,4 @@
-"""LSTMUnit under the shared suite."""
+"""LSTMUnit passes the conformance suite."""
 
 from cafx.conformance import layer_suite
 

@@ -1,4 +1,4 @@
-"""MVN: mean and variance normalised away."""
+"""MVN: normalisation to mean 0 and variance 1."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from cafx.kernel import Blob, Message, NeuronLayer, message, option
 if TYPE_CHECKING:
     from cafx.conformance import Case
 
-MOST_AXES = 4
+MAX_AXES = 4
 
 
 @message("mvn_param", 120)
 class MVNParameter(Message):
     """Options of MVN."""
 
-    normalize_variance: bool = option(1, "bool", True, doc="divide by the deviation; else take off the mean only")
-    across_channels: bool = option(2, "bool", False, doc="over all channels of an item, not each by itself")
-    eps: float = option(3, "float", 1e-9, doc="added to the deviation")
+    normalize_variance: bool = option(1, "bool", True, doc="divide by the standard deviation")
+    across_channels: bool = option(2, "bool", False, doc="compute statistics per item instead of per channel")
+    eps: float = option(3, "float", 1e-9, doc="added to the standard deviation")
 
 
 class MVN(NeuronLayer):
-    """Mean-variance normalisation: y = (x − m) / (√v + eps), or y = x − m.
+    """Mean-variance normalisation: y = (x − m) / (√v + eps), or without normalize_variance y = x − m.
 
-    Mean m and variance v are taken over each channel of each item, or over the whole item.
-    Bottom: up to four axes N×C×H×W. Top: the same shape; may be the bottom itself.
+    Mean m and variance v are those of each channel of each item or, with across_channels, of each item.
+    Bottom: one to four axes, N×C×H×W. Top: the same shape; may be computed in place.
     Gradient: dx = (dy − mean(dy) − y · mean(y · dy)) / (√v + eps), or dy − mean(dy); exact for eps = 0.
-    With eps 0 and v 0 y is not a number.
+    y is NaN where √v + eps is 0.
 
     Raises:
-        CafxError: more than four axes.
+        CafxError: the bottom has more than four axes.
 
     Source: Caffe's layer catalogue.
     """
@@ -40,9 +40,9 @@ class MVN(NeuronLayer):
     options: MVNParameter
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """See the bottom as rows, each normalised by itself."""
-        if bottom[0].num_axes > MOST_AXES:
-            raise self.error("takes no more than four axes", found=bottom[0].num_axes, expected="1 to 4")
+        """The top has the bottom's shape; statistics are those of the rows of a matrix."""
+        if bottom[0].num_axes > MAX_AXES:
+            raise self.error("too many axes", found=bottom[0].num_axes, expected=f"1 to {MAX_AXES}")
         super().reshape(bottom, top)
         split = 1 if self.options.across_channels else 2
         self.rows = (bottom[0].count(0, split), bottom[0].count(split))
@@ -71,7 +71,7 @@ class MVN(NeuronLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """With and without the variance, by channel and by item."""
+        """With and without the variance, per channel and per item."""
         from cafx.conformance import Case
 
         yield Case("channels", (2, 3, 4, 5))

@@ -1,4 +1,4 @@
-"""MVN under the shared suite."""
+"""MVN passes the conformance suite."""
 
 from cafx.conformance import layer_suite
 

@@ -1,4 +1,4 @@
-"""Parameter: a learned blob as a top."""
+"""Parameter: a learned parameter as a top."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ class ParameterParameter(Message):
 
 
 class Parameter(Layer):
-    """A parameter of the net as a blob other layers read: y = w.
+    """A parameter as a blob that other layers read: y = w.
 
-    Bottoms: none. Top: w's shape. Parameter: w, of the shape stated; it starts as 0, comes from a
-    weights file, or is another layer's by its name in ``param``.
-    Gradient: dw = dy.
+    Bottoms: none. Top: the shape of w. Parameter: w, of option ``shape``, initialised to 0; shared with
+    another layer through ``param``. Gradient: dw = dy.
 
     Source: Caffe's layer catalogue.
     """
@@ -34,16 +33,16 @@ class Parameter(Layer):
     bottoms = 0
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Make w."""
+        """Create w."""
         self.add_parameter(self.options.shape.dim, FillerParameter())
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The top has w's shape, and its data."""
+        """The top has the shape of w and shares its data."""
         top[0].reshape(*self.blobs[0].shape)
         top[0].share_data(self.blobs[0])
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Hold w's data: by now w may be another layer's."""
+        """Share the data of w, which may have become another layer's since reshape."""
         top[0].share_data(self.blobs[0])
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -53,7 +52,7 @@ class Parameter(Layer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Two axes and four."""
+        """Two and four axes."""
         from cafx.conformance import Case
 
         yield Case("matrix", options={"shape": {"dim": [2, 3]}})

@@ -1,4 +1,4 @@
-"""Parameter under the shared suite."""
+"""Parameter passes the conformance suite."""
 
 from cafx.conformance import layer_suite
 

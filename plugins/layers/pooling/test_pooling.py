@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of Pooling."""
+"""Pooling beyond the conformance suite."""
 
 import numpy as np
 import pytest
@@ -18,26 +18,26 @@ def test_the_first_of_equal_values_gets_the_gradient() -> None:
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_the_mask_counts_row_by_row(whole: bool) -> None:
+def test_the_mask_holds_row_major_indices(whole: bool) -> None:
     options = {"global_pooling": True} if whole else {"kernel_size": 2, "stride": 2}
     run = run_layer("Pooling", [PLANE], options=options, tops=2)
     np.testing.assert_array_equal(run.tops[1], run.tops[0])
 
 
-def test_a_large_window_keeps_track_of_its_place() -> None:
+def test_a_large_window_keeps_the_index_of_its_maximum() -> None:
     plane = np.random.default_rng(3).permutation(40.0 * np.arange(1600)).reshape(1, 1, 40, 40)
     run = run_layer("Pooling", [plane], options={"kernel_size": 20, "stride": 20}, tops=2)
     np.testing.assert_array_equal(plane.reshape(-1)[run.tops[1].astype(int)], run.tops[0])
 
 
-def test_draws_follow_the_values() -> None:
+def test_values_are_drawn_in_proportion() -> None:
     window = np.tile(np.array([[0.0, 1.0], [1.0, 2.0]]), (1, 1, 50, 50))
     run = run_layer("Pooling", [window], options={"pool": "STOCHASTIC", "kernel_size": 2, "stride": 2})
     shares = [float((run.tops[0] == value).mean()) for value in (0, 1, 2)]
     np.testing.assert_allclose(shares, [0, 0.5, 0.5], atol=0.05)
 
 
-def test_the_mean_draw_is_weighted_in_test_phase() -> None:
+def test_in_test_phase_the_expectation_is_taken() -> None:
     options = {"pool": "STOCHASTIC", "kernel_size": 2}
     run = run_layer("Pooling", [np.array([[[[0.0, 1.0], [1.0, 2.0]]]])], options=options, phase=Phase.TEST)
     assert float(run.tops[0].item()) == pytest.approx(6 / 4)
@@ -54,11 +54,11 @@ def test_the_mean_draw_is_weighted_in_test_phase() -> None:
         {"global_pooling": True, "stride": 2},
     ],
 )
-def test_windows_that_make_no_sense_are_refused(options: dict[str, int]) -> None:
+def test_invalid_windows_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(CafxError, match="subject"):
         run_layer("Pooling", [PLANE], options=options)
 
 
-def test_only_max_has_a_mask() -> None:
+def test_a_mask_without_max_is_refused() -> None:
     with pytest.raises(CafxError, match="mask"):
         run_layer("Pooling", [PLANE], options={"pool": "AVE", "kernel_size": 2}, tops=2)

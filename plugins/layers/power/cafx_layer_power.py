@@ -1,4 +1,4 @@
-"""Power: a linear function to a fixed power."""
+"""Power: power of a linear function."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from cafx.conformance import Case
 
 
-IN_PLACE = "as in Caffe, the gradient's factor is written over the top's diff before it is used"
+IN_PLACE = "as in Caffe, the in-place gradient's factor overwrites the top's diff before it is used"
 
 
 @message("power_param", 122)
 class PowerParameter(Message):
     """Options of Power."""
 
-    power: float = option(1, "float", 1.0, doc="the exponent")
+    power: float = option(1, "float", 1.0, doc="exponent")
     scale: float = option(2, "float", 1.0, doc="factor of x")
     shift: float = option(3, "float", 0.0, doc="added to scale · x")
 
@@ -26,10 +26,10 @@ class PowerParameter(Message):
 class Power(NeuronLayer):
     """Power: y = (shift + scale · x)^power.
 
-    Bottom: any shape. Top: the same shape; may be the bottom itself.
-    Gradient: dx = dy · power · scale · (shift + scale · x)^(power − 1). In place there is none to
-    be had: as in Caffe, the factor of dy takes dy's place before the two are multiplied.
-    A fractional power of a negative number is not a number; a negative one of 0 is infinite.
+    Bottom: any shape. Top: the same shape; may be computed in place.
+    Gradient: dx = dy · power · scale · (shift + scale · x)^(power − 1). In place it is wrong, as in Caffe:
+    the factor of dy overwrites dy before the two are multiplied.
+    A fractional power of a negative number is NaN; a negative power of 0 is infinite.
 
     Source: Caffe's layer catalogue.
     """
@@ -48,15 +48,15 @@ class Power(NeuronLayer):
         if not propagate_down[0]:
             return
         power, dx = self.options.power, bottom[0].mutable_diff
-        steepness = power * self.options.scale
-        if power == 1 or steepness == 0:
-            dx[...] = steepness
+        factor = power * self.options.scale
+        if power == 1 or factor == 0:
+            dx[...] = factor
         else:
             self._linear(bottom[0].data, dx)
             if power != 2:
                 dx **= power - 1
-            dx *= steepness
-        if steepness:
+            dx *= factor
+        if factor:
             dx *= top[0].diff
 
     def _linear(self, x: Any, result: Any) -> Any:
@@ -67,7 +67,7 @@ class Power(NeuronLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Whole, negative and fractional powers, each where it is defined."""
+        """Integer, negative and fractional powers, each where it is defined."""
         from cafx.conformance import Case, uniform
 
         skip = {"in-place": IN_PLACE}

@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of PReLU."""
+"""PReLU beyond the conformance suite."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from cafx.kernel import CafxError
 TestPReLU = layer_suite("PReLU")
 
 
-def test_slopes_start_at_a_quarter() -> None:
+def test_slopes_are_initialised_to_a_quarter() -> None:
     run = run_layer("PReLU", [np.full((1, 3), -4.0)])
     assert run.layer.blobs[0].shape == (3,)
     np.testing.assert_array_equal(run.tops[0], np.full((1, 3), -1.0))
@@ -22,6 +22,6 @@ def test_a_shared_slope_is_a_scalar() -> None:
     assert run.param_diffs[0] == -4
 
 
-def test_a_vector_is_refused() -> None:
+def test_a_bottom_without_channels_is_refused() -> None:
     with pytest.raises(CafxError, match="axes"):
         run_layer("PReLU", [np.ones(3)])

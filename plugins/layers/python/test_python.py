@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of Python: users' classes."""
+"""Python beyond the conformance suite: users' classes."""
 
 import sys
 from collections.abc import Iterator
@@ -38,8 +38,8 @@ class Positive(UserLayer):
 
     def forward(self, bottom, top):
         top[0].data[...] = 0
-        found = bottom[0].data[bottom[0].data > 0]
-        top[0].data[: len(found)] = found
+        positive = bottom[0].data[bottom[0].data > 0]
+        top[0].data[: len(positive)] = positive
 
 class PhaseAndShape(UserLayer):
     def reshape(self, bottom, top):
@@ -85,7 +85,7 @@ def test_a_class_from_the_working_directory_has_parameters_and_gradients() -> No
     assert built.params["user"][0].diff == [15]
 
 
-def test_shapes_may_change_with_values_from_forward_to_forward() -> None:
+def test_shapes_may_depend_on_values() -> None:
     built = net("Positive")
     assert built.forward(x=np.array([[1, -1, 2], [3, -4, -5]]))["z"].tolist() == [1, 2, 3]
     assert built.forward(x=np.array([[-1, -1, 2], [-3, -4, 5]]))["z"].tolist() == [2, 5]
@@ -95,14 +95,14 @@ def test_the_class_knows_its_phase_and_the_lengths_of_four_axes() -> None:
     assert net("PhaseAndShape").forward(x=np.zeros((2, 3)))["z"].tolist() == [1, 2, 3, 1, 1, 6, 2]
 
 
-def test_an_error_in_the_class_names_layer_and_line_and_keeps_the_traceback() -> None:
+def test_an_error_in_the_class_names_layer_and_line_and_keeps_its_traceback() -> None:
     with pytest.raises(CafxError, match=r"layer 'user' \(Python\).*KeyError.*my_layers\.py:\d+") as caught:
         net("Broken").forward(x=np.zeros((2, 3)))
     assert isinstance(caught.value.__cause__, KeyError)
     assert caught.value.__cause__.__traceback__ is not None
 
 
-def test_an_error_while_building_keeps_its_cause_too() -> None:
+def test_an_error_in_setup_keeps_its_cause() -> None:
     with pytest.raises(CafxError, match="could not convert") as caught:
         net("Scaled", text="three")
     assert isinstance(caught.value.__cause__, ValueError)

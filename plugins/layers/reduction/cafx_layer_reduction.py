@@ -1,4 +1,4 @@
-"""Reduction: trailing axes reduced to one number."""
+"""Reduction: trailing axes reduced to a scalar."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class ReductionParameter(Message):
     """Options of Reduction."""
 
     class ReductionOp(IntEnum):
-        """What is made of the values: their sum, of magnitudes, of squares, or their mean."""
+        """Sum, sum of absolute values, sum of squares, or mean."""
 
         SUM = 1
         ASUM = 2
         SUMSQ = 3
         MEAN = 4
 
-    operation: ReductionOp = option(1, ReductionOp, ReductionOp.SUM, doc="what is made of the values")
-    axis: int = option(2, "int32", 0, doc="first of the axes reduced, all to the last; negative from the end")
+    operation: ReductionOp = option(1, ReductionOp, ReductionOp.SUM, doc="SUM, ASUM, SUMSQ or MEAN")
+    axis: int = option(2, "int32", 0, doc="first axis to reduce; negative from the end")
     coeff: float = option(3, "float", 1.0, doc="factor of the result")
 
 
@@ -33,13 +33,13 @@ Op = ReductionParameter.ReductionOp
 
 
 class Reduction(Layer):
-    """The axes from ``axis`` on reduced: y = c Σ x (SUM), c Σ |x| (ASUM), c Σ x² (SUMSQ), c Σ x / D (MEAN).
+    """Reduction from ``axis`` on: y = c Σ x (SUM), c Σ |x| (ASUM), c Σ x² (SUMSQ) or c Σ x / D (MEAN).
 
-    Bottom: shape (d₀, …, d_axis−1, …), D values from ``axis`` on. Top: (d₀, …, d_axis−1).
+    Bottom: shape (d₀, …, d_axis−1, …), with D values from ``axis`` on. Top: (d₀, …, d_axis−1).
     Gradient: dx = c dy, c sign(x) dy, 2 c x dy, or c dy / D.
 
     Raises:
-        CafxError: no such axis.
+        CafxError: the axis does not exist.
 
     Source: Caffe's layer catalogue.
     """
@@ -49,11 +49,11 @@ class Reduction(Layer):
 
     @property
     def kinks(self) -> tuple[float, ...]:
-        """|x| has no derivative at 0."""
+        """0 for ASUM: |x| has no derivative there."""
         return (0.0,) if self.options.operation == Op.ASUM else ()
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Drop the axes reduced."""
+        """The top has the axes before ``axis``."""
         axis = self.axis(bottom[0], self.options.axis)
         top[0].reshape(*bottom[0].shape[:axis])
         self.rows = (bottom[0].count(0, axis), bottom[0].count(axis))
@@ -83,7 +83,7 @@ class Reduction(Layer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Each operation, of all axes and of some, with a factor and without."""
+        """Every operation, over all and some axes, with and without a factor."""
         from cafx.conformance import Case
 
         yield Case("sum", (2, 3, 4))

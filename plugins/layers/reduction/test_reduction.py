@@ -1,4 +1,4 @@
-"""Reduction under the shared suite."""
+"""Reduction passes the conformance suite."""
 
 from cafx.conformance import layer_suite
 

@@ -1,4 +1,4 @@
-"""ReLU: the rectified linear unit."""
+"""ReLU: rectified linear unit."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ class ReLUParameter(Message):
     """Options of ReLU."""
 
     class Engine(IntEnum):
-        """Which of Caffe's implementations; cafx chooses by its own engine."""
+        """Caffe's implementations; accepted for compatibility, ignored."""
 
         DEFAULT = 0
         CAFFE = 1
         CUDNN = 2
 
-    negative_slope: float = option(1, "float", 0.0, doc="slope for x <= 0; 0 is the plain unit")
-    engine: Engine = option(2, Engine, Engine.DEFAULT, doc="read and ignored")
+    negative_slope: float = option(1, "float", 0.0, doc="slope for x <= 0")
+    engine: Engine = option(2, Engine, Engine.DEFAULT, doc="accepted for compatibility, ignored")
 
 
 class ReLU(NeuronLayer):
     """Rectified linear unit: y = max(x, 0) + negative_slope · min(x, 0).
 
-    Bottom: any shape. Top: the same shape; may be the bottom itself.
-    Gradient: dx = dy where x > 0, negative_slope · dy elsewhere (at 0 too).
+    Bottom: any shape. Top: the same shape; may be computed in place.
+    Gradient: dx = dy where x > 0, else negative_slope · dy.
 
     Source: Nair and Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", 2010;
     leaky: Maas et al., "Rectifier Nonlinearities Improve Neural Network Acoustic Models", 2013.
@@ -62,11 +62,11 @@ class ReLU(NeuronLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Plain and leaky, from one axis to five, with values on both sides of the kink."""
+        """Plain, leaky and negative slopes; one to five axes."""
         from cafx.conformance import Case
 
         yield Case("plain", (2, 3, 4, 5))
         yield Case("leaky", (2, 7), options={"negative_slope": 0.1, "engine": "CAFFE"})
-        lost = {"in-place": "as in Caffe: once overwritten, a falling side's sign is lost"}
-        yield Case("falling", (5,), options={"negative_slope": -0.5}, skip=lost)
+        skip = {"in-place": "as in Caffe, a negative slope in place loses the sign of x"}
+        yield Case("falling", (5,), options={"negative_slope": -0.5}, skip=skip)
         yield Case("five_axes", (2, 3, 1, 2, 2))

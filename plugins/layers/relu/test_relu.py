@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of ReLU."""
+"""ReLU beyond the conformance suite."""
 
 import numpy as np
 

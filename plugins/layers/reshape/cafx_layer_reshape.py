@@ -1,4 +1,4 @@
-"""Reshape: the same values under another shape, without a copy."""
+"""Reshape: the same values in another shape, without a copy."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ class ReshapeParameter(Message):
     """Options of Reshape."""
 
     shape: BlobShape = option(
-        1, BlobShape, doc="the new axes: 0 copies the bottom's axis at this position, one -1 is what remains"
+        1, BlobShape, doc="new axes; 0 copies the bottom's axis at this position, one -1 is inferred"
     )
-    axis: int = option(2, "int32", 0, doc="first of the axes replaced; -1 is after the last")
-    num_axes: int = option(3, "int32", -1, doc="how many are replaced; -1 for all", check=at_least(-1))
+    axis: int = option(2, "int32", 0, doc="first axis to replace; -1 is after the last")
+    num_axes: int = option(3, "int32", -1, doc="number of axes to replace; -1 for all", check=at_least(-1))
 
 
 class Reshape(Layer):
-    """The axes from ``axis`` on, ``num_axes`` of them, replaced by those of ``shape``: y = x.
+    """Replaces ``num_axes`` axes from ``axis`` on by those of ``shape``: y = x in another shape.
 
-    Bottom: any shape. Top: as many values under the new shape.
+    Bottom: any shape. Top: the new shape, with as many values.
     Gradient: dx = dy. Top and bottom share data and diff.
 
     Raises:
-        CafxError: two axes to infer, a 0 where the bottom has no axis, a range of axes the bottom
-            does not have, or a shape that does not hold as many values as the bottom.
+        CafxError: more than one axis is inferred, a 0 has no axis to copy, the replaced axes do not exist,
+            or the number of values changes.
 
     Source: Caffe's layer catalogue.
     """
@@ -47,16 +47,16 @@ class Reshape(Layer):
         """Check what does not depend on the bottom."""
         dims = self.options.shape.dim
         if dims.count(INFERRED) > 1:
-            raise self.error("can infer one axis only", found=f"shape {list(dims)}", expected="one -1 at most")
+            raise self.error("can infer only one axis", found=f"shape {list(dims)}", expected="at most one -1")
         if min(dims, default=0) < INFERRED:
-            raise self.error("has a negative axis", found=f"shape {list(dims)}", expected="-1, 0 or more")
+            raise self.error("negative axis in shape", found=f"shape {list(dims)}", expected="-1, 0 or more")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Work out the new shape; the top holds the bottom's own data and diff."""
+        """Compute the new shape; the top shares the bottom's data and diff."""
         shape = self._new_shape(bottom[0].shape)
         if math.prod(shape) != bottom[0].count():
             raise self.error(
-                "does not keep the number of values",
+                "shape changes the number of values",
                 found=f"{shape_text(shape)} for {shape_text(bottom[0].shape)}",
                 expected=f"{bottom[0].count()} values",
             )
@@ -73,27 +73,23 @@ class Reshape(Layer):
         return (*old[:start], *new, *old[stop:])
 
     def _replaced(self, axes: int) -> tuple[int, int]:
-        """The range of the bottom's axes that the new ones stand for."""
+        """The range of the bottom's axes to replace."""
         axis, count = self.options.axis, self.options.num_axes
         start = axis if axis >= 0 else axes + 1 + axis
         stop = axes if count < 0 else start + count
         if not 0 <= start <= stop <= axes:
-            raise self.error(
-                "replaces axes its bottom does not have", found=f"axis {axis}, num_axes {count}",
-                expected=f"a range within {axes} axes",
-            )  # fmt: skip
+            found = f"axis {axis}, num_axes {count}"
+            raise self.error("the bottom does not have these axes", found=found, expected=f"a range within {axes} axes")
         return start, stop
 
     def _copied(self, old: tuple[int, ...], axis: int) -> int:
         if axis >= len(old):
-            raise self.error(
-                "shape has a 0 where the bottom has no axis to copy",
-                found=f"axis {axis} of {shape_text(old)}", expected=f"an axis below {len(old)}",
-            )  # fmt: skip
+            found, expected = f"axis {axis} of {shape_text(old)}", f"an axis below {len(old)}"
+            raise self.error("a 0 in shape has no axis to copy", found=found, expected=expected)
         return old[axis]
 
     def _inferred(self, old: tuple[int, ...], known: int, new: list[int]) -> int:
-        """What remains for the inferred axis; of an empty bottom, as if its empty axes had length 1."""
+        """Length of the inferred axis; for an empty bottom, as if its empty axes had length 1."""
         count = math.prod(old)
         if known == 0:
             count = math.prod(length or 1 for length in old)
@@ -101,21 +97,19 @@ class Reshape(Layer):
             rest = (*old[:start], *old[stop:], *(dim for dim in new if dim != INFERRED))
             known = math.prod(length or 1 for length in rest)
         if count % known:
-            raise self.error(
-                "cannot infer an axis", found=f"{count} values in pieces of {known}",
-                expected="a number of values the stated axes divide",
-            )  # fmt: skip
+            found, expected = f"{count} values, {known} per index", f"a multiple of {known} values"
+            raise self.error("cannot infer an axis", found=found, expected=expected)
         return count // known
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Nothing to do: the data are shared."""
+        """No-op: data are shared."""
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Nothing to do: the gradient is shared."""
+        """No-op: gradients are shared."""
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Copied, inferred and stated axes, a part replaced, and an axis put in."""
+        """Copied, inferred and given axes; replacement in the middle; insertion."""
         from cafx.conformance import Case
 
         yield Case("copied", (2, 3, 4, 5), options={"shape": {"dim": [0, 0, 20]}})

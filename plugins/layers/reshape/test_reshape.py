@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of Reshape."""
+"""Reshape beyond the conformance suite."""
 
 import numpy as np
 import pytest
@@ -9,14 +9,14 @@ from cafx.kernel import CafxError
 TestReshape = layer_suite("Reshape")
 
 
-def test_data_and_diff_are_the_bottoms_own() -> None:
+def test_data_and_diff_are_shared_with_the_bottom() -> None:
     run = run_layer("Reshape", [np.ones((2, 3))], options={"shape": {"dim": [6]}})
     bottom, top = run.net.bottoms[-1][0], run.net.tops[-1][0]
     assert top.synced_data is bottom.synced_data
     assert top.synced_diff is bottom.synced_diff
 
 
-def test_an_axis_is_inferred_of_an_empty_batch_too() -> None:
+def test_an_axis_is_inferred_for_an_empty_batch() -> None:
     run = run_layer("Reshape", [np.ones((0, 3, 4))], options={"shape": {"dim": [0, -1]}})
     assert run.tops[0].shape == (0, 12)
 
@@ -24,14 +24,14 @@ def test_an_axis_is_inferred_of_an_empty_batch_too() -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"shape": {"dim": [-1, -1]}}, "one axis"),
+        ({"shape": {"dim": [-1, -1]}}, "only one axis"),
         ({"shape": {"dim": [-2, 3]}}, "negative"),
         ({"shape": {"dim": [2, 3, 0]}}, "no axis to copy"),
         ({"shape": {"dim": [5, -1]}}, "cannot infer"),
         ({"shape": {"dim": [5]}}, "number of values"),
-        ({"shape": {"dim": [6]}, "axis": 3}, "does not have"),
+        ({"shape": {"dim": [6]}, "axis": 3}, "does not have these axes"),
     ],
 )
-def test_a_shape_that_does_not_fit_is_refused(options: dict[str, object], problem: str) -> None:
+def test_an_incompatible_shape_is_refused(options: dict[str, object], problem: str) -> None:
     with pytest.raises(CafxError, match=problem):
         run_layer("Reshape", [np.ones((2, 3))], options=options)

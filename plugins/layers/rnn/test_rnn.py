@@ -1,4 +1,4 @@
-"""What the shared suite knows of RNN; what RNN and LSTM share is tried in tests/integration."""
+"""RNN passes the conformance suite; tests/integration covers what RNN and LSTM share."""
 
 from cafx.conformance import layer_suite
 

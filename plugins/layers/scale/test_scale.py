@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of Scale."""
+"""Scale beyond the conformance suite."""
 
 import numpy as np
 import pytest
@@ -9,17 +9,17 @@ from cafx.kernel import CafxError
 TestScale = layer_suite("Scale")
 
 
-def test_a_scale_without_filler_starts_at_one_and_its_bias_at_zero() -> None:
+def test_without_fillers_the_scale_is_one_and_the_bias_zero() -> None:
     layer = run_layer("Scale", [np.zeros((2, 3))], options={"bias_term": True}).layer
     np.testing.assert_array_equal(layer.blobs[0].host(), [1, 1, 1])
     np.testing.assert_array_equal(layer.blobs[1].host(), [0, 0, 0])
 
 
-def test_a_given_scale_leaves_the_bias_as_the_only_parameter() -> None:
+def test_a_scale_from_a_bottom_leaves_the_bias_as_the_only_parameter() -> None:
     run = run_layer("Scale", [np.ones((2, 3)), [1.0, 2.0, 3.0]], options={"bias_term": True})
     assert [blob.shape for blob in run.layer.blobs] == [(3,)]
 
 
-def test_an_operand_that_does_not_fit_is_refused_with_both_shapes() -> None:
+def test_an_operand_of_the_wrong_shape_is_refused() -> None:
     with pytest.raises(CafxError, match="found 4 against 2×3×4, expected 3"):
         run_layer("Scale", [np.zeros((2, 3, 4)), np.zeros(4)])

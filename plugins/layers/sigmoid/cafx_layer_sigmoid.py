@@ -1,4 +1,4 @@
-"""Sigmoid: the logistic sigmoid."""
+"""Sigmoid: logistic sigmoid."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class SigmoidParameter(Message):
     """Options of Sigmoid."""
 
     class Engine(IntEnum):
-        """Which of Caffe's implementations; cafx chooses by its own engine."""
+        """Caffe's implementations; accepted for compatibility, ignored."""
 
         DEFAULT = 0
         CAFFE = 1
         CUDNN = 2
 
-    engine: Engine = option(1, Engine, Engine.DEFAULT, doc="read and ignored")
+    engine: Engine = option(1, Engine, Engine.DEFAULT, doc="accepted for compatibility, ignored")
 
 
 class Sigmoid(NeuronLayer):
     """Logistic sigmoid: y = 1 / (1 + e⁻ˣ).
 
-    Bottom: any shape. Top: the same shape; may be the bottom itself.
-    Gradient: dx = dy · y (1 − y), from the top alone.
+    Bottom: any shape. Top: the same shape; may be computed in place.
+    Gradient: dx = dy · y (1 − y), computed from the top alone.
 
     Source: Caffe's layer catalogue.
     """
@@ -39,7 +39,7 @@ class Sigmoid(NeuronLayer):
     options: SigmoidParameter
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """y = ½ tanh(½ x) + ½, the same without overflow."""
+        """y = ½ tanh(½ x) + ½, which does not overflow."""
         y = top[0].mutable_data
         self.xp.multiply(bottom[0].data, 0.5, out=y)
         self.xp.tanh(y, out=y)
@@ -54,7 +54,7 @@ class Sigmoid(NeuronLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """One axis to five, and values where it is flat."""
+        """One to five axes, and values in the saturated range."""
         from cafx.conformance import Case, normal
 
         yield Case("plain", (2, 3, 4, 5), options={"engine": "CAFFE"})

@@ -1,4 +1,4 @@
-"""Silence: a reader for blobs nobody wants, so that they are no outputs of the net."""
+"""Silence: consumes blobs, so that they are not outputs of the net."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ if TYPE_CHECKING:
 
 
 class Silence(Layer):
-    """Reads its bottoms and makes nothing of them.
+    """Consumes its bottoms, which would otherwise be outputs of the net.
 
-    Bottoms: one or more, of any shape. Tops: none.
-    Gradient: dx = 0.
+    Bottoms: one or more, of any shape. Tops: none. Gradient: dx = 0.
 
     Source: Caffe's layer catalogue.
     """
@@ -24,20 +23,20 @@ class Silence(Layer):
     tops = 0
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """There is no top."""
+        """No-op: there is no top."""
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Nothing to do."""
+        """No-op."""
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = 0."""
-        for each, wanted in zip(bottom, propagate_down, strict=True):
-            if wanted:
+        for each, needed in zip(bottom, propagate_down, strict=True):
+            if needed:
                 each.mutable_diff[...] = 0
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """One bottom and three."""
+        """One and three bottoms."""
         from cafx.conformance import Case
 
         yield Case("one", (2, 3), tops=0)

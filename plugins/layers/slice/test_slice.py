@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of Slice."""
+"""Slice beyond the conformance suite."""
 
 import numpy as np
 import pytest
@@ -13,12 +13,12 @@ TestSlice = layer_suite("Slice")
     ("options", "problem"),
     [
         ({"axis": 1, "slice_dim": 1}, "twice"),
-        ({"slice_point": [1, 2]}, "between each two tops"),
-        ({"slice_point": [0]}, "rise"),
+        ({"slice_point": [1, 2]}, "number of slice points"),
+        ({"slice_point": [0]}, "must increase"),
         ({"slice_point": [9]}, "beyond the end"),
-        ({}, "equal pieces"),
+        ({}, "equal parts"),
     ],
 )
-def test_cuts_that_do_not_fit_are_refused(options: dict[str, object], problem: str) -> None:
+def test_invalid_slices_are_refused(options: dict[str, object], problem: str) -> None:
     with pytest.raises(CafxError, match=problem):
         run_layer("Slice", [np.ones((2, 5))], options=options, tops=2)

@@ -1,64 +1,43 @@
-"""Softmax: scores turned into probabilities along one axis."""
+"""Softmax: probabilities from scores along one axis."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cafx.kernel import Blob, Message, NeuronLayer, message, option
+from cafx.kernel import Blob, NeuronLayer
+from cafx_lib_softmax import SoftmaxParameter, softmax
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
 
 
-@message("softmax_param", 125)
-class SoftmaxParameter(Message):
-    """Options of Softmax and SoftmaxWithLoss."""
-
-    class Engine(IntEnum):
-        """Which of Caffe's implementations; cafx chooses by its own engine."""
-
-        DEFAULT = 0
-        CAFFE = 1
-        CUDNN = 2
-
-    engine: Engine = option(1, Engine, Engine.DEFAULT, doc="read and ignored")
-    axis: int = option(2, "int32", 1, doc="the axis whose values come to sum to one")
-
-
-def softmax(xp: Any, x: Any, out: Any, axis: int) -> None:
-    """out = exp(x − max x) / Σ exp(x − max x) along ``axis``; ``out`` may be ``x``."""
-    if not x.size:
-        return
-    xp.subtract(x, x.max(axis=axis, keepdims=True), out=out)
-    xp.exp(out, out=out)
-    out /= out.sum(axis=axis, keepdims=True)
-
-
 class Softmax(NeuronLayer):
-    """Softmax: y = exp(x) / Σ exp(x), the sum along ``axis``; worked on x − max x, so it is finite.
+    """Softmax: y = exp(x) / Σ exp(x), summed along ``axis``; computed from x − max x, so it is finite.
 
-    Bottom: any shape with that axis. Top: the same shape; may be the bottom itself.
+    Bottom: any shape. Top: the same shape; may be computed in place.
     Gradient: dx = y · (dy − Σ dy · y).
 
     Raises:
-        CafxError: the bottom has no such axis.
+        CafxError: the axis does not exist.
 
     Source: Bridle, "Probabilistic Interpretation of Feedforward Classification Network Outputs", 1990.
+
+    Read by engines:
+        softmax_axis: index of the axis of the classes, from 0.
     """
 
     Parameter = SoftmaxParameter
     options: SoftmaxParameter
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The top has the bottom's shape, in which the axis exists."""
-        self.along = self.axis(bottom[0], self.options.axis)
+        """The top has the bottom's shape."""
+        self.softmax_axis = self.axis(bottom[0], self.options.axis)
         super().reshape(bottom, top)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """y = exp(x − max x) / Σ exp(x − max x)."""
-        softmax(self.xp, bottom[0].data, top[0].mutable_data, self.along)
+        softmax(self.xp, bottom[0].data, top[0].mutable_data, self.softmax_axis)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = y · (dy − Σ dy · y)."""
@@ -66,14 +45,14 @@ class Softmax(NeuronLayer):
             y, dy = top[0].data, top[0].diff
             product = self.workspace(y.shape)
             self.xp.multiply(dy, y, out=product)
-            inner = product.sum(axis=self.along, keepdims=True)
+            inner = product.sum(axis=self.softmax_axis, keepdims=True)
             dx = bottom[0].mutable_diff
             self.xp.subtract(dy, inner, out=dx)
             dx *= y
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Along each axis, from one to four of them, and with scores that would overflow."""
+        """First, middle and last axis; one to four axes; scores whose exponentials overflow."""
         from cafx.conformance import Case, normal
 
         yield Case("rows", (4, 5))

@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of Softmax."""
+"""Softmax beyond the conformance suite."""
 
 import numpy as np
 
@@ -13,6 +13,6 @@ def test_probabilities_sum_to_one_along_the_axis() -> None:
     np.testing.assert_allclose(run.tops[0].sum(axis=1), 1, rtol=1e-6)
 
 
-def test_scores_that_overflow_on_their_own_are_told_apart() -> None:
+def test_scores_whose_exponentials_overflow_have_finite_probabilities() -> None:
     run = run_layer("Softmax", [[[1000.0, 999.0, -1000.0]]])
     np.testing.assert_allclose(run.tops[0], [[0.7310586, 0.2689414, 0]], rtol=1e-6)

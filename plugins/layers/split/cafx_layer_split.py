@@ -1,4 +1,4 @@
-"""Split: one blob for several readers, without copies."""
+"""Split: one blob for several consumers, without copies."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ TYPE = "Split"
 
 
 class Split(Layer):
-    """Each top is the bottom's data; the bottom's gradient is the sum of the tops'.
+    """Shares a blob among several consumers: yᵢ = x.
 
-    Bottom: any shape. Tops: as many as there are readers, each of the bottom's shape.
-    Gradient: dx = Σ dyᵢ. The net puts splits in by itself where a blob has several readers.
+    Bottom: any shape. Tops: one per consumer, of the bottom's shape, sharing its data.
+    Gradient: dx = Σ dyᵢ. A net inserts splits by itself where a blob has several consumers.
 
     Source: Caffe's layer catalogue.
     """
@@ -25,13 +25,13 @@ class Split(Layer):
     tops = (1, None)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The tops hold the bottom's own data."""
+        """The tops share the bottom's data."""
         for each in top:
             each.reshape(*bottom[0].shape)
             each.share_data(bottom[0])
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Nothing to do: the data are shared."""
+        """No-op: data are shared."""
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = Σ dyᵢ."""
@@ -44,7 +44,7 @@ class Split(Layer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """One reader to three."""
+        """One and three tops."""
         from cafx.conformance import Case
 
         yield Case("one", (2, 3))

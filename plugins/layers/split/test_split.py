@@ -1,4 +1,4 @@
-"""Split under the shared suite."""
+"""Split passes the conformance suite."""
 
 from cafx.conformance import layer_suite
 

@@ -1,4 +1,4 @@
-"""Swish: a unit gated by its own sigmoid."""
+"""Swish: self-gated sigmoid unit."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 class SwishParameter(Message):
     """Options of Swish."""
 
-    beta: float = option(1, "float", 1.0, doc="steepness of the gate; 0 halves x")
+    beta: float = option(1, "float", 1.0, doc="slope of the gate")
 
 
 class Swish(NeuronLayer):
     """Swish: y = x · σ(beta · x), σ(z) = 1 / (1 + e⁻ᶻ).
 
-    Bottom: any shape. Top: the same shape; may be the bottom itself.
+    Bottom: any shape. Top: the same shape; may be computed in place.
     Gradient: dx = dy · (beta · y + σ(beta · x) · (1 − beta · y)).
 
     Source: Ramachandran, Zoph and Le, "Searching for Activation Functions", 2017.
@@ -41,13 +41,13 @@ class Swish(NeuronLayer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = dy · (beta · y + gate · (1 − beta · y))."""
         if propagate_down[0]:
-            steep = self.options.beta * top[0].data
-            slope = steep + self.gate * (1 - steep)
+            scaled = self.options.beta * top[0].data
+            slope = scaled + self.gate * (1 - scaled)
             self.xp.multiply(top[0].diff, slope, out=bottom[0].mutable_diff)
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Gates of every sign."""
+        """Positive, zero and negative beta."""
         from cafx.conformance import Case
 
         yield Case("plain", (2, 3, 4, 5))

@@ -1,4 +1,4 @@
-"""TanH: the hyperbolic tangent."""
+"""TanH: hyperbolic tangent."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class TanHParameter(Message):
     """Options of TanH."""
 
     class Engine(IntEnum):
-        """Which of Caffe's implementations; cafx chooses by its own engine."""
+        """Caffe's implementations; accepted for compatibility, ignored."""
 
         DEFAULT = 0
         CAFFE = 1
         CUDNN = 2
 
-    engine: Engine = option(1, Engine, Engine.DEFAULT, doc="read and ignored")
+    engine: Engine = option(1, Engine, Engine.DEFAULT, doc="accepted for compatibility, ignored")
 
 
 class TanH(NeuronLayer):
     """Hyperbolic tangent: y = (eˣ − e⁻ˣ) / (eˣ + e⁻ˣ).
 
-    Bottom: any shape. Top: the same shape; may be the bottom itself.
-    Gradient: dx = dy · (1 − y²), from the top alone.
+    Bottom: any shape. Top: the same shape; may be computed in place.
+    Gradient: dx = dy · (1 − y²), computed from the top alone.
 
     Source: Caffe's layer catalogue.
     """
@@ -50,7 +50,7 @@ class TanH(NeuronLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """One axis to five, and values where it is flat."""
+        """One to five axes, and values in the saturated range."""
         from cafx.conformance import Case, normal
 
         yield Case("plain", (2, 3, 4, 5), options={"engine": "CAFFE"})

@@ -1,4 +1,4 @@
-"""Threshold: whether values lie above a bound."""
+"""Threshold: whether values exceed a threshold."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 class ThresholdParameter(Message):
     """Options of Threshold."""
 
-    threshold: float = option(1, "float", 0.0, doc="what a value must exceed")
+    threshold: float = option(1, "float", 0.0, doc="threshold")
 
 
 class Threshold(NeuronLayer):
-    """Threshold: y = 1 where x > threshold, else 0 (at the threshold too).
+    """Threshold: y = 1 where x > threshold, else 0.
 
-    Bottom: any shape. Top: the same shape; may be the bottom itself.
-    There is no gradient: a step has none.
+    Bottom: any shape. Top: the same shape; may be computed in place.
+    Gradient: none.
 
     Source: Caffe's layer catalogue.
     """
@@ -37,7 +37,7 @@ class Threshold(NeuronLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Bounds on both sides of 0."""
+        """Zero, positive and negative thresholds."""
         from cafx.conformance import Case
 
         yield Case("plain", (2, 3, 4, 5))

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 class TileParameter(Message):
     """Options of Tile."""
 
-    axis: int = option(1, "int32", 1, doc="axis along which the copies lie; negative from the end")
-    tiles: int = option(2, "int32", doc="how many copies", check=above(0))
+    axis: int = option(1, "int32", 1, doc="axis to repeat along; negative from the end")
+    tiles: int = option(2, "int32", doc="number of copies", check=above(0))
 
 
 class Tile(Layer):
-    """The bottom ``tiles`` times, one copy after another along ``axis``: y = (x | x | … | x).
+    """Repeats the bottom ``tiles`` times along ``axis``: y = (x | x | … | x).
 
-    Bottom: any shape. Top: the same, ``tiles`` times as long along ``axis``.
-    Gradient: dx = the sum of dy over the copies.
+    Bottom: any shape. Top: the same shape, ``tiles`` times as long along ``axis``.
+    Gradient: dx = Σ dy over the copies.
 
     Raises:
-        CafxError: no such axis, or tiles missing or not positive.
+        CafxError: the axis does not exist, or tiles is missing or not positive.
 
     Source: Caffe's layer catalogue.
     """
@@ -35,7 +35,7 @@ class Tile(Layer):
     options: TileParameter
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Check that tiles is stated."""
+        """Check that tiles is set."""
         if not self.options.has("tiles"):
             raise self.error("tiles is missing", expected="tile_param { tiles: … }")
 
@@ -47,7 +47,7 @@ class Tile(Layer):
         self.copied, self.single = (outer, self.options.tiles, inner), (outer, 1, inner)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Write x to each copy."""
+        """Copy x ``tiles`` times."""
         top[0].mutable_data.reshape(self.copied)[...] = bottom[0].data.reshape(self.single)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -58,7 +58,7 @@ class Tile(Layer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Along channels, the first axis and the last."""
+        """Along channels, the first and the last axis."""
         from cafx.conformance import Case
 
         yield Case("channels", (2, 3, 4, 1), options={"tiles": 3})

@@ -1,4 +1,4 @@
-"""Tile under the shared suite."""
+"""Tile passes the conformance suite."""
 
 from cafx.conformance import layer_suite
 

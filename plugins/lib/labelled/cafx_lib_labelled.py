@@ -1,4 +1,4 @@
-"""What labelled losses and scores share: labels against classes, and what a loss is divided by."""
+"""What labelled losses and scores share: labels against classes, and the normaliser of a loss."""
 
 from __future__ import annotations
 
@@ -12,71 +12,81 @@ from cafx.kernel.blob import shape_text
 
 
 class LabelledLayer(Layer):
-    """A layer that holds scores, bottom 0, against one class label a position, bottom 1.
+    """A layer that compares scores (bottom 0) with one class label per position (bottom 1).
 
-    Scores are outer×classes×inner values, labels outer×inner; `line_up` says which axes are which.
+    Scores are viewed as outer×classes×inner, labels as outer×inner; `set_class_axes` chooses the axes.
     """
 
     integer_bottoms: ClassVar[tuple[int, ...]] = (1,)
     outer = classes = inner = 0
 
-    def line_up(self, bottom: list[Blob], first: int, last: int | None = None) -> None:
-        """Let the classes be the scores' axes from ``first`` to before ``last`` (default: one axis).
+    def set_class_axes(self, bottom: list[Blob], first: int, last: int | None = None) -> None:
+        """Set which axes of the scores are the classes; the other axes are positions.
+
+        Args:
+            bottom: scores and labels.
+            first: first class axis.
+            last: the axis after the last class axis (default: ``first + 1``).
 
         Raises:
-            CafxError: not exactly one label for each position.
+            CafxError: the number of labels is not the number of positions.
         """
         shape, last = bottom[0].shape, first + 1 if last is None else last
         self.outer, self.inner = math.prod(shape[:first]), math.prod(shape[last:])
         self.classes = math.prod(shape[first:last])
         if bottom[1].count() != self.outer * self.inner:
             raise self.error(
-                f"takes one label a position of its scores {shape_text(shape)}",
+                f"expects one label per position of the scores {shape_text(shape)}",
                 found=f"{bottom[1].count()} labels",
                 expected=self.outer * self.inner,
                 remedy="check the axis of the classes, and that labels are indices, not one-hot",
             )
 
     def scores(self, array: Any) -> Any:
-        """An array of the shape of bottom 0, seen as outer×classes×inner."""
+        """An array of the shape of bottom 0, viewed as outer×classes×inner."""
         return array.reshape(self.outer, self.classes, self.inner)
 
     def labels(self, bottom: list[Blob], ignored: int | None = None) -> tuple[Any, Any]:
-        """The labels as integers, outer×inner, and where they count (None: everywhere).
+        """The labels, and which of them count.
 
-        A label ``ignored`` does not count and reads as 0.
+        Args:
+            bottom: scores and labels.
+            ignored: label that does not count; it reads as 0.
+
+        Returns:
+            The labels as integers, outer×inner, and a mask of those that count (None: all).
 
         Raises:
-            CafxError: a label that is no class.
+            CafxError: a label is not a class index.
         """
         labels = bottom[1].data.reshape(self.outer, self.inner)
-        counted = None
+        valid = None
         if ignored is not None:
-            counted = self.xp.trunc(labels) != ignored
-            labels = self.xp.where(counted, labels, 0)
+            valid = self.xp.trunc(labels) != ignored
+            labels = self.xp.where(valid, labels, 0)
         if labels.size and not (float(labels.min()) > -1 and float(labels.max()) < self.classes):
             raise self.error(
-                "a label is no class",
+                "a label is not a class index",
                 found=f"labels from {float(labels.min()):g} to {float(labels.max()):g}",
                 expected=f"0 to {self.classes - 1}" + ("" if ignored is None else f", or {ignored}"),
             )
-        return labels.astype(np.int64), counted
+        return labels.astype(np.int64), valid
 
     def at(self, labels: Any) -> tuple[Any, Any, Any]:
-        """The index that picks, from outer×classes×inner values, each position's own class."""
+        """Index that selects the labelled class at each position of an outer×classes×inner array."""
         arange = self.xp.arange
         return arange(self.outer)[:, None], labels, arange(self.inner)
 
 
 class Normaliser:
-    """What a loss over outer×inner positions is divided by (LossParameter).
+    """The divisor of a loss over outer×inner positions (LossParameter).
 
-    ``normalization`` FULL: all positions; VALID: those whose label is not ignored; BATCH_SIZE: the
-    outer count; NONE: one. Never less than one, so that a batch of ignored labels costs nothing.
+    ``normalization`` FULL: all positions; VALID: positions whose label is not ignored; BATCH_SIZE: the
+    outer count; NONE: 1. The divisor is at least 1, so a batch of ignored labels has loss 0.
 
     Args:
         options: the layer's LossParameter.
-        default: the mode where neither ``normalization`` nor ``normalize`` is stated.
+        default: the mode if neither ``normalization`` nor ``normalize`` is set.
     """
 
     def __init__(

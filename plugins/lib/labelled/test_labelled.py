@@ -1,4 +1,4 @@
-"""The divisor of a loss, in every mode."""
+"""The divisor of a loss, in every normalisation mode."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from cafx_lib_labelled import Normaliser
 
 
 @pytest.mark.parametrize(
-    ("stated", "valid", "divisor"),
+    ("options", "valid", "divisor"),
     [
         ({}, None, 12),
         ({}, 5, 5),
@@ -20,5 +20,5 @@ from cafx_lib_labelled import Normaliser
         ({"normalize": False, "normalization": "FULL"}, 5, 12),
     ],
 )
-def test_the_divisor_of_four_times_three_positions(stated: dict[str, object], valid: int | None, divisor: int) -> None:
-    assert Normaliser(LossParameter(**stated))(4, 3, valid) == divisor
+def test_the_divisor_for_four_by_three_positions(options: dict[str, object], valid: int | None, divisor: int) -> None:
+    assert Normaliser(LossParameter(**options))(4, 3, valid) == divisor

@@ -1,4 +1,4 @@
-"""EuclideanLoss: half the mean squared distance, for regression."""
+"""EuclideanLoss: half the mean squared distance."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 class EuclideanLoss(LossLayer):
     """Euclidean loss: L = Σ (a − b)² / 2N.
 
-    Bottoms: a and b, of N×… values each; only N and the number of values an item must agree.
-    Top: L, a scalar. Gradients: da = dL · (a − b) / N, db = −da.
+    Bottoms: a and b, N×… each, with equal N and equal numbers of values per item; their shapes may differ
+    otherwise. Top: L, a scalar. Gradients: da = dL · (a − b) / N, db = −da.
 
     Raises:
-        CafxError: the bottoms differ in batch size or in values an item.
+        CafxError: the bottoms differ in batch size or in the number of values per item.
 
     Source: Caffe's layer catalogue, Euclidean loss.
     """
@@ -26,17 +26,15 @@ class EuclideanLoss(LossLayer):
     integer_bottoms = ()
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Make room for a − b."""
+        """Create the buffer for a − b."""
         self.difference = self.context.blob((), f"{self.name}.difference")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The top is a scalar; the bottoms have as many values."""
+        """The top is a scalar."""
         super().reshape(bottom, top)
         if bottom[0].count(1) != bottom[1].count(1):
-            raise self.error(
-                "its bottoms differ in values an item",
-                found=f"{bottom[0].count(1)} and {bottom[1].count(1)}", expected="as many",
-            )  # fmt: skip
+            found = f"{bottom[0].count(1)} and {bottom[1].count(1)}"
+            raise self.error("the bottoms differ in values per item", found=found, expected="equal numbers")
         self.difference.reshape(*bottom[0].shape)
         self.items = max(1, bottom[0].shape[0])
 
@@ -51,14 +49,14 @@ class EuclideanLoss(LossLayer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """da = dL · (a − b) / N, db = −da."""
         scale = self.loss_weight(top) / self.items
-        for blob, wanted, signed in zip(bottom, propagate_down, (scale, -scale), strict=True):
-            if wanted:
+        for blob, needed, factor in zip(bottom, propagate_down, (scale, -scale), strict=True):
+            if needed:
                 difference = self.difference.data.reshape(blob.shape)
-                self.xp.multiply(difference, signed, out=blob.mutable_diff)
+                self.xp.multiply(difference, factor, out=blob.mutable_diff)
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """From one axis to four, of shapes that only count alike, and weighed."""
+        """One to four axes, different shapes of equal count, and a loss weight."""
         from cafx.conformance import Case
 
         yield Case("rows", (4, 5), (4, 5))

@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of EuclideanLoss."""
+"""EuclideanLoss beyond the conformance suite."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from cafx.conformance import layer_suite, run_layer
 TestEuclideanLoss = layer_suite("EuclideanLoss")
 
 
-def test_it_is_half_the_squared_distance_an_item() -> None:
+def test_it_is_half_the_squared_distance_per_item() -> None:
     run = run_layer("EuclideanLoss", [[[1.0, 2.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 3.0]]])
     assert run.tops[0] == pytest.approx((1 + 4 + 9) / 4)
 

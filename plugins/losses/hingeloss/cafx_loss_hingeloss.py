@@ -1,4 +1,4 @@
-"""HingeLoss: the margin loss of one-against-all classifiers."""
+"""HingeLoss: margin loss of one-versus-all classifiers."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ class HingeLossParameter(Message):
     """Options of HingeLoss."""
 
     class Norm(IntEnum):
-        """What is summed up: the missing margins, or their squares."""
+        """Sum of the hinge terms, or of their squares."""
 
         L1 = 1
         L2 = 2
 
-    norm: Norm = option(1, Norm, Norm.L1, doc="L1 or L2 norm of the missing margins")
+    norm: Norm = option(1, Norm, Norm.L1, doc="L1 or L2 norm of the hinge terms")
 
 
 class HingeLoss(LabelledLayer, LossLayer):
-    """Hinge loss: L = Σ m / N or Σ m² / N, m = max(0, 1 − t · x), t = 1 for the label, else −1.
+    """Hinge loss: L = Σ m / N (L1) or Σ m² / N (L2), m = max(0, 1 − t · x), t = 1 at the label, else −1.
 
-    Bottoms: scores x, N×K (further axes count as classes); labels, N whole numbers. Top: L, a scalar.
+    Bottoms: scores x, N×K (further axes count as classes); N integer labels. Top: L, a scalar.
     Gradient: dx = −t · dL / N where m > 0 (L1), −2 t m · dL / N (L2).
 
     Raises:
-        CafxError: not one label an item, or a label that is no class.
+        CafxError: there is not one label per item, or a label is not a class index.
 
     Source: Crammer and Singer, "Multiclass Kernel-based Vector Machines", 2001; Caffe's catalogue.
     """
@@ -43,47 +43,47 @@ class HingeLoss(LabelledLayer, LossLayer):
 
     @property
     def kinks(self) -> tuple[float, ...]:
-        """Scores at which a margin is just met."""
+        """±1 for the L1 norm, where a hinge term becomes 0."""
         return (-1.0, 1.0) if self.options.norm == HingeLossParameter.Norm.L1 else ()
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Make room for the missing margins."""
-        self.missing = self.context.blob((), f"{self.name}.missing")
+        """Create the buffer for the hinge terms."""
+        self.hinge = self.context.blob((), f"{self.name}.hinge")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The top is a scalar; there is one label an item."""
+        """The top is a scalar."""
         LossLayer.reshape(self, bottom, top)
-        self.line_up(bottom, 1, bottom[0].num_axes)
-        self.missing.reshape(*bottom[0].shape)
+        self.set_class_axes(bottom, 1, bottom[0].num_axes)
+        self.hinge.reshape(*bottom[0].shape)
         self.items = max(1, self.outer)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """L = Σ max(0, 1 − t · x) / N, or of its square."""
-        missing = self.scores(self.missing.mutable_data)
-        missing[...] = self.scores(bottom[0].data)
+        """L = Σ m / N, or Σ m² / N."""
+        hinge = self.scores(self.hinge.mutable_data)
+        hinge[...] = self.scores(bottom[0].data)
         labelled = self.at(self.labels(bottom)[0])
-        missing[labelled] = -missing[labelled]
-        missing += 1
-        self.xp.maximum(missing, 0, out=missing)
+        hinge[labelled] = -hinge[labelled]
+        hinge += 1
+        self.xp.maximum(hinge, 0, out=hinge)
         squared = self.options.norm == HingeLossParameter.Norm.L2
-        top[0].mutable_data[...] = (missing * missing if squared else missing).sum() / self.items
+        top[0].mutable_data[...] = (hinge * hinge if squared else hinge).sum() / self.items
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """dx = −t · dL / N where a margin is missing, or −2 t m · dL / N."""
+        """dx = −t · dL / N where m > 0, or −2 t m · dL / N."""
         self.refuse_gradients(propagate_down)
         if propagate_down[0]:
-            dx, missing = self.scores(bottom[0].mutable_diff), self.scores(self.missing.data)
+            dx, hinge = self.scores(bottom[0].mutable_diff), self.scores(self.hinge.data)
             if self.options.norm == HingeLossParameter.Norm.L1:
-                self.xp.sign(missing, out=dx)
+                self.xp.sign(hinge, out=dx)
             else:
-                self.xp.multiply(missing, 2, out=dx)
+                self.xp.multiply(hinge, 2, out=dx)
             labelled = self.at(self.labels(bottom)[0])
             dx[labelled] = -dx[labelled]
             dx *= self.loss_weight(top) / self.items
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Both norms, from two axes to four."""
+        """Both norms; two to four axes."""
         from cafx.conformance import Case, labels, normal
 
         yield Case("l1", normal((5, 4), 2.0), labels((5,), 4))

@@ -1,4 +1,4 @@
-"""InfogainLoss: a multinomial logistic loss in which a matrix says what each mistake is worth."""
+"""InfogainLoss: multinomial logistic loss weighted by an infogain matrix."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ import numpy as np
 
 from cafx.kernel import Blob, Message, message, option
 from cafx_format_binaryproto import read_binaryproto, write_binaryproto
-from cafx_loss_softmaxwithloss import SoftmaxLoss
+from cafx_lib_softmax import SoftmaxLoss
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
 
 SMALLEST = 1e-20
-"""Smaller probabilities count as this one, so that the loss stays finite."""
+"""Lower bound of probabilities, which keeps the loss finite."""
 
 
 @message("infogain_loss_param", 116)
 class InfogainLossParameter(Message):
     """Options of InfogainLoss."""
 
-    source: str | None = option(1, "string", doc="binaryproto of H, where it is no bottom")
-    axis: int = option(2, "int32", 1, doc="the axis along which the classes lie")
+    source: str | None = option(1, "string", doc="binaryproto file with H, unless H is a bottom")
+    axis: int = option(2, "int32", 1, doc="axis of the classes; negative from the end")
 
 
 class InfogainLoss(SoftmaxLoss):
     """Infogain loss: L = −Σ Σₖ H[label, k] log p[k] / normaliser, p = softmax(x) along ``axis``.
 
-    Bottoms: scores x of any shape with K classes along ``axis``; labels, one whole number for each
-    other position; optionally H, K·K values, else read from ``source``. Tops: L, a scalar;
-    optionally p, of the shape of x, whose own gradient is ignored. ``loss_param`` says which label
-    does not count and what the normaliser is. The identity for H gives SoftmaxWithLoss.
-    Gradient: dx = dL · (p · Σₖ H[label, k] − H[label]) / normaliser, 0 where no label counts.
+    Bottoms: scores x of any shape, with K classes along ``axis``; one integer label per remaining position;
+    optionally H, K·K values, otherwise read from ``source``. Tops: L, a scalar; optionally p, of the shape
+    of x, whose own gradient is ignored. ``loss_param`` sets the ignored label and the normaliser. With the
+    identity for H, L is SoftmaxWithLoss.
+    Gradient: dx = dL · (p · Σₖ H[label, k] − H[label]) / normaliser, 0 where the label is ignored.
 
     Raises:
-        CafxError: no such axis, no H or one of another size, another number of labels than
-            positions, a label that is no class, or ``loss_param.normalize``, which is older than it.
+        CafxError: the axis does not exist, H is missing or has the wrong size, there is not one label per
+            position, a label is not a class index, or ``loss_param.normalize`` is set.
 
     Source: Caffe's layer catalogue, Infogain loss.
     """
@@ -51,59 +51,60 @@ class InfogainLoss(SoftmaxLoss):
     integer_bottoms = (1, 2)
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Read H, unless it is a bottom, which labels count, and the normalisation."""
+        """Read H, unless it is a bottom, the ignored label and the normalisation."""
         super().setup(bottom, top)
         if self.spec.loss_param.HasField("normalize"):
-            raise self.error("takes no normalize", found="loss_param { normalize }", expected="normalization: VALID")
+            found, expected = "loss_param { normalize }", "normalization: VALID"
+            raise self.error("normalize is unsupported", found=found, expected=expected)
         if len(bottom) == 3:
             return
         if not self.options.source:
-            raise self.error("has no matrix", expected="a third bottom, or infogain_loss_param { source: … }")
+            expected = "a third bottom, or infogain_loss_param { source: … }"
+            raise self.error("the infogain matrix is missing", expected=expected)
         values = read_binaryproto(self.options.source)
         self.matrix = self.context.blob(values.shape, f"{self.name}.matrix")
         self.matrix.set_data(values)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The loss is a scalar; H has a row and a column a class."""
+        """The loss is a scalar; H has one row and one column per class."""
         super().reshape(bottom, top)
-        if self._matrix(bottom).count() != self.classes**2:
-            raise self.error(
-                "its matrix has another size", found=f"{self._matrix(bottom).count()} values",
-                expected=f"{self.classes}×{self.classes}",
-            )  # fmt: skip
+        count, classes = self._matrix(bottom).count(), self.classes
+        if count != classes**2:
+            message = "the infogain matrix has the wrong size"
+            raise self.error(message, found=f"{count} values", expected=f"{classes}×{classes}")
 
     def _matrix(self, bottom: list[Blob]) -> Blob:
-        """H: the third bottom, or what was read."""
+        """H: the third bottom, or the matrix read from ``source``."""
         return bottom[2] if len(bottom) == 3 else self.matrix
 
-    def _worth(self, bottom: list[Blob]) -> tuple[Any, Any]:
-        """H[label, k] as outer×classes×inner, 0 where no label counts; and where labels count."""
+    def _gain(self, bottom: list[Blob]) -> tuple[Any, Any]:
+        """H[label, k] as outer×classes×inner, 0 where the label is ignored; mask of labels that count."""
         matrix = self._matrix(bottom).data.reshape(self.classes, self.classes)
-        labels, counted = self.labels(bottom, self.ignored)
-        worth = matrix[labels].transpose(0, 2, 1)
-        return worth if counted is None else worth * counted[:, None, :], counted
+        labels, valid = self.labels(bottom, self.ignored)
+        gain = matrix[labels].transpose(0, 2, 1)
+        return gain if valid is None else gain * valid[:, None, :], valid
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """L = −Σ Σₖ H[label, k] log p[k] / normaliser."""
         p = self.predict(bottom)
-        worth, counted = self._worth(bottom)
+        gain, valid = self._gain(bottom)
         likelihood = self.xp.log(self.xp.maximum(p, SMALLEST))
-        likelihood *= worth
-        self.write_tops(top, likelihood, counted)
+        likelihood *= gain
+        self.write_tops(top, likelihood, valid)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = dL · (p · Σₖ H[label, k] − H[label]) / normaliser."""
         self.refuse_gradients(propagate_down)
         if propagate_down[0]:
-            worth, dx = self._worth(bottom)[0], self.scores(bottom[0].mutable_diff)
+            gain, dx = self._gain(bottom)[0], self.scores(bottom[0].mutable_diff)
             p = self.scores(self.probabilities.data)
-            self.xp.multiply(p, worth.sum(axis=1, keepdims=True), out=dx)
-            dx -= worth
+            self.xp.multiply(p, gain.sum(axis=1, keepdims=True), out=dx)
+            dx -= gain
             dx *= self.loss_weight(top) / self.divisor
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Every normalisation, with and without a label that does not count, along several axes."""
+        """Every normalisation, with and without an ignored label; several axes; H from a file."""
         from cafx.conformance import Case, labels, uniform
 
         def matrix(classes: int) -> Any:
@@ -124,5 +125,5 @@ class InfogainLoss(SoftmaxLoss):
 
 @functools.cache
 def _folder() -> TemporaryDirectory[str]:
-    """A folder for the matrix of a case, which lasts as long as this process."""
+    """A folder for the matrix of a case, deleted when this process ends."""
     return TemporaryDirectory(prefix="cafx-infogain-")

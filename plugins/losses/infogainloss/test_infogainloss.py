@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of InfogainLoss."""
+"""InfogainLoss beyond the conformance suite."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from cafx.kernel import CafxError
 TestInfogainLoss = layer_suite("InfogainLoss")
 
 
-def test_the_old_way_to_normalise_is_refused_as_caffe_does() -> None:
+def test_the_legacy_option_normalize_is_refused_as_in_caffe() -> None:
     bottoms = [np.ones((2, 3)), np.zeros(2), np.eye(3)]
     with pytest.raises(CafxError, match="normalization: VALID"):
         run_layer("InfogainLoss", bottoms, layer={"loss_param": {"normalize": True}})

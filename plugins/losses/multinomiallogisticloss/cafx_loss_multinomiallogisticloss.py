@@ -1,4 +1,4 @@
-"""MultinomialLogisticLoss: the loss of predicted probabilities."""
+"""MultinomialLogisticLoss: negative log-likelihood of predicted probabilities."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
     from cafx.conformance import Case
 
 SMALLEST = 1e-20
-"""Smaller probabilities count as this one, so that the loss stays finite."""
+"""Lower bound of probabilities, which keeps the loss finite."""
 
 
 class MultinomialLogisticLoss(LabelledLayer, LossLayer):
     """Multinomial logistic loss: L = −Σ log p[label] / N.
 
-    Bottoms: probabilities p, N×K (further axes count as classes); labels, N whole numbers.
-    Top: L, a scalar. Gradient: dp = −dL / (N · p) at the label, 0 elsewhere. Where p comes from a
-    softmax, SoftmaxWithLoss computes the same with a gradient that is always finite.
+    Bottoms: probabilities p, N×K (further axes count as classes); N integer labels. Top: L, a scalar.
+    Gradient: dp = −dL / (N · p) at the label, else 0. If p is a softmax, SoftmaxWithLoss computes the same
+    loss with a stable gradient.
 
     Raises:
-        CafxError: not one label an item, or a label that is no class.
+        CafxError: there is not one label per item, or a label is not a class index.
 
     Source: Caffe's layer catalogue, Multinomial logistic loss.
     """
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The top is a scalar; there is one label an item."""
+        """The top is a scalar."""
         LossLayer.reshape(self, bottom, top)
-        self.line_up(bottom, 1, bottom[0].num_axes)
+        self.set_class_axes(bottom, 1, bottom[0].num_axes)
         self.items = max(1, self.outer)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -51,10 +51,10 @@ class MultinomialLogisticLoss(LabelledLayer, LossLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Probabilities well above zero, from two axes to four."""
+        """Probabilities well above 0; two to four axes."""
         from cafx.conformance import Case, labels, uniform
 
         yield Case("rows", uniform((4, 5), 0.1, 0.9), labels((4,), 5))
         yield Case("images", uniform((3, 4, 1, 1), 0.1, 0.9), labels((3, 1, 1, 1), 4))
         weight = {"loss_weight": [3.0]}
-        yield Case("weighed", uniform((2, 3, 2), 0.1, 0.9), labels((2,), 6), layer=weight)
+        yield Case("weighted", uniform((2, 3, 2), 0.1, 0.9), labels((2,), 6), layer=weight)

@@ -1,4 +1,4 @@
-"""SigmoidCrossEntropyLoss: sigmoid and cross entropy in one, for targets between 0 and 1."""
+"""SigmoidCrossEntropyLoss: cross entropy of a sigmoid, for targets between 0 and 1."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 class SigmoidCrossEntropyLoss(LossLayer):
     """Sigmoid cross entropy: L = −Σ (t log p + (1 − t) log (1 − p)) / normaliser, p = 1/(1 + e⁻ˣ).
 
-    Bottoms: scores x, N×…; targets t between 0 and 1, as many. Top: L, a scalar. A target whose whole
-    part is ``loss_param.ignore_label`` does not count. The normaliser is N unless ``loss_param``
-    says otherwise. Gradient: dx = dL · (p − t) / normaliser, 0 where t does not count.
+    Bottoms: scores x, N×…; targets t between 0 and 1, N×… with as many values. Top: L, a scalar. Targets
+    whose integer part is ``loss_param.ignore_label`` are ignored. The normaliser is N unless ``loss_param``
+    sets another. Gradient: dx = dL · (p − t) / normaliser, 0 where t is ignored.
 
     Raises:
         CafxError: the bottoms differ in batch size or number of values.
@@ -26,35 +26,33 @@ class SigmoidCrossEntropyLoss(LossLayer):
     """
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Read which targets count, and the normalisation."""
+        """Read the ignored label and the normalisation."""
         loss = self.read(LossParameter)
         self.ignored: int | None = loss.ignore_label
         self.normaliser = Normaliser(loss, LossParameter.NormalizationMode.BATCH_SIZE)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The top is a scalar; there are as many targets as scores."""
+        """The top is a scalar."""
         super().reshape(bottom, top)
         if bottom[0].count() != bottom[1].count():
-            raise self.error(
-                "scores and targets differ in number",
-                found=f"{bottom[0].count()} and {bottom[1].count()}", expected="as many",
-            )  # fmt: skip
+            found = f"{bottom[0].count()} and {bottom[1].count()}"
+            raise self.error("scores and targets differ in number", found=found, expected="equal numbers")
 
-    def _counted(self, targets: Any) -> Any:
-        """Where targets count; None for everywhere."""
+    def _valid(self, targets: Any) -> Any:
+        """Mask of the targets that count; None for all."""
         return None if self.ignored is None else self.xp.trunc(targets) != self.ignored
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """L = Σ (max(x, 0) − x · t + log(1 + e^−|x|)) / normaliser, which never overflows."""
+        """L = Σ (max(x, 0) − x · t + log(1 + e^−|x|)) / normaliser, which does not overflow."""
         x = bottom[0].data
         t = bottom[1].data.reshape(x.shape)
         cost = self.xp.log1p(self.xp.exp(-abs(x)))
         cost += self.xp.maximum(x, 0) - x * t
-        counted = self._counted(t)
-        if counted is not None:
-            cost *= counted
-        valid = None if counted is None else int(counted.sum())
-        self.divisor = self.normaliser(x.shape[0], bottom[0].count(1), valid)
+        valid = self._valid(t)
+        if valid is not None:
+            cost *= valid
+        count = None if valid is None else int(valid.sum())
+        self.divisor = self.normaliser(x.shape[0], bottom[0].count(1), count)
         top[0].mutable_data[...] = cost.sum() / self.divisor
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -63,27 +61,27 @@ class SigmoidCrossEntropyLoss(LossLayer):
         if propagate_down[0]:
             x, dx = bottom[0].data, bottom[0].mutable_diff
             t = bottom[1].data.reshape(x.shape)
-            self.xp.multiply(self.xp.tanh(x * 0.5), 0.5, out=dx)  # sigmoid − ½, without overflow
+            self.xp.multiply(self.xp.tanh(x * 0.5), 0.5, out=dx)  # σ(x) − ½ without overflow
             dx += 0.5
             dx -= t
             dx *= self.loss_weight(top) / self.divisor
-            counted = self._counted(t)
-            if counted is not None:
-                dx *= counted
+            valid = self._valid(t)
+            if valid is not None:
+                dx *= valid
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Every normalisation, hard and soft targets, some that do not count, and large scores."""
+        """Every normalisation, hard and soft targets, ignored targets and large scores."""
         from cafx.conformance import Case, labels, normal, uniform, values
 
         yield Case("rows", (4, 5), labels((4, 5), 2))
         yield Case("images", (2, 3, 2, 2), uniform((2, 3, 2, 2), 0, 1), layer={"loss_weight": [0.5]})
         for mode in ("FULL", "VALID", "BATCH_SIZE", "NONE"):
             loss = {"normalization": mode, "ignore_label": 255}
-            seen = values([[0.0, 255.0, 1.0, 0.5], [255.0, 255.0, 1.0, 0.0]])
-            yield Case(mode.lower(), (2, 4), seen, layer={"loss_param": loss})
-        for stated in (True, False):
-            loss = {"normalize": stated, "ignore_label": -1}
-            seen = values([0.0, 1.0, -1.0])
-            yield Case(f"normalize_{stated}".lower(), (3,), seen, layer={"loss_param": loss})
+            targets = values([[0.0, 255.0, 1.0, 0.5], [255.0, 255.0, 1.0, 0.0]])
+            yield Case(mode.lower(), (2, 4), targets, layer={"loss_param": loss})
+        for normalize in (True, False):
+            loss = {"normalize": normalize, "ignore_label": -1}
+            targets = values([0.0, 1.0, -1.0])
+            yield Case(f"normalize_{normalize}".lower(), (3,), targets, layer={"loss_param": loss})
         yield Case("large", normal((2, 6), 200.0), labels((2, 6), 2))

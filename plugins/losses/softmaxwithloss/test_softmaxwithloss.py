@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of SoftmaxWithLoss."""
+"""SoftmaxWithLoss beyond the conformance suite."""
 
 import numpy as np
 import pytest
@@ -10,12 +10,12 @@ TestSoftmaxWithLoss = layer_suite("SoftmaxWithLoss")
 LARGEST_LOSS = 87.33655
 
 
-def test_an_impossible_label_costs_no_more_than_the_smallest_float_allows() -> None:
+def test_the_loss_of_an_impossible_label_is_bounded() -> None:
     run = run_layer("SoftmaxWithLoss", [[[1000.0, 0.0]], [1.0]])
     assert run.tops[0] == pytest.approx(LARGEST_LOSS)
 
 
-def test_a_batch_without_any_counted_label_costs_nothing() -> None:
+def test_the_loss_is_zero_if_every_label_is_ignored() -> None:
     ignored = {"loss_param": {"ignore_label": 2}}
     scores, labels = np.ones((3, 4)), np.full(3, 2.0)
     run = run_layer("SoftmaxWithLoss", [scores, labels], layer=ignored, top_diffs=[np.ones(())])
@@ -24,6 +24,6 @@ def test_a_batch_without_any_counted_label_costs_nothing() -> None:
 
 
 @pytest.mark.parametrize("label", [-1.0, 3.0])
-def test_a_label_that_is_no_class_is_named(label: float) -> None:
-    with pytest.raises(CafxError, match=f"a label is no class .*{label:.0f}"):
+def test_a_label_that_is_not_a_class_index_is_refused(label: float) -> None:
+    with pytest.raises(CafxError, match=f"a label is not a class index .*{label:.0f}"):
         run_layer("SoftmaxWithLoss", [np.ones((2, 3)), [0.0, label]])

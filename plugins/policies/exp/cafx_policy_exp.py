@@ -1,4 +1,4 @@
-"""exp: a learning rate that falls by a factor each iteration."""
+"""exp: learning rate with exponential decay."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ class Exp(Policy):
         self.require(gamma=0)
 
     def rate(self, iteration: int) -> float:
-        """base_lr times gamma for each iteration done."""
+        """base_lr · gamma^iteration."""
         return float(self.options.base_lr * self.options.gamma**iteration)

@@ -1,4 +1,4 @@
-"""fixed: a learning rate that stays."""
+"""fixed: constant learning rate."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ class Fixed(Policy):
     """rate = base_lr."""
 
     def rate(self, iteration: int) -> float:
-        """base_lr, at every iteration."""
+        """base_lr."""
         return float(self.options.base_lr)

@@ -1,4 +1,4 @@
-"""The rate that stays."""
+"""fixed: the rate at several iterations."""
 
 from cafx.kernel import registry, schema
 

@@ -1,4 +1,4 @@
-"""inv: a learning rate that falls as the inverse of a power."""
+"""inv: learning rate with inverse power decay."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ class Inv(Policy):
         self.require("power", gamma=0)
 
     def rate(self, iteration: int) -> float:
-        """base_lr, then less and less quickly falling."""
+        """base_lr · (1 + gamma · iteration)^(−power)."""
         options = self.options
         return float(options.base_lr * (1 + options.gamma * iteration) ** -options.power)

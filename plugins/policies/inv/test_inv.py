@@ -1,4 +1,4 @@
-"""inv: the formula, iteration by iteration."""
+"""inv: the rate, against the formula."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def policy(**options: object) -> Inv:
     return Inv(schema()["SolverParameter"](lr_policy="inv", **options))
 
 
-def test_the_rate_falls_as_the_formula_says() -> None:
+def test_the_rate_matches_the_formula() -> None:
     falling = policy(base_lr=1.0, gamma=0.25, power=2.0)
     assert falling.rate(0) == 1
     assert falling.rate(4) == 0.25
@@ -18,6 +18,6 @@ def test_the_rate_falls_as_the_formula_says() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"gamma": 0.1}, {"power": 0.75}, {"gamma": -0.1, "power": 1.0}])
-def test_senseless_options_are_refused(wrong: dict[str, float]) -> None:
+def test_invalid_options_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(CafxError, match=r"gamma|power"):
         policy(base_lr=1.0, **wrong)

@@ -1,4 +1,4 @@
-"""multistep: a learning rate that falls by a factor at stated iterations."""
+"""multistep: learning rate that decays at given iterations."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from cafx.kernel import Policy
 
 
 class MultiStep(Policy):
-    """rate = base_lr · gamma^s, s the steps taken by then.
+    """rate = base_lr · gamma^s, with s the number of steps taken.
 
-    Step k is taken at iteration ``stepvalue`` k, but no two at one iteration: a value that is not
-    above the one before it takes effect an iteration after that one did.
+    Step k is taken at the k-th ``stepvalue``, at most one per iteration: a step whose value is not larger
+    than the one before is taken one iteration after that step.
     """
 
     def __init__(self, options: Any) -> None:
@@ -23,9 +23,9 @@ class MultiStep(Policy):
             self.starts.append(max(value, self.starts[-1] + 1) if self.starts else value)
 
     def rate(self, iteration: int) -> float:
-        """base_lr times gamma for each step taken."""
+        """base_lr · gamma^step(iteration)."""
         return float(self.options.base_lr * self.options.gamma ** self.step(iteration))
 
     def step(self, iteration: int) -> int:
-        """How many steps begin at ``iteration`` or before it."""
+        """Number of steps taken up to and including ``iteration``."""
         return bisect.bisect_right(self.starts, iteration)

@@ -1,4 +1,4 @@
-"""poly: a learning rate that falls to zero along a polynomial."""
+"""poly: learning rate with polynomial decay to 0."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Poly(Policy):
         self.require(power=0, max_iter=1)
 
     def rate(self, iteration: int) -> float:
-        """base_lr at first, 0 at max_iter."""
+        """base_lr · max(0, 1 − iteration / max_iter)^power."""
         options = self.options
-        left = max(0.0, 1 - iteration / options.max_iter)
-        return float(options.base_lr * left**options.power)
+        remaining = max(0.0, 1 - iteration / options.max_iter)
+        return float(options.base_lr * remaining**options.power)

@@ -1,4 +1,4 @@
-"""sigmoid: a learning rate that follows a sigmoid."""
+"""sigmoid: learning rate along a sigmoid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cafx.kernel import Policy
 class Sigmoid(Policy):
     """rate = base_lr / (1 + exp(−gamma · (iteration − stepsize))).
 
-    It passes base_lr / 2 at iteration ``stepsize``, and rises to base_lr beyond it.
+    The rate is base_lr / 2 at iteration ``stepsize`` and approaches base_lr after it.
     """
 
     def __init__(self, options: Any) -> None:
@@ -19,9 +19,9 @@ class Sigmoid(Policy):
         self.require(gamma=0, stepsize=1)
 
     def rate(self, iteration: int) -> float:
-        """The sigmoid's value, without overflow far from its middle."""
+        """base_lr · σ(gamma · (iteration − stepsize)), which does not overflow."""
         options = self.options
-        distance = options.gamma * (iteration - options.stepsize)
-        falling = math.exp(-abs(distance))
-        share = 1 / (1 + falling) if distance >= 0 else falling / (1 + falling)
-        return float(options.base_lr * share)
+        z = options.gamma * (iteration - options.stepsize)
+        tail = math.exp(-abs(z))
+        sigmoid = 1 / (1 + tail) if z >= 0 else tail / (1 + tail)
+        return float(options.base_lr * sigmoid)

@@ -1,4 +1,4 @@
-"""step: a learning rate that falls by a factor every so many iterations."""
+"""step: learning rate that decays every ``stepsize`` iterations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Step(Policy):
         self.require(gamma=0, stepsize=1)
 
     def rate(self, iteration: int) -> float:
-        """base_lr times gamma for each step taken."""
+        """base_lr · gamma^step(iteration)."""
         return float(self.options.base_lr * self.options.gamma ** self.step(iteration))
 
     def step(self, iteration: int) -> int:

@@ -1,4 +1,4 @@
-"""AdaDelta: updates scaled by their own recent size."""
+"""AdaDelta: updates scaled by running averages of squared gradients and updates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cafx.kernel.training import Array
 class AdaDelta(UpdateRule):
     """G ← m · G + (1 − m) · ∇W²; D = √((U + delta) / (G + delta)) · ∇W; U ← m · U + (1 − m) · D².
 
-    W ← W − rate · D. History: G and U, the means of recent squared gradients and squared updates.
+    W ← W − rate · D. History: G and U, running averages of squared gradients and squared updates.
     Options: momentum m, delta.
 
     Source: Zeiler, "ADADELTA: An Adaptive Learning Rate Method", 2012.

@@ -1,4 +1,4 @@
-"""AdaGrad: rates that fall with each parameter's summed squared gradients."""
+"""AdaGrad: learning rates divided by the root of summed squared gradients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class AdaGrad(UpdateRule):
     History: H, the sum of squared gradients. Options: delta.
 
     Raises:
-        CafxError: momentum is stated.
+        CafxError: momentum is set.
 
     Source: Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic
     Optimization", 2011.
@@ -26,7 +26,7 @@ class AdaGrad(UpdateRule):
     def __init__(self, options: Any) -> None:
         super().__init__(options)
         if options.momentum:
-            raise self.refuse("momentum", "takes no momentum")
+            raise self.refuse("momentum", "does not support momentum")
 
     def update(self, diff: Array, history: Sequence[Array], rate: float, iteration: int) -> None:
         """rate · ∇W / (√H + delta)."""

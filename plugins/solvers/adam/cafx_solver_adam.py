@@ -1,4 +1,4 @@
-"""Adam: momentum and rates from bias-corrected means."""
+"""Adam: momentum and learning rates from bias-corrected running averages."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cafx.kernel.training import Array
 class Adam(UpdateRule):
     """M ← β₁ · M + (1 − β₁) · ∇W; V ← β₂ · V + (1 − β₂) · ∇W².
 
-    W ← W − rate · √(1 − β₂ᵗ) / (1 − β₁ᵗ) · M / (√V + delta), t counting iterations from 1.
+    W ← W − rate · √(1 − β₂ᵗ) / (1 − β₁ᵗ) · M / (√V + delta), with iterations t counted from 1.
     History: M and V. Options: momentum β₁, momentum2 β₂, delta.
 
     Raises:
-        CafxError: β₁ or β₂ is not from 0 to below 1, which the correction divides by.
+        CafxError: β₁ or β₂ is below 0, or is 1 or more.
 
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015.
     """
@@ -30,7 +30,7 @@ class Adam(UpdateRule):
         super().__init__(options)
         for field in ("momentum", "momentum2"):
             if not 0 <= getattr(options, field) < 1:
-                raise self.refuse(field, f"{field} lies from 0 to below 1")
+                raise self.refuse(field, f"{field} must be at least 0 and below 1")
 
     def update(self, diff: Array, history: Sequence[Array], rate: float, iteration: int) -> None:
         """rate · correction · M / (√V + delta)."""
@@ -43,6 +43,6 @@ class Adam(UpdateRule):
         mean += diff
         scale = np.sqrt(squares)
         scale += self.options.delta
-        done = iteration + 1
+        t = iteration + 1
         np.divide(mean, scale, out=diff)
-        diff *= rate * math.sqrt(1 - beta2**done) / (1 - beta1**done)
+        diff *= rate * math.sqrt(1 - beta2**t) / (1 - beta1**t)

@@ -1,4 +1,4 @@
-"""Nesterov: the accelerated gradient."""
+"""Nesterov: Nesterov's accelerated gradient."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cafx.kernel.training import Array
 class Nesterov(UpdateRule):
     """V′ = momentum · V + rate · ∇W; W ← W − (1 + momentum) · V′ + momentum · V; V ← V′.
 
-    So the gradient is that of the point the momentum leads to. History: V. Options: momentum.
+    The gradient is thus evaluated at the point that the momentum leads to. History: V. Options: momentum.
 
     Source: Sutskever et al., "On the importance of initialization and momentum in deep learning",
     2013.
@@ -21,10 +21,10 @@ class Nesterov(UpdateRule):
         """V′ + momentum · (V′ − V), which equals (1 + momentum) · V′ − momentum · V."""
         velocity, momentum = history[0], self.options.momentum
         diff *= rate
-        before = velocity.copy()
+        previous = velocity.copy()
         velocity *= momentum
         velocity += diff
         diff[...] = velocity
-        diff -= before
+        diff -= previous
         diff *= momentum
         diff += velocity

@@ -1,4 +1,4 @@
-"""RMSProp: rates that fall with each parameter's recent squared gradients."""
+"""RMSProp: learning rates divided by the root of averaged squared gradients."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from cafx.kernel.training import Array
 class RMSProp(UpdateRule):
     """H ← d · H + (1 − d) · ∇W²; W ← W − rate · ∇W / (√H + delta).
 
-    History: H, the mean of recent squared gradients. Options: rms_decay d, delta.
+    History: H, a running average of squared gradients. Options: rms_decay d, delta.
 
     Raises:
-        CafxError: momentum is stated, or rms_decay is not from 0 to below 1.
+        CafxError: momentum is set, or rms_decay is below 0, or is 1 or more.
 
     Source: Tieleman and Hinton, "RMSProp: Divide the gradient by a running average of its recent
     magnitude", Coursera lecture 6.5, 2012.
@@ -26,9 +26,9 @@ class RMSProp(UpdateRule):
     def __init__(self, options: Any) -> None:
         super().__init__(options)
         if options.momentum:
-            raise self.refuse("momentum", "takes no momentum")
+            raise self.refuse("momentum", "does not support momentum")
         if not 0 <= options.rms_decay < 1:
-            raise self.refuse("rms_decay", "rms_decay lies from 0 to below 1")
+            raise self.refuse("rms_decay", "rms_decay must be at least 0 and below 1")
 
     def update(self, diff: Array, history: Sequence[Array], rate: float, iteration: int) -> None:
         """rate · ∇W / (√H + delta)."""

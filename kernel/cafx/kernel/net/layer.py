@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import Any, ClassVar, TypeVar
-from weakref import WeakKeyDictionary
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel.blob import HOST, Blob, Place, SyncedArray, shape_text
+from cafx.kernel.blob import HOST, Blob, Place, shape_text
 from cafx.kernel.errors import CafxError
 from cafx.kernel.net.random import Streams
 from cafx.kernel.registry import Registry, registry
@@ -56,7 +55,6 @@ class Context:
         xp: the array module of that place.
         streams: the random streams.
         workspace: scratch memory.
-        copies: for values about to be overwritten, the version they had and a blob that keeps them.
         plugins: where fillers, databases and formats are found.
     """
 
@@ -66,7 +64,6 @@ class Context:
     xp: ModuleType | Any = np
     streams: Streams = attrs.field(factory=Streams)
     workspace: Workspace = attrs.field(factory=Workspace)
-    copies: WeakKeyDictionary[SyncedArray, tuple[int, Blob]] = attrs.field(factory=WeakKeyDictionary)
     plugins: Registry = attrs.field(factory=registry)
 
     def blob(self, shape: Sequence[int] = (), name: str = "") -> Blob:

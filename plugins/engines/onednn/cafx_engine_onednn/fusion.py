@@ -145,7 +145,7 @@ def _folded(steps: Sequence[Step]) -> Step | None:
     if len(steps) < 2 or _layer(steps, 0).layer.phase is not Phase.TEST or not _follows_in_place(steps, 1):
         return None
     norm = steps[1].routines[0]
-    if not isinstance(norm, BatchNorm) or not norm.layer.running:
+    if not isinstance(norm, BatchNorm) or not norm.layer.uses_running_statistics:
         return None
     count, fusion = _scale_and_relu(steps, 2)
     fusion = attrs.evolve(fusion, batch_norm=norm.layer)

@@ -1,8 +1,6 @@
-"""Pooling, and the arithmetic that SPP shares with it."""
+"""Pooling: one value per window of a plane."""
 
-from cafx_layer_pooling.fitting import make_pool
 from cafx_layer_pooling.layer import Pooling
 from cafx_layer_pooling.options import PoolingParameter
-from cafx_layer_pooling.pool import Pool
 
-__all__ = ["Pool", "Pooling", "PoolingParameter", "make_pool"]
+__all__ = ["Pooling", "PoolingParameter"]

@@ -1,4 +1,4 @@
-"""What a user's class derives from and is handed: pycaffe's view of a layer and its blobs."""
+"""pycaffe's interface: the base class of users' layers, and the blobs passed to them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cafx.kernel import HOST, Blob, Layer, SyncedArray
 
 
 class PlainBlob:
-    """A blob as a user's class sees it: writable NumPy arrays ``data`` and ``diff``, and its shape."""
+    """A blob with pycaffe's interface: writable NumPy arrays ``data`` and ``diff``, and its shape."""
 
     def __init__(self, blob: Blob) -> None:
         self.blob = blob
@@ -25,20 +25,20 @@ class PlainBlob:
 
     data = property(lambda self: self._array(self.blob.synced_data), doc="The values.")
     diff = property(lambda self: self._array(self.blob.synced_diff), doc="The gradient.")
-    shape = property(lambda self: self.blob.shape, doc="The length of each axis.")
-    count = property(lambda self: self.blob.count(), doc="The number of values.")
-    num = property(lambda self: self._legacy(0), doc="The length of the first axis.")
-    channels = property(lambda self: self._legacy(1), doc="Of the second; 1 where there is none.")
-    height = property(lambda self: self._legacy(2), doc="Of the third; 1 where there is none.")
-    width = property(lambda self: self._legacy(3), doc="Of the fourth; 1 where there is none.")
+    shape = property(lambda self: self.blob.shape, doc="Length of each axis.")
+    count = property(lambda self: self.blob.count(), doc="Number of values.")
+    num = property(lambda self: self._legacy(0), doc="Length of axis 0; 1 if there is none.")
+    channels = property(lambda self: self._legacy(1), doc="Length of axis 1; 1 if there is none.")
+    height = property(lambda self: self._legacy(2), doc="Length of axis 2; 1 if there is none.")
+    width = property(lambda self: self._legacy(3), doc="Length of axis 3; 1 if there is none.")
 
     def reshape(self, *shape: int) -> None:
-        """Take another shape."""
+        """Change the shape."""
         self.blob.reshape(*shape)
 
 
 class ParameterBlobs(Sequence[Any]):
-    """A layer's parameters as a user's class sees them, in ``self.blobs``."""
+    """A layer's parameters with pycaffe's interface: ``self.blobs`` of a user's layer."""
 
     def __init__(self, layer: Layer) -> None:
         self._layer = layer
@@ -47,23 +47,23 @@ class ParameterBlobs(Sequence[Any]):
         return len(self._layer.blobs)
 
     def __getitem__(self, index: Any) -> Any:
-        found = self._layer.blobs[index]
-        return [PlainBlob(blob) for blob in found] if isinstance(found, list) else PlainBlob(found)
+        selected = self._layer.blobs[index]
+        return [PlainBlob(blob) for blob in selected] if isinstance(selected, list) else PlainBlob(selected)
 
     def add_blob(self, *shape: int) -> None:
-        """Make another parameter, zero everywhere."""
+        """Append a parameter of the given shape, initialised to 0."""
         layer = self._layer
         layer.blobs.append(layer.context.blob(shape, f"{layer.name}.{len(layer.blobs)}"))
         layer.param_propagate_down.append(True)
 
 
 class UserLayer:
-    """The base of users' classes: pycaffe's ``caffe.Layer``.
+    """Base class of users' layers: pycaffe's ``caffe.Layer``.
 
     Attributes:
-        param_str: the text of the layer's python_param.
-        phase: 0 in training, 1 in tests.
-        blobs: its parameters; ``self.blobs.add_blob(*shape)`` in `setup` makes one.
+        param_str: option ``param_str`` of the layer.
+        phase: 0 in TRAIN phase, 1 in TEST phase.
+        blobs: parameters; ``self.blobs.add_blob(*shape)`` in `setup` creates one.
     """
 
     type = "Python"
@@ -72,13 +72,13 @@ class UserLayer:
     blobs: ParameterBlobs
 
     def __init__(self, layer_param: Any, *_: Any) -> None:
-        """Made by the net, from the layer's LayerParameter."""
+        """Called by the net with the layer's LayerParameter."""
 
     def setup(self, bottom: list[PlainBlob], top: list[PlainBlob]) -> None:
-        """Once: check the number of blobs, read param_str, make parameters."""
+        """Called once: check the number of blobs, read ``param_str``, create parameters."""
 
     def reshape(self, bottom: list[PlainBlob], top: list[PlainBlob]) -> None:
-        """Before every forward: give the tops their shapes."""
+        """Called before every forward pass: set the shapes of the tops."""
         raise NotImplementedError("the class has no reshape")
 
     def forward(self, bottom: list[PlainBlob], top: list[PlainBlob]) -> None:
@@ -86,13 +86,13 @@ class UserLayer:
         raise NotImplementedError("the class has no forward")
 
     def backward(self, top: list[PlainBlob], propagate_down: list[bool], bottom: list[PlainBlob]) -> None:
-        """Write the diff of each bottom asked for."""
+        """Write the diff of each bottom whose ``propagate_down`` is set."""
         if any(propagate_down):
             raise NotImplementedError("the class has no backward")
 
 
 class Times(UserLayer):
-    """An example of a user's class: yᵢ = c xᵢ for each bottom, where param_str is c."""
+    """Example of a user's layer: yᵢ = c xᵢ for each bottom, with c given by ``param_str``."""
 
     def setup(self, bottom: list[PlainBlob], top: list[PlainBlob]) -> None:
         """Read c."""
@@ -110,6 +110,6 @@ class Times(UserLayer):
 
     def backward(self, top: list[PlainBlob], propagate_down: list[bool], bottom: list[PlainBlob]) -> None:
         """dx = c dy."""
-        for x, y, wanted in zip(bottom, top, propagate_down, strict=True):
-            if wanted:
+        for x, y, needed in zip(bottom, top, propagate_down, strict=True):
+            if needed:
                 x.diff[...] = self.factor * y.diff

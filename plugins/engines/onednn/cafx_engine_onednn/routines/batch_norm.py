@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from cafx.kernel import CafxError, Unsupported
 from cafx.kernel.blob import SyncedArray
 
@@ -151,7 +149,7 @@ class BatchNorm(PerChannel):
             raise Unsupported(f"{len(bottom.shape)} axes")
         if not layer.options.eps:
             raise Unsupported("eps 0 divides by 0 in the padding of a block")
-        self.eps, self.running, self.scale = layer.options.eps, layer.running, self.fusion.scale
+        self.eps, self.running, self.scale = layer.options.eps, layer.uses_running_statistics, self.fusion.scale
         sources = [self.layout(bottom)]
         if len(bottom.shape) in ACTIVATIONS:
             sources.append(MemoryDesc.tagged(bottom.shape, ACTIVATIONS[len(bottom.shape)], self.engine.type))
@@ -165,24 +163,14 @@ class BatchNorm(PerChannel):
         return [before, call] if self.running else [call, self._update_statistics]
 
     def _read_statistics(self) -> None:
-        """The running statistics: their sums over the sum of weights."""
+        """Take over the running statistics, if they have changed."""
         blobs = self.layer.blobs
         seen = tuple(blob.synced_data.version for blob in blobs)
         if seen == self._seen:
             return
-        total = float(blobs[2].data[0])
-        factor = np.float32(1 / total if total else 0.0)
-        np.multiply(blobs[0].data, factor, out=self.mean.flat)
-        np.multiply(blobs[1].data, factor, out=self.variance.flat)
+        self.mean.flat[:], self.variance.flat[:] = self.layer.running_statistics()
         self._seen = seen
 
     def _update_statistics(self) -> None:
-        """Add the batch's statistics, the variance without bias, to the decayed sums."""
-        blobs, fraction = self.layer.blobs, self.layer.options.moving_average_fraction
-        count = self.bottoms[0].count_ // blobs[0].count_
-        correction = np.float32(count / (count - 1) if count > 1 else 1.0)
-        news = (self.mean.flat, self.variance.flat * correction, np.float32(1))
-        for blob, new in zip(blobs, news, strict=True):
-            total = blob.mutable_data
-            total *= fraction
-            total += new
+        """Add the batch's statistics to the running ones."""
+        self.layer.update_running_statistics(self.mean.flat, self.variance.flat)

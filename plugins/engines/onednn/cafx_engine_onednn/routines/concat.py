@@ -25,7 +25,7 @@ class Concat(Accelerated):
             raise Unsupported("more than five axes")
         self.sources = [self.layout(bottom) for bottom in self.bottoms]
         self.result = self._result()
-        self.forward_desc = concat(self.sources, self.layer.joined, self.result)
+        self.forward_desc = concat(self.sources, self.layer.concat_axis, self.result)
         self.parts = self._parts() if self.training else []
         self.build.set_layout(self.tops[0], self.result)
 
@@ -33,9 +33,9 @@ class Concat(Accelerated):
         shape, kind = self.tops[0].shape, self.engine.type
         if all(map(is_row_major, self.sources)):
             return MemoryDesc.plain(shape, kind)
-        fills_blocks = self.layer.joined != 1 or all(bottom.shape[1] % BLOCK == 0 for bottom in self.bottoms)
+        fills_blocks = self.layer.concat_axis != 1 or all(bottom.shape[1] % BLOCK == 0 for bottom in self.bottoms)
         if fills_blocks:
-            return concat(self.sources, self.layer.joined, None).dst
+            return concat(self.sources, self.layer.concat_axis, None).dst
         return MemoryDesc.channels_last(shape, kind)
 
     def _parts(self) -> list[MemoryDesc]:
@@ -43,7 +43,7 @@ class Concat(Accelerated):
         parts, offset = [], [0] * len(self.tops[0].shape)
         for bottom in self.bottoms:
             parts.append(self.result.part(bottom.shape, offset))
-            offset[self.layer.joined] += bottom.shape[self.layer.joined]
+            offset[self.layer.concat_axis] += bottom.shape[self.layer.concat_axis]
         return parts
 
     def make_forward(self) -> Run:

@@ -32,7 +32,7 @@ class Eltwise(Accelerated):
         layouts = [self.build.layout_of(bottom) for bottom in self.bottoms]
         layout = next((desc for desc in layouts if desc), None)
         self.desc = layout or MemoryDesc.plain((self.tops[0].count_,))
-        self.coefficients = self.layer.coeff
+        self.coefficients = self.layer.coefficients
         self.plain_sum = len(self.bottoms) == 2 and set(self.coefficients) == {1.0}
         if self.fusion.slope is not None and not self.plain_sum:
             raise Unsupported("a ReLU behind a weighted sum")

@@ -31,12 +31,11 @@ class Folded:
         seen = tuple(blob.synced_data.version for blob in self._blobs)
         if seen == self._seen:
             return
-        mean, variance, total = (blob.data for blob in self.norm.blobs)
-        over = np.float32(1 / total[0] if total[0] else 0.0)
-        factor: Any = 1 / np.sqrt(variance * over + np.float32(self.norm.options.eps))
+        mean, variance = self.norm.running_statistics()
+        factor: Any = 1 / np.sqrt(variance + np.float32(self.norm.options.eps))
         if self.scale:
             factor = factor * self.scale.blobs[0].data
-        bias = -mean * over
+        bias = -mean
         if len(self.layer.blobs) > 1:
             bias = bias + self.layer.blobs[1].data
         bias = bias * factor

@@ -35,10 +35,10 @@ class InnerProduct(Weighted):
         if layer.options.transpose:
             raise Unsupported("transposed weights")
         kind = self.engine.type
-        rows, outputs = MemoryDesc.plain(layer.rows, kind), MemoryDesc.plain(layer.outputs, kind)
+        rows, outputs = MemoryDesc.plain(layer.input_shape, kind), MemoryDesc.plain(layer.output_shape, kind)
         dims = layer.blobs[0].shape
         free, kept = MemoryDesc.any(dims, kind), self.kept_layout(dims)
-        bias = self.bias_desc(layer.outputs[1])
+        bias = self.bias_desc(layer.output_shape[1])
 
         def forward_desc(weights: MemoryDesc) -> PrimitiveDesc:
             return inner_product_forward(rows, weights, bias, outputs, training=self.training, attr=self.attr)
@@ -60,7 +60,7 @@ class InnerProduct(Weighted):
     @property
     def few_rows(self) -> bool:
         """Whether this is a small inference batch, so that the weights stay row-major."""
-        (rows, inputs), (_, outputs) = self.layer.rows, self.layer.outputs
+        (rows, inputs), (_, outputs) = self.layer.input_shape, self.layer.output_shape
         few = rows <= MOST_ROWS and inputs % BLOCK == 0 and outputs >= FEWEST_OUTPUTS
         return (
             few and not self.build.plan.has_backward and self.engine.type == DataType.F32 and not native.unavailable()
@@ -74,7 +74,7 @@ class InnerProduct(Weighted):
             return super().forward_calls(x, weights, bias, y, *addends)
         from .small_product import product  # needs llvmlite, which is not everywhere
 
-        return [product(self.build, self.layer.rows, self.layer.outputs[1], (x, weights, bias, y), self.fusion.slope)]
+        return [product(self.build, self.layer.input_shape, self.layer.output_shape[1], (x, weights, bias, y), self.fusion.slope)]
 
     def source_desc(self, desc: MemoryDesc) -> MemoryDesc:
         """The bottom with all its axes, row-major: the same bytes as the rows."""

@@ -17,7 +17,7 @@ class LRN(Accelerated):
     def choose(self) -> None:
         """The bottom's layout, else blocks of 16 channels."""
         options, bottom = self.layer.options, self.bottoms[0]
-        across = self.layer.across
+        across = self.layer.across_channels
         self.algorithm = Alg.LRN_ACROSS_CHANNELS if across else Alg.LRN_WITHIN_CHANNEL
         constants = options.local_size, options.alpha, options.beta, options.k if across else 1.0
         self.constants: tuple[int, float, float, float] = constants

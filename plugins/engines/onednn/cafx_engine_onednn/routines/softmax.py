@@ -15,7 +15,7 @@ class Softmax(Unary):
     def choose(self) -> None:
         """Row-major."""
         desc = self.desc = MemoryDesc.plain(self.bottoms[0].shape)
-        axis = self.layer.along
+        axis = self.layer.softmax_axis
         self.forward_desc = pick(lambda: softmax_forward(desc, desc, axis, training=self.training))
         if self.training:
             self.backward_desc = pick(lambda: softmax_backward(desc, desc, desc, axis, self.forward_desc))

@@ -1,4 +1,4 @@
-"""Im2col: an image's windows as columns."""
+"""Im2col: image windows as columns."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 from cafx.kernel import Blob, Layer
 from cafx.kernel.blob import shape_text
-from cafx_layer_im2col.options import ConvolutionParameter, positions, read_window
-from cafx_layer_im2col.window import col2im, im2col
+from cafx_lib_im2col import ConvolutionParameter, checked_outputs, col2im, im2col, read_window
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
 
 
 class Im2col(Layer):
-    """The image's windows as columns: y[n, (c, k…), o…] = x[n, c, (o·stride + k·dilation − pad)…].
+    """Image windows as columns: y[n, (c, k…), o…] = x[n, c, (o·stride + k·dilation − pad)…].
 
-    Bottom: shape N…×C×spatial…, with the channels at ``axis``. Top: N…×(C·Π kernel)×outputs….
-    Gradient: each dx is the sum of the dy that stand for it.
+    Bottom: shape N…×C×spatial…, channels at ``axis``. Top: N…×(C·Π kernel)×outputs….
+    Gradient: each dx is the sum of the dy at the copies of x.
 
     Raises:
-        CafxError: no spatial axis, a window that is not stated right, or one that does not fit.
+        CafxError: the bottom has no spatial axis, or the window is incomplete, contradictory or larger
+            than the padded image.
 
     Source: Caffe's layer catalogue.
     """
@@ -35,36 +35,34 @@ class Im2col(Layer):
         self.first = self.axis(bottom[0], self.options.axis) + 1
         axes = bottom[0].num_axes - self.first
         if axes < 1:
-            raise self.error(
-                "the bottom has no spatial axis",
-                found=shape_text(bottom[0].shape), expected=f"more than {self.first} axes",
-            )  # fmt: skip
+            found, expected = shape_text(bottom[0].shape), f"more than {self.first} axes"
+            raise self.error("the bottom has no spatial axis", found=found, expected=expected)
         self.window = read_window(self, axes)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Channels become channels times window, images the window's positions."""
+        """The top has C · Π kernel channels and the window's output positions as spatial axes."""
         shape, first, kernel = bottom[0].shape, self.first, self.window.kernel
         if len(shape) != first + len(kernel):
-            raise self.error("another number of axes", found=len(shape), expected=first + len(kernel))
-        outputs = positions(self, self.window, shape[first:])
+            raise self.error("wrong number of axes", found=len(shape), expected=first + len(kernel))
+        outputs = checked_outputs(self, self.window, shape[first:])
         top[0].reshape(*shape[: first - 1], shape[first - 1] * math.prod(kernel), *outputs)
         batch = math.prod(shape[: first - 1])
         self.images = (batch, *shape[first - 1 :])
         self.columns = (batch, shape[first - 1], *kernel, *outputs)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Copy each window's values into its column."""
+        """Copy each window into its column."""
         im2col(bottom[0].data.reshape(self.images), top[0].mutable_data.reshape(self.columns), self.window)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Add each column's gradient to where its values came from."""
+        """Add the gradients of each value's copies."""
         if propagate_down[0]:
             dx = bottom[0].mutable_diff.reshape(self.images)
             col2im(top[0].diff.reshape(self.columns), dx, self.window)
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Each way to state a window, one spatial axis to three."""
+        """Both forms of the window options; one to three spatial axes."""
         from cafx.conformance import Case
 
         unused = {"num_output": 3, "bias_term": False, "group": 3, "weight_filler": {}, "bias_filler": {}}

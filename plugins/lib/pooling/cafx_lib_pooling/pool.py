@@ -1,22 +1,23 @@
-"""What every way of pooling offers."""
+"""Pool: the interface of a pooling method."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from cafx.kernel import Layer
-from cafx_layer_im2col import Window
+from cafx_lib_im2col import Shape, Window
 
-Shape = tuple[int, ...]
+__all__ = ["Pool", "Shape"]
 
 
 class Pool:
-    """One way to make a value of each window of N×C×H×W planes.
+    """One pooling method over the planes of N×C×H×W arrays.
 
     Args:
-        layer: whose array module, scratch memory and random stream it uses.
-        window: the window.
-        inputs, outputs: the planes' two axes, before and after.
+        layer: supplies array module, scratch buffers and random stream.
+        window: the sliding window.
+        inputs: height and width of the planes.
+        outputs: height and width of the pooled planes.
     """
 
     def __init__(self, layer: Layer, window: Window, inputs: Shape, outputs: Shape) -> None:
@@ -24,9 +25,9 @@ class Pool:
         self.xp = layer.xp
 
     def forward(self, x: Any, y: Any) -> None:
-        """Write the windows' values into ``y``."""
+        """Write the pooled values to ``y``."""
         raise NotImplementedError
 
     def backward(self, x: Any, dy: Any, dx: Any) -> None:
-        """Add the gradient of the planes to ``dx``."""
+        """Add the input gradient to ``dx``."""
         raise NotImplementedError
