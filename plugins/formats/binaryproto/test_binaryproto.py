@@ -135,6 +135,6 @@ def test_weights_of_another_shape_name_layer_shapes_and_remedy(tmp_path: Path) -
     first, second = (Net(schema().parse_text(text % n, "NetParameter"), engine="numpy") for n in (2, 3))
     first.save(tmp_path / "a.caffemodel")
     before = second.params["ip"][0].host()
-    with pytest.raises(CafxError, match=r"parameter 0 of layer 'ip'.*found 2×4, expected 3×4.*rename the layer"):
+    with pytest.raises(CafxError, match=r"parameter 0 of layer 'ip'.*got 2×4, expected 3×4.*rename the layer"):
         second.copy_from(tmp_path / "a.caffemodel")
     np.testing.assert_array_equal(second.params["ip"][0].data, before)

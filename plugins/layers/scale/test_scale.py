@@ -21,5 +21,5 @@ def test_a_given_scale_leaves_the_bias_as_the_only_parameter() -> None:
 
 
 def test_an_operand_that_does_not_fit_is_refused_with_both_shapes() -> None:
-    with pytest.raises(CafxError, match="found 4 against 2×3×4, expected 3"):
+    with pytest.raises(CafxError, match="got 4 against 2×3×4, expected 3"):
         run_layer("Scale", [np.zeros((2, 3, 4)), np.zeros(4)])

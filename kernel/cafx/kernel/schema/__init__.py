@@ -1,4 +1,4 @@
-"""Messages: their declarations, and the protobuf schema composed from them."""
+"""Message declarations and the protobuf schema composed from them."""
 
 from cafx.kernel.schema.compose import Schema, compose, declared_by, schema
 from cafx.kernel.schema.core import (
