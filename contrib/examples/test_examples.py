@@ -45,9 +45,14 @@ def cafx(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedPr
     env = {**os.environ, "CAFX_ENGINE": "numpy"}
     env.pop("CAFX_DATA", None)
     done = subprocess.run(
-        [sys.executable, "-m", "cafx.cli", *arguments], cwd=folder, env=env, text=True, capture_output=True,
-        timeout=LIMIT, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "cafx.cli", *arguments],
+        cwd=folder,
+        env=env,
+        text=True,
+        capture_output=True,
+        timeout=LIMIT,
+        check=False,
+    )
     assert done.returncode == code, done.stdout + done.stderr
     return done
 

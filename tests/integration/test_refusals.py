@@ -329,7 +329,7 @@ WindowData -> 2: window_data_param { source: 'none' batch_size: 1 fg_fraction: n
 WindowData -> 2: window_data_param { source: 'none' batch_size: 1 }
     crop_size 0 | more than
 WindowData -> 2: window_data_param { source: 'none' batch_size: 1 crop_mode: 'round' }
-    crop_mode='round' | 'round' | warp, square
+    crop_mode='round' | warp, square
 Python 4x3:
     module is missing | python_param
 Python 4x3: python_param { module: 'cafx_layer_python' }

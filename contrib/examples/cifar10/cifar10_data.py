@@ -51,9 +51,10 @@ def read(phase):
     found = [path for path in candidates if path.is_file()]
     if not found:
         raise CafxError(
-            "CIFAR-10's files are not here", found=f"no {FILES[phase][0]} in {' or '.join(map(str, places))}",
+            "CIFAR-10's files are not here",
+            found=f"no {FILES[phase][0]} in {' or '.join(map(str, places))}",
             remedy="fetch cifar-10-binary.tar.gz, unpack it and name its folder: --data FOLDER",
-        )  # fmt: skip
+        )
     items = np.concatenate([_items(path) for path in found])
     return items[:, 0], items[:, 1:].reshape(-1, *SHAPE)
 

@@ -32,7 +32,19 @@ n.ip1 = connected(n.pool3, 10, 0.01, param=LAST)
 judged(n, n.ip1)
 
 solver = SolverSpec(
-    net=n, base_lr=0.001, lr_policy="multistep", gamma=0.1, stepvalue=[60000, 65000], momentum=0.9,
-    weight_decay=0.004, max_iter=70000, display=200, average_loss=20, test_iter=100, test_interval=1000,
-    snapshot=10000, snapshot_prefix=os.path.relpath(data.HERE / "cifar10_full"), random_seed=1,
-)  # fmt: skip
+    net=n,
+    base_lr=0.001,
+    lr_policy="multistep",
+    gamma=0.1,
+    stepvalue=[60000, 65000],
+    momentum=0.9,
+    weight_decay=0.004,
+    max_iter=70000,
+    display=200,
+    average_loss=20,
+    test_iter=100,
+    test_interval=1000,
+    snapshot=10000,
+    snapshot_prefix=os.path.relpath(data.HERE / "cifar10_full"),
+    random_seed=1,
+)

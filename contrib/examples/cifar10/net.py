@@ -23,7 +23,19 @@ n.ip2 = connected(n.ip1, 10, 0.1)
 judged(n, n.ip2)
 
 solver = SolverSpec(
-    net=n, base_lr=0.001, lr_policy="multistep", gamma=0.1, stepvalue=[4000], momentum=0.9,
-    weight_decay=0.004, max_iter=5000, display=100, average_loss=20, test_iter=100, test_interval=500,
-    snapshot=1000, snapshot_prefix=os.path.relpath(data.HERE / "cifar10_quick"), random_seed=1,
-)  # fmt: skip
+    net=n,
+    base_lr=0.001,
+    lr_policy="multistep",
+    gamma=0.1,
+    stepvalue=[4000],
+    momentum=0.9,
+    weight_decay=0.004,
+    max_iter=5000,
+    display=100,
+    average_loss=20,
+    test_iter=100,
+    test_interval=500,
+    snapshot=1000,
+    snapshot_prefix=os.path.relpath(data.HERE / "cifar10_quick"),
+    random_seed=1,
+)

@@ -15,26 +15,38 @@ def begun(name):
     for phase in ("TRAIN", "TEST"):
         with net.phase(phase):
             net.data, net.label = L.Data(
-                source=data.database(phase.lower()), backend="LMDB", batch_size=BATCH, ntop=2,
+                source=data.database(phase.lower()),
+                backend="LMDB",
+                batch_size=BATCH,
+                ntop=2,
                 transform_param={"mean_file": data.mean_file()},
-            )  # fmt: skip
+            )
     return net
 
 
 def convolved(bottom, outputs, std, param=PARAM):
     """5×5 filters that keep the size."""
     return L.Convolution(
-        bottom, num_output=outputs, pad=2, kernel_size=5, stride=1, param=param,
-        weight_filler={"type": "gaussian", "std": std}, bias_filler={"type": "constant"},
-    )  # fmt: skip
+        bottom,
+        num_output=outputs,
+        pad=2,
+        kernel_size=5,
+        stride=1,
+        param=param,
+        weight_filler={"type": "gaussian", "std": std},
+        bias_filler={"type": "constant"},
+    )
 
 
 def connected(bottom, outputs, std, param=PARAM):
     """An inner product."""
     return L.InnerProduct(
-        bottom, num_output=outputs, param=param, weight_filler={"type": "gaussian", "std": std},
+        bottom,
+        num_output=outputs,
+        param=param,
+        weight_filler={"type": "gaussian", "std": std},
         bias_filler={"type": "constant"},
-    )  # fmt: skip
+    )
 
 
 def pooled(bottom, pool):

@@ -48,7 +48,7 @@ def source_folder() -> Path:
         found=f"no train-images-idx3-ubyte.gz in {' or '.join(map(str, places))}",
         remedy="fetch train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and "
         "t10k-labels-idx1-ubyte.gz (any mirror of MNIST has them) into one folder and name it: --data FOLDER",
-    )  # fmt: skip
+    )
 
 
 def read_idx(path: Path, magic: int) -> np.ndarray:

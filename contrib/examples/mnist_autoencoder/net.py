@@ -44,9 +44,11 @@ n = NetSpec("MNISTAutoencoder")
 for phase in ("TRAIN", "TEST"):
     with n.phase(phase):
         n.data = L.Data(
-            source=data.database(phase.lower()), backend="LMDB", batch_size=BATCH,
+            source=data.database(phase.lower()),
+            backend="LMDB",
+            batch_size=BATCH,
             transform_param={"scale": PIXEL_SCALE},
-        )  # fmt: skip
+        )
 n.flatdata = L.Flatten(n.data)
 decoded = stacked(n, "decode", stacked(n, "encode", n.data, ENCODED), DECODED)
 n.cross_entropy_loss = L.SigmoidCrossEntropyLoss(decoded, n.flatdata, loss_weight=1)
@@ -57,12 +59,19 @@ n.l2_error = L.EuclideanLoss(n.reconstruction, n.flatdata, loss_weight=0)
 def trained_by(way, max_iter=65000):
     """The solver called ``way``."""
     return SolverSpec(
-        net=n, base_lr=0.01, weight_decay=0.0005, max_iter=max_iter, display=100, average_loss=20,
+        net=n,
+        base_lr=0.01,
+        weight_decay=0.0005,
+        max_iter=max_iter,
+        display=100,
+        average_loss=20,
         test_iter=max(1, min(100, max_iter)),
-        test_interval=max(1, min(5000, max_iter // 4)), snapshot=max(1, min(10000, max_iter)),
-        snapshot_prefix=os.path.relpath(HERE / f"autoencoder_{way.lower()}"), random_seed=1,
+        test_interval=max(1, min(5000, max_iter // 4)),
+        snapshot=max(1, min(10000, max_iter)),
+        snapshot_prefix=os.path.relpath(HERE / f"autoencoder_{way.lower()}"),
+        random_seed=1,
         **WAYS[way],
-    )  # fmt: skip
+    )
 
 
 solver = trained_by("SGD")

@@ -20,9 +20,13 @@ def shared(name):
 def layer(kind, bottom, name, outputs, **options):
     """A layer with weights both towers share."""
     return kind(
-        bottom, num_output=outputs, param=shared(name), weight_filler={"type": "xavier"},
-        bias_filler={"type": "constant"}, **options,
-    )  # fmt: skip
+        bottom,
+        num_output=outputs,
+        param=shared(name),
+        weight_filler={"type": "xavier"},
+        bias_filler={"type": "constant"},
+        **options,
+    )
 
 
 def tower(net, bottom, suffix=""):
@@ -46,9 +50,12 @@ n = NetSpec("mnist_siamese")
 for phase, batch in (("TRAIN", BATCH), ("TEST", TEST_BATCH)):
     with n.phase(phase):
         n.pair_data, n.sim = L.Data(
-            source=data.database(phase.lower()), backend="LMDB", batch_size=batch, ntop=2,
+            source=data.database(phase.lower()),
+            backend="LMDB",
+            batch_size=batch,
+            ntop=2,
             transform_param={"scale": PIXEL_SCALE},
-        )  # fmt: skip
+        )
 n.data, n.data_p = L.Slice(n.pair_data, ntop=2, axis=1, slice_point=1)
 tower(n, n.data)
 tower(n, n.data_p, "_p")
@@ -59,7 +66,19 @@ embedding.data = L.Input(shape={"dim": [TEST_BATCH, 1, 28, 28]})
 tower(embedding, embedding.data)
 
 solver = SolverSpec(
-    net=n, base_lr=0.01, lr_policy="inv", gamma=1e-4, power=0.75, momentum=0.9, weight_decay=0,
-    max_iter=50000, display=100, average_loss=20, test_iter=100, test_interval=500, snapshot=5000,
-    snapshot_prefix=os.path.relpath(data.HERE / "siamese"), random_seed=1,
-)  # fmt: skip
+    net=n,
+    base_lr=0.01,
+    lr_policy="inv",
+    gamma=1e-4,
+    power=0.75,
+    momentum=0.9,
+    weight_decay=0,
+    max_iter=50000,
+    display=100,
+    average_loss=20,
+    test_iter=100,
+    test_interval=500,
+    snapshot=5000,
+    snapshot_prefix=os.path.relpath(data.HERE / "siamese"),
+    random_seed=1,
+)

@@ -20,6 +20,16 @@ from cafx_models.vgg import vgg16, vgg19
 
 __version__ = "0.1.0"
 __all__ = [
-    "alexnet", "caffenet", "fcn32s", "fcn8s", "googlenet", "lrcn", "nin", "rcnn", "resnet50", "squeezenet",
-    "vgg16", "vgg19",
-]  # fmt: skip
+    "alexnet",
+    "caffenet",
+    "fcn32s",
+    "fcn8s",
+    "googlenet",
+    "lrcn",
+    "nin",
+    "rcnn",
+    "resnet50",
+    "squeezenet",
+    "vgg16",
+    "vgg19",
+]

@@ -5,16 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cafx.dsl import NetSpec
-from cafx_models.parts import (
-    begin,
-    classified,
-    connected,
-    convolved,
-    dropped,
-    gaussian,
-    normalised,
-    pooled,
-)  # fmt: skip
+from cafx_models.parts import begin, classified, connected, convolved, dropped, gaussian, normalised, pooled
 
 IMAGE = (3, 227, 227)
 RCNN_CLASSES = 200

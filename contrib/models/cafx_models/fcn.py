@@ -17,9 +17,13 @@ FROZEN: tuple[dict[str, float], ...] = ({"lr_mult": 0},)
 
 
 def fcn32s(
-    net: NetSpec | None = None, *, batch: int = 1, classes: int = CLASSES, train: bool = False,
+    net: NetSpec | None = None,
+    *,
+    batch: int = 1,
+    classes: int = CLASSES,
+    train: bool = False,
     image: tuple[int, int] = IMAGE,
-) -> NetSpec:  # fmt: skip
+) -> NetSpec:
     """FCN-32s: VGG-16 as a convolution over the whole image, its scores enlarged 32 times.
 
     Args:
@@ -35,9 +39,13 @@ def fcn32s(
 
 
 def fcn8s(
-    net: NetSpec | None = None, *, batch: int = 1, classes: int = CLASSES, train: bool = False,
+    net: NetSpec | None = None,
+    *,
+    batch: int = 1,
+    classes: int = CLASSES,
+    train: bool = False,
     image: tuple[int, int] = IMAGE,
-) -> NetSpec:  # fmt: skip
+) -> NetSpec:
     """FCN-8s: scores of the fourth and third blocks are added on the way up; arguments as of `fcn32s`.
 
     Source: the same paper; skip scores are scaled as in the version trained all at once.
@@ -67,9 +75,14 @@ def _body(
 def _enlarged(bottom: Any, classes: int, kernel: int, stride: int) -> Any:
     """Scores interpolated to ``stride`` times the size; the filter is fixed."""
     return L.Deconvolution(
-        bottom, num_output=classes, kernel_size=kernel, stride=stride, bias_term=False,
-        weight_filler={"type": "bilinear"}, param=FROZEN,
-    )  # fmt: skip
+        bottom,
+        num_output=classes,
+        kernel_size=kernel,
+        stride=stride,
+        bias_term=False,
+        weight_filler={"type": "bilinear"},
+        param=FROZEN,
+    )
 
 
 def _with_skip(net: NetSpec, block: int, pooled: Any, above: Any, classes: int, *, scale: float, offset: int) -> Any:

@@ -16,9 +16,8 @@ SENTENCES = ("cont_sentence", "input_sentence", "target_sentence")
 
 
 def lrcn(
-    net: NetSpec | None = None, *, batch: int = 1, classes: int = WORDS, train: bool = False,
-    steps: int = STEPS,
-) -> NetSpec:  # fmt: skip
+    net: NetSpec | None = None, *, batch: int = 1, classes: int = WORDS, train: bool = False, steps: int = STEPS
+) -> NetSpec:
     """LRCN's captioner (two LSTMs, the image factored into the second).
 
     It reads ``data`` (N×3×227×227), ``cont_sentence`` and ``input_sentence`` (T×N: 0 where a sentence
@@ -38,24 +37,31 @@ def lrcn(
         net[name] = L.Input(shape={"dim": [steps, batch]})
     image = body(net, 1000, pool_first=True, bias=1, top="fc8")
     net.embedded_input_sentence = L.Embed(
-        net.input_sentence, input_dim=classes, num_output=HIDDEN, bias_term=False, weight_filler=UNIFORM,
-        param={"lr_mult": 1}, name="embedding",
-    )  # fmt: skip
+        net.input_sentence,
+        input_dim=classes,
+        num_output=HIDDEN,
+        bias_term=False,
+        weight_filler=UNIFORM,
+        param={"lr_mult": 1},
+        name="embedding",
+    )
     lstm = {"num_output": HIDDEN, "weight_filler": UNIFORM, "bias_filler": {"type": "constant", "value": 0}}
     net.lstm1 = L.LSTM(net.embedded_input_sentence, net.cont_sentence, recurrent_param=lstm)
     net.lstm2 = L.LSTM(net.lstm1, net.cont_sentence, image, recurrent_param=lstm)
     net.predict = L.InnerProduct(
-        net.lstm2, num_output=classes, axis=2, weight_filler=UNIFORM,
+        net.lstm2,
+        num_output=classes,
+        axis=2,
+        weight_filler=UNIFORM,
         bias_filler={"type": "constant", "value": 0},
         param=[{"lr_mult": 1, "decay_mult": 1}, {"lr_mult": 2, "decay_mult": 0}],
-    )  # fmt: skip
+    )
     if not train:
         net.probs = L.Softmax(net.predict, axis=2)
         return net
     net.cross_entropy_loss = L.SoftmaxWithLoss(
-        net.predict, net.target_sentence, loss_weight=STEPS, loss_param={"ignore_label": END},
-        softmax_param={"axis": 2},
-    )  # fmt: skip
+        net.predict, net.target_sentence, loss_weight=STEPS, loss_param={"ignore_label": END}, softmax_param={"axis": 2}
+    )
     with net.phase("TEST"):
         net.accuracy = L.Accuracy(net.predict, net.target_sentence, axis=2, ignore_label=END)
     return net

@@ -46,9 +46,18 @@ def begin(net: NetSpec | None, name: str, image: Sequence[int], batch: int, labe
 
 
 def convolved(
-    net: NetSpec, name: str, bottom: Any, outputs: int, kernel: int, *, relu: str = "", weights: Filler,
-    bias: float | None = 0, param: Sequence[dict[str, float]] = LEARNED, **options: Any,
-) -> Any:  # fmt: skip
+    net: NetSpec,
+    name: str,
+    bottom: Any,
+    outputs: int,
+    kernel: int,
+    *,
+    relu: str = "",
+    weights: Filler,
+    bias: float | None = 0,
+    param: Sequence[dict[str, float]] = LEARNED,
+    **options: Any,
+) -> Any:
     """A convolution called ``name``, then a ReLU in place called ``relu``; the top of the last.
 
     Args:
@@ -61,16 +70,23 @@ def convolved(
         options: further options of the convolution.
     """
     top = L.Convolution(
-        bottom, num_output=outputs, kernel_size=kernel, weight_filler=weights,
-        **_bias(bias, param), **options,
-    )  # fmt: skip
+        bottom, num_output=outputs, kernel_size=kernel, weight_filler=weights, **_bias(bias, param), **options
+    )
     return _finished(net, name, top, relu)
 
 
 def connected(
-    net: NetSpec, name: str, bottom: Any, outputs: int, *, relu: str = "", weights: Filler,
-    bias: float | None = 0, param: Sequence[dict[str, float]] = LEARNED, **options: Any,
-) -> Any:  # fmt: skip
+    net: NetSpec,
+    name: str,
+    bottom: Any,
+    outputs: int,
+    *,
+    relu: str = "",
+    weights: Filler,
+    bias: float | None = 0,
+    param: Sequence[dict[str, float]] = LEARNED,
+    **options: Any,
+) -> Any:
     """The same for an inner product."""
     top = L.InnerProduct(bottom, num_output=outputs, weight_filler=weights, **_bias(bias, param), **options)
     return _finished(net, name, top, relu)

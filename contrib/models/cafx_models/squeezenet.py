@@ -38,10 +38,16 @@ def _fire(net: NetSpec, name: str, bottom: Any, squeezed: int, expanded: int) ->
     few = convolved(net, f"{name}/squeeze1x1", bottom, squeezed, 1, relu=f"{name}/relu_squeeze1x1", weights=XAVIER)
     branches = [
         convolved(
-            net, f"{name}/expand{size}x{size}", few, expanded, size, relu=f"{name}/relu_expand{size}x{size}",
-            weights=XAVIER, **({"pad": 1} if size == 3 else {}),
+            net,
+            f"{name}/expand{size}x{size}",
+            few,
+            expanded,
+            size,
+            relu=f"{name}/relu_expand{size}x{size}",
+            weights=XAVIER,
+            **({"pad": 1} if size == 3 else {}),
         )
         for size in (1, 3)
-    ]  # fmt: skip
+    ]
     net[f"{name}/concat"] = L.Concat(*branches)
     return net[f"{name}/concat"]

@@ -14,9 +14,28 @@ import numpy.typing as npt
 from caffe.net_spec import Function, Top, layers
 
 PASS_THROUGH = (
-    "AbsVal", "ReLU", "PReLU", "ELU", "Dropout", "LRN", "Eltwise", "BatchNorm", "BNLL", "Log", "Exp",
-    "MVN", "Power", "Sigmoid", "Split", "TanH", "Scale", "Bias", "Swish", "Clip", "Threshold",
-)  # fmt: skip
+    "AbsVal",
+    "ReLU",
+    "PReLU",
+    "ELU",
+    "Dropout",
+    "LRN",
+    "Eltwise",
+    "BatchNorm",
+    "BNLL",
+    "Log",
+    "Exp",
+    "MVN",
+    "Power",
+    "Sigmoid",
+    "Split",
+    "TanH",
+    "Scale",
+    "Bias",
+    "Swish",
+    "Clip",
+    "Threshold",
+)
 WINDOWED = ("Convolution", "Pooling", "Im2col")
 Numbers = npt.NDArray[np.float64]
 Map = tuple[int | None, Any, Any]

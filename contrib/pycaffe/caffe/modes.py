@@ -37,9 +37,10 @@ def set_mode_gpu() -> None:
     found = _best(lambda name: name in GPU_ENGINES)
     if found is None:
         raise CafxError(
-            "no engine here runs on a GPU", where="set_mode_gpu",
+            "no engine here runs on a GPU",
+            where="set_mode_gpu",
             remedy="pip install cafx-engine-cupy on a machine with CUDA, or call set_mode_cpu()",
-        )  # fmt: skip
+        )
     process.engine = found
 
 

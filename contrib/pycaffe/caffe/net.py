@@ -63,11 +63,15 @@ class Net:
             raise TypeError("Net() needs a phase: caffe.TRAIN or caffe.TEST")
         self._wrap(
             KernelNet(
-                str(network_file) if isinstance(network_file, PathLike) else network_file, phase,
-                weights=positional.get("weights", weights), engine=process.engine, seed=process.seed,
-                level=positional.get("level", level), stages=positional.get("stages", stages) or (),
+                str(network_file) if isinstance(network_file, PathLike) else network_file,
+                phase,
+                weights=positional.get("weights", weights),
+                engine=process.engine,
+                seed=process.seed,
+                level=positional.get("level", level),
+                stages=positional.get("stages", stages) or (),
             )
-        )  # fmt: skip
+        )
 
     @classmethod
     def over(cls, kernel_net: KernelNet) -> Net:
@@ -189,9 +193,8 @@ class Net:
         ledger.after_pass()
 
     def _run_watched(
-        self, direction: str, start: str | None, end: str | None,
-        before: list[Callback], after: list[Callback],
-    ) -> None:  # fmt: skip
+        self, direction: str, start: str | None, end: str | None, before: list[Callback], after: list[Callback]
+    ) -> None:
         """Layer by layer, with the callbacks in between."""
         names, forth = self._layer_names, direction == "forward"
         first, last = (0, len(names) - 1) if forth else (len(names) - 1, 0)
@@ -292,9 +295,11 @@ class Net:
         reset = getattr(layer, "reset", None)
         if reset is None:
             raise CafxError(
-                "set_input_arrays needs a net that begins with a MemoryData layer", where=layer.where,
-                found=layer.type, expected="MemoryData",
-            )  # fmt: skip
+                "set_input_arrays needs a net that begins with a MemoryData layer",
+                where=layer.where,
+                found=layer.type,
+                expected="MemoryData",
+            )
         reset(data, np.asarray(labels).reshape(-1))
 
     def _names(self, blobs: Sequence[Sequence[Any]]) -> OrderedDict[str, list[str]]:
@@ -308,6 +313,9 @@ class Net:
     def _check_batch(self, values: Array, name: str, message: str) -> None:
         if np.shape(values)[:1] != self.blobs[name].shape[:1]:
             raise CafxError(
-                message, where=f"blob '{name}'", found=np.shape(values), expected=self.blobs[name].shape,
+                message,
+                where=f"blob '{name}'",
+                found=np.shape(values),
+                expected=self.blobs[name].shape,
                 remedy=f"net.blobs['{name}'].reshape(…) first",
-            )  # fmt: skip
+            )

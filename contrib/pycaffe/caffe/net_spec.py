@@ -6,9 +6,7 @@ from cafx.dsl import Function, NetSpec, Top, layers, params, to_proto
 from cafx.dsl import assign as assign_proto
 from cafx.kernel import registry
 
-__all__ = [
-    "Function", "NetSpec", "Top", "assign_proto", "layers", "param_name_dict", "params", "to_proto",
-]  # fmt: skip
+__all__ = ["Function", "NetSpec", "Top", "assign_proto", "layers", "param_name_dict", "params", "to_proto"]
 
 
 def param_name_dict() -> dict[str, Any]:

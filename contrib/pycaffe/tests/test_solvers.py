@@ -24,9 +24,13 @@ net: "net.prototxt" test_iter: 1 test_interval: 1000 test_initialization: false
 base_lr: 0.01 lr_policy: "fixed" max_iter: 6 snapshot_prefix: "snap"
 """
 CLASSES = {
-    "SGD": caffe.SGDSolver, "Nesterov": caffe.NesterovSolver, "AdaGrad": caffe.AdaGradSolver,
-    "RMSProp": caffe.RMSPropSolver, "AdaDelta": caffe.AdaDeltaSolver, "Adam": caffe.AdamSolver,
-}  # fmt: skip
+    "SGD": caffe.SGDSolver,
+    "Nesterov": caffe.NesterovSolver,
+    "AdaGrad": caffe.AdaGradSolver,
+    "RMSProp": caffe.RMSPropSolver,
+    "AdaDelta": caffe.AdaDeltaSolver,
+    "Adam": caffe.AdamSolver,
+}
 
 
 @pytest.fixture(autouse=True)

@@ -145,7 +145,7 @@ class LayerParameter(Message):
 
 @message("transform_param", 100)
 class TransformationParameter(Message):
-    """How a data layer transforms each image: crop, mirror, mean, scale, in this order."""
+    """How a data layer transforms each image: crop, subtract the mean, scale, mirror."""
 
     __example__ = "dict(crop_size=227, mirror=True)"
 

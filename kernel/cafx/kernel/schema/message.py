@@ -145,7 +145,7 @@ class Option:
         return value
 
     def _not_valid(self, value: Any) -> str:
-        shown = f"{value:g}" if isinstance(value, float) else repr(value)  # float32 has no digits to spare
+        shown = f"{value:g}" if isinstance(value, float) else repr(value)  # hide float32 rounding
         return f"{self.name}={shown} is not valid"
 
     def _refuse(self, value: Any) -> CafxError:
@@ -162,7 +162,7 @@ class Option:
         if self.is_enum:
             return self.describe()
         if self.is_message:
-            one = self.kind.__example__ if isinstance(self.kind, type) else f"a {self.kind}"
+            one = cast(Any, self.kind).__example__ if isinstance(self.kind, type) else f"a {self.kind}"
         else:
             one = SCALAR_VALUES[self.kind]
         return f"{one}, or a list of these" if self.repeated else one

@@ -113,7 +113,7 @@ def net_sources(options: Any, source: Path | None, plugins: Registry) -> tuple[N
 def _check_tests(options: Any, nets: int, where: str) -> None:
     if len(options.test_iter) != nets:
         raise CafxError(
-            "wrong number of test_iter",
+            "wrong number of 'test_iter'",
             where=where,
             found=f"{len(options.test_iter)} for {nets} test nets",
             remedy="set one test_iter per test net",
@@ -125,7 +125,7 @@ def _check_tests(options: Any, nets: int, where: str) -> None:
         raise CafxError("test_iter is out of range", where=where, found=list(options.test_iter), expected="at least 1")
     if options.test_state and len(options.test_state) != nets:
         raise CafxError(
-            "wrong number of test_state",
+            "wrong number of 'test_state'",
             where=where,
             found=len(options.test_state),
             expected=f"none, or one per test net ({nets})",
