@@ -6,20 +6,20 @@ from cafx.dsl import NetSpec, SolverSpec
 from cafx.dsl import layers as L
 
 BATCH, TEST_BATCH = 64, 90
-PIXEL_SCALE = 1 / 16  # the digits' pixels are 0 to 16
+PIXEL_SCALE = 1 / 16  # pixels are from 0 to 16
 
 
 def weighted(layer, bottom, outputs, **options):
-    """A layer with weights, drawn by xavier, whose bias learns at twice the rate."""
+    """A layer with xavier weights and twice the learning rate for the bias."""
     return layer(
         bottom, num_output=outputs, param=[{"lr_mult": 1}, {"lr_mult": 2}], weight_filler={"type": "xavier"}, **options
     )
 
 
 def convolved(bottom, outputs):
-    """3×3 filters, then the largest of each 2×2."""
-    filtered = weighted(L.Convolution, bottom, outputs, kernel_size=3, pad=1)
-    return filtered, L.Pooling(filtered, pool="MAX", kernel_size=2, stride=2)
+    """A 3×3 convolution and its 2×2 max pooling."""
+    conv = weighted(L.Convolution, bottom, outputs, kernel_size=3, pad=1)
+    return conv, L.Pooling(conv, pool="MAX", kernel_size=2, stride=2)
 
 
 n = NetSpec("DigitsLeNet")

@@ -1,4 +1,4 @@
-"""LeNet for five digits, its last layer named after the task."""
+"""LeNet for five digits, with a last layer named after the task."""
 
 import os
 
@@ -14,8 +14,8 @@ def lenet(task, rate):
     """The net of a task.
 
     Args:
-        task: "base" or "new"; the last layer is ``ip2_TASK``, so that another task's is not taken over.
-        rate: how fast the layers that are taken over learn, as against the last.
+        task: "base" or "new"; the last layer is called ``ip2_TASK``, so that it is not copied between tasks.
+        rate: lr_mult of all layers but the last.
     """
     n = NetSpec(f"LeNet_{task}")
     for phase, batch in (("train", BATCH), ("test", TEST_BATCH)):
@@ -41,7 +41,7 @@ def lenet(task, rate):
 
 
 def weighted(kind, bottom, outputs, rate, **options):
-    """A layer with weights drawn by xavier, whose bias learns at twice the rate."""
+    """A layer with xavier weights and twice the learning rate for the bias."""
     return kind(
         bottom,
         num_output=outputs,

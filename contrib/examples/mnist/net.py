@@ -10,7 +10,7 @@ PIXEL_SCALE = 1 / 256
 
 
 def weighted(layer, bottom, outputs, **options):
-    """A layer with weights, drawn by xavier, whose bias learns at twice the rate."""
+    """A layer with xavier weights and twice the learning rate for the bias."""
     return layer(
         bottom,
         num_output=outputs,
@@ -22,9 +22,9 @@ def weighted(layer, bottom, outputs, **options):
 
 
 def convolved(bottom, outputs):
-    """5×5 filters, then the largest of each 2×2."""
-    filtered = weighted(L.Convolution, bottom, outputs, kernel_size=5, stride=1)
-    return filtered, L.Pooling(filtered, pool="MAX", kernel_size=2, stride=2)
+    """A 5×5 convolution and its 2×2 max pooling."""
+    conv = weighted(L.Convolution, bottom, outputs, kernel_size=5, stride=1)
+    return conv, L.Pooling(conv, pool="MAX", kernel_size=2, stride=2)
 
 
 n = NetSpec("LeNet")

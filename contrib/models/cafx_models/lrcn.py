@@ -1,4 +1,4 @@
-"""LRCN: CaffeNet and two LSTMs that put an image into words."""
+"""LRCN: CaffeNet and two LSTMs that describe an image in words."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ SENTENCES = ("cont_sentence", "input_sentence", "target_sentence")
 def lrcn(
     net: NetSpec | None = None, *, batch: int = 1, classes: int = WORDS, train: bool = False, steps: int = STEPS
 ) -> NetSpec:
-    """LRCN's captioner (two LSTMs, the image factored into the second).
+    """LRCN's image captioning model: two LSTMs, of which the second also reads the image.
 
-    It reads ``data`` (N×3×227×227), ``cont_sentence`` and ``input_sentence`` (T×N: 0 where a sentence
-    begins, and the word before) and, trained, ``target_sentence`` (the word itself, −1 for none).
+    Inputs: ``data`` (N×3×227×227), ``cont_sentence`` (T×N; 0 at the start of a sentence, else 1),
+    ``input_sentence`` (T×N; the previous word) and, for training, ``target_sentence`` (T×N; the word,
+    −1 for none).
 
     Args:
-        net, batch, train: as for every model; a ``net`` has all of these tops.
-        classes: words of the vocabulary, the end of a sentence being one.
-        steps: T, of the Input layers.
+        net, batch, train: see `cafx_models`; a given ``net`` has all of these tops.
+        classes: number of words, including the end of a sentence.
+        steps: T of a new net.
 
-    Source: Donahue and others, "Long-term Recurrent Convolutional Networks for Visual Recognition and
+    Source: Donahue et al., "Long-term Recurrent Convolutional Networks for Visual Recognition and
     Description", 2014.
     """
     given = net is not None

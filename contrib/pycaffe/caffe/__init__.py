@@ -1,6 +1,12 @@
-"""pycaffe's interface over cafx: existing scripts run unchanged.
+"""pycaffe's interface, implemented on cafx: existing scripts run unchanged.
 
-Documentation of what the names do is pycaffe's; what they are made of is cafx.
+Example:
+    >>> import caffe
+    >>> n = caffe.NetSpec()
+    >>> n.data = caffe.layers.Input(shape={"dim": [1, 3]})
+    >>> n.relu = caffe.layers.ReLU(n.data)
+    >>> caffe.Net(n.to_proto(), caffe.TEST).forward(data=[[-1, 0, 2]])["relu"].tolist()
+    [[0.0, 0.0, 2.0]]
 """
 
 from typing import Any
