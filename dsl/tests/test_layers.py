@@ -107,7 +107,10 @@ def test_no_options_leave_no_message():
         (lambda: L.InnerProduct(data(), weight_filler={"tpye": "x"}), "'tpye' of FillerParameter.*'type'"),
         (lambda: L.InnerProduct(data(), inner_product_param=3), "expected dict"),
         (lambda: L.InnerProduct(data(), mirror=True), r"write transform_param=dict\(mirror=…\)"),
-        (lambda: L.InnerProduct(data(), include={"phase": "TSET"}), r"phase='TSET' is not valid; did you mean 'TEST'\? \(TRAIN, TEST\)"),
+        (
+            lambda: L.InnerProduct(data(), include={"phase": "TSET"}),
+            r"phase='TSET' is not valid; did you mean 'TEST'\? \(TRAIN, TEST\)",
+        ),
         (lambda: L.InnerProduct(), "another number of bottoms: got 0, expected 1"),
         (lambda: L.InnerProduct(data(), data()), "another number of bottoms: got 2"),
         (lambda: L.InnerProduct(data(), num_output=2, ntop=2), "another number of tops: got 2.*ntop"),

@@ -146,10 +146,10 @@ def test_a_detector_scores_windows(model, image_file):
     path = image_file((IMAGE * 255).astype(np.uint8))
     windows = [[0, 0, 5, 6], [2, 3, 9, 12]]
     detector = caffe.Detector(*model, mean=np.ones(3), raw_scale=255, channel_swap=(2, 1, 0))
-    found = detector.detect_windows([(path, windows)])
-    assert [each["window"] for each in found] == windows
-    assert found[0]["prediction"].shape == (5,)
-    assert found[1]["filename"] == path
+    detections = detector.detect_windows([(path, windows)])
+    assert [each["window"] for each in detections] == windows
+    assert detections[0]["prediction"].shape == (5,)
+    assert detections[1]["filename"] == path
     detector.configure_crop(1)
     assert detector.crop(IMAGE, windows[0]).shape == (4, 4, 3)
     assert detector.detect_windows([]) == []

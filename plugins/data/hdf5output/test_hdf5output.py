@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import h5py
@@ -14,8 +13,6 @@ from cafx.kernel import TEST, CafxError, Net, registry, schema
 
 TestHDF5Output = layer_suite("HDF5Output")
 
-GOLDEN = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared")) / "golden/formats/data_layers"
-
 
 def build(path: Path, rows: int = 3) -> Net:
     text = f"""
@@ -26,9 +23,9 @@ def build(path: Path, rows: int = 3) -> Net:
     return Net(schema(registry()).parse_text(text, "NetParameter"), TEST, engine="numpy")
 
 
-@pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no golden data in {GOLDEN}")
-def test_the_file_equals_caffes(tmp_path: Path) -> None:
-    with h5py.File(GOLDEN / "a.h5") as source, h5py.File(GOLDEN / "hdf5_output.h5") as expected:
+def test_the_file_equals_caffes(shared: Path, tmp_path: Path) -> None:
+    golden = shared / "golden/formats/data_layers"
+    with h5py.File(golden / "a.h5") as source, h5py.File(golden / "hdf5_output.h5") as expected:
         build(tmp_path / "out.h5").forward(y=source["data"][:3] * 2 + 1, label=source["label"][:3])
         with h5py.File(tmp_path / "out.h5") as actual:
             assert set(actual) == set(expected)

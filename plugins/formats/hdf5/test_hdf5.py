@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +14,11 @@ import pytest
 from cafx.kernel import CafxError, registry, schema
 from cafx.kernel.net import ABSENT, BlobValues, LayerWeights, TrainingState, format_of, read_weights
 
-SHARED = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared"))
-MODELS = SHARED / "golden" / "formats" / "models"
-golden = pytest.mark.skipif(not MODELS.is_dir(), reason=f"no golden data in {MODELS}")
+
+@pytest.fixture
+def models(shared: Path) -> Path:
+    """The folder of Caffe's own weights and states."""
+    return shared / "golden" / "formats" / "models"
 
 
 def writer() -> Any:
@@ -39,10 +40,9 @@ def require_same(actual: Path, expected: Path) -> None:
         np.testing.assert_array_equal(one[name], value)
 
 
-@golden
 @pytest.mark.parametrize("name", ["net", "sgd_hdf5_iter_3", "adam_hdf5_iter_3", "adadelta_hdf5_iter_3"])
-def test_writing_caffes_weights_again_gives_the_same_file(name: str, tmp_path: Path) -> None:
-    path = MODELS / f"{name}.caffemodel.h5"
+def test_writing_caffes_weights_again_gives_the_same_file(name: str, models: Path, tmp_path: Path) -> None:
+    path = models / f"{name}.caffemodel.h5"
     layers = read_weights(path, registry())
     net = schema(registry())["NetParameter"]()
     for layer in layers:
@@ -50,20 +50,21 @@ def test_writing_caffes_weights_again_gives_the_same_file(name: str, tmp_path: P
     writer().write_weights(tmp_path / "copy.h5", net, layers)
     require_same(tmp_path / "copy.h5", path)
     if name == "net":
-        with np.load(MODELS / "net.npz") as arrays:
+        with np.load(models / "net.npz") as arrays:
             for layer in layers:
                 for index, blob in enumerate(layer.blobs):
                     expected = arrays[f"param/{layer.name}/{index}"]
                     np.testing.assert_array_equal(blob.data.reshape(blob.shape), expected)
 
 
-@golden
-@pytest.mark.parametrize("path", sorted(MODELS.glob("*.solverstate.h5")), ids=lambda path: path.name)
-def test_writing_caffes_states_again_gives_the_same_file(path: Path, tmp_path: Path) -> None:
-    state = format_of(path, registry()).read_state(path)
-    assert state.iter == 3
-    writer().write_state(tmp_path / "copy.h5", state)
-    require_same(tmp_path / "copy.h5", path)
+def test_writing_caffes_states_again_gives_the_same_files(models: Path, tmp_path: Path) -> None:
+    paths = sorted(models.glob("*.solverstate.h5"))
+    assert paths
+    for path in paths:
+        state = format_of(path, registry()).read_state(path)
+        assert state.iter == 3
+        writer().write_state(tmp_path / path.name, state)
+        require_same(tmp_path / path.name, path)
 
 
 def test_a_shared_parameter_is_stored_once_and_names_may_have_slashes(tmp_path: Path) -> None:

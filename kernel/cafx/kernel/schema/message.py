@@ -17,7 +17,6 @@ Example:
 
 from __future__ import annotations
 
-import operator
 import zlib
 from collections.abc import Callable, Iterable
 from enum import IntEnum
@@ -26,21 +25,10 @@ from typing import Any, ClassVar, TypeVar, cast
 import attrs
 
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
+from cafx.kernel.schema.scalars import SCALAR_KINDS, SCALAR_VALUES, to_scalar
 
-SIGNED = {f"int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (32, 64)}
-INTEGER_RANGES = {**SIGNED, **{f"uint{bits}": (0, 2**bits - 1) for bits in (32, 64)}}
-SCALAR_KINDS = {*INTEGER_RANGES, "float", "double", "bool", "string", "bytes"}
 FIRST_FREE_NUMBER = 100_000
 LAST_FIELD_NUMBER = 2**29 - 1
-SCALAR_VALUES = {
-    **dict.fromkeys(("int32", "int64"), "a whole number"),
-    **dict.fromkeys(("uint32", "uint64"), "a whole number ≥ 0"),
-    **dict.fromkeys(("float", "double"), "a number"),
-    "bool": "True or False",
-    "string": "a string",
-    "bytes": "bytes",
-}
-
 Check = Callable[[Any], "str | None"]
 T = TypeVar("T", bound="Message")
 
@@ -120,7 +108,7 @@ class Option:
         if self.is_message:
             return self._coerce_message(value)
         try:
-            return _COERCE[self.kind](value, self.kind)
+            return to_scalar(value, self.kind)
         except (TypeError, ValueError, OverflowError):
             raise self._refuse(value) from None
 
@@ -166,48 +154,6 @@ class Option:
         else:
             one = SCALAR_VALUES[self.kind]
         return f"{one}, or a list of these" if self.repeated else one
-
-
-def _integer(value: Any, kind: str) -> int:
-    if isinstance(value, bool):
-        raise TypeError
-    low, high = INTEGER_RANGES[kind]
-    number = operator.index(value)
-    if not low <= number <= high:
-        raise OverflowError
-    return number
-
-
-def _real(value: Any, kind: str) -> float:
-    if isinstance(value, (bool, str, bytes)):
-        raise TypeError
-    return float(value)
-
-
-def _boolean(value: Any, kind: str) -> bool:
-    if value not in (False, True):
-        raise TypeError
-    return bool(value)
-
-
-def _text(value: Any, kind: str) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _octets(value: Any, kind: str) -> bytes:
-    return value.encode() if isinstance(value, str) else bytes(memoryview(value))
-
-
-_COERCE: dict[str, Callable[[Any, str], Any]] = {
-    **dict.fromkeys(INTEGER_RANGES, _integer),
-    "float": _real,
-    "double": _real,
-    "bool": _boolean,
-    "string": _text,
-    "bytes": _octets,
-}
 
 
 def option(

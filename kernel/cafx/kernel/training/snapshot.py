@@ -101,8 +101,8 @@ def start_from_weights(solver: Solver) -> list[Copied]:
     names = [name.strip() for text in solver.options.weights for name in text.split(",")]
     copied = []
     for name in filter(None, names):
-        beside = solver.source.parent / name if solver.source else Path(name)
-        path = beside if not Path(name).exists() and beside.exists() else Path(name)
+        sibling = solver.source.parent / name if solver.source else Path(name)
+        path = sibling if not Path(name).exists() and sibling.exists() else Path(name)
         copied.append(solver.net.copy_from(path))
         for net in solver.test_nets:
             net.copy_from(path)
@@ -130,9 +130,9 @@ def _exact(solver: Solver) -> dict[str, Any]:
 
 def _find_weights(learned: Path, state: Path) -> Path:
     """The weights of a state: the path it states, that name in its own folder, or its own name if renamed."""
-    beside = state.parent / learned.name
+    sibling = state.parent / learned.name
     namesake = state.with_name(state.name.replace(".solverstate", ".caffemodel"))
-    candidates = [learned, beside] + ([namesake] if namesake != state else [])
+    candidates = [learned, sibling] + ([namesake] if namesake != state else [])
     weights = next((path for path in candidates if path.is_file()), None)
     if weights is None:
         remedy = f"copy {learned.name} to the folder of the state"

@@ -132,9 +132,9 @@ def _check_tests(options: Any, nets: int, where: str) -> None:
         )
 
 
-def _source(named: Any, beside: Path | None) -> Any:
+def _source(net: Any, solver: Path | None) -> Any:
     """Resolve a net's path relative to the current folder or, failing that, to the solver's folder."""
-    if not isinstance(named, str) or Path(named).exists() or beside is None:
-        return named
-    neighbour = beside.parent / named
-    return str(neighbour) if neighbour.exists() else named
+    if not isinstance(net, str) or Path(net).exists() or solver is None:
+        return net
+    sibling = solver.parent / net
+    return str(sibling) if sibling.exists() else net

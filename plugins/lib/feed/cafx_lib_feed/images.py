@@ -24,7 +24,7 @@ COLOR_SPACES = {1: "GRAY", 3: "BGR"}
 
 @functools.cache
 def cv2() -> Any:
-    """OpenCV, imported on first use, without threads of its own: the prefetcher has its threads."""
+    """OpenCV, imported on first use and set to a single thread, since the prefetcher uses several."""
     import cv2 as module
 
     module.setNumThreads(0)
