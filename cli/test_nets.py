@@ -146,4 +146,4 @@ def test_emitting_a_solver_and_its_net(cafx: Run, folder: Path) -> None:
 
 def test_a_precision_the_engine_has_not_is_told(cafx: Run, folder: Path) -> None:
     told = cafx("net", "net.prototxt", "--engine", "numpy", "--precision", "bf16", code=1).stderr
-    assert "engine 'numpy' has no such precision (found bf16, expected float32)" in told
+    assert "engine 'numpy' has no such precision: got bf16, expected float32" in told

@@ -1,4 +1,4 @@
-"""Every architecture: as many parameters as published, and a pass forward and backward."""
+"""Each architecture has the published number of parameters and runs forward and backward."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 
 from cafx.kernel import Net, Phase, registry
 
-# learned parameters as published, or as the sum over the published prototxt
-PUBLISHED = {
+PUBLISHED = {  # learned parameters, as published or counted from the published prototxt
     "alexnet": 60_965_224,
     "caffenet": 60_965_224,
     "rcnn": 57_687_624,
@@ -37,26 +36,26 @@ def model(name: str, **options: Any) -> Any:
 
 
 def learned(net: Net) -> int:
-    """Values of all parameters but BatchNorm's gathered statistics, which nobody learns."""
+    """Number of parameter values, except for BatchNorm's statistics, which are not learned."""
     return sum(blob.count_ for layer in net.layers if layer.type not in STATISTICS for blob in layer.blobs)
 
 
 def built(name: str, train: bool, phase: Phase) -> Net:
-    """The net of a reference model."""
+    """Build the net of a reference model."""
     options = SMALL_IMAGE.get(name, {})
     return Net(model(name, train=train, **options).to_proto(), phase, engine="numpy", seed=1, keep="outputs")
 
 
-def test_every_model_has_a_published_count() -> None:
+def test_every_published_model_is_installed() -> None:
     assert set(PUBLISHED) <= set(registry().names("model"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
-def test_it_has_as_many_parameters_as_published_and_runs_forward(name: str) -> None:
+def test_a_model_has_the_published_number_of_parameters_and_runs_forward(name: str) -> None:
     net = built(name, train=False, phase=Phase.TEST)
     assert learned(net) == PUBLISHED[name]
-    gather_statistics(net)
+    normalise_statistics(net)
     outputs = net.forward(**inputs(net, np.random.default_rng(1)))
     for values in outputs.values():
         assert np.isfinite(values).all()
@@ -67,7 +66,7 @@ def test_it_has_as_many_parameters_as_published_and_runs_forward(name: str) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
-def test_it_trains(name: str) -> None:
+def test_a_model_has_a_finite_loss_and_gradient(name: str) -> None:
     net = built(name, train=True, phase=Phase.TRAIN)
     assert learned(net) == TRAINED[name]
     net.forward(**inputs(net, np.random.default_rng(1)))
@@ -78,12 +77,12 @@ def test_it_trains(name: str) -> None:
     first = next(layer for layer in net.layers if layer.blobs and layer.learnable)
     gradient = first.blobs[0].diff
     assert np.isfinite(gradient).all()
-    assert np.abs(gradient).max() > 0 or name.startswith("fcn")  # FCN's scores begin at 0
+    assert np.abs(gradient).max() > 0 or name.startswith("fcn")  # FCN's score layers are initialised to 0
     gc.collect()
 
 
-def gather_statistics(net: Net) -> None:
-    """Let BatchNorm have seen values of mean 0 and variance 1: before that it divides by nearly 0."""
+def normalise_statistics(net: Net) -> None:
+    """Set BatchNorm's statistics to mean 0 and variance 1; initially it divides by nearly 0."""
     for layer in net.layers:
         if layer.type in STATISTICS:
             layer.blobs[1].mutable_data[...] = 1
@@ -91,14 +90,14 @@ def gather_statistics(net: Net) -> None:
 
 
 def inputs(net: Net, rng: np.random.Generator) -> dict[str, Any]:
-    """An image and, where they are read, labels and words."""
-    made = {}
+    """Random images and, for inputs other than ``data``, labels or words."""
+    values = {}
     for name in net.inputs:
         shape = net.blobs[name].shape
         if name == "data":
-            made[name] = rng.standard_normal(shape) * 50
+            values[name] = rng.standard_normal(shape) * 50
         elif name == "cont_sentence":
-            made[name] = np.arange(shape[0])[:, None] * np.ones(shape) > 0
+            values[name] = np.arange(shape[0])[:, None] * np.ones(shape) > 0
         else:
-            made[name] = rng.integers(0, 20, shape)
-    return made
+            values[name] = rng.integers(0, 20, shape)
+    return values

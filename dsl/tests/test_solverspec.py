@@ -67,13 +67,13 @@ def test_fields_are_read_and_set_later():
     ("call", "said"),
     [
         (lambda: SolverSpec(base_ler=1), "unknown option 'base_ler'.*did you mean 'base_lr'"),
-        (lambda: SolverSpec(base_lr="1"), "option 'base_lr' .found '1', expected float"),
-        (lambda: SolverSpec(max_iter=1.5), "option 'max_iter' .found 1.5, expected int32"),
-        (lambda: SolverSpec(solver_mode="TPU"), "expected one of CPU, GPU"),
+        (lambda: SolverSpec(base_lr="1"), "base_lr='1' is not valid: expected a number"),
+        (lambda: SolverSpec(max_iter=1.5), "max_iter=1.5 is not valid: expected a whole number"),
+        (lambda: SolverSpec(solver_mode="TPU"), "solver_mode=.TPU. is not valid; did you mean .*CPU, GPU"),
         (lambda: SolverSpec(lr_policy="fixd"), "unknown learning rate policy 'fixd'.*'fixed'"),
         (lambda: SolverSpec(type="SDG"), "unknown solver type 'SDG'.*'SGD'"),
-        (lambda: SolverSpec(net=3), "option 'net' .found 3, expected a NetSpec, a NetParameter or a path"),
-        (lambda: SolverSpec(net=["a", "b"]), "found 2 nets, expected one"),
+        (lambda: SolverSpec(net=3), "option 'net': got 3, expected a NetSpec, a NetParameter or a path"),
+        (lambda: SolverSpec(net=["a", "b"]), "got 2 nets, expected one"),
         (lambda: SolverSpec(net_param="a.prototxt"), "expected a NetSpec, a NetParameter"),
         (lambda: SolverSpec().base_ler, "has no field 'base_ler'"),
     ],
@@ -125,7 +125,7 @@ def test_a_file_s_net_or_its_solver(folder):
         ("from cafx.dsl import layers as L\n\nL.ReLU()\n", r"net\.py:3: L\.ReLU: takes another number"),
         ("import json\njson.loads('{')\n", r"net\.py:2: JSONDecodeError"),
         ("x = 1\n", r"net\.py: defines no net to work on"),
-        ("solver = 1\n", r"net\.py: 'solver' is not a solver \(found int"),
+        ("solver = 1\n", r"net\.py: 'solver' is not a solver: got int"),
     ],
 )
 def test_a_file_that_fails_is_one_error_with_its_line(folder, text, said):

@@ -99,7 +99,7 @@ def test_a_database_cut_off_under_way(tmp_path: Path, backend: str) -> None:
         largest = max(path.iterdir(), key=lambda each: each.stat().st_size)
         with largest.open("r+b") as file:
             file.truncate(file.seek(0, 2) - 4096)
-        with pytest.raises(CafxError, match="cut off"):  # noqa: PT012 - some batches are made already
+        with pytest.raises(CafxError, match="truncated"):  # noqa: PT012 - some batches are made already
             for _ in range(100):
                 net.run_forward()
 
@@ -249,13 +249,13 @@ def test_hdf5_files(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         file.update({"data": np.zeros((400, 20)), "label": np.zeros(400)})
     path.write_bytes(path.read_bytes()[:30_000])
-    refused(hdf5(listed), "a.h5", "cut off")
+    refused(hdf5(listed), "a.h5", "truncated")
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     refused(hdf5(listed), "a.h5", "cannot be opened")
     path.write_bytes(b"<html>not found</html>")
     refused(hdf5(listed), "a.h5", "a web page")
     listed.write_text("")
-    refused(hdf5(listed), "names no HDF5 file")
+    refused(hdf5(listed), "lists no HDF5 file")
     refused(hdf5(tmp_path / "nowhere"), "nowhere")
     refused(hdf5(listed, "transform_param { scale: 2 }"), "transform")
 

@@ -19,17 +19,17 @@ TABLE = """
 Clip 4x3: clip_param { min: 2 max: 1 }
     min: 2, max: 1 | expected min at most max
 Dropout 4x3: dropout_param { dropout_ratio: 1.5 }
-    'dropout_ratio' | 1.5 | from 0 to 1
+    dropout_ratio=1.5 | from 0 to 1
 Dropout 4x3: dropout_param { dropout_ratio: -0.1 }
-    'dropout_ratio' | -0.1 | from 0 to 1
+    dropout_ratio=-0.1 | from 0 to 1
 Exp 4x3: exp_param { base: -2 }
-    base | found -2 | positive number, or -1
+    base | got -2 | positive number, or -1
 Exp 4x3: exp_param { base: 0 }
-    base | found 0 | positive number
+    base | got 0 | positive number
 Log 4x3: log_param { base: 0 }
-    base | found 0 | positive number
+    base | got 0 | positive number
 Log 4x3: log_param { base: 1 }
-    base | found 1 | other than 1
+    base | got 1 | other than 1
 PReLU 5:
     1 axes | 2 or more
 Softmax 2x3x4x5: softmax_param { axis: 4 }
@@ -52,7 +52,7 @@ Reshape 4x3: reshape_param { shape { dim: 4 dim: 3 dim: 0 } }
 Reshape 4x3: reshape_param { axis: 1 num_axes: 2 shape { dim: 3 } }
     num_axes 2 | 2 axes
 Reshape 4x3: reshape_param { num_axes: -2 shape { dim: 3 } }
-    'num_axes' | at least -1
+    num_axes=-2 | at least -1
 Concat 4x3 4x3: concat_param { axis: 1 concat_dim: 1 }
     axis and concat_dim | axis alone
 Concat 4x3 4x3: concat_param { axis: 2 }
@@ -66,21 +66,21 @@ Slice 4x3 -> 3: slice_param { axis: -3 }
 Slice 4x3 -> 2:
     length 3 for 2 tops | multiple
 Slice 4x3 -> 3: slice_param { slice_point: 1 }
-    found 1 | expected 2
+    got 1 | expected 2
 Slice 4x3 -> 3: slice_param { slice_point: 2 slice_point: 1 }
     2, 1 | expected
 Slice 4x3 -> 2: slice_param { slice_point: 4 }
-    found 4 | at most 3
+    got 4 | at most 3
 Tile 4x3:
     tiles is missing | tile_param
 Tile 4x3: tile_param { tiles: 0 }
-    'tiles' | found 0 | more than 0
+    tiles=0 | more than 0
 Tile 4x3: tile_param { tiles: 2 axis: 2 }
     axis 2 | -2 to 1
 Crop 2x3x4x5 2x3x4x5: crop_param { axis: 4 }
     axis 4 | -4 to 3
 Crop 2x3x4x5 2x3x2x2: crop_param { offset: 1 offset: 1 offset: 1 }
-    found 3 | 0, 1 or 2
+    got 3 | 0, 1 or 2
 Crop 2x3x4x5 2x3x2x2: crop_param { offset: 3 }
     2×3×2×2 at offset 3, 3 | within 2×3×4×5
 Crop 2x3x4x5 2x3x2:
@@ -97,17 +97,17 @@ Filter 4x3 3:
     4×3 | 3 items
 
 Eltwise 4x3 4x3: eltwise_param { coeff: 1 }
-    coeff | found 1 | expected 2
+    coeff | got 1 | expected 2
 Eltwise 4x3 4x3: eltwise_param { operation: PROD coeff: 1 coeff: 1 }
-    coeff | found | PROD
+    coeff | got | PROD
 Eltwise 4x3 3x4:
     3×4 | expected 4×3
 Reduction 4x3: reduction_param { axis: 2 }
     axis 2 | -2 to 1
 ArgMax 4x3: argmax_param { top_k: 0 }
-    'top_k' | found 0 | more than 0
+    top_k=0 | more than 0
 ArgMax 4x3: argmax_param { top_k: 4 }
-    found 4 | at most 3
+    got 4 | at most 3
 ArgMax 4x3: argmax_param { axis: 2 }
     axis 2 | -2 to 1
 Accuracy 4x3 4: accuracy_param { axis: 2 }
@@ -115,36 +115,36 @@ Accuracy 4x3 4: accuracy_param { axis: 2 }
 Accuracy 4x3 3:
     3 labels | expected 4
 Accuracy 4x3 4: accuracy_param { top_k: 4 }
-    top_k | found 4 | at most 3
+    top_k | got 4 | at most 3
 Bias 4x3: bias_param { axis: 2 }
     axis 2 | -2 to 1
 Bias 4x3: bias_param { num_axes: 2 }
-    not have 2 axes from axis 1 | found 4×3 | at least 3
+    not 2 axes from axis 1 | got 4×3 | at least 3
 Bias 4x3: bias_param { num_axes: -2 }
-    'num_axes' | found -2 | at least -1
+    num_axes=-2 | at least -1
 Bias 4x3 4:
     4 against 4×3 | expected 3
 Scale 4x3: scale_param { axis: 2 }
     axis 2 | -2 to 1
 Scale 4x3: scale_param { num_axes: 2 }
-    not have 2 axes from axis 1 | found 4×3 | at least 3
+    not 2 axes from axis 1 | got 4×3 | at least 3
 Scale 4x3 4:
     4 against 4×3 | expected 3
 MVN 1x2x3x4x5:
-    found 5 | 1 to 4
+    got 5 | 1 to 4
 BatchNorm 3:
     axis 1 | from -1 to 0
 BatchNorm 4x3: batch_norm_param { eps: -1 }
-    'eps' | found -1 | at least 0
+    eps=-1 | at least 0
 LRN 2x3x4:
     2×3×4 | 4 axes
 LRN 2x3x4x5: lrn_param { local_size: 4 }
-    'local_size' | found 4 | odd
+    local_size=4 | odd
 
 InnerProduct 4x3:
     num_output is missing | inner_product_param
 InnerProduct 4x3: inner_product_param { num_output: 0 }
-    'num_output' | found 0 | more than 0
+    num_output=0 | more than 0
 InnerProduct 4x3: inner_product_param { num_output: 2 axis: 3 }
     axis 3 | -2 to 1
 Embed 4: embed_param { input_dim: 2 }
@@ -154,31 +154,31 @@ Embed 4: embed_param { num_output: 2 }
 Im2col 2x3x4x5: convolution_param { kernel_size: 2 axis: 3 }
     2×3×4×5 | expected
 Im2col 2x3x4x5: convolution_param { kernel_size: 2 pad: 1 pad_h: 1 }
-    pad_h | found | expected
+    pad_h | got | expected
 Im2col 2x3x4x5: convolution_param { kernel_size: 9 }
     image 4×5 | at least 9×9
 Convolution 2x3x4x5: convolution_param { kernel_size: 2 }
     num_output is missing | conv
 Convolution 2x3x4x5: convolution_param { num_output: 2 }
-    kernel_size | found [] | at least 1
+    kernel_size | got [] | at least 1
 Convolution 2x3x4x5: convolution_param { num_output: 2 kernel_size: 2 stride: 0 }
-    stride | found [0, 0] | at least 1
+    stride | got [0, 0] | at least 1
 Convolution 2x3x4x5: convolution_param { num_output: 2 kernel_size: 2 group: 2 }
     3 channels in, 2 out | multiples of 2
 Convolution 2x3x4x5: convolution_param { num_output: 2 kernel_size: 2 group: 0 }
-    'group' | found 0 | more than 0
+    group=0 | more than 0
 Convolution 2x3x4x5 2x3x4x4 -> 2: convolution_param { num_output: 2 kernel_size: 2 }
     2×3×4×4 | expected 2×3×4×5
 Deconvolution 2x3x4x5: convolution_param { kernel_size: 2 }
     num_output is missing | conv
 Deconvolution 2x3x4x5: convolution_param { num_output: 2 }
-    kernel_size | found [] | at least 1
+    kernel_size | got [] | at least 1
 Deconvolution 2x3x4x5: convolution_param { num_output: 2 kernel_size: 2 stride: 0 }
-    stride | found [0, 0] | at least 1
+    stride | got [0, 0] | at least 1
 Deconvolution 2x3x4x5: convolution_param { num_output: 2 kernel_size: 2 group: 2 }
     3 channels in, 2 out | multiples of 2
 Deconvolution 2x3x4x5: convolution_param { num_output: 2 kernel_size: 2 group: 0 }
-    'group' | found 0 | more than 0
+    group=0 | more than 0
 Deconvolution 2x3x4x5 2x3x4x4 -> 2: convolution_param { num_output: 2 kernel_size: 2 }
     2×3×4×4 | expected 2×3×4×5
 Convolution 2x3x4x5: convolution_param { num_output: 2 kernel_size: 6 }
@@ -188,17 +188,17 @@ Deconvolution 2x3x4x5: convolution_param { num_output: 2 kernel_size: 1 pad: 2 }
 Pooling 2x3x4: pooling_param { kernel_size: 2 }
     2×3×4 | 4 axes
 Pooling 2x3x4x5:
-    kernel_size | found neither | expected
+    kernel_size | got neither | expected
 Pooling 2x3x4x5: pooling_param { kernel_size: 2 kernel_h: 2 kernel_w: 2 }
     kernel_size and kernel_h | expected
 Pooling 2x3x4x5: pooling_param { kernel_h: 2 }
-    found kernel_h | expected
+    got kernel_h | expected
 Pooling 2x3x4x5: pooling_param { kernel_size: 2 stride: 1 stride_h: 1 }
     stride and stride_h | expected
 Pooling 2x3x4x5: pooling_param { kernel_size: 2 pad_h: 1 }
-    found pad_h | expected
+    got pad_h | expected
 Pooling 2x3x4x5: pooling_param { global_pooling: true kernel_size: 2 }
-    global_pooling | found | kernel
+    global_pooling | got | kernel
 Pooling 2x3x4x5: pooling_param { kernel_size: 6 }
     planes 4×5, kernel 6×6 | expected
 Pooling 2x3x4x5: pooling_param { kernel_size: 2 pad: 2 }
@@ -210,9 +210,9 @@ Pooling 2x3x4x5 -> 2: pooling_param { pool: AVE kernel_size: 2 }
 SPP 2x3x4x5:
     pyramid_height is missing | spp_param
 SPP 2x3x4x5: spp_param { pyramid_height: 0 }
-    'pyramid_height' | found 0 | more than 0
+    pyramid_height=0 | more than 0
 SPP 2x3x4x5: spp_param { pyramid_height: 9 }
-    pad | kernel | found | expected
+    pad | kernel | got | expected
 SPP 4x3: spp_param { pyramid_height: 1 }
     4×3 | 4 axes
 
@@ -277,19 +277,19 @@ InfogainLoss 4x3 4: infogain_loss_param { source: 'none.bin' }
     none.bin
 
 Input -> 3: input_param { shape { dim: 2 } shape { dim: 3 } }
-    found 2 | 1 or 3
+    got 2 | 1 or 3
 Input: input_param { shape { dim: -2 } }
     -2 | no negative axis
 Parameter: parameter_param { shape { dim: -2 } }
     -2 | no negative axis
 DummyData -> 3: dummy_data_param { shape { dim: 2 } shape { dim: 2 } }
-    found 2 | 1 or 3
+    got 2 | 1 or 3
 DummyData: dummy_data_param { shape { dim: 2 } data_filler {} data_filler {} }
-    data_filler | found 2 | expected 1
+    data_filler | got 2 | expected 1
 DummyData: dummy_data_param { shape { dim: 2 } num: 3 }
     shape and num | shape alone
 DummyData: dummy_data_param { num: 3 }
-    channels | found 0 | expected 1
+    channels | got 0 | expected 1
 DummyData: dummy_data_param { shape { dim: 2 } data_filler { type: 'bilinear' } }
     bilinear | shape 2 | four axes
 MemoryData -> 2: memory_data_param { batch_size: 1 channels: 1 height: 1 }
@@ -299,17 +299,17 @@ Data:
 Data: data_param { source: 'none' batch_size: 1 backend: LMDB }
     none
 Data: data_param { source: 'none' batch_size: 0 }
-    'batch_size' | found 0 | more than 0
+    batch_size=0 | more than 0
 Data: data_param { source: 'x' batch_size: 1 prefetch: 0 }
-    'prefetch' | found 0 | from 1 to 1000
+    prefetch=0 | from 1 to 1000
 ImageData:
     source | expected
 ImageData: image_data_param { source: 'none' }
     none
 ImageData: image_data_param { source: 'none' new_height: 9 new_width: 4294967295 }
-    'new_width' | found 4294967295 | from 0 to 16384
+    new_width=4294967295 | from 0 to 16384
 ImageData: image_data_param { source: 'none' new_height: 2 }
-    new_width | found | expected
+    new_width | got | expected
 HDF5Data:
     source | expected
 HDF5Data: hdf5_data_param { source: 'none' batch_size: 1 }
@@ -325,11 +325,11 @@ HDF5Output 4x3 3 -> 0: hdf5_output_param { file_name: 'x.h5' }
 WindowData -> 2:
     source | expected
 WindowData -> 2: window_data_param { source: 'none' batch_size: 1 fg_fraction: nan }
-    'fg_fraction' | found nan | from 0 to 1
+    fg_fraction=nan | from 0 to 1
 WindowData -> 2: window_data_param { source: 'none' batch_size: 1 }
     crop_size 0 | more than
 WindowData -> 2: window_data_param { source: 'none' batch_size: 1 crop_mode: 'round' }
-    'crop_mode' | 'round' | warp, square
+    crop_mode='round' | warp, square
 Python 4x3:
     module is missing | python_param
 Python 4x3: python_param { module: 'cafx_layer_python' }

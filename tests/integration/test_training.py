@@ -293,7 +293,7 @@ BAD = {
     "two_nets": (SOLVER + 'train_net: "net.prototxt"', "more than one training net"),
     "no_net": (SOLVER.replace('net: "net.prototxt"', ""), "no training net"),
     "policy": (SOLVER.replace("fixed", "sometimes"), "pip install cafx-policy-sometimes"),
-    "no_policy": (SOLVER.replace('lr_policy: "fixed"', ""), "no lr_policy"),
+    "no_policy": (SOLVER.replace('lr_policy: "fixed"', ""), "lr_policy is not set"),
     "solver": (SOLVER + 'type: "Foo"', "pip install cafx-solver-foo"),
     "test_iter": (SOLVER.replace("net: ", "train_net: ") + "test_iter: 1 test_interval: 1", "test_iter"),
     "no_interval": (SOLVER + "test_iter: 1", "test_interval"),

@@ -205,7 +205,7 @@ def test_a_blob_survives_its_proto(shape: tuple[int, ...], diff: bool, dtype: An
 def test_a_proto_whose_values_do_not_fit_is_refused() -> None:
     proto = schema()["BlobProto"](data=[1, 2, 3])
     proto.shape.dim.extend([2, 2])
-    with pytest.raises(CafxError, match=r"found 3 values, expected 4"):
+    with pytest.raises(CafxError, match=r"got 3 values, expected 4"):
         Blob(name="b").from_proto(proto)
 
 

@@ -10,7 +10,7 @@ LAYER = "layer 'conv1' (Convolution)"
 
 def test_all_parts_stand_in_one_line() -> None:
     error = CafxError("num_output", where="a.prototxt:3", found=0, expected="at least 1", remedy="state it")
-    assert str(error) == "a.prototxt:3: num_output (found 0, expected at least 1); state it"
+    assert str(error) == "a.prototxt:3: num_output: got 0, expected at least 1; state it"
     assert str(CafxError("plain")) == "plain"
 
 

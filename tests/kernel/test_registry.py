@@ -72,7 +72,7 @@ def test_two_claims_are_both_named_and_settled_by_a_setting(site: Path, monkeypa
 
 def test_a_plugin_for_another_api_is_not_even_imported(site: Path) -> None:
     install(site, "cafx-layer-old", "raise AssertionError('imported')", "Old", "cafx-kernel>=7,<8")
-    with pytest.raises(CafxError, match=r"another plugin API.*found cafx-kernel 0.1.0.*>=7"):
+    with pytest.raises(CafxError, match=r"another plugin API.*got cafx-kernel 0.1.0.*>=7"):
         plugins(site).load("layer", "Old")
 
 

@@ -1,4 +1,4 @@
-"""CIFAR-10 as LMDBs and a mean image beside this file: ``python cifar10_data.py [FOLDER]``."""
+"""Converts CIFAR-10 to LMDBs and a mean image in this folder: ``python cifar10_data.py [FOLDER]``."""
 
 import gzip
 import os
@@ -15,12 +15,12 @@ HERE = Path(__file__).resolve().parent
 BESIDE_REPOSITORY = (HERE / "../../../../shared/datasets/cifar10").resolve()
 FILES = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
 SHAPE = (3, 32, 32)
-ITEM = 1 + 3 * 32 * 32
+ITEM_BYTES = 1 + 3 * 32 * 32
 BATCH = 5000
 
 
 def database(phase):
-    """The path of the ``train`` or ``test`` database, which is made if it is missing."""
+    """The path of the ``train`` or ``test`` database, created on first use."""
     folder = HERE / f"cifar10_{phase}_lmdb"
     if not folder.exists():
         labels, images = read(phase)
@@ -28,14 +28,14 @@ def database(phase):
         draft = folder.with_name(f".{folder.name}.{os.getpid()}")
         with registry().load("database", "LMDB").create(draft) as writer:
             for start in range(0, len(order), BATCH):
-                chosen = enumerate(order[start : start + BATCH], start)
-                writer.put([(b"%05d" % i, datum_bytes(images[k], int(labels[k]))) for i, k in chosen])
+                batch = enumerate(order[start : start + BATCH], start)
+                writer.put([(b"%05d" % i, datum_bytes(images[k], int(labels[k]))) for i, k in batch])
         draft.rename(folder)
     return os.path.relpath(folder)
 
 
 def mean_file():
-    """The path of the mean of all training images, which is made if it is missing."""
+    """The path of the mean of all training images, created on first use."""
     path = HERE / "mean.binaryproto"
     if not path.exists():
         _, images = read("train")
@@ -44,26 +44,26 @@ def mean_file():
 
 
 def read(phase):
-    """Labels and images of those files of a phase that are there."""
-    given = os.environ.get("CAFX_DATA")
-    places = [Path(given)] if given else [HERE, BESIDE_REPOSITORY]
+    """The labels and images of a phase, from those of its files that exist."""
+    folder = os.environ.get("CAFX_DATA")
+    places = [Path(folder)] if folder else [HERE, BESIDE_REPOSITORY]
     candidates = [place / f"{name}{end}" for name in FILES[phase] for place in places for end in ("", ".gz")]
-    found = [path for path in candidates if path.is_file()]
-    if not found:
+    paths = [path for path in candidates if path.is_file()]
+    if not paths:
         raise CafxError(
-            "CIFAR-10's files are not here", found=f"no {FILES[phase][0]} in {' or '.join(map(str, places))}",
-            remedy="fetch cifar-10-binary.tar.gz, unpack it and name its folder: --data FOLDER",
-        )  # fmt: skip
-    items = np.concatenate([_items(path) for path in found])
+            f"no {FILES[phase][0]} in {' or '.join(map(str, places))}",
+            remedy="download cifar-10-binary.tar.gz, unpack it and name its folder: --data FOLDER",
+        )
+    items = np.concatenate([_items(path) for path in paths])
     return items[:, 0], items[:, 1:].reshape(-1, *SHAPE)
 
 
 def _items(path):
     content = path.read_bytes()
     content = gzip.decompress(content) if path.suffix == ".gz" else content
-    if len(content) % ITEM:
-        raise CafxError("is not whole", where=str(path), remedy="fetch it again")
-    return np.frombuffer(content, np.uint8).reshape(-1, ITEM)
+    if len(content) % ITEM_BYTES:
+        raise CafxError("is truncated", where=str(path), remedy="download it again")
+    return np.frombuffer(content, np.uint8).reshape(-1, ITEM_BYTES)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import os
 
 import cifar10_data as data
-from parts import begun, connected, convolved, judged, pooled
+from parts import add_loss, connected, convolved, data_net, pooled
 
 from cafx.dsl import SolverSpec
 from cafx.dsl import layers as L
@@ -12,11 +12,11 @@ LAST = [{"lr_mult": 1, "decay_mult": 250}, {"lr_mult": 2, "decay_mult": 0}]
 
 
 def normalised(bottom):
-    """Response normalisation within each map."""
+    """Local response normalisation within each channel."""
     return L.LRN(bottom, local_size=3, alpha=5e-5, beta=0.75, norm_region="WITHIN_CHANNEL")
 
 
-n = begun("CIFAR10_full")
+n = data_net("CIFAR10_full")
 n.conv1 = convolved(n.data, 32, 0.0001)
 n.pool1 = pooled(n.conv1, "MAX")
 n.relu1 = L.ReLU(n.pool1, in_place=True)
@@ -29,10 +29,22 @@ n.conv3 = convolved(n.norm2, 64, 0.01, param=[{"lr_mult": 1}, {"lr_mult": 1}])
 n.relu3 = L.ReLU(n.conv3, in_place=True)
 n.pool3 = pooled(n.relu3, "AVE")
 n.ip1 = connected(n.pool3, 10, 0.01, param=LAST)
-judged(n, n.ip1)
+add_loss(n, n.ip1)
 
 solver = SolverSpec(
-    net=n, base_lr=0.001, lr_policy="multistep", gamma=0.1, stepvalue=[60000, 65000], momentum=0.9,
-    weight_decay=0.004, max_iter=70000, display=200, average_loss=20, test_iter=100, test_interval=1000,
-    snapshot=10000, snapshot_prefix=os.path.relpath(data.HERE / "cifar10_full"), random_seed=1,
-)  # fmt: skip
+    net=n,
+    base_lr=0.001,
+    lr_policy="multistep",
+    gamma=0.1,
+    stepvalue=[60000, 65000],
+    momentum=0.9,
+    weight_decay=0.004,
+    max_iter=70000,
+    display=200,
+    average_loss=20,
+    test_iter=100,
+    test_interval=1000,
+    snapshot=10000,
+    snapshot_prefix=os.path.relpath(data.HERE / "cifar10_full"),
+    random_seed=1,
+)

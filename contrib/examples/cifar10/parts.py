@@ -1,4 +1,4 @@
-"""What the two nets for CIFAR-10 have in common."""
+"""Shared by the two nets for CIFAR-10."""
 
 import cifar10_data as data
 
@@ -9,41 +9,53 @@ BATCH = 100
 PARAM = [{"lr_mult": 1}, {"lr_mult": 2}]
 
 
-def begun(name):
-    """A net that reads CIFAR-10, the mean taken off."""
+def data_net(name):
+    """A net that reads CIFAR-10 and subtracts the mean."""
     net = NetSpec(name)
     for phase in ("TRAIN", "TEST"):
         with net.phase(phase):
             net.data, net.label = L.Data(
-                source=data.database(phase.lower()), backend="LMDB", batch_size=BATCH, ntop=2,
+                source=data.database(phase.lower()),
+                backend="LMDB",
+                batch_size=BATCH,
+                ntop=2,
                 transform_param={"mean_file": data.mean_file()},
-            )  # fmt: skip
+            )
     return net
 
 
 def convolved(bottom, outputs, std, param=PARAM):
-    """5×5 filters that keep the size."""
+    """A 5×5 convolution that preserves the image size."""
     return L.Convolution(
-        bottom, num_output=outputs, pad=2, kernel_size=5, stride=1, param=param,
-        weight_filler={"type": "gaussian", "std": std}, bias_filler={"type": "constant"},
-    )  # fmt: skip
+        bottom,
+        num_output=outputs,
+        pad=2,
+        kernel_size=5,
+        stride=1,
+        param=param,
+        weight_filler={"type": "gaussian", "std": std},
+        bias_filler={"type": "constant"},
+    )
 
 
 def connected(bottom, outputs, std, param=PARAM):
-    """An inner product."""
+    """A fully connected layer."""
     return L.InnerProduct(
-        bottom, num_output=outputs, param=param, weight_filler={"type": "gaussian", "std": std},
+        bottom,
+        num_output=outputs,
+        param=param,
+        weight_filler={"type": "gaussian", "std": std},
         bias_filler={"type": "constant"},
-    )  # fmt: skip
+    )
 
 
 def pooled(bottom, pool):
-    """Windows of 3×3, two apart."""
+    """A 3×3 pooling with stride 2."""
     return L.Pooling(bottom, pool=pool, kernel_size=3, stride=2)
 
 
-def judged(net, scores):
-    """Loss, and accuracy in TEST phase."""
+def add_loss(net, scores):
+    """Add the loss and, in TEST phase, the accuracy."""
     net.loss = L.SoftmaxWithLoss(scores, net.label)
     with net.phase("TEST"):
         net.accuracy = L.Accuracy(scores, net.label)

@@ -1,4 +1,4 @@
-"""scikit-learn's 1,797 handwritten digits as a train and a test LMDB, made beside this file on first use."""
+"""Converts scikit-learn's 1,797 handwritten digits to a train and a test LMDB in this folder, on first use."""
 
 import os
 from pathlib import Path
@@ -9,33 +9,31 @@ from cafx.kernel import CafxError, registry
 from cafx_lib_feed.datum import datum_bytes
 
 HERE = Path(__file__).resolve().parent
-SIDE, BORDER = 8, 1  # a border of zeros, so that a random crop shifts the digit by up to a pixel
+SIDE, BORDER = 8, 1  # zero padding, so that random crops shift the digit by up to a pixel
 TEST_IMAGES = 360
 SEED = 1
 
 
 def database(phase: str) -> str:
-    """The path of the ``train`` or ``test`` database; both are made if it is missing."""
+    """The path of the ``train`` or ``test`` database; both are created on first use."""
     folder = HERE / f"digits_{phase}_lmdb"
     if not folder.exists():
-        _make()
+        _convert()
     return os.path.relpath(folder)
 
 
 def snapshots(name: str) -> str:
-    """What snapshots' names begin with: a folder beside this file, made if it is missing."""
+    """The path prefix of snapshots, in the folder ``snapshots``, which is created if necessary."""
     folder = HERE / "snapshots"
     folder.mkdir(exist_ok=True)
     return os.path.relpath(folder / name)
 
 
-def _make() -> None:
+def _convert() -> None:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        raise CafxError(
-            "the digits come with scikit-learn, which is not installed", remedy="pip install scikit-learn"
-        ) from None
+        raise CafxError("scikit-learn is required for its digits", remedy="pip install scikit-learn") from None
     digits = load_digits()
     images = np.pad(digits.images.astype(np.uint8), ((0, 0), (BORDER, BORDER), (BORDER, BORDER)))
     order = np.random.default_rng(SEED).permutation(len(images))
@@ -44,7 +42,7 @@ def _make() -> None:
 
 
 def _write(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """One Datum an image; the folder takes its name only when it is whole."""
+    """Write one Datum per image, under a temporary name until the database is complete."""
     if folder.exists():
         return
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")

@@ -1,4 +1,4 @@
-"""MNIST in two tasks, as LMDBs: digits 0 to 4 to learn from, and few of 5 to 9 to fine-tune with."""
+"""Converts MNIST to LMDBs of two tasks: digits 0 to 4 for training, a few of 5 to 9 for fine-tuning."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from cafx.kernel import CafxError
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "mnist"))
 
-import mnist_data  # noqa: E402 - found through the line above
+import mnist_data  # noqa: E402 - needs the path above
 
 FIRST = {"base": 0, "new": 5}
 CLASSES = 5
@@ -19,15 +19,13 @@ FEW = 125
 
 
 def database(task, phase):
-    """The path of the database of a task's ``train`` or ``test`` digits, made if it is missing."""
+    """The path of the ``train`` or ``test`` database of a task, created on first use."""
     folder = HERE / f"{task}_{phase}_lmdb"
     if not folder.exists():
-        source, name = mnist_data.source_folder(), mnist_data.NAMES[phase]
-        images = mnist_data.read_idx(source / f"{name}-images-idx3-ubyte.gz", mnist_data.IMAGES_MAGIC)
-        labels = mnist_data.read_idx(source / f"{name}-labels-idx1-ubyte.gz", mnist_data.LABELS_MAGIC)
+        images, labels = mnist_data.digits(phase)
         chosen = np.flatnonzero(labels // CLASSES == FIRST[task] // CLASSES)
         chosen = chosen[:FEW] if (task, phase) == ("new", "train") else chosen
-        mnist_data._write(folder, images[chosen], labels[chosen] - FIRST[task])
+        mnist_data.write_database(folder, images[chosen], labels[chosen] - FIRST[task])
     return os.path.relpath(folder)
 
 

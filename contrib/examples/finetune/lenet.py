@@ -1,4 +1,4 @@
-"""LeNet for five digits, its last layer named after the task."""
+"""LeNet for five digits, with a last layer named after the task."""
 
 import os
 
@@ -14,16 +14,19 @@ def lenet(task, rate):
     """The net of a task.
 
     Args:
-        task: "base" or "new"; the last layer is ``ip2_TASK``, so that another task's is not taken over.
-        rate: how fast the layers that are taken over learn, as against the last.
+        task: "base" or "new"; the last layer is called ``ip2_TASK``, so that it is not copied between tasks.
+        rate: lr_mult of all layers but the last.
     """
     n = NetSpec(f"LeNet_{task}")
     for phase, batch in (("train", BATCH), ("test", TEST_BATCH)):
         with n.phase(phase.upper()):
             n.data, n.label = L.Data(
-                source=data.database(task, phase), backend="LMDB", batch_size=batch, ntop=2,
+                source=data.database(task, phase),
+                backend="LMDB",
+                batch_size=batch,
+                ntop=2,
                 transform_param={"scale": 1 / 256},
-            )  # fmt: skip
+            )
     n.conv1 = weighted(L.Convolution, n.data, 20, rate, kernel_size=5)
     n.pool1 = L.Pooling(n.conv1, pool="MAX", kernel_size=2, stride=2)
     n.conv2 = weighted(L.Convolution, n.pool1, 50, rate, kernel_size=5)
@@ -38,17 +41,31 @@ def lenet(task, rate):
 
 
 def weighted(kind, bottom, outputs, rate, **options):
-    """A layer with weights drawn by xavier, whose bias learns at twice the rate."""
+    """A layer with xavier weights and twice the learning rate for the bias."""
     return kind(
-        bottom, num_output=outputs, param=[{"lr_mult": rate}, {"lr_mult": 2 * rate}],
-        weight_filler={"type": "xavier"}, bias_filler={"type": "constant"}, **options,
-    )  # fmt: skip
+        bottom,
+        num_output=outputs,
+        param=[{"lr_mult": rate}, {"lr_mult": 2 * rate}],
+        weight_filler={"type": "xavier"},
+        bias_filler={"type": "constant"},
+        **options,
+    )
 
 
 def trained(net, name, iterations, base_lr):
     """The solver of a net."""
     return SolverSpec(
-        net=net, base_lr=base_lr, lr_policy="fixed", momentum=0.9, weight_decay=0.0005, max_iter=iterations,
-        display=50, average_loss=10, test_iter=48, test_interval=100, snapshot=iterations,
-        snapshot_prefix=os.path.relpath(data.HERE / name), random_seed=1,
-    )  # fmt: skip
+        net=net,
+        base_lr=base_lr,
+        lr_policy="fixed",
+        momentum=0.9,
+        weight_decay=0.0005,
+        max_iter=iterations,
+        display=50,
+        average_loss=10,
+        test_iter=48,
+        test_interval=100,
+        snapshot=iterations,
+        snapshot_prefix=os.path.relpath(data.HERE / name),
+        random_seed=1,
+    )

@@ -1,6 +1,6 @@
-"""125 digits 5 to 9 on top of what base.py learnt: ``cafx train net.py --weights base_iter_600.caffemodel``.
+"""Fine-tunes base.py's net on 125 digits 5 to 9: ``cafx train net.py --weights base_iter_600.caffemodel``.
 
-What is taken over learns at a tenth of the rate; ``lr_mult: 0`` would freeze it, and skip its backward.
+The copied layers have a tenth of the learning rate; ``rate=0`` would freeze them and skip their backward pass.
 """
 
 from lenet import lenet, trained

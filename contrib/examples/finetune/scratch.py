@@ -1,4 +1,4 @@
-"""The same 125 digits without what base.py learnt, to compare: ``cafx train scratch.py``."""
+"""Trains on the same 125 digits without base.py's weights, for comparison: ``cafx train scratch.py``."""
 
 from lenet import lenet, trained
 

@@ -1,4 +1,4 @@
-"""Two noisy clouds of points in HDF5 files beside this one: ``python regression_data.py``."""
+"""Generates points of two normal distributions, as HDF5 files in this folder: ``python regression_data.py``."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ SEED = 1
 
 
 def points(phase):
-    """Features and labels: two of four features tell the class, the others nothing."""
+    """Features and labels; two of the four features depend on the class."""
     rng = np.random.default_rng([SEED, list(COUNTS).index(phase)])
     labels = rng.integers(2, size=COUNTS[phase])
     features = rng.standard_normal((len(labels), FEATURES))
@@ -22,14 +22,14 @@ def points(phase):
 
 
 def file_list(phase):
-    """The path of a text file that names the HDF5 file; both are made if they are missing."""
+    """The path of a text file that lists the HDF5 file; both are created on first use."""
     path = HERE / f"{phase}.h5"
     if not path.exists():
         with h5py.File(path, "w") as file:
             file["data"], file["label"] = points(phase)
-    listed = HERE / f"{phase}.txt"
-    listed.write_text(f"{os.path.relpath(path)}\n")
-    return os.path.relpath(listed)
+    list_path = HERE / f"{phase}.txt"
+    list_path.write_text(f"{os.path.relpath(path)}\n")
+    return os.path.relpath(list_path)
 
 
 if __name__ == "__main__":

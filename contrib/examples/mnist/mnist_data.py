@@ -1,4 +1,4 @@
-"""MNIST's idx files as a train and a test LMDB, made beside this file: ``python mnist_data.py [FOLDER]``."""
+"""Converts MNIST's idx files to a train and a test LMDB in this folder: ``python mnist_data.py [FOLDER]``."""
 
 import gzip
 import os
@@ -19,66 +19,65 @@ IMAGES_MAGIC, LABELS_MAGIC = 0x803, 0x801
 
 
 def database(phase: str) -> str:
-    """The path of the ``train`` or ``test`` database, which is made if it is missing."""
+    """The path of the ``train`` or ``test`` database, created on first use."""
     folder = HERE / f"mnist_{phase}_lmdb"
     if not folder.exists():
-        source = source_folder()
-        images = read_idx(source / f"{NAMES[phase]}-images-idx3-ubyte.gz", IMAGES_MAGIC)
-        labels = read_idx(source / f"{NAMES[phase]}-labels-idx1-ubyte.gz", LABELS_MAGIC)
-        _write(folder, images, labels)
+        write_database(folder, *digits(phase))
     return os.path.relpath(folder)
 
 
+def digits(phase: str) -> tuple[np.ndarray, np.ndarray]:
+    """The images (N×28×28) and labels of ``train`` or ``test``."""
+    source = source_folder()
+    images = read_idx(source / f"{NAMES[phase]}-images-idx3-ubyte.gz", IMAGES_MAGIC)
+    return images, read_idx(source / f"{NAMES[phase]}-labels-idx1-ubyte.gz", LABELS_MAGIC)
+
+
 def snapshots(name: str) -> str:
-    """What snapshots' names begin with: a folder beside this file, made if it is missing."""
+    """The path prefix of snapshots, in the folder ``snapshots``, which is created if necessary."""
     folder = HERE / "snapshots"
     folder.mkdir(exist_ok=True)
     return os.path.relpath(folder / name)
 
 
 def source_folder() -> Path:
-    """Where the idx files are: CAFX_DATA, this folder, or ../shared/datasets/mnist beside the repository."""
-    given = os.environ.get("CAFX_DATA")
-    places = [Path(given)] if given else [HERE, BESIDE_REPOSITORY]
+    """The folder of the idx files: CAFX_DATA, this folder, or ../shared/datasets/mnist next to the repository."""
+    folder = os.environ.get("CAFX_DATA")
+    places = [Path(folder)] if folder else [HERE, BESIDE_REPOSITORY]
     for place in places:
         if (place / "train-images-idx3-ubyte.gz").is_file():
             return place
     raise CafxError(
-        "MNIST's files are not here",
-        found=f"no train-images-idx3-ubyte.gz in {' or '.join(map(str, places))}",
-        remedy="fetch train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and "
-        "t10k-labels-idx1-ubyte.gz (any mirror of MNIST has them) into one folder and name it: --data FOLDER",
-    )  # fmt: skip
+        f"no train-images-idx3-ubyte.gz in {' or '.join(map(str, places))}",
+        remedy="download train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and "
+        "t10k-labels-idx1-ubyte.gz from any mirror of MNIST and name their folder: --data FOLDER",
+    )
 
 
 def read_idx(path: Path, magic: int) -> np.ndarray:
-    """The array in a gzipped idx file: a magic number, the lengths of its axes, then its bytes."""
+    """Read a gzipped idx file: a magic number, the lengths of the axes, then the values as bytes."""
     try:
         content = gzip.decompress(path.read_bytes())
     except (OSError, EOFError) as error:
-        raise CafxError(f"cannot be read: {error}", where=str(path), remedy="fetch it again") from None
+        raise CafxError(f"cannot be read: {error}", where=str(path), remedy="download it again") from None
     axes = magic & 0xFF
-    found, *shape = struct.unpack_from(f">{axes + 1}i", content.ljust(4 * (axes + 1), b"\0"))
+    actual_magic, *shape = struct.unpack_from(f">{axes + 1}i", content.ljust(4 * (axes + 1), b"\0"))
     values = np.frombuffer(content, np.uint8, offset=min(len(content), 4 * (axes + 1)))
-    if found != magic or values.size != np.prod(shape, dtype=np.int64):
-        raise CafxError("is not whole, or no idx file", where=str(path), remedy="fetch it again")
+    if actual_magic != magic or values.size != np.prod(shape, dtype=np.int64):
+        raise CafxError("is truncated, or not an idx file", where=str(path), remedy="download it again")
     return values.reshape(shape)
 
 
-def _write(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """One Datum an image; the folder takes its name only when it is whole."""
+def write_database(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """Write images (N×H×W or N×C×H×W) and labels, under a temporary name until the database is complete."""
     if len(images) != len(labels):
         raise CafxError("images and labels differ in number", found=f"{len(images)} and {len(labels)}")
+    pixels = images if images.ndim == 4 else images[:, np.newaxis]
     draft = folder.with_name(f".{folder.name}.{os.getpid()}")
     with registry().load("database", "LMDB").create(draft) as writer:
-        for start in range(0, len(images), BATCH):
-            batch = zip(images[start : start + BATCH], labels[start : start + BATCH], strict=True)
-            writer.put(
-                [
-                    (b"%08d" % i, datum_bytes(image[np.newaxis], int(label)))
-                    for i, (image, label) in enumerate(batch, start)
-                ]
-            )
+        for start in range(0, len(pixels), BATCH):
+            batch = range(start, min(start + BATCH, len(pixels)))
+            writer.put([(b"%08d" % i, datum_bytes(pixels[i], int(labels[i]))) for i in batch])
     draft.rename(folder)
 
 
@@ -86,7 +85,7 @@ if __name__ == "__main__":
     if len(sys.argv) > 1:
         os.environ["CAFX_DATA"] = sys.argv[1]
     try:
-        for made in NAMES:
-            print(database(made))
+        for phase in NAMES:
+            print(database(phase))
     except CafxError as error:
         sys.exit(f"error: {error}")

@@ -7,7 +7,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "mnist"))
 
-import mnist_data as data  # noqa: E402 - found through the line above
+import mnist_data as data  # noqa: E402 - needs the path above
 
 from cafx.dsl import NetSpec, SolverSpec  # noqa: E402
 from cafx.dsl import layers as L  # noqa: E402
@@ -17,7 +17,7 @@ PIXEL_SCALE = 0.0039215684
 ENCODED, DECODED = (1000, 500, 250, 30), (250, 500, 1000, 784)
 PARAM = [{"lr_mult": 1, "decay_mult": 1}, {"lr_mult": 1, "decay_mult": 0}]
 SPARSE = {"type": "gaussian", "std": 1, "sparse": 15}
-WAYS = {
+SOLVERS = {
     "SGD": {"type": "SGD", "lr_policy": "step", "gamma": 0.1, "stepsize": 10000, "momentum": 0.9},
     "AdaGrad": {"type": "AdaGrad", "lr_policy": "fixed"},
     "Nesterov": {"type": "Nesterov", "lr_policy": "step", "gamma": 0.1, "stepsize": 10000, "momentum": 0.95},
@@ -25,14 +25,14 @@ WAYS = {
 
 
 def dense(bottom, outputs):
-    """An inner product whose weights begin sparse: 15 a value, the others 0."""
+    """A fully connected layer with sparse initialisation: 15 non-zero weights per unit."""
     return L.InnerProduct(
         bottom, num_output=outputs, param=PARAM, weight_filler=SPARSE, bias_filler={"type": "constant"}
     )
 
 
 def stacked(net, prefix, bottom, widths):
-    """Inner products with a sigmoid after each but the narrowest and the last."""
+    """Fully connected layers of these widths, with a sigmoid after all but the last."""
     for number, width in enumerate(widths, 1):
         net[f"{prefix}{number}"] = bottom = dense(bottom, width)
         if number < len(widths):
@@ -44,9 +44,11 @@ n = NetSpec("MNISTAutoencoder")
 for phase in ("TRAIN", "TEST"):
     with n.phase(phase):
         n.data = L.Data(
-            source=data.database(phase.lower()), backend="LMDB", batch_size=BATCH,
+            source=data.database(phase.lower()),
+            backend="LMDB",
+            batch_size=BATCH,
             transform_param={"scale": PIXEL_SCALE},
-        )  # fmt: skip
+        )
 n.flatdata = L.Flatten(n.data)
 decoded = stacked(n, "decode", stacked(n, "encode", n.data, ENCODED), DECODED)
 n.cross_entropy_loss = L.SigmoidCrossEntropyLoss(decoded, n.flatdata, loss_weight=1)
@@ -54,15 +56,22 @@ n.reconstruction = L.Sigmoid(decoded)
 n.l2_error = L.EuclideanLoss(n.reconstruction, n.flatdata, loss_weight=0)
 
 
-def trained_by(way, max_iter=65000):
-    """The solver called ``way``."""
+def trained_by(name, max_iter=65000):
+    """The solver with the options ``SOLVERS[name]``."""
     return SolverSpec(
-        net=n, base_lr=0.01, weight_decay=0.0005, max_iter=max_iter, display=100, average_loss=20,
+        net=n,
+        base_lr=0.01,
+        weight_decay=0.0005,
+        max_iter=max_iter,
+        display=100,
+        average_loss=20,
         test_iter=max(1, min(100, max_iter)),
-        test_interval=max(1, min(5000, max_iter // 4)), snapshot=max(1, min(10000, max_iter)),
-        snapshot_prefix=os.path.relpath(HERE / f"autoencoder_{way.lower()}"), random_seed=1,
-        **WAYS[way],
-    )  # fmt: skip
+        test_interval=max(1, min(5000, max_iter // 4)),
+        snapshot=max(1, min(10000, max_iter)),
+        snapshot_prefix=os.path.relpath(HERE / f"autoencoder_{name.lower()}"),
+        random_seed=1,
+        **SOLVERS[name],
+    )
 
 
 solver = trained_by("SGD")

@@ -1,4 +1,4 @@
-"""The test digits where a trained net puts them: ``python plot_embedding.py WEIGHTS OUT.png``."""
+"""Plots a trained net's embedding of the test digits: ``python plot_embedding.py WEIGHTS OUT.png``."""
 
 import sys
 
@@ -16,7 +16,7 @@ NEIGHBOURS = 5
 
 
 def embedded(weights):
-    """Each test digit's two values, and its label."""
+    """The embeddings and the labels of the test digits."""
     images, labels = data.digits("test")
     net = Net(embedding.to_proto(), Phase.TEST, weights=weights)
     batches = images.reshape(-1, TEST_BATCH, 1, *images.shape[1:]) * np.float32(PIXEL_SCALE)
@@ -24,7 +24,7 @@ def embedded(weights):
 
 
 def agreement(points, labels):
-    """How many digits are of the kind most of their five nearest neighbours are."""
+    """The accuracy of classifying each digit by its five nearest neighbours."""
     squares = (points**2).sum(axis=1)
     distances = squares[:, None] + squares - 2 * points @ points.T
     np.fill_diagonal(distances, np.inf)
@@ -40,4 +40,4 @@ if __name__ == "__main__":
     plt.legend(markerscale=5, loc="center left", bbox_to_anchor=(1, 0.5))
     plt.axis("equal")
     plt.savefig(sys.argv[2], dpi=120, bbox_inches="tight")
-    print(f"{agreement(points, labels):.4f} of the digits are like their nearest neighbours")
+    print(f"accuracy by nearest neighbours: {agreement(points, labels):.4f}")

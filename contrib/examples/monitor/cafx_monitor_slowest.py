@@ -1,4 +1,4 @@
-"""slowest: which iteration took longest, told when training ends."""
+"""slowest: reports the slowest iteration when training ends."""
 
 import time
 
@@ -13,17 +13,17 @@ class Slowest:
 
     @hookimpl
     def training_started(self, solver):
-        """Begin to measure."""
+        """Start the clock."""
         self.mark = time.monotonic()
 
     @hookimpl
     def iteration_finished(self, solver):
-        """Remember the slowest so far."""
+        """Keep the slowest iteration so far."""
         now = time.monotonic()
         self.seconds, self.iteration = max((self.seconds, self.iteration), (now - self.mark, solver.iter))
         self.mark = now
 
     @hookimpl
     def training_finished(self):
-        """Tell it."""
+        """Print the result."""
         print(f"iteration {self.iteration} took longest: {self.seconds:.3f} s")

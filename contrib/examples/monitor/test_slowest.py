@@ -1,4 +1,4 @@
-"""The example monitor, on a net of one layer."""
+"""The example monitor reports the slowest iteration of a small net."""
 
 import time
 
@@ -17,7 +17,7 @@ base_lr: 0.1 lr_policy: "fixed" max_iter: 4 snapshot_after_train: false
 
 
 class SleepsOnce:
-    """Makes the third iteration slow."""
+    """Delays the third iteration."""
 
     @hookimpl
     def iteration_finished(self, solver):
@@ -25,10 +25,10 @@ class SleepsOnce:
             time.sleep(0.2)
 
 
-def test_the_slowest_iteration_is_told(capsys):
+def test_the_slowest_iteration_is_reported(capsys):
     with Solver(schema().parse_text(SOLVER, "SolverParameter"), engine="numpy") as solver:
-        solver.monitors.add(SleepsOnce())  # whoever was added first is called first
+        solver.monitors.add(SleepsOnce())  # monitors are called in the order they were added
         solver.monitors.add(Slowest())
         solver.solve()
-    told = capsys.readouterr().out
-    assert told.startswith("iteration 3 took longest: 0.2")
+    output = capsys.readouterr().out
+    assert output.startswith("iteration 3 took longest: 0.2")

@@ -1,12 +1,17 @@
-"""Published architectures as functions that return a NetSpec, layers named as in the published files.
+"""Published architectures, as functions that return a NetSpec; layers are named as in the published files.
 
-Every function of a classifier has the same signature:
+All classifiers have the same signature, ``caffenet(net=None, *, batch=1, classes=1000, train=False)``.
 
-    caffenet(net=None, *, batch=1, classes=1000, train=False)
+Args:
+    net: a NetSpec with the tops ``data`` and, for training, ``label``, to build on; None for a new one with
+        Input layers.
+    batch: images per batch, of a new net.
+    classes: number of classes.
+    train: end in the losses and, in TEST phase, accuracies; otherwise in the top ``prob``.
 
-``net`` is a NetSpec that has the tops ``data`` (and, for training, ``label``) already, so that any
-data layer can stand below; without one there are Input layers of ``batch`` images. With ``train``
-the net ends in its losses and, in TEST phase, its accuracies; without, in the top ``prob``.
+Example:
+    >>> [layer.type for layer in squeezenet(classes=10).to_proto().layer][-2:]
+    ['Pooling', 'Softmax']
 """
 
 from cafx_models.alexnet import alexnet, caffenet, rcnn
@@ -20,6 +25,16 @@ from cafx_models.vgg import vgg16, vgg19
 
 __version__ = "0.1.0"
 __all__ = [
-    "alexnet", "caffenet", "fcn32s", "fcn8s", "googlenet", "lrcn", "nin", "rcnn", "resnet50", "squeezenet",
-    "vgg16", "vgg19",
-]  # fmt: skip
+    "alexnet",
+    "caffenet",
+    "fcn32s",
+    "fcn8s",
+    "googlenet",
+    "lrcn",
+    "nin",
+    "rcnn",
+    "resnet50",
+    "squeezenet",
+    "vgg16",
+    "vgg19",
+]

@@ -1,47 +1,38 @@
-"""AlexNet, CaffeNet (normalisation after pooling), and R-CNN's classifier on top of it."""
+"""AlexNet, CaffeNet and R-CNN."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from cafx.dsl import NetSpec
-from cafx_models.parts import (
-    begin,
-    classified,
-    connected,
-    convolved,
-    dropped,
-    gaussian,
-    normalised,
-    pooled,
-)  # fmt: skip
+from cafx_models.parts import begin, classified, connected, convolved, dropped, gaussian, normalised, pooled
 
 IMAGE = (3, 227, 227)
 RCNN_CLASSES = 200
 
 
 def alexnet(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False) -> NetSpec:
-    """AlexNet: normalisation before pooling.
+    """AlexNet, with two groups of filters, for images of 227×227 pixels.
 
     Source: Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural
-    Networks", 2012; two groups of filters, on images of 227×227.
+    Networks", 2012.
     """
     net = begin(net, "AlexNet", IMAGE, batch, () if train else None)
     return classified(net, body(net, classes, pool_first=False, bias=0.1, top="fc8"), train)
 
 
 def caffenet(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False) -> NetSpec:
-    """CaffeNet, the reference model of Caffe's authors: AlexNet with pooling before normalisation."""
+    """CaffeNet, Caffe's reference model: AlexNet with pooling before normalisation."""
     net = begin(net, "CaffeNet", IMAGE, batch, () if train else None)
     return classified(net, body(net, classes, pool_first=True, bias=1, top="fc8"), train)
 
 
 def rcnn(net: NetSpec | None = None, *, batch: int = 1, classes: int = RCNN_CLASSES, train: bool = False) -> NetSpec:
-    """R-CNN's scores of ILSVRC13's 200 classes for warped regions: CaffeNet with linear detectors.
+    """R-CNN: CaffeNet with linear detectors of ILSVRC13's 200 classes, for warped regions.
 
-    Trained, it is CaffeNet fine-tuned with a softmax; run, it ends in the detectors' scores ``fc-rcnn``.
+    With ``train``, it ends in a softmax loss, for fine-tuning; otherwise in the detectors' scores ``fc-rcnn``.
 
-    Source: Girshick and others, "Rich feature hierarchies for accurate object detection and semantic
+    Source: Girshick et al., "Rich feature hierarchies for accurate object detection and semantic
     segmentation", 2014.
     """
     net = begin(net, "R-CNN-ilsvrc13", IMAGE, batch, () if train else None)
@@ -50,18 +41,26 @@ def rcnn(net: NetSpec | None = None, *, batch: int = 1, classes: int = RCNN_CLAS
 
 
 def body(net: NetSpec, classes: int, *, pool_first: bool, bias: float, top: str) -> Any:
-    """Five convolutions, then two layers of 4096 and the scores."""
+    """Five convolutions, two fully connected layers of 4096 outputs, and the scores.
+
+    Args:
+        net: the net, with the top ``data``.
+        classes: number of scores.
+        pool_first: pool before normalisation, instead of after it.
+        bias: initial bias of some layers.
+        top: name of the scores.
+    """
     small, smaller = gaussian(0.01), gaussian(0.005)
 
-    def reduced(number: int, bottom: Any) -> Any:
+    def pool_and_normalise(number: int, bottom: Any) -> Any:
         if pool_first:
             return normalised(net, f"norm{number}", pooled(net, f"pool{number}", bottom, 3, 2))
         return pooled(net, f"pool{number}", normalised(net, f"norm{number}", bottom), 3, 2)
 
     x = convolved(net, "conv1", net.data, 96, 11, stride=4, relu="relu1", weights=small)
-    x = reduced(1, x)
+    x = pool_and_normalise(1, x)
     x = convolved(net, "conv2", x, 256, 5, pad=2, group=2, relu="relu2", weights=small, bias=bias)
-    x = reduced(2, x)
+    x = pool_and_normalise(2, x)
     x = convolved(net, "conv3", x, 384, 3, pad=1, relu="relu3", weights=small)
     x = convolved(net, "conv4", x, 384, 3, pad=1, group=2, relu="relu4", weights=small, bias=bias)
     x = convolved(net, "conv5", x, 256, 3, pad=1, group=2, relu="relu5", weights=small, bias=bias)

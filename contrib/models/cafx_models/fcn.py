@@ -11,21 +11,24 @@ from cafx_models.vgg import VGG16, blocks
 
 CLASSES = 21
 IMAGE = (500, 500)
-FIRST_PAD = 100  # so that the smallest image leaves something at a stride of 32
+FIRST_PAD = 100  # so that even the smallest image has an output at a stride of 32
 IGNORED = 255
 FROZEN: tuple[dict[str, float], ...] = ({"lr_mult": 0},)
 
 
 def fcn32s(
-    net: NetSpec | None = None, *, batch: int = 1, classes: int = CLASSES, train: bool = False,
+    net: NetSpec | None = None,
+    *,
+    batch: int = 1,
+    classes: int = CLASSES,
+    train: bool = False,
     image: tuple[int, int] = IMAGE,
-) -> NetSpec:  # fmt: skip
-    """FCN-32s: VGG-16 as a convolution over the whole image, its scores enlarged 32 times.
+) -> NetSpec:
+    """FCN-32s: VGG-16 applied convolutionally, with scores upsampled 32 times.
 
     Args:
-        net, batch, classes, train: as for every model; ``label`` is an image of class numbers, 255
-            meaning none.
-        image: height and width of the Input layer.
+        net, batch, classes, train: see `cafx_models`; ``label`` is an image of class numbers, 255 for none.
+        image: height and width of the images of a new net.
 
     Source: Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation", 2015.
     """
@@ -35,12 +38,20 @@ def fcn32s(
 
 
 def fcn8s(
-    net: NetSpec | None = None, *, batch: int = 1, classes: int = CLASSES, train: bool = False,
+    net: NetSpec | None = None,
+    *,
+    batch: int = 1,
+    classes: int = CLASSES,
+    train: bool = False,
     image: tuple[int, int] = IMAGE,
-) -> NetSpec:  # fmt: skip
-    """FCN-8s: scores of the fourth and third blocks are added on the way up; arguments as of `fcn32s`.
+) -> NetSpec:
+    """FCN-8s: upsampled in three steps, adding the scores of the fourth and third blocks.
 
-    Source: the same paper; skip scores are scaled as in the version trained all at once.
+    Args:
+        net, batch, classes, train, image: see `fcn32s`.
+
+    Source: Long, Shelhamer and Darrell, "Fully Convolutional Networks for Semantic Segmentation", 2015; the
+    version trained in one stage, with scaled skip scores.
     """
     net, tops = _body(net, "FCN-8s", batch, classes, train, image)
     net.upscore2 = _enlarged(tops[-1], classes, kernel=4, stride=2)
@@ -54,7 +65,7 @@ def fcn8s(
 def _body(
     net: NetSpec | None, name: str, batch: int, classes: int, train: bool, image: tuple[int, int]
 ) -> tuple[NetSpec, list[Any]]:
-    """VGG-16 with its inner products as convolutions; the pooled tops, and the scores last."""
+    """VGG-16 with convolutions instead of inner products; returns the pooled tops and, last, the scores."""
     net = begin(net, name, (3, *image), batch, (1, *image) if train else None)
     tops = blocks(net, VGG16, FIRST_PAD)
     x = tops[-1]
@@ -65,15 +76,20 @@ def _body(
 
 
 def _enlarged(bottom: Any, classes: int, kernel: int, stride: int) -> Any:
-    """Scores interpolated to ``stride`` times the size; the filter is fixed."""
+    """Upsample scores by the factor ``stride`` with a fixed bilinear filter."""
     return L.Deconvolution(
-        bottom, num_output=classes, kernel_size=kernel, stride=stride, bias_term=False,
-        weight_filler={"type": "bilinear"}, param=FROZEN,
-    )  # fmt: skip
+        bottom,
+        num_output=classes,
+        kernel_size=kernel,
+        stride=stride,
+        bias_term=False,
+        weight_filler={"type": "bilinear"},
+        param=FROZEN,
+    )
 
 
 def _with_skip(net: NetSpec, block: int, pooled: Any, above: Any, classes: int, *, scale: float, offset: int) -> Any:
-    """Add the scores of an earlier block to those from above."""
+    """Add the scores of an earlier block to the upsampled scores ``above``."""
     name = f"pool{block}"
     net[f"scale_{name}"] = L.Power(pooled, scale=scale)
     scores = convolved(net, f"score_{name}", net[f"scale_{name}"], classes, 1, weights=constant())
@@ -83,7 +99,7 @@ def _with_skip(net: NetSpec, block: int, pooled: Any, above: Any, classes: int, 
 
 
 def _segmented(net: NetSpec, scores: Any, offset: int, train: bool) -> NetSpec:
-    """The scores where the image was and, to train, their loss summed over all pixels."""
+    """Crop the scores to the image and, for training, add the loss, a sum over all pixels."""
     net.score = L.Crop(scores, net.data, axis=2, offset=[offset])
     if train:
         net.loss = L.SoftmaxWithLoss(net.score, net.label, loss_param={"ignore_label": IGNORED, "normalize": False})

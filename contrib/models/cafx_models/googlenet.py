@@ -1,4 +1,4 @@
-"""GoogLeNet, with its auxiliary losses when trained."""
+"""GoogLeNet."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from cafx_models.parts import XAVIER, begin, connected, convolved, dropped, norm
 IMAGE = (3, 224, 224)
 BIAS = 0.2
 AUXILIARY_WEIGHT = 0.3
-# outputs of: 1x1, 3x3 after a reduction, 5x5 after a reduction, projection of the pooled
-INCEPTIONS = {
+INCEPTIONS = {  # outputs of 1×1, 3×3 reduction, 3×3, 5×5 reduction, 5×5, and the projection after pooling
     "3a": (64, 96, 128, 16, 32, 32),
     "3b": (128, 128, 192, 32, 96, 64),
     "4a": (192, 96, 208, 16, 48, 64),
@@ -28,9 +27,9 @@ AUXILIARY_AFTER = {"4a": "loss1", "4d": "loss2"}
 
 
 def googlenet(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False) -> NetSpec:
-    """GoogLeNet: nine inception modules; trained, two further classifiers help along the way.
+    """GoogLeNet: nine inception modules, and two auxiliary classifiers for training.
 
-    Source: Szegedy and others, "Going Deeper with Convolutions", 2014.
+    Source: Szegedy et al., "Going Deeper with Convolutions", 2014.
     """
     net = begin(net, "GoogLeNet", IMAGE, batch, () if train else None)
     x = _conv(net, "conv1/7x7_s2", net.data, 64, 7, relu="conv1/relu_7x7", stride=2, pad=3)
@@ -48,7 +47,7 @@ def googlenet(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000
     x = dropped(net, "pool5/drop_7x7_s1", x, 0.4)
     scores = connected(net, "loss3/classifier", x, classes, weights=XAVIER)
     if train:
-        _judged(net, "loss3", scores, 1.0)
+        _add_loss(net, "loss3", scores, 1.0)
     else:
         net.prob = L.Softmax(scores)
     return net
@@ -59,7 +58,7 @@ def _conv(net: NetSpec, name: str, bottom: Any, outputs: int, kernel: int, **opt
 
 
 def _inception(net: NetSpec, name: str, bottom: Any, outputs: tuple[int, ...]) -> Any:
-    """Filters of three sizes and a pooling side by side, the larger ones behind a reduction."""
+    """Parallel filters of three sizes and a pooling; the larger filters follow a 1×1 reduction."""
     one, three_reduced, three, five_reduced, five, projected = outputs
 
     def conv(what: str, below: Any, count: int, kernel: int) -> Any:
@@ -77,15 +76,15 @@ def _inception(net: NetSpec, name: str, bottom: Any, outputs: tuple[int, ...]) -
 
 
 def _auxiliary(net: NetSpec, name: str, bottom: Any, classes: int) -> None:
-    """A small classifier on what is known half-way: its gradient reaches the lower layers."""
+    """A small classifier on an intermediate top, which adds gradient to the lower layers."""
     x = pooled(net, f"{name}/ave_pool", bottom, 5, 3, pool="AVE")
     x = _conv(net, f"{name}/conv", x, 128, 1, relu=f"{name}/relu_conv")
     x = connected(net, f"{name}/fc", x, 1024, relu=f"{name}/relu_fc", weights=XAVIER, bias=BIAS)
     scores = connected(net, f"{name}/classifier", dropped(net, f"{name}/drop_fc", x, 0.7), classes, weights=XAVIER)
-    _judged(net, name, scores, AUXILIARY_WEIGHT)
+    _add_loss(net, name, scores, AUXILIARY_WEIGHT)
 
 
-def _judged(net: NetSpec, name: str, scores: Any, weight: float) -> None:
+def _add_loss(net: NetSpec, name: str, scores: Any, weight: float) -> None:
     net[f"{name}/loss"] = L.SoftmaxWithLoss(scores, net.label, loss_weight=weight)
     with net.phase("TEST"):
         net[f"{name}/top-1"] = L.Accuracy(scores, net.label)

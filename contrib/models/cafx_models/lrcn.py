@@ -1,4 +1,4 @@
-"""LRCN: CaffeNet and two LSTMs that put an image into words."""
+"""LRCN: CaffeNet and two LSTMs that describe an image in words."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ SENTENCES = ("cont_sentence", "input_sentence", "target_sentence")
 
 
 def lrcn(
-    net: NetSpec | None = None, *, batch: int = 1, classes: int = WORDS, train: bool = False,
-    steps: int = STEPS,
-) -> NetSpec:  # fmt: skip
-    """LRCN's captioner (two LSTMs, the image factored into the second).
+    net: NetSpec | None = None, *, batch: int = 1, classes: int = WORDS, train: bool = False, steps: int = STEPS
+) -> NetSpec:
+    """LRCN's image captioning model: two LSTMs, of which the second also reads the image.
 
-    It reads ``data`` (N×3×227×227), ``cont_sentence`` and ``input_sentence`` (T×N: 0 where a sentence
-    begins, and the word before) and, trained, ``target_sentence`` (the word itself, −1 for none).
+    Inputs: ``data`` (N×3×227×227), ``cont_sentence`` (T×N; 0 at the start of a sentence, else 1),
+    ``input_sentence`` (T×N; the previous word) and, for training, ``target_sentence`` (T×N; the word,
+    −1 for none).
 
     Args:
-        net, batch, train: as for every model; a ``net`` has all of these tops.
-        classes: words of the vocabulary, the end of a sentence being one.
-        steps: T, of the Input layers.
+        net, batch, train: see `cafx_models`; a given ``net`` has all of these tops.
+        classes: number of words, including the end of a sentence.
+        steps: T of a new net.
 
-    Source: Donahue and others, "Long-term Recurrent Convolutional Networks for Visual Recognition and
+    Source: Donahue et al., "Long-term Recurrent Convolutional Networks for Visual Recognition and
     Description", 2014.
     """
     given = net is not None
@@ -38,24 +38,31 @@ def lrcn(
         net[name] = L.Input(shape={"dim": [steps, batch]})
     image = body(net, 1000, pool_first=True, bias=1, top="fc8")
     net.embedded_input_sentence = L.Embed(
-        net.input_sentence, input_dim=classes, num_output=HIDDEN, bias_term=False, weight_filler=UNIFORM,
-        param={"lr_mult": 1}, name="embedding",
-    )  # fmt: skip
+        net.input_sentence,
+        input_dim=classes,
+        num_output=HIDDEN,
+        bias_term=False,
+        weight_filler=UNIFORM,
+        param={"lr_mult": 1},
+        name="embedding",
+    )
     lstm = {"num_output": HIDDEN, "weight_filler": UNIFORM, "bias_filler": {"type": "constant", "value": 0}}
     net.lstm1 = L.LSTM(net.embedded_input_sentence, net.cont_sentence, recurrent_param=lstm)
     net.lstm2 = L.LSTM(net.lstm1, net.cont_sentence, image, recurrent_param=lstm)
     net.predict = L.InnerProduct(
-        net.lstm2, num_output=classes, axis=2, weight_filler=UNIFORM,
+        net.lstm2,
+        num_output=classes,
+        axis=2,
+        weight_filler=UNIFORM,
         bias_filler={"type": "constant", "value": 0},
         param=[{"lr_mult": 1, "decay_mult": 1}, {"lr_mult": 2, "decay_mult": 0}],
-    )  # fmt: skip
+    )
     if not train:
         net.probs = L.Softmax(net.predict, axis=2)
         return net
     net.cross_entropy_loss = L.SoftmaxWithLoss(
-        net.predict, net.target_sentence, loss_weight=STEPS, loss_param={"ignore_label": END},
-        softmax_param={"axis": 2},
-    )  # fmt: skip
+        net.predict, net.target_sentence, loss_weight=STEPS, loss_param={"ignore_label": END}, softmax_param={"axis": 2}
+    )
     with net.phase("TEST"):
         net.accuracy = L.Accuracy(net.predict, net.target_sentence, axis=2, ignore_label=END)
     return net

@@ -1,4 +1,4 @@
-"""Network in Network, for ImageNet."""
+"""Network in Network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ IMAGE = (3, 224, 224)
 
 
 def nin(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False) -> NetSpec:
-    """Network in Network: each convolution is followed by two of 1×1, the last give the scores.
+    """Network in Network: each convolution is followed by two 1×1 convolutions, the last of which are scores.
 
     Source: Lin, Chen and Yan, "Network In Network", 2013; the authors' model for ImageNet.
     """
@@ -29,7 +29,7 @@ def nin(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, trai
 
 
 def _block(net: NetSpec, number: int, bottom: Any, outputs: int, kernel: int, **options: Any) -> Any:
-    """A convolution, and two of 1×1 behind it."""
+    """A convolution followed by two 1×1 convolutions."""
     first = 2 * number - 1
     x = convolved(net, f"conv{number}", bottom, outputs, kernel, relu=f"relu{number - 1}", **options)
     for index in (first, first + 1):

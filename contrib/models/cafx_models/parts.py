@@ -1,4 +1,4 @@
-"""What the architectures are put together from."""
+"""Building blocks of the architectures; each function adds layers to a net and returns the last top."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Filler = dict[str, Any]
 
 
 def gaussian(std: float) -> Filler:
-    """Normal values of this standard deviation."""
+    """A filler of normal values with this standard deviation."""
     return {"type": "gaussian", "std": std}
 
 
 def constant(value: float = 0) -> Filler:
-    """One value everywhere."""
+    """A filler of a constant value."""
     return {"type": "constant", "value": value}
 
 
@@ -27,75 +27,94 @@ MSRA: Filler = {"type": "msra"}
 
 
 def begin(net: NetSpec | None, name: str, image: Sequence[int], batch: int, label: Sequence[int] | None) -> NetSpec:
-    """``net`` as it is or, without one, a new one with an Input layer for data and, if wanted, label.
+    """Return ``net`` or, if it is None, a new net with Input layers.
 
     Args:
-        net: what to build on.
-        name: of a new net.
-        image: the shape of one image.
-        batch: how many there are.
-        label: the shape of one image's label; None for a net that is not trained.
+        net: the net to build on.
+        name: name of a new net.
+        image: shape of an image.
+        batch: images per batch.
+        label: shape of the label of an image; None for no labels.
     """
     if net is not None:
         return net
-    made = NetSpec(name)
-    made.data = L.Input(shape={"dim": [batch, *image]})
+    new = NetSpec(name)
+    new.data = L.Input(shape={"dim": [batch, *image]})
     if label is not None:
-        made.label = L.Input(shape={"dim": [batch, *label]})
-    return made
+        new.label = L.Input(shape={"dim": [batch, *label]})
+    return new
 
 
 def convolved(
-    net: NetSpec, name: str, bottom: Any, outputs: int, kernel: int, *, relu: str = "", weights: Filler,
-    bias: float | None = 0, param: Sequence[dict[str, float]] = LEARNED, **options: Any,
-) -> Any:  # fmt: skip
-    """A convolution called ``name``, then a ReLU in place called ``relu``; the top of the last.
+    net: NetSpec,
+    name: str,
+    bottom: Any,
+    outputs: int,
+    kernel: int,
+    *,
+    relu: str = "",
+    weights: Filler,
+    bias: float | None = 0,
+    param: Sequence[dict[str, float]] = LEARNED,
+    **options: Any,
+) -> Any:
+    """Add a convolution and optionally an in-place ReLU.
 
     Args:
-        net: gets the layers.
-        name, bottom, outputs, kernel: of the convolution.
+        net: the net.
+        name: name of the convolution.
+        bottom: its bottom.
+        outputs: number of outputs.
+        kernel: kernel size.
         relu: name of the ReLU; "" for none.
-        weights: how the weights begin.
-        bias: at what value the bias begins; None for no bias.
-        param: multipliers of weights and bias.
+        weights: weight initialiser.
+        bias: initial bias; None for no bias.
+        param: learning rate and weight decay multipliers of weights and bias.
         options: further options of the convolution.
     """
     top = L.Convolution(
-        bottom, num_output=outputs, kernel_size=kernel, weight_filler=weights,
-        **_bias(bias, param), **options,
-    )  # fmt: skip
+        bottom, num_output=outputs, kernel_size=kernel, weight_filler=weights, **_bias(bias, param), **options
+    )
     return _finished(net, name, top, relu)
 
 
 def connected(
-    net: NetSpec, name: str, bottom: Any, outputs: int, *, relu: str = "", weights: Filler,
-    bias: float | None = 0, param: Sequence[dict[str, float]] = LEARNED, **options: Any,
-) -> Any:  # fmt: skip
-    """The same for an inner product."""
+    net: NetSpec,
+    name: str,
+    bottom: Any,
+    outputs: int,
+    *,
+    relu: str = "",
+    weights: Filler,
+    bias: float | None = 0,
+    param: Sequence[dict[str, float]] = LEARNED,
+    **options: Any,
+) -> Any:
+    """Add a fully connected layer and optionally an in-place ReLU; see `convolved`."""
     top = L.InnerProduct(bottom, num_output=outputs, weight_filler=weights, **_bias(bias, param), **options)
     return _finished(net, name, top, relu)
 
 
 def pooled(net: NetSpec, name: str, bottom: Any, kernel: int, stride: int, **options: Any) -> Any:
-    """The largest of each window, unless ``options`` say otherwise."""
+    """Add a max pooling; ``options`` may override it."""
     net[name] = L.Pooling(bottom, **{"pool": "MAX", "kernel_size": kernel, "stride": stride, **options})
     return net[name]
 
 
 def normalised(net: NetSpec, name: str, bottom: Any) -> Any:
-    """Local response normalisation across five channels."""
+    """Add a local response normalisation across five channels."""
     net[name] = L.LRN(bottom, local_size=5, alpha=0.0001, beta=0.75)
     return net[name]
 
 
 def dropped(net: NetSpec, name: str, bottom: Any, ratio: float = 0.5) -> Any:
-    """Dropout in place."""
+    """Add an in-place dropout."""
     net[name] = L.Dropout(bottom, dropout_ratio=ratio, in_place=True)
     return net[name]
 
 
 def classified(net: NetSpec, scores: Any, train: bool) -> NetSpec:
-    """The end of a classifier: the loss and, in TEST phase, accuracies; or the probabilities."""
+    """Add the softmax loss and, in TEST phase, accuracies; without ``train``, the probabilities. Returns the net."""
     if not train:
         net.prob = L.Softmax(scores)
         return net

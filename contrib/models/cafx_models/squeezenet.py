@@ -9,15 +9,15 @@ from cafx.dsl import layers as L
 from cafx_models.parts import XAVIER, begin, classified, convolved, dropped, gaussian, pooled
 
 IMAGE = (3, 227, 227)
-# squeezed, and expanded by each of two sizes
 FIRES = {2: (16, 64), 3: (16, 64), 4: (32, 128), 5: (32, 128), 6: (48, 192), 7: (48, 192), 8: (64, 256), 9: (64, 256)}
+"""Outputs of the squeeze layer and of each expand layer, by module."""
 POOL_AFTER = (4, 8)
 
 
 def squeezenet(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False) -> NetSpec:
-    """SqueezeNet 1.0: AlexNet's accuracy with a fiftieth of its parameters.
+    """SqueezeNet 1.0: the accuracy of AlexNet with a fiftieth of its parameters.
 
-    Source: Iandola and others, "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and
+    Source: Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and
     <0.5MB model size", 2016.
     """
     net = begin(net, "SqueezeNet", IMAGE, batch, () if train else None)
@@ -34,14 +34,13 @@ def squeezenet(net: NetSpec | None = None, *, batch: int = 1, classes: int = 100
 
 
 def _fire(net: NetSpec, name: str, bottom: Any, squeezed: int, expanded: int) -> Any:
-    """Few filters of 1×1, then many of 1×1 and of 3×3 side by side."""
-    few = convolved(net, f"{name}/squeeze1x1", bottom, squeezed, 1, relu=f"{name}/relu_squeeze1x1", weights=XAVIER)
-    branches = [
-        convolved(
-            net, f"{name}/expand{size}x{size}", few, expanded, size, relu=f"{name}/relu_expand{size}x{size}",
-            weights=XAVIER, **({"pad": 1} if size == 3 else {}),
-        )
-        for size in (1, 3)
-    ]  # fmt: skip
+    """A fire module: a 1×1 squeeze layer, then parallel 1×1 and 3×3 expand layers."""
+
+    def conv(what: str, below: Any, outputs: int, kernel: int, **options: Any) -> Any:
+        relu = f"{name}/relu_{what}"
+        return convolved(net, f"{name}/{what}", below, outputs, kernel, relu=relu, weights=XAVIER, **options)
+
+    squeeze = conv("squeeze1x1", bottom, squeezed, 1)
+    branches = conv("expand1x1", squeeze, expanded, 1), conv("expand3x3", squeeze, expanded, 3, pad=1)
     net[f"{name}/concat"] = L.Concat(*branches)
     return net[f"{name}/concat"]

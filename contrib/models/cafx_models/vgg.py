@@ -13,7 +13,7 @@ VGG16, VGG19 = (2, 2, 3, 3, 3), (2, 2, 4, 4, 4)
 
 
 def vgg16(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False) -> NetSpec:
-    """VGG-16: thirteen convolutions of 3×3, three inner products.
+    """VGG-16: thirteen 3×3 convolutions and three fully connected layers.
 
     Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
     Recognition", 2014.
@@ -22,12 +22,25 @@ def vgg16(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, tr
 
 
 def vgg19(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False) -> NetSpec:
-    """VGG-19: three convolutions more than VGG-16, from the same paper."""
+    """VGG-19: VGG-16 with three more convolutions.
+
+    Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
+    Recognition", 2014.
+    """
     return _vgg("VGG_ILSVRC_19_layers", VGG19, net, batch, classes, train)
 
 
 def blocks(net: NetSpec, depths: tuple[int, ...], first_pad: int = 1) -> list[Any]:
-    """The convolutions, in five blocks; the pooled top of each."""
+    """Add five blocks of convolutions.
+
+    Args:
+        net: the net, with the top ``data``.
+        depths: number of convolutions per block.
+        first_pad: padding of the first convolution.
+
+    Returns:
+        The pooled top of each block.
+    """
     x, tops = net.data, []
     for block, (depth, width) in enumerate(zip(depths, WIDTHS, strict=True), 1):
         for index in range(1, depth + 1):

@@ -1,6 +1,12 @@
-"""pycaffe's interface over cafx: existing scripts run unchanged.
+"""pycaffe's interface, implemented on cafx: existing scripts run unchanged.
 
-Documentation of what the names do is pycaffe's; what they are made of is cafx.
+Example:
+    >>> import caffe
+    >>> n = caffe.NetSpec()
+    >>> n.data = caffe.layers.Input(shape={"dim": [1, 3]})
+    >>> n.relu = caffe.layers.ReLU(n.data)
+    >>> caffe.Net(n.to_proto(), caffe.TEST).forward(data=[[-1, 0, 2]])["relu"].tolist()
+    [[0.0, 0.0, 2.0]]
 """
 
 from typing import Any
@@ -43,13 +49,43 @@ from cafx.kernel import CafxError
 
 __version__ = "1.0.0"
 __all__ = [
-    "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "Blob", "CafxError", "Classifier", "Detector",
-    "Layer", "NesterovSolver", "Net", "NetSpec", "RMSPropSolver", "SGDSolver", "Solver", "TEST",
-    "TRAIN", "caffe_pb2", "coord_map", "get_solver", "has_nccl", "init_log", "io",
-    "layer_type_list", "layers", "log", "params", "set_device", "set_mode_cpu", "set_mode_gpu",
-    "set_multiprocess", "set_random_seed", "set_solver_count", "set_solver_rank", "solver_count",
-    "solver_rank", "to_proto",
-]  # fmt: skip
+    "AdaDeltaSolver",
+    "AdaGradSolver",
+    "AdamSolver",
+    "Blob",
+    "CafxError",
+    "Classifier",
+    "Detector",
+    "Layer",
+    "NesterovSolver",
+    "Net",
+    "NetSpec",
+    "RMSPropSolver",
+    "SGDSolver",
+    "Solver",
+    "TEST",
+    "TRAIN",
+    "caffe_pb2",
+    "coord_map",
+    "get_solver",
+    "has_nccl",
+    "init_log",
+    "io",
+    "layer_type_list",
+    "layers",
+    "log",
+    "params",
+    "set_device",
+    "set_mode_cpu",
+    "set_mode_gpu",
+    "set_multiprocess",
+    "set_random_seed",
+    "set_solver_count",
+    "set_solver_rank",
+    "solver_count",
+    "solver_rank",
+    "to_proto",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,9 +1,8 @@
-"""Blob: pycaffe's view of a blob, with NumPy arrays that may be written and kept.
+"""Blob: pycaffe's view of a blob, as NumPy arrays that scripts may keep and write.
 
-The kernel holds values in places (host, a GPU, an engine's layout), and whoever writes must say so.
-pycaffe's users write into arrays at any time, also ones they took long ago. So what is handed out is
-remembered for as long as somebody holds it: before a pass the host's values of these count as the
-newest, after a pass they are brought up to date.
+The kernel keeps values in places (host, GPU, an engine's layout) and needs to know who wrote last. Scripts
+write to arrays at any time, even to those obtained long before. Therefore all arrays in use by a script are
+tracked: before a pass, their values on the host are taken as current; after a pass, they are updated.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from cafx.kernel import HOST, SyncedArray
 from cafx.kernel import Blob as KernelBlob
 
 
-class _Held:
-    """Host memory in somebody's hands: the base of the array handed out and of all views of it."""
+class _Tracked:
+    """Host memory in use by a script: the base object of an array and of all views of it."""
 
     __slots__ = ("__array_interface__", "__weakref__", "memory", "values")
 
@@ -29,42 +28,46 @@ class _Held:
         self.__array_interface__ = shaped.__array_interface__
 
     @property
-    def alive(self) -> bool:
-        """Whether this is still where the host's values lie."""
+    def attached(self) -> bool:
+        """Whether the blob still uses this memory."""
         return self.values.memory(HOST) is self.memory
 
 
 class _Ledger:
-    """What was handed out; nets share parameters, so one book is kept for all."""
+    """The arrays in use by scripts; one ledger for all nets, since nets share parameters."""
 
     def __init__(self) -> None:
-        self._held: weakref.WeakSet[_Held] = weakref.WeakSet()
+        self._tracked: weakref.WeakSet[_Tracked] = weakref.WeakSet()
 
     def array(self, values: SyncedArray, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-        """The host's values as an array to read and write."""
+        """A tracked, writable array of the values on the host."""
         memory = values.write(HOST)
-        held = _Held(values, memory, memory.reshape(shape))
-        self._held.add(held)
-        return np.asarray(held)
+        tracked = _Tracked(values, memory, memory.reshape(shape))
+        self._tracked.add(tracked)
+        return np.asarray(tracked)
 
     def before_pass(self) -> None:
-        """What lies in arrays in somebody's hands is the newest."""
-        for held in self._held:
-            if held.alive and held.values.is_current(HOST):
-                held.values.mark_written(HOST)
+        """Take the values of tracked arrays as current."""
+        for tracked in self._tracked:
+            if tracked.attached and tracked.values.is_current(HOST):
+                tracked.values.mark_written(HOST)
 
     def after_pass(self) -> None:
-        """Let arrays in somebody's hands show what the pass wrote."""
-        for held in self._held:
-            if held.alive:
-                held.values.read(HOST)
+        """Update tracked arrays with the results of the pass."""
+        for tracked in self._tracked:
+            if tracked.attached:
+                tracked.values.read(HOST)
 
 
 ledger = _Ledger()
 
 
 class Blob:
-    """A blob's values ``data`` and gradient ``diff`` as NumPy arrays, and its shape."""
+    """A blob: its values and gradient as NumPy arrays, and its shape.
+
+    Args:
+        blob: the kernel's blob.
+    """
 
     def __init__(self, blob: KernelBlob) -> None:
         self._blob = blob
@@ -74,17 +77,17 @@ class Blob:
 
     @property
     def data(self) -> npt.NDArray[Any]:
-        """The values: written ones are seen by the next pass."""
+        """The values; the next pass uses what is written to them."""
         return ledger.array(self._blob.synced_data, self._blob.shape)
 
     @property
     def diff(self) -> npt.NDArray[Any]:
-        """The gradient: written ones are seen by the next pass."""
+        """The gradient; the next pass uses what is written to it."""
         return ledger.array(self._blob.synced_diff, self._blob.shape)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The length of each axis."""
+        """The shape, outermost axis first."""
         return self._blob.shape
 
     @property
@@ -113,7 +116,7 @@ class Blob:
         return self._legacy(3)
 
     def reshape(self, *shape: int) -> None:
-        """Take another shape."""
+        """Change the shape; call `Net.reshape` to propagate it."""
         self._blob.reshape(*(int(length) for length in shape))
 
     def _legacy(self, axis: int) -> int:

@@ -1,4 +1,4 @@
-"""Classifier: a net that takes images and gives a score a class."""
+"""Classifier: a net that assigns scores to images, one per class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,12 @@ from caffe.net import Net
 def image_transformer(
     net: Net, mean: Array | None, input_scale: float | None, raw_scale: float | None, channel_swap: Sequence[int] | None
 ) -> Transformer:
-    """A transformer for a net's first input, from H×W×C images."""
+    """A Transformer from H×W×C images to a net's first input.
+
+    Args:
+        net: the net.
+        mean, input_scale, raw_scale, channel_swap: see `caffe.io.Transformer`; None for none.
+    """
     name = net.inputs[0]
     transformer = Transformer({name: net.blobs[name].shape})
     transformer.set_transpose(name, (2, 0, 1))
@@ -32,12 +37,15 @@ def image_transformer(
 
 
 class Classifier(Net):
-    """A net with images going in.
+    """A net that classifies images.
 
     Args:
         model_file, pretrained_file: prototxt and caffemodel.
-        image_dims: size images are brought to before they are cropped; default the net's.
-        mean, input_scale, raw_scale, channel_swap: see `caffe.io.Transformer`.
+        image_dims: height and width to resize images to before cropping (default: the net's input size).
+        mean, input_scale, raw_scale, channel_swap: see `caffe.io.Transformer`; None for none.
+
+    Raises:
+        CafxError: a file is missing or not valid.
     """
 
     def __init__(
@@ -56,9 +64,17 @@ class Classifier(Net):
         self.image_dims: Any = image_dims or self.crop_dims
 
     def predict(self, inputs: Sequence[Array], oversample: bool = True) -> Array:
-        """The scores of each image (H×W×C): the mean of ten crops, or the centre crop's."""
+        """Score images.
+
+        Args:
+            inputs: images of shape H×W×C.
+            oversample: average the scores of ten crops, instead of scoring the central crop only.
+
+        Returns:
+            Array of shape N×classes.
+        """
         images = np.stack([resize_image(image, self.image_dims) for image in inputs])
-        crops = _ten_crops(images, self.crop_dims) if oversample else self._centre(images)
+        crops = _ten_crops(images, self.crop_dims) if oversample else self._central_crops(images)
         name = self.inputs[0]
         data = np.stack([self.transformer.preprocess(name, crop) for crop in crops])
         scores = self.forward_all(None, **{name: data})[self.outputs[0]]
@@ -66,10 +82,10 @@ class Classifier(Net):
             scores = scores.reshape(len(scores) // 10, 10, -1).mean(1)
         return scores
 
-    def _centre(self, images: Array) -> Array:
+    def _central_crops(self, images: Array) -> Array:
         begin = (np.array(self.image_dims) / 2.0 - self.crop_dims / 2.0).astype(int)
         end = begin + self.crop_dims
         return images[:, begin[0] : end[0], begin[1] : end[1], :]
 
 
-_ten_crops = oversample
+_ten_crops = oversample  # the parameter of `predict` has the same name

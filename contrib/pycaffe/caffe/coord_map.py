@@ -1,6 +1,6 @@
-"""How the pixels of one blob of a net lie over those of another, and the crop that aligns them.
+"""Maps between the pixel coordinates of two blobs of a net, and the crop that aligns them.
 
-A layer takes a coordinate x of its bottom to a x + b in its top; along a path the maps compose.
+A layer maps a coordinate x of its bottom to a·x + b in its top; maps of consecutive layers are composed.
 """
 
 from __future__ import annotations
@@ -14,24 +14,47 @@ import numpy.typing as npt
 from caffe.net_spec import Function, Top, layers
 
 PASS_THROUGH = (
-    "AbsVal", "ReLU", "PReLU", "ELU", "Dropout", "LRN", "Eltwise", "BatchNorm", "BNLL", "Log", "Exp",
-    "MVN", "Power", "Sigmoid", "Split", "TanH", "Scale", "Bias", "Swish", "Clip", "Threshold",
-)  # fmt: skip
+    "AbsVal",
+    "ReLU",
+    "PReLU",
+    "ELU",
+    "Dropout",
+    "LRN",
+    "Eltwise",
+    "BatchNorm",
+    "BNLL",
+    "Log",
+    "Exp",
+    "MVN",
+    "Power",
+    "Sigmoid",
+    "Split",
+    "TanH",
+    "Scale",
+    "Bias",
+    "Swish",
+    "Clip",
+    "Threshold",
+)
 WINDOWED = ("Convolution", "Pooling", "Im2col")
 Numbers = npt.NDArray[np.float64]
 Map = tuple[int | None, Any, Any]
 
 
 class UndefinedMapException(Exception):
-    """A layer whose coordinates cannot be followed."""
+    """A layer without a coordinate map."""
 
 
 class AxisMismatchException(Exception):
-    """Maps over different axes."""
+    """Composition of maps over different axes."""
 
 
 def conv_params(fn: Function) -> tuple[int, Numbers, Numbers, Numbers]:
-    """First spatial axis, stride, extent of the kernel and padding of a layer with a window."""
+    """Axis, stride, dilated kernel size and padding of a convolution or pooling layer.
+
+    Raises:
+        UndefinedMapException: the layer has no kernel size (global pooling).
+    """
     holder = "pooling_param" if fn.type_name == "Pooling" else "convolution_param"
     options = {**fn.params.get(holder, {}), **fn.params}
     kernel = _pair(options, "kernel_size", "kernel_h", "kernel_w")
@@ -50,13 +73,20 @@ def _pair(options: Mapping[str, Any], name: str, high: str, wide: str, default: 
 
 
 def crop_params(fn: Function) -> tuple[int, Numbers]:
-    """The axis and the offset of a crop."""
+    """Axis and offset of a Crop layer."""
     options = {**fn.params.get("crop_param", {}), **fn.params}
     return options.get("axis", 2) - 1, np.array(options.get("offset", 0), ndmin=1)
 
 
 def coord_map(fn: Function) -> Map:
-    """Axis (after the batch's), scale and shift from a layer's bottom to its top."""
+    """The map from a layer's bottom to its top.
+
+    Returns:
+        Axis (counted after the batch axis; None for any), scale a and shift b.
+
+    Raises:
+        UndefinedMapException: the layer has no coordinate map.
+    """
     if fn.type_name in WINDOWED:
         axis, stride, extent, padding = conv_params(fn)
         return axis, 1 / stride, (padding - (extent - 1) / 2) / stride
@@ -72,7 +102,11 @@ def coord_map(fn: Function) -> Map:
 
 
 def compose(base: Map, new: Map) -> Map:
-    """``base`` after ``new``."""
+    """The map that applies ``new``, then ``base``.
+
+    Raises:
+        AxisMismatchException: the maps are over different axes.
+    """
     axis, scale, shift = base
     new_axis, new_scale, new_shift = new
     if axis is None:
@@ -83,22 +117,26 @@ def compose(base: Map, new: Map) -> Map:
 
 
 def inverse(coords: Map) -> Map:
-    """The map the other way round."""
+    """The inverse map."""
     axis, scale, shift = coords
     return axis, 1 / scale, -shift / scale
 
 
 def coord_map_from_to(top_from: Top, top_to: Top) -> Map:
-    """The map between two tops that come from one blob: axis, scale, shift."""
-    down_from = _maps_down(top_from)
-    for common, down_to in _maps_down(top_to).items():
-        if common in down_from:
-            return compose(down_to, inverse(down_from[common]))
+    """The map between two tops computed from a common blob: axis, scale, shift.
+
+    Raises:
+        RuntimeError: there is no common blob with maps to both.
+    """
+    maps_from = _maps_to(top_from)
+    for common, map_to in _maps_to(top_to).items():
+        if common in maps_from:
+            return compose(map_to, inverse(maps_from[common]))
     raise RuntimeError("no blob from which both are computed, or no map to it")
 
 
-def _maps_down(top: Top) -> dict[Top, Map]:
-    """The map to ``top`` from itself and every blob below it, as far as maps are defined."""
+def _maps_to(top: Top) -> dict[Top, Map]:
+    """The maps to ``top`` from itself and from all blobs it is computed from, as far as they are defined."""
     maps: dict[Top, Map] = {top: (None, 1, 0)}
     frontier = [top]
     while frontier:
@@ -107,17 +145,21 @@ def _maps_down(top: Top) -> dict[Top, Map]:
         bottoms = fn.inputs[:1] if fn.type_name == "Crop" else fn.inputs
         for bottom in bottoms:
             try:
-                reached = compose(maps[current], coord_map(fn))
+                composed = compose(maps[current], coord_map(fn))
             except UndefinedMapException:
                 continue
             if bottom not in maps:
-                maps[bottom] = reached
+                maps[bottom] = composed
                 frontier.append(bottom)
     return maps
 
 
 def crop(top_from: Top, top_to: Top) -> Top:
-    """A Crop of ``top_from`` that lies over ``top_to``, its offset worked out."""
+    """A Crop layer that aligns ``top_from`` with ``top_to``; computes the offset.
+
+    Raises:
+        AssertionError: the scale is not 1, or the offset is negative or not an integer.
+    """
     axis, scale, shift = coord_map_from_to(top_from, top_to)
     assert (scale == 1).all(), f"scale mismatch on crop (a = {scale})"
     assert (shift <= 0).all(), f"cannot crop negative offset (b = {shift})"

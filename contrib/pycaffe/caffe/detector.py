@@ -1,4 +1,4 @@
-"""Detector: a classifier of windows of images."""
+"""Detector: a net that scores windows of images."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ class Detector(Net):
 
     Args:
         model_file, pretrained_file: prototxt and caffemodel.
-        mean, input_scale, raw_scale, channel_swap: see `caffe.io.Transformer`.
-        context_pad: how many of the net's input pixels on each side show what is around a window.
+        mean, input_scale, raw_scale, channel_swap: see `caffe.io.Transformer`; None for none.
+        context_pad: pixels of context on each side of a window, in the net's input.
+
+    Raises:
+        CafxError: a file is missing or not valid.
     """
 
     def __init__(
@@ -41,30 +44,40 @@ class Detector(Net):
         self.configure_crop(context_pad)
 
     def detect_windows(self, images_windows: Iterable[tuple[str, Iterable[Window]]]) -> list[dict[str, Any]]:
-        """The scores of windows (ymin, xmin, ymax, xmax) of image files.
+        """Score windows of image files.
+
+        Args:
+            images_windows: pairs of a file name and its windows (ymin, xmin, ymax, xmax).
 
         Returns:
-            For each window a dict of ``window``, ``prediction`` and ``filename``.
+            A dict of ``window``, ``prediction`` and ``filename`` per window.
+
+        Raises:
+            CafxError: an image cannot be read.
         """
-        found = []
+        detections = []
         crops = []
         for filename, windows in images_windows:
             image = io.load_image(filename).astype(np.float32)
             for window in windows:
                 crops.append(self.crop(image, window))
-                found.append({"window": window, "filename": filename})
-        if not found:
+                detections.append({"window": window, "filename": filename})
+        if not detections:
             return []
         name = self.inputs[0]
         data = np.stack([self.transformer.preprocess(name, crop) for crop in crops])
         scores = self.forward_all(None, **{name: data})[self.outputs[0]]
         scores = scores.reshape(len(scores), -1) if scores.ndim > 2 else scores
-        for entry, score in zip(found, scores, strict=True):
-            entry["prediction"] = score
-        return found
+        for detection, score in zip(detections, scores, strict=True):
+            detection["prediction"] = score
+        return detections
 
     def crop(self, im: Array, window: Window) -> Array:
-        """A window of an image; with ``context_pad`` what is around it too, and the mean outside."""
+        """Crop a window (ymin, xmin, ymax, xmax) from an H×W×C image.
+
+        With ``context_pad``, the crop includes context and is resized to the net's input size; pixels outside
+        the image have the mean value.
+        """
         box = np.asarray(window)
         crop: Array = im[box[0] : box[2], box[1] : box[3]]
         if not self.context_pad:
@@ -73,21 +86,20 @@ class Detector(Net):
         scale = size / (size - 2.0 * self.context_pad)
         half = (box[2:] - box[:2] + 1) / 2.0
         centre = box[:2] + half
-        wide = np.round(np.concatenate([centre - scale * half, centre + scale * half])).astype(int)
-        scale_y, scale_x = size / (wide[2] - wide[0] + 1), size / (wide[3] - wide[1] + 1)
-        begin = np.round(np.maximum(0, -wide[:2]) * (scale_y, scale_x)).astype(int)
-        inside = np.clip(wide, 0, (im.shape[0], im.shape[1]) * 2)
-        seen = im[inside[0] : inside[2], inside[1] : inside[3]]
-        room = size - begin
-        shape = np.minimum(np.round(seen.shape[:2] * np.array((scale_y, scale_x))).astype(int), room)
+        enlarged = np.round(np.concatenate([centre - scale * half, centre + scale * half])).astype(int)
+        scale_y, scale_x = size / (enlarged[2] - enlarged[0] + 1), size / (enlarged[3] - enlarged[1] + 1)
+        begin = np.round(np.maximum(0, -enlarged[:2]) * (scale_y, scale_x)).astype(int)
+        inside = np.clip(enlarged, 0, (im.shape[0], im.shape[1]) * 2)
+        visible = im[inside[0] : inside[2], inside[1] : inside[3]]
+        shape = np.minimum(np.round(visible.shape[:2] * np.array((scale_y, scale_x))).astype(int), size - begin)
         padded: Array = np.ones((size, size, im.shape[2]), np.float32) * self.crop_mean
         if shape.min() > 0:
             area = tuple(slice(b, b + length) for b, length in zip(begin, shape, strict=True))
-            padded[area] = io.resize_image(seen, shape)
+            padded[area] = io.resize_image(visible, shape)
         return padded
 
     def configure_crop(self, context_pad: int | None) -> None:
-        """Set the context around windows, and what stands for the outside: the mean as a raw image."""
+        """Set the pixels of context around windows, and the value of pixels outside the image: the mean."""
         self.context_pad = context_pad
         if not context_pad:
             return

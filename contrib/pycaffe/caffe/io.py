@@ -1,4 +1,4 @@
-"""Images and arrays on their way in and out: pycaffe's ``caffe.io``."""
+"""Conversion of arrays and images: pycaffe's ``caffe.io``."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ LUMINANCE = np.array([0.2125, 0.7154, 0.0721], np.float32)
 
 
 def blobproto_to_array(blob: Any, return_diff: bool = False) -> Array:
-    """The values (or gradients) of a BlobProto."""
+    """Convert the values (or gradients) of a BlobProto to an array."""
     values = blob.diff if return_diff else blob.data
     return np.array(values, float).reshape(proto_shape(blob))
 
 
 def array_to_blobproto(arr: npt.ArrayLike, diff: npt.ArrayLike | None = None) -> Any:
-    """A BlobProto of values and, if given, gradients."""
+    """Convert values, and gradients if given, to a BlobProto."""
     array = np.asarray(arr)
     blob = caffe_pb2.BlobProto()
     blob.shape.dim.extend(array.shape)
@@ -36,7 +36,7 @@ def array_to_blobproto(arr: npt.ArrayLike, diff: npt.ArrayLike | None = None) ->
 
 
 def arraylist_to_blobprotovector_str(arraylist: Sequence[npt.ArrayLike]) -> bytes:
-    """Arrays as the bytes of a BlobProtoVector."""
+    """Serialise arrays as a BlobProtoVector."""
     vector = caffe_pb2.BlobProtoVector()
     vector.blobs.extend([array_to_blobproto(array) for array in arraylist])
     encoded: bytes = vector.SerializeToString()
@@ -44,16 +44,20 @@ def arraylist_to_blobprotovector_str(arraylist: Sequence[npt.ArrayLike]) -> byte
 
 
 def blobprotovector_str_to_arraylist(encoded: bytes) -> list[Array]:
-    """The reverse of `arraylist_to_blobprotovector_str`."""
+    """Parse arrays from a serialised BlobProtoVector."""
     vector = schema().parse_bytes(encoded, "BlobProtoVector")
     return [blobproto_to_array(blob) for blob in vector.blobs]
 
 
 def array_to_datum(arr: npt.ArrayLike, label: int | None = None) -> Any:
-    """A Datum of a C×H×W array: bytes of uint8, else floats."""
+    """Convert a C×H×W array to a Datum; values other than uint8 are stored as floats.
+
+    Raises:
+        ValueError: the array does not have three axes.
+    """
     array = np.asarray(arr)
     if array.ndim != 3:
-        raise ValueError(f"a Datum holds three axes, not {array.ndim}")
+        raise ValueError(f"a Datum has three axes, got {array.ndim}")
     datum = caffe_pb2.Datum()
     datum.channels, datum.height, datum.width = array.shape
     if array.dtype == np.uint8:
@@ -66,7 +70,7 @@ def array_to_datum(arr: npt.ArrayLike, label: int | None = None) -> Any:
 
 
 def datum_to_array(datum: Any) -> Array:
-    """The C×H×W array in a Datum (its label is ``datum.label``)."""
+    """Convert a Datum to a C×H×W array; its label is ``datum.label``."""
     shape = datum.channels, datum.height, datum.width
     if datum.data:
         return np.frombuffer(datum.data, np.uint8).reshape(shape)
@@ -74,11 +78,22 @@ def datum_to_array(datum: Any) -> Array:
 
 
 def load_image(filename: str | PathLike[str], color: bool = True) -> Array:
-    """An image file as H×W×3 (or ×1) of float32 from 0 to 1, channels in the order RGB."""
+    """Load an image file.
+
+    Args:
+        filename: the file.
+        color: load three channels (RGB), else one (luminance).
+
+    Returns:
+        float32 array of shape H×W×3 or H×W×1, with values from 0 to 1.
+
+    Raises:
+        CafxError: the file cannot be read or decoded.
+    """
     from cafx_lib_feed.images import decode, read_bytes
 
-    stored = decode(read_bytes(filename), None, f"'{filename}'").astype(np.float32) / 255
-    image = stored[:, :, 2::-1] if stored.shape[2] >= 3 else stored[:, :, :1]
+    bgr = decode(read_bytes(filename), None, f"'{filename}'").astype(np.float32) / 255
+    image = bgr[:, :, 2::-1] if bgr.shape[2] >= 3 else bgr[:, :, :1]
     if color:
         image = np.broadcast_to(image, (*image.shape[:2], 3))
     elif image.shape[2] > 1:
@@ -87,7 +102,16 @@ def load_image(filename: str | PathLike[str], color: bool = True) -> Array:
 
 
 def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> Array:
-    """H×W×C resized to ``new_dims`` (height, width), interpolated with splines of that order."""
+    """Resize an H×W×C image.
+
+    Args:
+        im: the image.
+        new_dims: height and width.
+        interp_order: order of the interpolating splines: 0 (nearest), 1 (linear) or 3 (cubic).
+
+    Raises:
+        CafxError: another order.
+    """
     rows, columns = (int(length) for length in new_dims[:2])
     image = im.astype(np.float64)
     if im.shape[-1] not in (1, 3):
@@ -101,7 +125,15 @@ def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> A
 
 
 def oversample(images: Sequence[Array] | Array, crop_dims: Sequence[int] | Array) -> Array:
-    """Ten crops of each image: the corners and the centre, and these mirrored."""
+    """Crop the four corners and the centre of each image, and mirror these crops.
+
+    Args:
+        images: images of shape H×W×C.
+        crop_dims: height and width of the crops.
+
+    Returns:
+        Array of shape 10N×height×width×C.
+    """
     height, width = (int(length) for length in crop_dims)
     crops = []
     for image in images:
@@ -114,13 +146,22 @@ def oversample(images: Sequence[Array] | Array, crop_dims: Sequence[int] | Array
 
 
 class Transformer:
-    """From images to a net's inputs and back.
+    """Converts images to a net's inputs and back.
 
     Args:
-        inputs: the shape of each input blob (batch, channels, height, width).
+        inputs: shape of each input blob (batch, channels, height, width), by name.
 
     Attributes:
-        transpose, channel_swap, raw_scale, mean, input_scale: what is set, by input.
+        transpose, channel_swap, raw_scale, mean, input_scale: the settings, by input.
+
+    Raises:
+        ValueError: all methods raise it for an unknown input.
+
+    Example:
+        >>> transformer = Transformer({"data": (1, 3, 8, 8)})
+        >>> transformer.set_transpose("data", (2, 0, 1))
+        >>> transformer.preprocess("data", np.zeros((16, 16, 3))).shape
+        (3, 8, 8)
     """
 
     def __init__(self, inputs: Mapping[str, Sequence[int]]) -> None:
@@ -132,7 +173,15 @@ class Transformer:
         self.input_scale: dict[str, float] = {}
 
     def preprocess(self, in_: str, data: Array) -> Array:
-        """One image as the input ``in_`` takes it: resize, transpose, swap, scale, mean, scale."""
+        """Convert an image to input ``in_``.
+
+        In this order: resize, transpose, swap channels, multiply by the raw scale, subtract the mean,
+        multiply by the input scale.
+
+        Args:
+            in_: name of the input.
+            data: the image, H×W×C; not modified.
+        """
         self._check_input(in_)
         dims = self.inputs[in_][2:]
         image = np.array(data, np.float32)
@@ -151,7 +200,7 @@ class Transformer:
         return image
 
     def deprocess(self, in_: str, data: Array) -> Array:
-        """The reverse of `preprocess`, short of the resizing."""
+        """Invert `preprocess`, except for resizing."""
         self._check_input(in_)
         image = np.array(data).squeeze()
         if in_ in self.input_scale:
@@ -167,45 +216,45 @@ class Transformer:
         return image
 
     def set_transpose(self, in_: str, order: Sequence[int]) -> None:
-        """The order of an image's axes in the input: (2, 0, 1) for channels first."""
+        """Set the order of axes: (2, 0, 1) to convert H×W×C to C×H×W."""
         self._check_input(in_)
         if len(order) != len(self.inputs[in_]) - 1:
-            raise ValueError(f"transpose takes {len(self.inputs[in_]) - 1} axes, not {len(order)}")
+            raise ValueError(f"wrong number of axes: got {len(order)}, expected {len(self.inputs[in_]) - 1}")
         self.transpose[in_] = order
 
     def set_channel_swap(self, in_: str, order: Sequence[int]) -> None:
-        """The order of an image's channels in the input: (2, 1, 0) for RGB to BGR."""
+        """Set the order of channels: (2, 1, 0) to convert RGB to BGR."""
         self._check_input(in_)
         if len(order) != self.inputs[in_][1]:
-            raise ValueError(f"channel_swap takes {self.inputs[in_][1]} channels, not {len(order)}")
+            raise ValueError(f"wrong number of channels: got {len(order)}, expected {self.inputs[in_][1]}")
         self.channel_swap[in_] = order
 
     def set_raw_scale(self, in_: str, scale: float) -> None:
-        """A factor before the mean is taken off: 255 for images from 0 to 1."""
+        """Set the factor applied before mean subtraction, such as 255 for images from 0 to 1."""
         self._check_input(in_)
         self.raw_scale[in_] = scale
 
     def set_mean(self, in_: str, mean: Array) -> None:
-        """What is taken off: one value a channel, or an array of the input's shape."""
+        """Set the mean: one value per channel, or a mean image, which is resized if necessary."""
         self._check_input(in_)
         shape = self.inputs[in_][1:]
         if mean.ndim == 1:
             if len(mean) != shape[0]:
-                raise ValueError(f"a mean of {len(mean)} values for {shape[0]} channels")
+                raise ValueError(f"wrong number of mean values: got {len(mean)}, expected {shape[0]}")
             mean = mean[:, np.newaxis, np.newaxis]
         else:
             mean = mean[np.newaxis] if mean.ndim == 2 else mean
             if mean.ndim != 3:
-                raise ValueError(f"a mean has three axes, not {mean.ndim}")
+                raise ValueError(f"wrong number of axes of the mean: got {mean.ndim}, expected 1, 2 or 3")
             if mean.shape != shape:
                 mean = resize_image(mean.transpose(1, 2, 0), shape[1:]).transpose(2, 0, 1)
         self.mean[in_] = mean
 
     def set_input_scale(self, in_: str, scale: float) -> None:
-        """A factor after the mean is taken off."""
+        """Set the factor applied after mean subtraction."""
         self._check_input(in_)
         self.input_scale[in_] = scale
 
     def _check_input(self, name: str) -> None:
         if name not in self.inputs:
-            raise ValueError(f"'{name}' is not an input: one of {', '.join(self.inputs)}")
+            raise ValueError(f"'{name}' is not an input; expected one of {', '.join(self.inputs)}")

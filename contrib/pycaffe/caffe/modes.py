@@ -1,4 +1,4 @@
-"""What pycaffe sets for the whole process: where nets run, the seed, and the log."""
+"""Process-wide settings of pycaffe: engine, random seed and log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger("caffe")
 
 
 class _Process:
-    """Settings nets and solvers are made with from here on."""
+    """Settings for nets and solvers created from now on."""
 
     engine: str | None = None
     seed: int | None = None
@@ -28,35 +28,40 @@ process = _Process()
 
 
 def set_mode_cpu() -> None:
-    """Run nets made from here on on the best engine without a GPU."""
-    process.engine = _best(lambda name: name not in GPU_ENGINES)
+    """Use the fastest CPU engine for nets created from now on."""
+    process.engine = _fastest(lambda name: name not in GPU_ENGINES)
 
 
 def set_mode_gpu() -> None:
-    """Run nets made from here on on the best GPU engine; CafxError where there is none."""
-    found = _best(lambda name: name in GPU_ENGINES)
-    if found is None:
+    """Use the fastest GPU engine for nets created from now on.
+
+    Raises:
+        CafxError: no GPU engine is available.
+    """
+    engine = _fastest(lambda name: name in GPU_ENGINES)
+    if engine is None:
         raise CafxError(
-            "no engine here runs on a GPU", where="set_mode_gpu",
+            "no GPU engine is available",
+            where="set_mode_gpu",
             remedy="pip install cafx-engine-cupy on a machine with CUDA, or call set_mode_cpu()",
-        )  # fmt: skip
-    process.engine = found
+        )
+    process.engine = engine
 
 
-def _best(wanted: Callable[[str], bool]) -> str | None:
-    """The available engine of highest priority whose name is ``wanted``."""
-    engines: list[tuple[str, type[Engine]]] = [(p.name, found) for p, found in registry().usable("engine")]
-    usable = [(e.priority, name) for name, e in engines if wanted(name) and e.unavailable() is None]
-    return max(usable)[1] if usable else None
+def _fastest(accept: Callable[[str], bool]) -> str | None:
+    """The available engine of highest priority whose name is accepted."""
+    engines: list[tuple[str, type[Engine]]] = [(p.name, engine) for p, engine in registry().usable("engine")]
+    available = [(e.priority, name) for name, e in engines if accept(name) and e.unavailable() is None]
+    return max(available)[1] if available else None
 
 
 def set_device(device: int) -> None:
-    """Which GPU a script means; engines take the first one visible (CUDA_VISIBLE_DEVICES)."""
+    """Accepted for compatibility; engines use the first visible GPU (see CUDA_VISIBLE_DEVICES)."""
     process.device = int(device)
 
 
 def set_random_seed(seed: int) -> None:
-    """The seed of the random streams of nets and solvers made from here on."""
+    """Set the random seed of nets and solvers created from now on."""
     process.seed = int(seed)
 
 
@@ -66,39 +71,39 @@ def layer_type_list() -> list[str]:
 
 
 def init_log(level: int = 0, to_stderr: bool = False) -> None:
-    """Show log lines of ``level`` (0 info, 1 warning, 2 error) and above on stderr."""
+    """Log messages of ``level`` (0 info, 1 warning, 2 error, 3 fatal) and above to stderr."""
     logging.basicConfig(level=(logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)[level])
 
 
 def log(message: str) -> None:
-    """Write a line to the log."""
+    """Log a message at level info."""
     _log.info(message)
 
 
 def has_nccl() -> bool:
-    """Whether several GPUs can train one net by this interface: they cannot."""
+    """Whether training on several GPUs is supported: always false."""
     return False
 
 
 def set_multiprocess(on: bool) -> None:
-    """Accepted for scripts that set it; nets of several processes know nothing of each other."""
+    """Accepted for compatibility, ignored."""
 
 
 def solver_count() -> int:
-    """What `set_solver_count` set."""
+    """The value set by `set_solver_count`."""
     return process.solver_count
 
 
 def set_solver_count(count: int) -> None:
-    """Accepted for scripts that set it."""
+    """Accepted for compatibility; has no effect on training."""
     process.solver_count = int(count)
 
 
 def solver_rank() -> int:
-    """What `set_solver_rank` set."""
+    """The value set by `set_solver_rank`."""
     return process.solver_rank
 
 
 def set_solver_rank(rank: int) -> None:
-    """Accepted for scripts that set it."""
+    """Accepted for compatibility; has no effect on training."""
     process.solver_rank = int(rank)

@@ -1,4 +1,4 @@
-"""Net: pycaffe's net over the kernel's."""
+"""Net: pycaffe's interface to the kernel's net."""
 
 from __future__ import annotations
 
@@ -24,7 +24,12 @@ Callback = Callable[[int], Any]
 
 
 class LayerView:
-    """One layer of a net: its type and its parameter blobs."""
+    """A layer of a net.
+
+    Attributes:
+        type: layer type.
+        blobs: its parameters.
+    """
 
     def __init__(self, layer: Layer, blobs: list[Blob]) -> None:
         self._layer = layer
@@ -36,14 +41,23 @@ class LayerView:
 
 
 class Net:
-    """A net, made from a prototxt file (or a NetParameter message).
+    """A net, built from a prototxt file or a NetParameter message.
 
     Args:
-        network_file: the prototxt.
+        network_file: path of the prototxt, or the message.
         args: ``phase``, or ``weights, phase`` as in older scripts; then level, stages, weights.
         phase: TRAIN or TEST.
         weights: a caffemodel to copy parameters from, by layer name.
-        level, stages: the rest of the state include and exclude rules are held against.
+        level, stages: state that include and exclude rules are matched against, in addition to the phase.
+
+    Raises:
+        TypeError: no phase is given.
+        CafxError: the net or the weights are not valid.
+
+    Attributes:
+        blobs: the blobs by name, in order.
+        params: the parameters of each layer that has any, by layer name.
+        layers: the layers, in order.
     """
 
     def __init__(
@@ -63,15 +77,19 @@ class Net:
             raise TypeError("Net() needs a phase: caffe.TRAIN or caffe.TEST")
         self._wrap(
             KernelNet(
-                str(network_file) if isinstance(network_file, PathLike) else network_file, phase,
-                weights=positional.get("weights", weights), engine=process.engine, seed=process.seed,
-                level=positional.get("level", level), stages=positional.get("stages", stages) or (),
+                str(network_file) if isinstance(network_file, PathLike) else network_file,
+                phase,
+                weights=positional.get("weights", weights),
+                engine=process.engine,
+                seed=process.seed,
+                level=positional.get("level", level),
+                stages=positional.get("stages", stages) or (),
             )
-        )  # fmt: skip
+        )
 
     @classmethod
     def over(cls, kernel_net: KernelNet) -> Net:
-        """The view of a net that is there already, such as a solver's."""
+        """Wrap an existing net of the kernel, such as a solver's."""
         net = cls.__new__(cls)
         net._wrap(kernel_net)
         return net
@@ -90,8 +108,8 @@ class Net:
 
     name = property(lambda self: self._net.name, doc="The net's name.")
     phase = property(lambda self: int(self._net.phase), doc="TRAIN or TEST.")
-    inputs = property(lambda self: list(self._net.inputs), doc="Names of the blobs fed from outside.")
-    outputs = property(lambda self: list(self._net.outputs), doc="Names of the blobs nobody reads.")
+    inputs = property(lambda self: list(self._net.inputs), doc="Names of the input blobs.")
+    outputs = property(lambda self: list(self._net.outputs), doc="Names of the output blobs.")
     _layer_names = property(lambda self: list(self._net.layer_names), doc="The layers' names, in order.")
     _blob_names = property(lambda self: list(self.blobs), doc="The blobs' names, in order.")
     _blobs = property(lambda self: list(self.blobs.values()), doc="The blobs, in order.")
@@ -115,10 +133,9 @@ class Net:
 
     @property
     def blob_loss_weights(self) -> OrderedDict[str, float]:
-        """What each blob counts in the objective."""
-        weights = OrderedDict.fromkeys(self.blobs, 0.0)
-        weights.update({name: weight for name, weight in self._net.loss_weights.items() if weight})
-        return weights
+        """The loss weight of each blob; 0 for blobs that are not losses."""
+        loss_weights = self._net.loss_weights
+        return OrderedDict((name, loss_weights.get(name, 0.0)) for name in self.blobs)
 
     @property
     def _blob_loss_weights(self) -> list[float]:
@@ -133,42 +150,50 @@ class Net:
     def forward(
         self, blobs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Array
     ) -> dict[str, Array]:
-        """Run forward, from layer ``start`` to layer ``end`` if named.
+        """Run the forward pass.
 
         Args:
-            blobs: names of blobs to return beside the outputs.
-            kwargs: an array for every input, of its batch size.
+            blobs: names of further blobs to return.
+            start, end: names of the first and last layer (default: all layers).
+            kwargs: an array for each input; all inputs or none.
 
         Returns:
-            The outputs (the tops of ``end``) and ``blobs``, as arrays that later passes write anew.
+            The outputs (or the tops of ``end``) and ``blobs`` by name; later passes overwrite these arrays.
+
+        Raises:
+            CafxError: the arrays do not match the inputs in name or batch size.
         """
-        self._check_given(kwargs, self.inputs, "Input blob arguments do not match net inputs.")
+        self._check_names(kwargs, self.inputs, "input blob arguments do not match net inputs")
         for name, values in kwargs.items():
-            self._check_batch(values, name, "Input is not batch sized")
+            self._check_batch(values, name, "input is not batch sized")
             self.blobs[name].data[...] = values
         self._run("forward", start, end)
-        wanted = self.top_names[end] if end is not None else self.outputs
-        return {name: self.blobs[name].data for name in {*wanted, *(blobs or ())}}
+        names = self.top_names[end] if end is not None else self.outputs
+        return {name: self.blobs[name].data for name in {*names, *(blobs or ())}}
 
     def backward(
         self, diffs: Sequence[str] | None = None, start: str | None = None, end: str | None = None, **kwargs: Array
     ) -> dict[str, Array]:
-        """Run backward, from layer ``start`` down to layer ``end`` if named.
+        """Run the backward pass.
 
         Args:
-            diffs: names of blobs whose gradient to return beside the inputs'.
-            kwargs: a gradient for every output, of its batch size.
+            diffs: names of further blobs whose gradients to return.
+            start, end: names of the first and last layer in the order of the pass (default: all layers).
+            kwargs: a gradient for each output; all outputs or none.
 
         Returns:
-            The gradients of the inputs (the bottoms of ``end``) and of ``diffs``.
+            The gradients of the inputs (or of the bottoms of ``end``) and of ``diffs``, by name.
+
+        Raises:
+            CafxError: the arrays do not match the outputs in name or batch size.
         """
-        self._check_given(kwargs, self.outputs, "Top diff arguments do not match net outputs.")
+        self._check_names(kwargs, self.outputs, "top diff arguments do not match net outputs")
         for name, values in kwargs.items():
-            self._check_batch(values, name, "Diff is not batch sized")
+            self._check_batch(values, name, "diff is not batch sized")
             self.blobs[name].diff[...] = values
         self._run("backward", start, end)
-        wanted = self.bottom_names[end] if end is not None else self.inputs
-        return {name: self.blobs[name].diff for name in {*wanted, *(diffs or ())}}
+        names = self.bottom_names[end] if end is not None else self.inputs
+        return {name: self.blobs[name].diff for name in {*names, *(diffs or ())}}
 
     def _forward(self, start: int, end: int) -> float:
         self._run("forward", self._layer_names[start], self._layer_names[end])
@@ -184,57 +209,73 @@ class Net:
         if not before and not after:
             run(start, end)
         else:
-            self._run_watched(direction, start, end, before, after)
+            self._run_with_callbacks(direction, start, end, before, after)
         ledger.after_pass()
 
-    def _run_watched(
-        self, direction: str, start: str | None, end: str | None,
-        before: list[Callback], after: list[Callback],
-    ) -> None:  # fmt: skip
-        """Layer by layer, with the callbacks in between."""
-        names, forth = self._layer_names, direction == "forward"
-        first, last = (0, len(names) - 1) if forth else (len(names) - 1, 0)
+    def _run_with_callbacks(
+        self, direction: str, start: str | None, end: str | None, before: list[Callback], after: list[Callback]
+    ) -> None:
+        """Run one layer at a time, with callbacks before and after each."""
+        names, is_forward = self._layer_names, direction == "forward"
+        first, last = (0, len(names) - 1) if is_forward else (len(names) - 1, 0)
         first = first if start is None else names.index(start)
         last = last if end is None else names.index(end)
         loss = 0.0
-        for index in range(first, last + 1) if forth else range(first, last - 1, -1):
+        for index in range(first, last + 1) if is_forward else range(first, last - 1, -1):
             for callback in before:
                 callback(index)
-            (self._net.run_forward if forth else self._net.run_backward)(names[index], names[index])
-            loss += self._net.loss if forth else 0.0
+            (self._net.run_forward if is_forward else self._net.run_backward)(names[index], names[index])
+            loss += self._net.loss if is_forward else 0.0
             for callback in after:
                 callback(index)
-        if forth:
+        if is_forward:
             self._net.loss = loss
 
     def before_forward(self, callback: Callback) -> None:
-        """Call ``callback(index)`` before each layer's forward."""
+        """Call ``callback(index)`` before the forward pass of each layer."""
         self._callbacks.setdefault("before_forward", []).append(callback)
 
     def after_forward(self, callback: Callback) -> None:
-        """Call ``callback(index)`` after each layer's forward."""
+        """Call ``callback(index)`` after the forward pass of each layer."""
         self._callbacks.setdefault("after_forward", []).append(callback)
 
     def before_backward(self, callback: Callback) -> None:
-        """Call ``callback(index)`` before each layer's backward."""
+        """Call ``callback(index)`` before the backward pass of each layer."""
         self._callbacks.setdefault("before_backward", []).append(callback)
 
     def after_backward(self, callback: Callback) -> None:
-        """Call ``callback(index)`` after each layer's backward."""
+        """Call ``callback(index)`` after the backward pass of each layer."""
         self._callbacks.setdefault("after_backward", []).append(callback)
 
     def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Array) -> dict[str, Array]:
-        """Run forward over as many examples as given, batch by batch."""
-        found: dict[str, list[Array]] = {}
+        """Run the forward pass on any number of examples, batch by batch.
+
+        Args:
+            blobs: names of further blobs to return.
+            kwargs: an array for each input.
+
+        Returns:
+            The outputs and ``blobs`` of all examples, by name.
+        """
+        results: dict[str, list[Array]] = {}
         for batch in self._batches(kwargs):
             for name, values in self.forward(blobs, None, None, **batch).items():
-                found.setdefault(name, []).extend(values.copy())
-        return joined(found, len(next(iter(kwargs.values()))))
+                results.setdefault(name, []).extend(values.copy())
+        return joined(results, len(next(iter(kwargs.values()))))
 
     def forward_backward_all(
         self, blobs: Sequence[str] | None = None, diffs: Sequence[str] | None = None, **kwargs: Array
     ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """The same and back: keyword arrays are inputs and, for outputs, gradients."""
+        """Run the forward and backward passes on any number of examples, batch by batch.
+
+        Args:
+            blobs: names of further blobs to return.
+            diffs: names of further blobs whose gradients to return.
+            kwargs: an array for each input, and a gradient for each output.
+
+        Returns:
+            The results of `forward` and those of `backward` for all examples.
+        """
         outs: dict[str, list[Array]] = {}
         grads: dict[str, list[Array]] = {}
         inputs = {name: kwargs[name] for name in self.inputs if name in kwargs}
@@ -251,33 +292,33 @@ class Net:
         return batches(arrays, self.blobs[next(iter(arrays))].shape[0] if arrays else 0)
 
     def reshape(self) -> None:
-        """Carry changed input shapes through the net."""
+        """Propagate changed input shapes through the net."""
         self._net.reshape()
 
     def clear_param_diffs(self) -> None:
-        """Set the gradients of all parameters to zero."""
+        """Set all parameter gradients to zero."""
         self._net.clear_param_diffs()
         ledger.after_pass()
 
     def copy_from(self, source: Any) -> None:
-        """Take parameter values from a weights file, or a net, by layer name."""
+        """Copy parameters from a weights file or another net, by layer name."""
         self._net.copy_from(source._net if isinstance(source, Net) else source)
         ledger.after_pass()
 
     def share_with(self, other: Net) -> None:
-        """Use the very parameters of another net's layers of the same names."""
+        """Share the parameters of another net, by layer name."""
         self._net.share_with(other._net)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the parameters as a caffemodel."""
+        """Save the parameters as a caffemodel."""
         self._write("BINARYPROTO", path)
 
     def save_hdf5(self, path: str | PathLike[str], write_diff: bool = False) -> None:
-        """Write the parameters (and their gradients) as HDF5."""
+        """Save the parameters, and their gradients with ``write_diff``, as HDF5."""
         self._write("HDF5", path, write_diff)
 
     def load_hdf5(self, path: str | PathLike[str]) -> None:
-        """Take parameter values from an HDF5 file."""
+        """Copy parameters from an HDF5 file, by layer name."""
         self.copy_from(path)
 
     def _write(self, kind: str, path: str | PathLike[str], diff: bool = False) -> None:
@@ -286,27 +327,40 @@ class Net:
         format_named(kind, net.plugins).write_weights(Path(path), net.to_proto(), net.weights(diff))
 
     def set_input_arrays(self, data: Array, labels: Array) -> None:
-        """What a MemoryData layer, the net's first, reads: examples and a label for each."""
+        """Set the arrays that the net's first layer, a MemoryData layer, reads.
+
+        Args:
+            data: examples of shape M×C×H×W, where M is a multiple of the batch size; not copied.
+            labels: M labels.
+
+        Raises:
+            CafxError: the first layer is not a MemoryData layer, or the arrays do not match it.
+        """
         layer = self._net.layers[0]
         reset = getattr(layer, "reset", None)
         if reset is None:
             raise CafxError(
-                "set_input_arrays needs a net that begins with a MemoryData layer", where=layer.where,
-                found=layer.type, expected="MemoryData",
-            )  # fmt: skip
+                "set_input_arrays requires a net whose first layer is a MemoryData layer",
+                where=layer.where,
+                found=layer.type,
+                expected="MemoryData",
+            )
         reset(data, np.asarray(labels).reshape(-1))
 
     def _names(self, blobs: Sequence[Sequence[Any]]) -> OrderedDict[str, list[str]]:
         names = ([blob.name for blob in each] for each in blobs)
         return OrderedDict(zip(self._layer_names, names, strict=True))
 
-    def _check_given(self, given: Mapping[str, Any], wanted: Sequence[str], message: str) -> None:
-        if given and set(given) != set(wanted):
-            raise CafxError(message, where=f"net '{self.name}'", found=sorted(given), expected=sorted(wanted))
+    def _check_names(self, arrays: Mapping[str, Any], names: Sequence[str], message: str) -> None:
+        if arrays and set(arrays) != set(names):
+            raise CafxError(message, where=f"net '{self.name}'", found=sorted(arrays), expected=sorted(names))
 
     def _check_batch(self, values: Array, name: str, message: str) -> None:
         if np.shape(values)[:1] != self.blobs[name].shape[:1]:
             raise CafxError(
-                message, where=f"blob '{name}'", found=np.shape(values), expected=self.blobs[name].shape,
-                remedy=f"net.blobs['{name}'].reshape(…) first",
-            )  # fmt: skip
+                message,
+                where=f"blob '{name}'",
+                found=np.shape(values),
+                expected=self.blobs[name].shape,
+                remedy=f"call net.blobs['{name}'].reshape(…) first",
+            )

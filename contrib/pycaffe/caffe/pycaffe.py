@@ -1,4 +1,4 @@
-"""Names scripts import from ``caffe.pycaffe``."""
+"""Names that scripts import from ``caffe.pycaffe``."""
 
 from caffe.modes import layer_type_list, set_device, set_mode_cpu, set_mode_gpu, set_random_seed
 from caffe.net import Net
@@ -13,7 +13,17 @@ from caffe.solvers import (
 )
 
 __all__ = [
-    "AdaDeltaSolver", "AdaGradSolver", "AdamSolver", "NesterovSolver", "Net", "RMSPropSolver",
-    "SGDSolver", "get_solver", "layer_type_list", "set_device", "set_mode_cpu", "set_mode_gpu",
+    "AdaDeltaSolver",
+    "AdaGradSolver",
+    "AdamSolver",
+    "NesterovSolver",
+    "Net",
+    "RMSPropSolver",
+    "SGDSolver",
+    "get_solver",
+    "layer_type_list",
+    "set_device",
+    "set_mode_cpu",
+    "set_mode_gpu",
     "set_random_seed",
-]  # fmt: skip
+]

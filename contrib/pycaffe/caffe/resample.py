@@ -1,6 +1,6 @@
-"""Resizing arrays of any number of channels: each axis is resampled by a matrix.
+"""Resizing images with any number of channels: each axis is resampled by a matrix.
 
-Positions are those of skimage's and scipy's functions, which pycaffe's users know the results of.
+Sample positions and smoothing are those of the scikit-image and SciPy functions that pycaffe calls.
 """
 
 from __future__ import annotations
@@ -20,7 +20,18 @@ GAUSSIAN_REACH = 4.0
 
 
 def resize_pixels(image: npt.NDArray[np.float64], shape: tuple[int, int], order: int) -> Matrix:
-    """H×W×C resized, pixels being areas and zero lying around the image; smoothed where it shrinks."""
+    """Resize an H×W×C image as skimage.transform.resize does.
+
+    Pixels are areas, the image is surrounded by zeros, and it is smoothed before being reduced in size.
+
+    Args:
+        image: the image.
+        shape: height and width.
+        order: order of the splines: 0, 1 or 3.
+
+    Raises:
+        CafxError: another order.
+    """
     matrices = []
     for before, after in zip(image.shape, shape, strict=False):
         matrix = interpolation(before, area_positions(before, after), order, zero_outside=True)
@@ -29,7 +40,11 @@ def resize_pixels(image: npt.NDArray[np.float64], shape: tuple[int, int], order:
 
 
 def resize_points(image: npt.NDArray[np.float64], shape: tuple[int, int], order: int) -> Matrix:
-    """H×W×C resized, values being points, the first and the last of an axis kept where they are."""
+    """Resize an H×W×C image as scipy.ndimage.zoom does.
+
+    Pixels are points; the first and last of each axis keep their positions. Arguments and errors are those
+    of `resize_pixels`.
+    """
     matrices = [
         interpolation(before, np.linspace(0, before - 1, after), order, zero_outside=False)
         for before, after in zip(image.shape, shape, strict=False)
@@ -38,29 +53,45 @@ def resize_points(image: npt.NDArray[np.float64], shape: tuple[int, int], order:
 
 
 def area_positions(before: int, after: int) -> Matrix:
-    """Where the centres of ``after`` equal parts lie, in units of ``before`` parts."""
+    """The centres of ``after`` pixels in the coordinates of ``before`` pixels of the same total length."""
     return (np.arange(after) + 0.5) * (before / after) - 0.5
 
 
 def interpolation(count: int, positions: Matrix, order: int, zero_outside: bool) -> Matrix:
-    """The matrix that reads ``count`` values at fractional ``positions``."""
+    """The matrix that interpolates ``count`` samples at fractional ``positions``.
+
+    Args:
+        count: number of samples.
+        positions: positions, in units of samples.
+        order: order of the splines: 0, 1 or 3.
+        zero_outside: samples outside are zero, instead of mirrored.
+
+    Returns:
+        Matrix of shape len(positions)×count.
+
+    Raises:
+        CafxError: another order.
+    """
     if order == NEAREST:
         nearest = np.clip(np.floor(positions + 0.5).astype(int), 0, count - 1)
-        chosen: Matrix = np.take(np.eye(count), nearest, axis=0)
-        return chosen
+        selection: Matrix = np.take(np.eye(count), nearest, axis=0)
+        return selection
     if order == LINEAR:
-        return _weigh(count, positions, 1, lambda x: np.maximum(1 - np.abs(x), 0), zero_outside)
+        return _weights(count, positions, 1, lambda x: np.maximum(1 - np.abs(x), 0), zero_outside)
     if order != CUBIC:
-        raise CafxError("interp_order", where="caffe.io.resize_image", found=order, expected="0, 1 or 3")
+        where = "caffe.io.resize_image"
+        raise CafxError("unsupported interp_order", where=where, found=order, expected="0, 1 or 3")
     padding = PADDING if zero_outside else 0
     size = count + 2 * padding
-    spline = _weigh(size, positions + padding, 2, _cubic_spline, zero_outside=False)
+    spline = _weights(size, positions + padding, 2, _cubic_spline, zero_outside=False)
     matrix: Matrix = spline @ np.linalg.inv(_spline_samples(size))
     return matrix[:, padding : size - padding]
 
 
-def _weigh(count: int, positions: Matrix, reach: int, kernel: Callable[[Matrix], Matrix], zero_outside: bool) -> Matrix:
-    """Weights of the neighbours within ``reach``; what lies outside is zero or mirrored in the ends."""
+def _weights(
+    count: int, positions: Matrix, reach: int, kernel: Callable[[Matrix], Matrix], zero_outside: bool
+) -> Matrix:
+    """The weights of the samples within ``reach`` of each position; samples outside are zero or mirrored."""
     matrix = np.zeros((len(positions), count))
     base = np.floor(positions).astype(int)
     for offset in range(1 - reach, reach + 1):
@@ -82,8 +113,8 @@ def _cubic_spline(x: Matrix) -> Matrix:
 
 
 def _spline_samples(count: int) -> Matrix:
-    """What a spline's coefficients make of themselves at the knots, mirrored in the ends."""
-    return _weigh(count, np.arange(count, dtype=float), 2, _cubic_spline, zero_outside=False)
+    """The matrix from a spline's coefficients to its values at the knots, with mirrored ends."""
+    return _weights(count, np.arange(count, dtype=float), 2, _cubic_spline, zero_outside=False)
 
 
 def _mirrored(index: npt.NDArray[np.int_], count: int) -> npt.NDArray[np.int_]:
@@ -93,16 +124,16 @@ def _mirrored(index: npt.NDArray[np.int_], count: int) -> npt.NDArray[np.int_]:
 
 
 def smoothing(count: int, sigma: float) -> Matrix:
-    """The matrix of a Gaussian filter with zeros outside."""
+    """The matrix of a Gaussian filter on ``count`` samples; samples outside are zero."""
     if sigma <= 0:
         return np.eye(count)
     reach = int(GAUSSIAN_REACH * sigma + 0.5)
     offsets = np.arange(-reach, reach + 1)
     weights = np.exp(-0.5 * (offsets / sigma) ** 2)
     distance = np.subtract.outer(np.arange(count), np.arange(count))
-    filled = np.zeros(2 * max(reach, count) + 1)
-    filled[offsets + max(reach, count)] = weights / weights.sum()
-    matrix: Matrix = filled[distance + max(reach, count)]
+    kernel = np.zeros(2 * max(reach, count) + 1)
+    kernel[offsets + max(reach, count)] = weights / weights.sum()
+    matrix: Matrix = kernel[distance + max(reach, count)]
     return matrix
 
 

@@ -1,4 +1,4 @@
-"""Solvers: pycaffe's classes over the kernel's loop."""
+"""Solvers: pycaffe's interface to the kernel's solver."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from cafx.kernel import registry
 from cafx.kernel.training import read_solver
 
 
-class _WatchedSolver(KernelSolver):
-    """The kernel's solver with callbacks at the start of an iteration and before the update."""
+class _CallbackSolver(KernelSolver):
+    """The kernel's solver with callbacks at the start of each iteration and before each update."""
 
     on_start: list[Callable[[], Any]]
     on_gradients_ready: list[Callable[[], Any]]
@@ -26,12 +26,12 @@ class _WatchedSolver(KernelSolver):
         self.on_start, self.on_gradients_ready = [], []
         update, run = self.update, self.update.run
 
-        def watched(rate: float, iteration: int) -> None:
+        def apply_after_callbacks(rate: float, iteration: int) -> None:
             for callback in self.on_gradients_ready:
                 callback()
             run(rate, iteration)
 
-        update.run = watched  # type: ignore[method-assign]
+        update.run = apply_after_callbacks  # type: ignore[method-assign]
 
     def iterate(self) -> Any:
         """One iteration, after the callbacks of its start."""
@@ -41,12 +41,19 @@ class _WatchedSolver(KernelSolver):
 
 
 class Solver:
-    """A solver, made from a solver prototxt; its type is the file's.
+    """A solver of the type given in its prototxt.
 
-    Like Caffe's, it goes on when the loss is not finite.
+    Like Caffe's, it continues when the loss is NaN or infinite.
+
+    Args:
+        solver_file: path of the solver prototxt.
 
     Attributes:
-        net, test_nets: the nets.
+        net: the training net.
+        test_nets: the test nets.
+
+    Raises:
+        CafxError: the solver or its nets are not valid.
     """
 
     solver_type: ClassVar[str | None] = None
@@ -57,33 +64,33 @@ class Solver:
             options.ClearField("solver_type")
             options.type = self.solver_type
         seed = None if options.random_seed >= 0 else process.seed
-        self._solver = _WatchedSolver(
+        self._solver = _CallbackSolver(
             options, Path(solver_file), engine=process.engine, seed=seed, keep_tests="all", allow_nan=True
         )
         self.net = Net.over(self._solver.net)
         self.test_nets = [Net.over(net) for net in self._solver.test_nets]
 
-    iter = property(lambda self: self._solver.iter, doc="Iterations done.")
+    iter = property(lambda self: self._solver.iter, doc="Number of completed iterations.")
     param = property(lambda self: self._solver.options, doc="The SolverParameter.")
 
     def step(self, iterations: int = 1) -> None:
-        """Run some iterations."""
-        self._between(lambda: self._solver.step(iterations))
+        """Run a number of iterations."""
+        self._synchronised(lambda: self._solver.step(iterations))
 
     def solve(self, resume: str | PathLike[str] | None = None) -> None:
-        """Train to max_iter, from a solverstate if one is named."""
-        self._between(lambda: self._solver.solve(Path(resume) if resume else None))
+        """Train until max_iter, resuming from the solverstate ``resume`` if given."""
+        self._synchronised(lambda: self._solver.solve(Path(resume) if resume else None))
 
     def restore(self, state: str | PathLike[str]) -> None:
-        """Go on from a solverstate."""
-        self._between(lambda: self._solver.restore(Path(state)))
+        """Restore the solver from a solverstate file and its weights."""
+        self._synchronised(lambda: self._solver.restore(Path(state)))
 
     def snapshot(self) -> None:
-        """Write weights and state."""
-        self._between(self._solver.snapshot)
+        """Save the weights and the solver's state."""
+        self._synchronised(self._solver.snapshot)
 
     def apply_update(self) -> None:
-        """Update the parameters by their gradients as they are."""
+        """Update the parameters with their current gradients; counts as an iteration."""
 
         def update() -> None:
             solver = self._solver
@@ -91,60 +98,65 @@ class Solver:
             solver.update.run(solver.rate, solver.iter)
             solver.iter += 1
 
-        self._between(update)
+        self._synchronised(update)
 
     def share_weights(self, net: Net) -> None:
-        """Let ``net`` use this solver's parameters."""
+        """Share this solver's parameters with ``net``."""
         net.share_with(self.net)
 
     def add_callback(self, on_start: Callable[[], Any], on_gradients_ready: Callable[[], Any]) -> None:
-        """Call these as each iteration starts, and when its gradients are ready for the update."""
+        """Add callbacks.
+
+        Args:
+            on_start: called at the start of each iteration.
+            on_gradients_ready: called before each update.
+        """
         self._solver.on_start.append(on_start)
         self._solver.on_gradients_ready.append(on_gradients_ready)
 
-    def _between(self, run: Callable[[], Any]) -> None:
-        """``run`` with what lies in arrays in the script's hands taken in before and shown after."""
+    def _synchronised(self, run: Callable[[], Any]) -> None:
+        """Call ``run``, using the values of arrays in use by the script and updating them afterwards."""
         ledger.before_pass()
         run()
         ledger.after_pass()
 
 
 class SGDSolver(Solver):
-    """Stochastic gradient descent with momentum, whatever the file's type."""
+    """Stochastic gradient descent with momentum; overrides the type in the file."""
 
     solver_type = "SGD"
 
 
 class NesterovSolver(Solver):
-    """Nesterov's accelerated gradient, whatever the file's type."""
+    """Nesterov's accelerated gradient; overrides the type in the file."""
 
     solver_type = "Nesterov"
 
 
 class AdaGradSolver(Solver):
-    """AdaGrad, whatever the file's type."""
+    """AdaGrad; overrides the type in the file."""
 
     solver_type = "AdaGrad"
 
 
 class RMSPropSolver(Solver):
-    """RMSProp, whatever the file's type."""
+    """RMSProp; overrides the type in the file."""
 
     solver_type = "RMSProp"
 
 
 class AdaDeltaSolver(Solver):
-    """AdaDelta, whatever the file's type."""
+    """AdaDelta; overrides the type in the file."""
 
     solver_type = "AdaDelta"
 
 
 class AdamSolver(Solver):
-    """Adam, whatever the file's type."""
+    """Adam; overrides the type in the file."""
 
     solver_type = "Adam"
 
 
 def get_solver(solver_file: str | PathLike[str]) -> Solver:
-    """The solver a file describes."""
+    """A solver of the type given in the file."""
     return Solver(solver_file)

@@ -1,4 +1,4 @@
-"""Arrays, messages and images: caffe.io, caffe_pb2, Classifier, Detector, coord_map."""
+"""pycaffe's caffe.io, caffe_pb2, Classifier, Detector and coord_map."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ IMAGE = RNG.random((9, 12, 3), dtype=np.float32)
 TINY = 1e-6
 
 
-def test_messages_and_enums_of_the_schema():
+def test_caffe_pb2_has_the_messages_and_enums_of_the_schema():
     net = text_format.Parse('layer { type: "ReLU" include { phase: TEST } }', NetParameter())
     assert net.layer[0].include[0].phase == TEST == caffe_pb2.TEST == caffe_pb2.Phase.Value("TEST")
     assert caffe_pb2.FillerParameter.FAN_OUT == 1
@@ -25,7 +25,7 @@ def test_messages_and_enums_of_the_schema():
     assert not hasattr(caffe_pb2, "NothingParameter")
 
 
-def test_arrays_through_blobprotos_and_datums():
+def test_arrays_survive_conversion_to_blobprotos_and_datums():
     array = RNG.random((2, 3, 4)).astype(np.float32)
     blob = caffe.io.array_to_blobproto(array, diff=2 * array)
     np.testing.assert_array_equal(caffe.io.blobproto_to_array(blob), array)
@@ -42,7 +42,7 @@ def test_arrays_through_blobprotos_and_datums():
         caffe.io.array_to_datum(array[0])
 
 
-def test_resizing_keeps_what_it_must():
+def test_resizing_preserves_constants_ramps_and_smooth_curves():
     assert np.abs(caffe.io.resize_image(IMAGE, (9, 12)) - IMAGE).max() < TINY
     assert (caffe.io.resize_image(np.full((4, 5, 3), 7.0), (6, 7)) == 7).all()
     doubled = caffe.io.resize_image(IMAGE, (18, 24), interp_order=0)
@@ -57,7 +57,7 @@ def test_resizing_keeps_what_it_must():
         caffe.io.resize_image(IMAGE, (4, 5), interp_order=2)
 
 
-def test_ten_crops():
+def test_oversample_crops_corners_and_centre_and_their_mirror_images():
     crops = caffe.io.oversample([IMAGE], (5, 6))
     np.testing.assert_array_equal(crops[0], IMAGE[:5, :6])
     np.testing.assert_array_equal(crops[3], IMAGE[4:, 6:])
@@ -65,18 +65,18 @@ def test_ten_crops():
     np.testing.assert_array_equal(crops[5:], crops[:5, :, ::-1])
 
 
-def test_a_transformer_goes_there_and_back():
+def test_deprocess_inverts_preprocess():
     transformer = caffe.io.Transformer({"data": (1, 3, 9, 12)})
     transformer.set_transpose("data", (2, 0, 1))
     transformer.set_channel_swap("data", (2, 1, 0))
     transformer.set_raw_scale("data", 255)
     transformer.set_mean("data", np.array([104.0, 117, 123]))
     transformer.set_input_scale("data", 0.5)
-    kept = IMAGE.copy()
-    there = transformer.preprocess("data", IMAGE)
-    np.testing.assert_array_equal(IMAGE, kept)
-    np.testing.assert_allclose(there[0], (IMAGE[:, :, 2] * 255 - 104) * 0.5, rtol=1e-5, atol=1e-4)
-    np.testing.assert_allclose(transformer.deprocess("data", there), IMAGE, atol=1e-5)
+    original = IMAGE.copy()
+    processed = transformer.preprocess("data", IMAGE)
+    np.testing.assert_array_equal(IMAGE, original)
+    np.testing.assert_allclose(processed[0], (IMAGE[:, :, 2] * 255 - 104) * 0.5, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(transformer.deprocess("data", processed), IMAGE, atol=1e-5)
     transformer.set_mean("data", np.ones((3, 18, 24)))
     assert transformer.mean["data"].shape == (3, 9, 12)
     transformer.set_mean("data", np.ones((9, 12)))
@@ -86,7 +86,7 @@ def test_a_transformer_goes_there_and_back():
     ("setting", "value"),
     [("transpose", (1, 0)), ("channel_swap", (1, 0)), ("mean", np.ones(2)), ("mean", np.ones((1, 1, 1, 1)))],
 )
-def test_a_transformer_refuses_what_does_not_fit(setting, value):
+def test_a_transformer_rejects_settings_of_the_wrong_shape(setting, value):
     transformer = caffe.io.Transformer({"data": (1, 3, 9, 12)})
     with pytest.raises(ValueError):
         getattr(transformer, f"set_{setting}")("data", value)
@@ -146,16 +146,16 @@ def test_a_detector_scores_windows(model, image_file):
     path = image_file((IMAGE * 255).astype(np.uint8))
     windows = [[0, 0, 5, 6], [2, 3, 9, 12]]
     detector = caffe.Detector(*model, mean=np.ones(3), raw_scale=255, channel_swap=(2, 1, 0))
-    found = detector.detect_windows([(path, windows)])
-    assert [each["window"] for each in found] == windows
-    assert found[0]["prediction"].shape == (5,)
-    assert found[1]["filename"] == path
+    detections = detector.detect_windows([(path, windows)])
+    assert [each["window"] for each in detections] == windows
+    assert detections[0]["prediction"].shape == (5,)
+    assert detections[1]["filename"] == path
     detector.configure_crop(1)
     assert detector.crop(IMAGE, windows[0]).shape == (4, 4, 3)
     assert detector.detect_windows([]) == []
 
 
-def test_crops_align_what_strides_and_padding_moved():
+def test_crop_aligns_blobs_after_strides_and_padding():
     data = layers.Input(shape={"dim": [1, 3, 40, 40]})
     conv = layers.Convolution(data, kernel_size=3, pad=20, num_output=4)
     pool = layers.Pooling(conv, kernel_size=2, stride=2)

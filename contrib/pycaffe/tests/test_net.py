@@ -1,4 +1,4 @@
-"""Scripts' view of nets: arrays that may be written and kept, passes, files."""
+"""pycaffe's Net: arrays that scripts keep and write, passes, files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def net(path):
     return caffe.Net(path, caffe.TEST)
 
 
-def test_every_form_of_the_constructor(path, net, tmp_path):
+def test_the_constructor_accepts_all_forms_of_arguments(path, net, tmp_path):
     weights = str(tmp_path / "w.caffemodel")
     net.params["ip"][0].data[...] = 3
     net.save(weights)
@@ -46,14 +46,14 @@ def test_every_form_of_the_constructor(path, net, tmp_path):
         caffe.Net(path, caffe.TRAIN, 0, None, weights),
         caffe.Net(tmp_path / "net.prototxt", caffe.TEST, 0, ["deploy"], weights),
     ]
-    for made in forms:
-        assert (made.params["ip"][0].data == 3).all()
+    for each in forms:
+        assert (each.params["ip"][0].data == 3).all()
     assert forms[3].phase == caffe.TRAIN
     with pytest.raises(TypeError, match="phase"):
         caffe.Net(path)
 
 
-def test_names_and_order(net):
+def test_blobs_params_and_layers_are_in_order(net):
     assert list(net.blobs) == ["data", "ip", "out"]
     assert list(net.params) == ["ip", "out"]
     assert (net.inputs, net.outputs) == (["data"], ["out"])
@@ -65,7 +65,7 @@ def test_names_and_order(net):
     assert net.blob_loss_weights["out"] == 0
 
 
-def test_forward_and_backward_with_arrays(net):
+def test_forward_and_backward_accept_and_return_arrays(net):
     out = net.forward(data=X, blobs=["ip"])
     np.testing.assert_allclose(out["out"][:, 0], X.sum(1) * 2)
     assert set(out) == {"out", "ip"}
@@ -77,7 +77,7 @@ def test_forward_and_backward_with_arrays(net):
     assert not net.params["out"][0].diff.any()
 
 
-def test_partial_passes(net):
+def test_passes_may_start_and_end_at_any_layer(net):
     net.blobs["data"].data[...] = X
     assert set(net.forward(end="ip")) == {"ip"}
     net.blobs["ip"].data[...] = 1
@@ -88,7 +88,7 @@ def test_partial_passes(net):
     assert not net.backward(start="ip")["data"].any()
 
 
-def test_what_is_written_into_an_array_taken_long_ago_is_seen(net):
+def test_arrays_obtained_earlier_stay_connected_to_the_net(net):
     data, weights = net.blobs["data"].data, net.params["out"][0].data[0, 1:]
     data[...] = X
     net.forward()
@@ -135,7 +135,7 @@ def test_arrays_in_hand_follow_other_places():
     assert HOST not in values.current
 
 
-def test_reshaping_an_input(net):
+def test_reshaping_an_input_reshapes_the_outputs(net):
     net.blobs["data"].reshape(5, 3)
     net.reshape()
     assert net.blobs["out"].data.shape == (5, 1)
@@ -145,7 +145,7 @@ def test_reshaping_an_input(net):
     assert (blob.num, blob.channels, blob.height, blob.width, blob.count) == (1, 3, 1, 1, 3)
 
 
-def test_more_examples_than_a_batch(net):
+def test_forward_all_runs_more_examples_than_a_batch(net):
     many = np.arange(15, dtype=np.float32).reshape(5, 3)
     out = net.forward_all(blobs=["ip"], data=many)
     np.testing.assert_allclose(out["out"][:, 0], many.sum(1) * 2)
@@ -155,7 +155,7 @@ def test_more_examples_than_a_batch(net):
     assert grads["data"].tolist() == [[2, 2, 2]] * 5
 
 
-def test_wrong_arrays_are_refused(net):
+def test_arrays_that_do_not_match_are_rejected(net):
     with pytest.raises(CafxError, match="do not match net inputs"):
         net.forward(date=X)
     with pytest.raises(CafxError, match="not batch sized"):
@@ -166,20 +166,20 @@ def test_wrong_arrays_are_refused(net):
         net.set_input_arrays(X, X)
 
 
-def test_weights_between_nets(net, path, tmp_path):
+def test_weights_are_loaded_copied_and_shared(net, path, tmp_path):
     net.params["ip"][0].data[...] = 7
     net.save_hdf5(str(tmp_path / "w.h5"))
     other, third, sharer = (caffe.Net(path, caffe.TEST) for _ in range(3))
     other.load_hdf5(str(tmp_path / "w.h5"))
     third.copy_from(net)
     sharer.share_with(net)
-    held = sharer.params["ip"][0].data
+    shared = sharer.params["ip"][0].data
     net.params["ip"][0].data[...] = 8
     assert [each.params["ip"][0].data[0, 0] for each in (other, third, sharer)] == [7, 7, 8]
-    assert held[0, 0] == 8
+    assert shared[0, 0] == 8
 
 
-def test_callbacks_between_layers(net):
+def test_callbacks_are_called_before_and_after_layers(net):
     seen = []
     net.before_forward(lambda index: seen.append(("before", index)))
     net.after_forward(lambda index: seen.append(("after", index)))
@@ -189,7 +189,7 @@ def test_callbacks_between_layers(net):
     assert seen == [("before", 2), ("after", 2), ("before", 3), ("after", 3), ("back", 3)]
 
 
-def test_arrays_for_a_memory_data_layer(tmp_path):
+def test_set_input_arrays_feeds_a_memory_data_layer(tmp_path):
     text = """layer { name: "d" type: "MemoryData" top: "data" top: "label"
               memory_data_param { batch_size: 2 channels: 1 height: 1 width: 3 } }"""
     (tmp_path / "m.prototxt").write_text(text)
@@ -199,7 +199,7 @@ def test_arrays_for_a_memory_data_layer(tmp_path):
     assert net.forward()["label"].tolist() == [2, 3]
 
 
-def test_a_layer_written_in_python(tmp_path, monkeypatch):
+def test_a_layer_written_in_python_runs_forward_and_backward(tmp_path, monkeypatch):
     (tmp_path / "doubling.py").write_text(
         "import caffe\n"
         "class Doubling(caffe.Layer):\n"

@@ -1,4 +1,4 @@
-"""Scripts' view of solvers, and the settings of the process."""
+"""pycaffe's solvers and process-wide settings."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ net: "net.prototxt" test_iter: 1 test_interval: 1000 test_initialization: false
 base_lr: 0.01 lr_policy: "fixed" max_iter: 6 snapshot_prefix: "snap"
 """
 CLASSES = {
-    "SGD": caffe.SGDSolver, "Nesterov": caffe.NesterovSolver, "AdaGrad": caffe.AdaGradSolver,
-    "RMSProp": caffe.RMSPropSolver, "AdaDelta": caffe.AdaDeltaSolver, "Adam": caffe.AdamSolver,
-}  # fmt: skip
+    "SGD": caffe.SGDSolver,
+    "Nesterov": caffe.NesterovSolver,
+    "AdaGrad": caffe.AdaGradSolver,
+    "RMSProp": caffe.RMSPropSolver,
+    "AdaDelta": caffe.AdaDeltaSolver,
+    "Adam": caffe.AdamSolver,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +43,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_a_script_trains_snapshots_and_goes_on():
+def test_a_script_trains_saves_a_snapshot_and_resumes():
     caffe.set_random_seed(1)
     solver = caffe.get_solver("solver.prototxt")
     solver.step(2)
@@ -58,13 +62,13 @@ def test_a_script_trains_snapshots_and_goes_on():
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_each_class_is_its_own_type_whatever_the_file_says(name):
+def test_a_solver_class_overrides_the_type_in_the_file(name):
     solver = CLASSES[name]("solver.prototxt")
     assert solver.param.type == name
     solver.step(1)
 
 
-def test_parameters_in_hand_are_those_trained_and_tested():
+def test_parameter_arrays_stay_connected_to_training_and_testing():
     solver = caffe.get_solver("solver.prototxt")
     weights = solver.net.params["ip"][0].data
     weights[...] = 0
@@ -78,7 +82,7 @@ def test_parameters_in_hand_are_those_trained_and_tested():
     assert test_net.blobs["ip"].data.any()
 
 
-def test_one_update_by_hand():
+def test_apply_update_uses_the_current_gradients():
     solver = caffe.get_solver("solver.prototxt")
     before = solver.net.params["ip"][1].data.copy()
     solver.net.params["ip"][1].diff[...] = 1
@@ -87,7 +91,7 @@ def test_one_update_by_hand():
     assert solver.iter == 1
 
 
-def test_callbacks_of_an_iteration():
+def test_callbacks_are_called_in_each_iteration():
     solver = caffe.get_solver("solver.prototxt")
     seen = []
     solver.add_callback(lambda: seen.append("start"), lambda: seen.append("gradients"))
@@ -95,7 +99,7 @@ def test_callbacks_of_an_iteration():
     assert seen == ["start", "gradients"] * 2
 
 
-def test_a_seed_makes_runs_alike():
+def test_equal_seeds_give_equal_weights():
     def weights():
         caffe.set_random_seed(5)
         return caffe.Net("net.prototxt", caffe.TEST).params["ip"][0].data.copy()
@@ -103,7 +107,7 @@ def test_a_seed_makes_runs_alike():
     np.testing.assert_array_equal(weights(), weights())
 
 
-def test_modes_and_what_is_accepted_without_effect():
+def test_settings_are_accepted():
     caffe.set_mode_cpu()
     caffe.set_device(0)
     caffe.set_multiprocess(True)
@@ -117,7 +121,7 @@ def test_modes_and_what_is_accepted_without_effect():
         _ = caffe.nothing_of_the_kind
 
 
-def test_without_a_gpu_engine_the_gpu_is_refused(monkeypatch):
+def test_gpu_mode_without_a_gpu_engine_is_an_error(monkeypatch):
     monkeypatch.setattr("caffe.modes.GPU_ENGINES", ())
-    with pytest.raises(CafxError, match=r"no engine here runs on a GPU.*set_mode_cpu"):
+    with pytest.raises(CafxError, match=r"no GPU engine is available.*set_mode_cpu"):
         caffe.set_mode_gpu()

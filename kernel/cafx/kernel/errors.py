@@ -1,4 +1,4 @@
-"""The one error a person can cause, and the near-miss hint that goes with it."""
+"""Errors that a user can fix, and suggestions for misspelt names."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from typing import Any
 
 
 class CafxError(Exception):
-    """Something a person can put right: where it is, what was found and expected, and the remedy.
+    """An error that a user can fix: where it is, what is wrong, and the remedy.
 
     Args:
         message: what is wrong, in one clause.
         where: ``file:line`` or the layer, e.g. ``lenet.prototxt:23: layer 'conv1' (Convolution)``.
-        found: the value met.
-        expected: what would have been right.
+        found: the offending value.
+        expected: what would have been valid.
         remedy: what to do about it.
+
+    Example:
+        >>> print(CafxError("batch_size is out of range", where="net.prototxt:3", found=0, expected="at least 1"))
+        net.prototxt:3: batch_size is out of range: got 0, expected at least 1
     """
 
     def __init__(
@@ -35,7 +39,12 @@ class CafxError(Exception):
         self.remedy = remedy
 
     def at(self, where: str) -> CafxError:
-        """This error with its place named; a place already known is kept behind the wider one."""
+        """Add an outer location to this error and return it; a known location becomes the inner part.
+
+        Example:
+            >>> CafxError("wrong", where="mean.binaryproto").at("layer 'data' (Data)").where
+            "layer 'data' (Data): mean.binaryproto"
+        """
         head, _, rest = (self.where or "").partition(": ")
         if self.where is None or where.endswith(self.where):
             self.where = where
@@ -47,24 +56,34 @@ class CafxError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
-        seen = [f"found {self.found}"] if self.found is not None else []
-        seen += [f"expected {self.expected}"] if self.expected is not None else []
-        text += f" ({', '.join(seen)})" if seen else ""
+        details = [f"got {self.found}"] if self.found is not None else []
+        details += [f"expected {self.expected}"] if self.expected is not None else []
+        text += f": {', '.join(details)}" if details else ""
         return f"{text}; {self.remedy}" if self.remedy else text
 
 
 class UnknownNameError(CafxError):
-    """A name nothing answers to: a layer type, a field, a filler, a policy."""
+    """An unknown name: a layer type, a field, a filler, a policy."""
 
 
 def near_misses(name: str, known: Iterable[str]) -> list[str]:
-    """Up to three known names that a person may have meant by ``name``."""
+    """Up to three of the ``known`` names that are similar to ``name``, most similar first.
+
+    Example:
+        >>> near_misses("relu6", ["ReLU", "PReLU", "Softmax"])
+        ['ReLU', 'PReLU']
+    """
     by_lower = {candidate.lower(): candidate for candidate in known}
     close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.6)
     return [by_lower[match] for match in close]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:
-    """``did you mean 'x' or 'y'?``, or None where nothing is close."""
+    """A suggestion of similar ``known`` names, or None if none is similar.
+
+    Example:
+        >>> did_you_mean("kernal_size", ["kernel_size", "stride"])
+        "did you mean 'kernel_size'?"
+    """
     close = near_misses(name, known)
     return f"did you mean {' or '.join(map(repr, close))}?" if close else None

@@ -1,7 +1,7 @@
-"""Finding plugins: entry points, read once, imported when first needed.
+"""Plugin discovery: entry points are read once and imported when first needed.
 
-A broken plugin is remembered with its error and hurts only the net that needs it; two
-distributions claiming one name are both named, never silently ranked.
+A plugin that fails to import is recorded with its error; only a net that needs it fails. If two
+distributions provide the same name, using it is an error that names both.
 """
 
 from __future__ import annotations
@@ -46,7 +46,17 @@ DESCRIPTIONS = {"layer": "layer type", "solver": "solver type", "policy": "learn
 
 @attrs.frozen
 class Plugin:
-    """One entry point: the name it claims, where it points, and who installed it."""
+    """One entry point and the distribution that provides it.
+
+    Attributes:
+        kind: what it plugs into: ``layer``, ``engine``, … (see `KINDS`).
+        group: entry-point group, e.g. ``cafx.layers``.
+        name: the name users write, e.g. ``ReLU``.
+        value: the object it refers to, as ``module:attribute``.
+        distribution, version: the providing distribution.
+        load: imports and returns the object.
+        requires: the distribution's requirements.
+    """
 
     kind: str
     group: str
@@ -59,10 +69,17 @@ class Plugin:
 
 
 class Registry:
-    """Every installed plugin by kind and name.
+    """Installed plugins by kind and name.
 
     Args:
-        entry_points: where to look instead of the environment, for tests.
+        entry_points: entry points to use instead of the environment's; for tests.
+
+    Attributes:
+        generation: incremented by `add` and `remove`, so that caches can be invalidated.
+
+    Example:
+        >>> registry().find("layer", "ReLU").distribution
+        'cafx-layer-relu'
     """
 
     def __init__(self, entry_points: Iterable[metadata.EntryPoint] | None = None) -> None:
@@ -73,29 +90,35 @@ class Registry:
         self.generation = 0
 
     @functools.cached_property
-    def _found(self) -> dict[str, list[Plugin]]:
-        """Plugins by group."""
-        found: dict[str, list[Plugin]] = {}
+    def _by_group(self) -> dict[str, list[Plugin]]:
+        by_group: dict[str, list[Plugin]] = {}
         for point in installed() if self._entry_points is None else self._entry_points:
             if point.group.startswith(PREFIX):
-                plugins = found.setdefault(point.group, [])
+                plugins = by_group.setdefault(point.group, [])
                 plugin = _plugin(point)
                 if plugin not in plugins:
                     plugins.append(plugin)
-        return found
+        return by_group
 
     def plugins(self, kind: str) -> list[Plugin]:
-        """Every plugin of a kind, by name. Kind ``engine.NAME`` is that engine's routines."""
-        found = [plugin for group in _groups(kind) for plugin in self._found.get(group, [])]
-        found += [plugin for (of, _), plugin in self._added.items() if of == kind]
-        return sorted(found, key=lambda plugin: (plugin.name, plugin.distribution))
+        """All plugins of a kind, sorted by name; kind ``engine.NAME`` lists the routines of that engine."""
+        plugins = [plugin for group in _groups(kind) for plugin in self._by_group.get(group, [])]
+        plugins += [plugin for (added_kind, _), plugin in self._added.items() if added_kind == kind]
+        return sorted(plugins, key=lambda plugin: (plugin.name, plugin.distribution))
 
     def names(self, kind: str) -> list[str]:
-        """The names a kind knows."""
+        """The names of all plugins of a kind, sorted."""
         return sorted({plugin.name for plugin in self.plugins(kind)})
 
     def find(self, kind: str, name: str) -> Plugin:
-        """The one plugin of that name; CafxError where there is none, or more than one."""
+        """The plugin of this kind and name, without importing it.
+
+        A name registered with `add` takes precedence over installed plugins.
+
+        Raises:
+            UnknownNameError: no plugin has this name.
+            CafxError: several distributions provide it and CAFX_PREFER does not choose one.
+        """
         added = self._added.get((kind, name))
         claims = [added] if added else [p for p in self.plugins(kind) if p.name == name]
         if not claims:
@@ -105,19 +128,27 @@ class Registry:
         if len(claims) > 1:
             owners = " and ".join(p.distribution for p in claims)
             raise CafxError(
-                f"{DESCRIPTIONS.get(kind, kind)} '{name}' is claimed by two distributions: {owners}",
+                f"{DESCRIPTIONS.get(kind, kind)} '{name}' is provided by several distributions: {owners}",
                 remedy=f"uninstall one, or set {PREFER_SETTING}={name}={claims[0].distribution}",
             )
         return claims[0]
 
     def load(self, kind: str, name: str) -> Any:
-        """Import and return what ``name`` points to; CafxError with the cause where it fails."""
+        """Import the plugin of this kind and name and return its object.
+
+        Raises:
+            CafxError: as `find` and `load_plugin`.
+        """
         return self.load_plugin(self.find(kind, name))
 
     def load_plugin(self, plugin: Plugin) -> Any:
-        """Import one plugin; a failure is remembered and raised each time."""
+        """Import one plugin and return its object; a failure is cached and raised again by later calls.
+
+        Raises:
+            CafxError: it was built for another plugin API, or its import failed.
+        """
         if plugin in self._errors:
-            raise copy.copy(self._errors[plugin])  # the copy may be told where it is met
+            raise copy.copy(self._errors[plugin])  # callers add a location to their own copy
         if plugin not in self._loaded:
             try:
                 _check_version(plugin)
@@ -125,7 +156,7 @@ class Registry:
             except CafxError as error:
                 self._errors[plugin] = copy.copy(error)
                 raise
-            except Exception as error:  # a stranger's module may raise anything at import
+            except Exception as error:  # importing third-party code may raise anything
                 self._errors[plugin] = CafxError(
                     f"plugin '{plugin.name}' of {plugin.distribution} {plugin.version} "
                     f"cannot be imported: {type(error).__name__}: {error}",
@@ -135,7 +166,7 @@ class Registry:
         return self._loaded[plugin]
 
     def error(self, plugin: Plugin) -> CafxError | None:
-        """Why a plugin cannot be used, or None; imports it to find out."""
+        """Import a plugin and return the error this raises, or None."""
         try:
             self.load_plugin(plugin)
         except CafxError as error:
@@ -143,12 +174,21 @@ class Registry:
         return None
 
     def usable(self, *kinds: str) -> list[tuple[Plugin, Any]]:
-        """Every plugin of these kinds that can be imported, with what it points to."""
-        every = [plugin for kind in kinds for plugin in self.plugins(kind)]
-        return [(p, self._loaded[p]) for p in every if self.error(p) is None]
+        """All plugins of these kinds that can be imported, each with its object."""
+        plugins = [plugin for kind in kinds for plugin in self.plugins(kind)]
+        return [(p, self._loaded[p]) for p in plugins if self.error(p) is None]
 
     def add(self, kind: str, name: str, thing: Any) -> Any:
-        """Register something of this process, as a net.py does with a layer of its own."""
+        """Register an object for this process only, e.g. a layer class defined in a net.py.
+
+        Args:
+            kind: the kind of plugin.
+            name: the name under which it is found; hides an installed plugin of this name.
+            thing: the object, as an entry point would refer to it.
+
+        Returns:
+            ``thing``.
+        """
         value = f"{thing.__module__}:{getattr(thing, '__qualname__', name)}"
         plugin = Plugin(kind, _groups(kind)[0], name, value, "this process", "0", lambda: thing, list)
         self._added[kind, name] = plugin
@@ -157,7 +197,7 @@ class Registry:
         return thing
 
     def remove(self, kind: str, name: str) -> None:
-        """Take back an `add`."""
+        """Undo `add`."""
         del self._loaded[self._added.pop((kind, name))]
         self.generation += 1
 
@@ -171,7 +211,12 @@ class Registry:
 
 
 def likely_distribution(kind: str, name: str) -> str:
-    """The name a first-party distribution would have: ``cafx-layer-foo`` for layer type Foo."""
+    """The name a first-party distribution of this plugin would have.
+
+    Example:
+        >>> likely_distribution("layer", "EuclideanLoss")
+        'cafx-loss-euclideanloss'
+    """
     short = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "name"
     folder = kind
     if kind == "layer":
@@ -183,7 +228,7 @@ _current: contextvars.ContextVar[Registry | None] = contextvars.ContextVar("regi
 
 
 def registry() -> Registry:
-    """The registry in use: this environment's, but for a `using_registry` block."""
+    """The registry of the innermost `using_registry` block, or else of this environment."""
     return _current.get() or _environment()
 
 
@@ -194,7 +239,7 @@ def _environment() -> Registry:
 
 @contextlib.contextmanager
 def using_registry(plugins: Registry) -> Iterator[None]:
-    """Let everything that is not told where to find plugins look in ``plugins``."""
+    """Make ``plugins`` the default registry within a ``with`` block."""
     token = _current.set(plugins)
     try:
         yield
@@ -203,12 +248,12 @@ def using_registry(plugins: Registry) -> Iterator[None]:
 
 
 def _groups(kind: str) -> tuple[str, ...]:
-    """The entry-point groups of a kind; ``engine.NAME`` is that engine's routines."""
+    """The entry-point groups of a kind; those of ``engine.NAME`` hold the routines of that engine."""
     return KINDS.get(kind) or (f"{PREFIX}{kind.replace('engine', 'engines', 1)}",)
 
 
 def installed() -> Iterable[metadata.EntryPoint]:
-    """Every entry point of the environment whose group is ours."""
+    """All entry points of the environment in groups that begin with ``cafx.``."""
     points = metadata.entry_points()
     return [p for group in points.groups if group.startswith(PREFIX) for p in points.select(group=group)]
 
@@ -243,6 +288,6 @@ def _check_version(plugin: Plugin) -> None:
 
 
 def _preferred(name: str) -> str | None:
-    """The distribution a person chose for a doubly claimed name: ``CAFX_PREFER=Foo=dist,...``."""
+    """The distribution chosen for a name that several provide: ``CAFX_PREFER=Foo=dist,...``."""
     pairs = [pair.split("=", 1) for pair in os.environ.get(PREFER_SETTING, "").split(",") if pair]
     return dict(pair for pair in pairs if len(pair) == 2).get(name)

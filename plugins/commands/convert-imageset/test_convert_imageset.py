@@ -95,7 +95,7 @@ def test_sizes_labels_and_targets_are_checked(images: Path) -> None:
     with pytest.raises(CafxError, match=r"5 a\.png.* another size"):
         run(f"{images}/", images / "list", images / "db", "--check-size")
     run(f"{images}/", images / "list", images / "sized", "--check-size", "--resize", "4x3")
-    with pytest.raises(CafxError, match="there already"):
+    with pytest.raises(CafxError, match="already exists"):
         run(f"{images}/", images / "list", images / "sized")
     (images / "list").write_text("0 a.png -1\n")
     with pytest.raises(CafxError, match="negative"):

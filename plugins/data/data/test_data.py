@@ -1,4 +1,4 @@
-"""Data under the shared suite."""
+"""Data passes the conformance suite."""
 
 from cafx.conformance import layer_suite
 

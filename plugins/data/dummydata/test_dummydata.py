@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of DummyData."""
+"""DummyData: its shapes and fillers."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ TestDummyData = layer_suite("DummyData")
 SHAPE = {"dim": [2, 3]}
 
 
-def test_only_what_is_not_constant_is_drawn_anew() -> None:
+def test_each_forward_draws_new_random_values_and_leaves_constants() -> None:
     fillers = [{"type": "uniform"}, {"value": 2.0}]
     run = run_layer("DummyData", [], options={"shape": [SHAPE], "data_filler": fillers}, tops=2)
     run.net.blobs["top1"].mutable_data[...] = 7
@@ -30,17 +30,17 @@ def test_only_what_is_not_constant_is_drawn_anew() -> None:
         {},
     ],
 )
-def test_shapes_and_fillers_that_do_not_match_the_tops_are_refused(options: dict[str, object]) -> None:
+def test_the_number_of_shapes_and_fillers_must_match_the_tops(options: dict[str, object]) -> None:
     with pytest.raises(CafxError, match=r"shape|data_filler|width"):
         run_layer("DummyData", [], options=options, tops=2)
 
 
-def test_one_shape_serves_every_top() -> None:
+def test_a_single_shape_applies_to_every_top() -> None:
     run = run_layer("DummyData", [], options={"shape": [SHAPE]}, tops=2)
     assert [top.shape for top in run.tops] == [(2, 3), (2, 3)]
     assert not np.any(run.tops)
 
 
-def test_how_many_are_expected_is_said_once() -> None:
-    with pytest.raises(CafxError, match=r"found 2, expected 1\)"):
+def test_the_error_for_one_top_names_a_single_expected_number() -> None:
+    with pytest.raises(CafxError, match=r"got 2, expected 1$"):
         run_layer("DummyData", [], options={"shape": [SHAPE, SHAPE]})

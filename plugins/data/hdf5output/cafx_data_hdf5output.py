@@ -1,4 +1,4 @@
-"""HDF5Output: data and labels written to an HDF5 file."""
+"""HDF5Output: writes data and labels to an HDF5 file."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from cafx.conformance import Case
 
 DATASETS = ("data", "label")
-AXES = 4
+MIN_AXES = 4
 
 
 @message("hdf5_output_param", 113)
 class HDF5OutputParameter(Message):
     """Options of HDF5Output."""
 
-    file_name: str = option(1, "string", doc="the HDF5 file to write")
+    file_name: str = option(1, "string", doc="HDF5 file to write")
 
 
 class HDF5Output(Layer):
-    """Writes its two bottoms as the datasets ``data`` and ``label``; each forward adds its rows.
+    """Writes its bottoms to the datasets ``data`` and ``label``; each forward pass appends rows.
 
-    Bottoms: data N×… and labels N×…, of equal N; written with four axes at least, as Caffe does.
-    Tops: none. No gradient. The file begins anew with each net.
+    Bottoms: data N×… and labels N×…, of the same N; written with at least four axes, as in Caffe.
+    Tops: none. No gradient. Building a net overwrites the file.
 
     Raises:
-        CafxError: no file_name, a file that cannot be written, bottoms of unequal length.
+        CafxError: file_name is not set, the file cannot be written, or the bottoms differ in length.
 
     Source: Caffe's layer catalogue.
     """
@@ -46,24 +46,25 @@ class HDF5Output(Layer):
     keeps_state = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Make the file."""
+        """Create the file."""
         if not self.options.file_name:
-            raise self.error("file_name is missing", expected="hdf5_output_param { file_name: … }")
+            raise self.error("file_name must be set", expected="hdf5_output_param { file_name: … }")
         with self._file("w"):
             pass
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Data and labels belong together, row by row."""
+        """Check that data and labels have the same length."""
         lengths = [blob.shape[0] if blob.shape else 0 for blob in bottom]
         if lengths[0] != lengths[1]:
-            raise self.error("data and labels differ in batch size", found=lengths, expected="the same")
+            found = f"{lengths[0]} and {lengths[1]}"
+            raise self.error("data and labels differ in batch size", found=found, expected="the same")
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Add the rows of both."""
+        """Append the rows of both bottoms."""
         with self._file("r+") as file:
             for name, blob in zip(DATASETS, bottom, strict=True):
                 values = blob.host()
-                values = values.reshape(values.shape + (1,) * (AXES - values.ndim))
+                values = values.reshape(values.shape + (1,) * (MIN_AXES - values.ndim))
                 if name not in file:
                     _create(file, name, values)
                 rows = len(file[name])
@@ -72,7 +73,7 @@ class HDF5Output(Layer):
 
     @contextmanager
     def _file(self, mode: str) -> Iterator[Any]:
-        """The file, open for a while; what goes wrong with it as an error of this layer."""
+        """Open the file; errors are located at this layer."""
         try:
             with h5py.File(Path(self.options.file_name), mode) as file:
                 yield file
@@ -80,7 +81,7 @@ class HDF5Output(Layer):
             raise self.error(f"'{self.options.file_name}' cannot be written: {error}") from error
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Nothing flows back."""
+        """Do nothing: the layer has no gradient."""
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
@@ -94,7 +95,7 @@ class HDF5Output(Layer):
 
 
 def _create(file: Any, name: str, values: np.ndarray[Any, Any]) -> None:
-    """A dataset that can grow."""
+    """Create a dataset that can be extended."""
     inner = values.shape[1:]
     file.create_dataset(
         name, (0, *inner), values.dtype, maxshape=(None, *inner), chunks=tuple(max(1, n) for n in values.shape)

@@ -1,8 +1,7 @@
-"""HDF5Output under the shared suite, and against Caffe's own file."""
+"""HDF5Output: its files equal Caffe's."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import h5py
@@ -14,8 +13,6 @@ from cafx.kernel import TEST, CafxError, Net, registry, schema
 
 TestHDF5Output = layer_suite("HDF5Output")
 
-GOLDEN = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared")) / "golden/formats/data_layers"
-
 
 def build(path: Path, rows: int = 3) -> Net:
     text = f"""
@@ -26,29 +23,32 @@ def build(path: Path, rows: int = 3) -> Net:
     return Net(schema(registry()).parse_text(text, "NetParameter"), TEST, engine="numpy")
 
 
-@pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no golden data in {GOLDEN}")
-def test_the_file_is_caffe_s(tmp_path: Path) -> None:
-    with h5py.File(GOLDEN / "a.h5") as source, h5py.File(GOLDEN / "hdf5_output.h5") as expected:
+def test_the_file_equals_caffes(shared: Path, tmp_path: Path) -> None:
+    golden = shared / "golden/formats/data_layers"
+    with h5py.File(golden / "a.h5") as source, h5py.File(golden / "hdf5_output.h5") as expected:
         build(tmp_path / "out.h5").forward(y=source["data"][:3] * 2 + 1, label=source["label"][:3])
-        with h5py.File(tmp_path / "out.h5") as found:
-            assert set(found) == set(expected)
+        with h5py.File(tmp_path / "out.h5") as actual:
+            assert set(actual) == set(expected)
             for name in expected:
-                assert (found[name].dtype, found[name].shape) == (expected[name].dtype, expected[name].shape)
-                np.testing.assert_allclose(found[name][()], expected[name][()], rtol=1e-6)
+                assert (actual[name].dtype, actual[name].shape) == (expected[name].dtype, expected[name].shape)
+                np.testing.assert_allclose(actual[name][()], expected[name][()], rtol=1e-6)
 
 
-def test_each_forward_adds_its_rows_and_a_new_net_begins_anew(tmp_path: Path) -> None:
+def test_each_forward_appends_rows_and_a_new_net_overwrites_the_file(tmp_path: Path) -> None:
     for _ in range(2):
         net = build(tmp_path / "out.h5")
         for step in range(3):
             net.forward(y=np.full((3, 2, 3), step), label=np.full(3, step))
-        with h5py.File(tmp_path / "out.h5") as found:
-            assert found["label"][()].reshape(-1).tolist() == [0] * 3 + [1] * 3 + [2] * 3
-            assert found["data"].shape == (9, 2, 3, 1)
+        with h5py.File(tmp_path / "out.h5") as file:
+            assert file["label"][()].reshape(-1).tolist() == [0] * 3 + [1] * 3 + [2] * 3
+            assert file["data"].shape == (9, 2, 3, 1)
 
 
-def test_a_file_that_cannot_be_written_and_bottoms_that_do_not_fit(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CafxError, match="cannot be written"):
         build(tmp_path / "none" / "out.h5")
+
+
+def test_bottoms_must_have_the_same_batch_size(tmp_path: Path) -> None:
     with pytest.raises(CafxError, match="differ in batch size"):
         build(tmp_path / "out.h5", rows=2)

@@ -1,4 +1,4 @@
-"""ImageData under the shared suite."""
+"""ImageData passes the conformance suite."""
 
 from cafx.conformance import layer_suite
 

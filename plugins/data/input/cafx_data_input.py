@@ -1,4 +1,4 @@
-"""Input: blobs fed from outside."""
+"""Input: blobs whose data the program sets."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 class InputParameter(Message):
     """Options of Input."""
 
-    shape: tuple[BlobShape, ...] = option(1, BlobShape, repeated=True, doc="one shape for every top, or one a top")
+    shape: tuple[BlobShape, ...] = option(1, BlobShape, repeated=True, doc="one shape for all tops, or one per top")
 
 
 class Input(Layer):
-    """The net's inputs: whoever runs the net sets their data.
+    """Inputs of a net; the program that runs the net sets their data.
 
-    Bottoms: none. Tops: any number, of the shapes stated.
+    Bottoms: none. Tops: any number, of the given shapes.
 
     Raises:
-        CafxError: shapes that are neither one nor one a top, or a negative length.
+        CafxError: neither one shape nor one per top, or a negative length.
 
     Source: Caffe's layer catalogue.
     """
@@ -38,29 +38,26 @@ class Input(Layer):
     deterministic = False
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Give the tops their shapes; whoever feeds them may reshape them later."""
+        """Reshape the tops; the program may reshape them later."""
         shapes = self.options.shape
         if len(shapes) not in (0, 1, len(top)):
-            raise self.error(
-                "shape is stated once, or once a top",
-                found=len(shapes),
-                expected=f"1 or {len(top)}" if len(top) > 1 else 1,
-            )
+            expected = f"1 or {len(top)}" if len(top) > 1 else 1
+            raise self.error("wrong number of 'shape'", found=len(shapes), expected=expected)
         for index, shape in enumerate(shapes if len(shapes) == len(top) else shapes * len(top)):
             top[index].reshape(*shape.dim)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The tops stay as they were fed."""
+        """Do nothing: the tops keep the shapes they were given."""
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The data are there already."""
+        """Do nothing: the data have been set."""
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """There is nothing below."""
+        """Do nothing: there are no bottoms."""
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """One shape for two tops, a shape for each, and a scalar."""
+        """One shape for two tops, one shape per top, and a scalar."""
         from cafx.conformance import Case
 
         yield Case("one_shape", options={"shape": [{"dim": [2, 3]}]}, tops=2)

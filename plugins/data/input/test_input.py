@@ -1,4 +1,4 @@
-"""What the shared suite cannot know of Input."""
+"""Input: its shapes."""
 
 import pytest
 
@@ -8,6 +8,6 @@ from cafx.kernel import CafxError
 TestInput = layer_suite("Input")
 
 
-def test_how_many_shapes_are_expected_is_said_once() -> None:
-    with pytest.raises(CafxError, match=r"found 2, expected 1\)"):
+def test_the_error_for_one_top_names_a_single_expected_number() -> None:
+    with pytest.raises(CafxError, match=r"got 2, expected 1$"):
         run_layer("Input", [], options={"shape": [{"dim": [2]}, {"dim": [3]}]})

@@ -1,4 +1,4 @@
-"""MemoryData under the shared suite, and with arrays."""
+"""MemoryData: reading batches from arrays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def build() -> tuple[Net, Any]:
     return net, net.layers[0]
 
 
-def test_batches_go_round() -> None:
+def test_batches_are_read_repeatedly() -> None:
     net, layer = build()
     data, labels = np.arange(24, dtype=np.float32).reshape(4, 1, 3, 2), np.arange(4).reshape(4, 1, 1, 1)
     layer.reset(data, labels)
@@ -31,7 +31,7 @@ def test_batches_go_round() -> None:
         assert net.blobs["label"].host().tolist() == [first, first + 1]
 
 
-def test_it_goes_on_where_it_stood_whether_arrays_come_before_or_after() -> None:
+def test_a_restored_layer_continues_whether_arrays_are_set_before_or_after() -> None:
     data = np.arange(36, dtype=np.float32).reshape(6, 1, 3, 2)
     net, layer = build()
     layer.reset(data)
@@ -46,14 +46,17 @@ def test_it_goes_on_where_it_stood_whether_arrays_come_before_or_after() -> None
 
 
 @pytest.mark.parametrize("shape", [(3, 1, 3, 2), (2, 1, 2, 3), (0, 1, 3, 2), (4,)])
-def test_arrays_that_do_not_fit(shape: tuple[int, ...]) -> None:
-    with pytest.raises(CafxError, match="cannot use these arrays"):
+def test_arrays_must_match_the_options(shape: tuple[int, ...]) -> None:
+    with pytest.raises(CafxError, match="shape mismatch of the data"):
         build()[1].reset(np.zeros(shape))
 
 
-def test_labels_that_do_not_fit_and_no_arrays_at_all() -> None:
-    net, layer = build()
-    with pytest.raises(CafxError, match="cannot use these labels"):
-        layer.reset(np.zeros((2, 1, 3, 2)), np.zeros(3))
+def test_labels_must_match_the_data() -> None:
+    with pytest.raises(CafxError, match="wrong number of labels: got 3, expected 2"):
+        build()[1].reset(np.zeros((2, 1, 3, 2)), np.zeros(3))
+
+
+def test_a_forward_pass_without_arrays_is_an_error() -> None:
+    net, _ = build()
     with pytest.raises(CafxError, match="set_input_arrays"):
         net.run_forward()

@@ -1,4 +1,4 @@
-"""WindowData under the shared suite."""
+"""WindowData passes the conformance suite."""
 
 from cafx.conformance import layer_suite
 

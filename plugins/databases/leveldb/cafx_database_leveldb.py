@@ -1,4 +1,4 @@
-"""LevelDB: read without touching what is there, by any number of readers."""
+"""LevelDB: read without modifying the database, by any number of readers."""
 
 from __future__ import annotations
 
@@ -15,25 +15,31 @@ from typing import Any
 import plyvel
 
 from cafx.kernel import CafxError
-from cafx_lib_feed.database import Database, Item, Reader, Writer, damaged, empty  # fmt: skip
+from cafx_lib_feed.database import Database, Item, Reader, Writer, damaged, empty
 
 CURRENT, LOCK = "CURRENT", "LOCK"
 TABLES, LOG = (".ldb", ".sst"), ".log"
-BLOCK_SIZE = 65536
-BLOCK, HEADER = 32768, 7
-ZEROS, WHOLE, LAST = 0, 1, 4
+TABLE_BLOCK_SIZE = 65536
+LOG_BLOCK_SIZE, LOG_HEADER_SIZE = 32768, 7
+LOG_ZERO, LOG_FULL, LOG_LAST = 0, 1, 4
 WRITE_BUFFER = 256 << 20
-OPEN_FILES = 100
-CHECKED_EVERY = 16
-_written: set[str] = set()
+MAX_OPEN_FILES = 100
+READS_PER_CHECK = 16
+_being_written: set[str] = set()
 
 
 class LevelDBReader(Reader):
-    """Reads by way of a temporary folder of links; values are copied (and checked) by who wants them.
+    """Reads through a temporary folder of symbolic links; values are checksummed copies.
 
-    LevelDB writes to a database it opens and lets but one process open it. Through links to its
-    files (which never change once written) the database itself stays as it is, may lie where
-    nothing can be written, and has as many readers as like to.
+    LevelDB modifies a database when it opens it, and allows only one process to do so. Its table files never
+    change once written, so opening links to them leaves the database unmodified, works on read-only file
+    systems, and allows any number of readers.
+
+    Args:
+        path: folder of the database.
+
+    Raises:
+        CafxError: the database is empty, damaged, or being written.
     """
 
     lends = False
@@ -49,24 +55,24 @@ class LevelDBReader(Reader):
         try:
             _link(path, self._links)
             self._sizes = {each: each.stat().st_size for each in self._links.glob(f"*{TABLES[-1]}")}
-            self._db = plyvel.DB(str(self._links), max_open_files=OPEN_FILES, paranoid_checks=True)
+            self._db = plyvel.DB(str(self._links), max_open_files=MAX_OPEN_FILES, paranoid_checks=True)
             if next(self.keys(), None) is None:
                 raise empty(path)
         except (plyvel.Error, OSError) as error:
             self.close()
-            raise damaged(path, _text(error).replace(str(self._links), str(path))) from error
+            raise damaged(path, _message(error).replace(str(self._links), str(path))) from error
         except CafxError:
             self.close()
             raise
 
     def __len__(self) -> int:
-        """The number of items, counted once by walking the keys."""
+        """The number of items; the first call walks over all keys."""
         if self._count is None:
             self._count = sum(1 for _ in self.keys())
         return self._count
 
     def items(self, start: int = 0) -> Iterator[Item]:
-        """See `Reader`; a position is found by walking the keys."""
+        """See `Reader`; walks over the keys before ``start``."""
         first = next(itertools.islice(self.keys(), start, None), None) if start else b""
         if first is None:
             return
@@ -80,44 +86,44 @@ class LevelDBReader(Reader):
 
     def get(self, key: bytes) -> memoryview:
         """See `Reader`."""
-        self._check_whole()
+        self._check_sizes()
         try:
             value = self._opened().get(key, verify_checksums=True)
         except (plyvel.Error, OSError) as error:
-            raise damaged(self.path, _text(error)) from error
+            raise damaged(self.path, _message(error)) from error
         if value is None:
-            raise damaged(self.path, f"key {key!r} has gone")
+            raise damaged(self.path, f"key {key!r} is missing")
         return memoryview(value)
 
     def _checked(self, reads: Iterator[Any]) -> Iterator[Any]:
-        """What is read, LevelDB's errors as ours."""
+        """Iterate over ``reads``, converting LevelDB's errors."""
         try:
-            self._check_whole()
-            for found in reads:
-                yield found
-                self._check_whole()
+            self._check_sizes()
+            for item in reads:
+                yield item
+                self._check_sizes()
         except (plyvel.Error, OSError) as error:
-            raise damaged(self.path, _text(error)) from error
+            raise damaged(self.path, _message(error)) from error
 
-    def _check_whole(self) -> None:
-        """CafxError where a table has become shorter, which LevelDB maps into memory: reading on would crash.
+    def _check_sizes(self) -> None:
+        """Check that no table has been truncated: LevelDB maps tables, and reading unmapped pages would crash.
 
-        As many looks at files as there are reads, whatever the number of tables.
+        The interval grows with the number of tables, so that on average a read checks one file at most.
         """
         self._reads -= 1
         if self._reads > 0:
             return
-        self._reads = max(CHECKED_EVERY, len(self._sizes))
+        self._reads = max(READS_PER_CHECK, len(self._sizes))
         for table, size in self._sizes.items():
             try:
-                now = os.stat(table).st_size  # noqa: PTH116 - pathlib's costs several times as much
-            except FileNotFoundError:  # removed under way: what is mapped stays readable
+                current = os.stat(table).st_size  # noqa: PTH116 - pathlib takes several times as long
+            except FileNotFoundError:  # a removed file stays readable through its mapping
                 continue
-            if now < size:
-                raise damaged(self.path, f"{table.resolve().name} is cut off at {now} of {size} bytes")
+            if current < size:
+                raise damaged(self.path, f"{table.resolve().name} is truncated at {current} of {size} bytes")
 
     def close(self) -> None:
-        """See `Reader`; the links go too."""
+        """See `Reader`; also removes the links."""
         if self._db is not None:
             self._db.close()
             self._db = None
@@ -125,30 +131,40 @@ class LevelDBReader(Reader):
 
     def _opened(self) -> Any:
         if self._db is None:
-            raise CafxError("the database was closed", where=str(self.path))
+            raise CafxError("the database is closed", where=str(self.path))
         return self._db
 
 
-def _text(error: Exception) -> str:
-    """What LevelDB says, which plyvel hands on as bytes."""
-    held = error.args[0] if error.args else ""
-    return held.decode("utf-8", "backslashreplace") if isinstance(held, bytes) else str(error)
+def _message(error: Exception) -> str:
+    """The message of LevelDB's error, which plyvel passes on as bytes."""
+    message = error.args[0] if error.args else ""
+    return message.decode("utf-8", "backslashreplace") if isinstance(message, bytes) else str(error)
 
 
 class LevelDBWriter(Writer):
-    """Each batch is one atomic write."""
+    """Writes each batch in one atomic write.
+
+    Args:
+        path: folder of the database.
+
+    Raises:
+        CafxError: the database cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._open()
-        _written.add(str(path.resolve()))
+        _being_written.add(str(path.resolve()))
 
     def _open(self) -> None:
         try:
             self._db = plyvel.DB(
-                str(self.path), create_if_missing=True, write_buffer_size=WRITE_BUFFER,
-                block_size=BLOCK_SIZE, max_open_files=OPEN_FILES,
-            )  # fmt: skip
+                str(self.path),
+                create_if_missing=True,
+                write_buffer_size=WRITE_BUFFER,
+                block_size=TABLE_BLOCK_SIZE,
+                max_open_files=MAX_OPEN_FILES,
+            )
         except (plyvel.Error, OSError) as error:
             raise CafxError(f"cannot be written: {error}", where=str(self.path)) from error
 
@@ -163,11 +179,11 @@ class LevelDBWriter(Writer):
 
     def last_key(self) -> bytes | None:
         """See `Writer`."""
-        found: bytes | None = next(self._db.iterator(reverse=True, include_value=False), None)
-        return found
+        key: bytes | None = next(self._db.iterator(reverse=True, include_value=False), None)
+        return key
 
     def close(self) -> None:
-        """See `Writer`; opened once more, LevelDB makes tables of its log, which readers need not sort."""
+        """See `Writer`; opening once more makes LevelDB convert its log to tables, which are faster to read."""
         if self._db.closed:
             return
         self._db.close()
@@ -175,49 +191,52 @@ class LevelDBWriter(Writer):
             self._open()
             self._db.close()
         finally:
-            _written.discard(str(self.path.resolve()))
+            _being_written.discard(str(self.path.resolve()))
 
 
 def _check_unlocked(path: Path) -> None:
-    """CafxError where somebody is writing: LevelDB's lock is a lock of the file LOCK."""
-    held = str(path.resolve()) in _written
-    if not held and (path / LOCK).is_file() and os.access(path / LOCK, os.R_OK):
+    """Check that no writer has the database open; LevelDB's writers lock the file LOCK."""
+    locked = str(path.resolve()) in _being_written
+    if not locked and (path / LOCK).is_file() and os.access(path / LOCK, os.R_OK):
         with (path / LOCK).open("rb") as file:
             try:
                 fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except OSError as error:
-                held = error.errno in (errno.EACCES, errno.EAGAIN)
-    if held:
+                locked = error.errno in (errno.EACCES, errno.EAGAIN)
+    if locked:
         raise CafxError(
-            "the database is locked: another program is writing it", where=str(path),
-            remedy="wait for it to finish",
-        )  # fmt: skip
+            "the database is locked: another program is writing it", where=str(path), remedy="wait for it to finish"
+        )
 
 
 def _check_log(path: Path) -> None:
-    """CafxError where a log ends in the middle of a record: LevelDB would leave the rest out without a word."""
+    """Check that no log ends in the middle of a record, which LevelDB would silently drop.
+
+    A log is a sequence of blocks of records; a record has a checksum, a length and a kind (full, or first,
+    middle or last part). The end of a block too short for a header, or zeros, is padding.
+    """
     for log in path.glob(f"*{LOG}"):
-        kind = WHOLE
+        kind = LOG_FULL
         with log.open("rb") as file:
             size, position = os.fstat(file.fileno()).st_size, 0
             while position < size:
-                left = BLOCK - position % BLOCK
-                header = os.pread(file.fileno(), HEADER, position) if left >= HEADER else b""
+                left = LOG_BLOCK_SIZE - position % LOG_BLOCK_SIZE
+                header = os.pread(file.fileno(), LOG_HEADER_SIZE, position) if left >= LOG_HEADER_SIZE else b""
                 length = int.from_bytes(header[4:6], "little")
-                if not header or header == bytes(HEADER):
+                if not header or header == bytes(LOG_HEADER_SIZE):
                     position += left
                     continue
-                position += HEADER + length
+                position += LOG_HEADER_SIZE + length
                 kind = header[-1]
-        if (position > size and header) or kind not in (ZEROS, WHOLE, LAST):
-            raise damaged(path, f"{log.name} is cut off at {size} bytes")
+        if (position > size and header) or kind not in (LOG_ZERO, LOG_FULL, LOG_LAST):
+            raise damaged(path, f"{log.name} is truncated at {size} bytes")
 
 
 def _link(path: Path, links: Path) -> None:
-    """What LevelDB reads as links, what it rewrites as copies.
+    """Link the files that LevelDB only reads and copy those that it rewrites.
 
-    Tables get the ending .sst, which LevelDB reads but never writes: a table that a writer left
-    unfinished has the number that the next new table takes, and would be written through its link.
+    Links to tables have the suffix .sst, which LevelDB reads but never writes. Otherwise, LevelDB could
+    overwrite a table left unfinished by a writer through its link, since a new table reuses its number.
     """
     for each in path.iterdir():
         if each.suffix in TABLES:
@@ -229,7 +248,7 @@ def _link(path: Path, links: Path) -> None:
 
 
 class LevelDB(Database):
-    """A folder with ``CURRENT``, as Caffe's tools write it."""
+    """A folder with the file ``CURRENT``, as written by Caffe's tools."""
 
     name = "LEVELDB"
     mark = CURRENT

@@ -1,4 +1,4 @@
-"""LEVELDB against what every kind of database promises, and its log, in which writers leave the last items."""
+"""LEVELDB passes the database suite and reads or rejects logs left by other writers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cafx.conformance.databases import database_suite
 from cafx.kernel import CafxError
 from cafx_database_leveldb import LevelDB
 
-COUNT, CUTS = 40, 60
+COUNT, TRUNCATIONS = 40, 60
 
 TestLEVELDB = database_suite("LEVELDB")
 
 
-def test_a_log_that_another_writer_left_is_read_and_refused_where_it_is_cut_off(tmp_path: Path) -> None:
+def test_a_log_is_read_if_complete_and_rejected_if_truncated(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     items = [(b"%04d" % i, rng.bytes(int(rng.integers(1, 9000)))) for i in range(COUNT)]
     db = plyvel.DB(str(tmp_path / "db"), create_if_missing=True)
@@ -27,14 +27,15 @@ def test_a_log_that_another_writer_left_is_read_and_refused_where_it_is_cut_off(
     with LevelDB.open(tmp_path / "db") as reader:
         assert [(key, bytes(value)) for key, value in reader.items()] == items
     log = next((tmp_path / "db").glob("*.log"))
-    whole = log.read_bytes()
-    for size in (*rng.integers(1, len(whole), CUTS).tolist(), *range(len(whole) - 10, len(whole))):
-        log.write_bytes(whole[:size])
-        with pytest.raises(CafxError, match=f"{log.name} is cut off at {size} bytes"):
+    complete = log.read_bytes()
+    sizes = rng.integers(1, len(complete), TRUNCATIONS).tolist()
+    for size in (*sizes, *range(len(complete) - 10, len(complete))):
+        log.write_bytes(complete[:size])
+        with pytest.raises(CafxError, match=f"{log.name} is truncated at {size} bytes"):
             LevelDB.open(tmp_path / "db")
 
 
-def test_closing_a_writer_leaves_nothing_in_the_log(tmp_path: Path) -> None:
+def test_closing_a_writer_empties_the_log(tmp_path: Path) -> None:
     with LevelDB.create(tmp_path / "db") as writer:
         writer.put([(b"key", b"value")])
     writer.close()

@@ -1,4 +1,4 @@
-"""LMDB: databases in one memory-mapped file, values lent without a copy."""
+"""LMDB: databases in a memory-mapped file; values are views of the mapping."""
 
 from __future__ import annotations
 
@@ -12,16 +12,21 @@ import attrs
 import lmdb
 
 from cafx.kernel import CafxError
-from cafx_lib_feed.database import Database, Item, Reader, Writer, damaged, empty  # fmt: skip
+from cafx_lib_feed.database import Database, Item, Reader, Writer, damaged, empty
 
 FILE = "data.mdb"
 FIRST_MAP_SIZE = 64 << 20
-CHECKED_EVERY = 16
+ITEMS_PER_CHECK = 16
 
 
 @attrs.define
 class Environment:
-    """An open database file: a process may open each but once."""
+    """An open database file, shared by all readers of a process, as LMDB requires.
+
+    Attributes:
+        env: the environment of the lmdb module.
+        users: number of open readers.
+    """
 
     env: Any
     users: int = 0
@@ -32,7 +37,14 @@ _lock = threading.Lock()
 
 
 class LMDBReader(Reader):
-    """One read transaction: what it sees stays as it was when it was opened."""
+    """A read transaction: it sees the database as it was when opened.
+
+    Args:
+        path: folder of the database.
+
+    Raises:
+        CafxError: the database is empty or damaged, or cannot be opened.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,45 +53,49 @@ class LMDBReader(Reader):
         self._file = str(path / FILE)
         try:
             with _lock:
-                held = _environments.get(self._name) or Environment(_open(path))
-                self._transaction = held.env.begin(buffers=True)
-                held.users += 1
-                _environments[self._name] = held
-            info, self._count = held.env.info(), held.env.stat()["entries"]
+                shared = _environments.get(self._name) or Environment(_open(path))
+                self._transaction = shared.env.begin(buffers=True)
+                shared.users += 1
+                _environments[self._name] = shared
+            info, self._count = shared.env.info(), shared.env.stat()["entries"]
         except lmdb.Error as error:
-            raise _refused(path, error) from error
-        self._bytes_needed = (info["last_pgno"] + 1) * held.env.stat()["psize"]
+            raise _open_error(path, error) from error
+        self._bytes_needed = (info["last_pgno"] + 1) * shared.env.stat()["psize"]
         try:
-            self.check_whole()
+            self.check_size()
             if not self._count:
                 raise empty(path)
         except CafxError:
             self.close()
             raise
 
-    def check_whole(self) -> None:
-        """CafxError where the file has become shorter than its pages: reading on would crash."""
+    def check_size(self) -> None:
+        """Check that the file has not been truncated, since reading unmapped pages would crash the process.
+
+        Raises:
+            CafxError: the file is shorter than its pages.
+        """
         try:
-            size = os.stat(self._file).st_size  # noqa: PTH116 - pathlib's costs as much as reading an item
-        except FileNotFoundError:  # removed under way: what is mapped stays readable
+            size = os.stat(self._file).st_size  # noqa: PTH116 - pathlib takes as long as reading an item
+        except FileNotFoundError:  # a removed file stays readable through its mapping
             return
         if size < self._bytes_needed:
-            raise damaged(self.path, f"{FILE} is cut off at {size} of {self._bytes_needed} bytes")
+            raise damaged(self.path, f"{FILE} is truncated at {size} of {self._bytes_needed} bytes")
 
     def __len__(self) -> int:
-        """The number of items, which the file states."""
+        """The number of items, stored in the file."""
         return int(self._count)
 
     def items(self, start: int = 0) -> Iterator[Item]:
-        """See `Reader`; a position is found by walking the keys."""
+        """See `Reader`; walks over the keys before ``start``."""
         cursor = self._begun().cursor()
         try:
-            found = cursor.first()
-            for _ in range(start if found else 0):
-                found = cursor.next()
-            for number, (key, value) in enumerate(cursor.iternext() if found else ()):
-                if not number % CHECKED_EVERY:
-                    self.check_whole()
+            at_item = cursor.first()
+            for _ in range(start if at_item else 0):
+                at_item = cursor.next()
+            for number, (key, value) in enumerate(cursor.iternext() if at_item else ()):
+                if not number % ITEMS_PER_CHECK:
+                    self.check_size()
                 yield bytes(key), value
         except lmdb.Error as error:
             raise damaged(self.path, error) from error
@@ -94,36 +110,43 @@ class LMDBReader(Reader):
 
     def get(self, key: bytes) -> memoryview:
         """See `Reader`."""
-        self.check_whole()
+        self.check_size()
         try:
             value: memoryview | None = self._begun().get(key)
         except lmdb.Error as error:
             raise damaged(self.path, error) from error
         if value is None:
-            raise damaged(self.path, f"key {key!r} has gone")
+            raise damaged(self.path, f"key {key!r} is missing")
         return value
 
     def close(self) -> None:
-        """See `Reader`; the file is closed with its last reader."""
+        """See `Reader`; the last reader closes the file."""
         if self._transaction is None:
             return
         with _lock:
             self._transaction.abort()
             self._transaction = None
-            held = _environments[self._name]
-            held.users -= 1
-            if not held.users:
-                held.env.close()
+            shared = _environments[self._name]
+            shared.users -= 1
+            if not shared.users:
+                shared.env.close()
                 del _environments[self._name]
 
     def _begun(self) -> Any:
         if self._transaction is None:
-            raise CafxError("the database was closed", where=str(self.path))
+            raise CafxError("the database is closed", where=str(self.path))
         return self._transaction
 
 
 class LMDBWriter(Writer):
-    """Each batch is one transaction; the map grows as it must."""
+    """Writes each batch in one transaction; the memory map grows as needed.
+
+    Args:
+        path: folder of the database.
+
+    Raises:
+        CafxError: the database cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -141,7 +164,7 @@ class LMDBWriter(Writer):
             raise CafxError(f"cannot be written: {error}", where=str(self.path)) from error
 
     def _put(self, items: Sequence[tuple[bytes, bytes]]) -> bool:
-        """Write one batch, if the map has room for it."""
+        """Write a batch; return False if it does not fit in the memory map."""
         try:
             with self._env.begin(write=True) as transaction:
                 for key, value in items:
@@ -161,23 +184,22 @@ class LMDBWriter(Writer):
 
 
 def _open(path: Path) -> Any:
-    """The environment for reading: its lock file is used where one may be written."""
+    """Open for reading; locks are used only if the folder is writable, since they need a lock file."""
     return lmdb.open(
-        str(path), readonly=True, create=False, readahead=True, max_readers=1024,
-        lock=os.access(path, os.W_OK),
-    )  # fmt: skip
+        str(path), readonly=True, create=False, readahead=True, max_readers=1024, lock=os.access(path, os.W_OK)
+    )
 
 
-def _refused(path: Path, error: Exception) -> CafxError:
+def _open_error(path: Path, error: Exception) -> CafxError:
     if not (path / FILE).stat().st_size:
-        return damaged(path, f"{FILE} has no bytes")
+        return damaged(path, f"{FILE} is empty")
     if isinstance(error, (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError)):
         return damaged(path, error)
     return CafxError(f"the database cannot be opened: {error}", where=str(path))
 
 
 class LMDB(Database):
-    """A folder with ``data.mdb``, as Caffe's tools write it."""
+    """A folder with the file ``data.mdb``, as written by Caffe's tools."""
 
     name = "LMDB"
     mark = FILE

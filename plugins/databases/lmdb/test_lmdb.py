@@ -1,4 +1,4 @@
-"""LMDB against what every kind of database promises."""
+"""LMDB passes the database suite and rejects files that are not LMDB."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from cafx_database_lmdb import LMDB
 TestLMDB = database_suite("LMDB")
 
 
-@pytest.mark.parametrize("held", [b"", b"\0" * 100, b"\0" * 100_000])
-def test_a_file_that_never_was_a_database(held: bytes, tmp_path: Path) -> None:
-    (tmp_path / "data.mdb").write_bytes(held)
+@pytest.mark.parametrize("content", [b"", b"\0" * 100, b"\0" * 100_000])
+def test_a_file_that_is_not_lmdb_is_reported_as_damaged(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "data.mdb").write_bytes(content)
     with pytest.raises(CafxError, match="damaged"):
         LMDB.open(tmp_path)

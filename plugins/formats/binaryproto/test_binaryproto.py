@@ -1,4 +1,4 @@
-"""Caffe's binary files: read without trust, and what is written reads back."""
+"""Caffe's binary files: round trips, legacy forms and damaged files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def random_values(shape: tuple[int, ...], dtype: Any = np.float32, seed: int = 0
 
 @settings(deadline=None)
 @given(st.lists(SHAPES, max_size=3), st.sampled_from([np.float32, np.float64]))
-def test_weights_survive_a_file(tmp_path_factory: Any, shapes: list[tuple[int, ...]], dtype: Any) -> None:
+def test_weights_survive_a_round_trip(tmp_path_factory: Any, shapes: list[tuple[int, ...]], dtype: Any) -> None:
     path = tmp_path_factory.mktemp("w") / "a.caffemodel"
     blobs = [random_values(shape, dtype, seed) for seed, shape in enumerate(shapes)]
     PROTO.write_weights(
@@ -36,12 +36,12 @@ def test_weights_survive_a_file(tmp_path_factory: Any, shapes: list[tuple[int, .
     )
     first, second = read_weights(path, registry())
     assert (first.name, first.blobs, second.name) == ("data", [], "über/conv")
-    for held, again in zip(blobs, second.blobs, strict=True):
-        assert again.shape == held.shape
-        np.testing.assert_array_equal(again.data, held.data)
+    for written, read in zip(blobs, second.blobs, strict=True):
+        assert read.shape == written.shape
+        np.testing.assert_array_equal(read.data, written.data)
 
 
-def test_protobuf_itself_reads_what_is_written(tmp_path: Path) -> None:
+def test_protobuf_itself_parses_written_weights(tmp_path: Path) -> None:
     blob = random_values((2, 3))
     PROTO.write_weights(tmp_path / "a.caffemodel", net_proto("ip"), [LayerWeights("ip", [blob])])
     parsed = schema().parse_bytes((tmp_path / "a.caffemodel").read_bytes(), "NetParameter")
@@ -49,21 +49,21 @@ def test_protobuf_itself_reads_what_is_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.float32(parsed.layer[0].blobs[0].data), blob.data)
 
 
-def test_the_four_old_dimensions_and_unpacked_values_are_read(tmp_path: Path) -> None:
+def test_legacy_shapes_and_unpacked_values_are_read(tmp_path: Path) -> None:
     proto = net_proto("ip")
     blob = proto.layer[0].blobs.add(num=1, channels=1, height=2, width=2)
     blob.data.extend([1, 2, 3])
-    unpacked = b"\x2d" + np.float32(4).tobytes()  # field 5 as a single value, which goes on the list
+    unpacked = b"\x2d" + np.float32(4).tobytes()  # field 5 as a single value, appended to the packed ones
     data = blob.SerializeToString() + unpacked
     layer = b"\x0a\x02ip\x3a" + bytes([len(data)]) + data
     (tmp_path / "old.caffemodel").write_bytes(b"\xa2\x06" + bytes([len(layer)]) + layer)
-    (held,) = read_weights(tmp_path / "old.caffemodel", registry())
-    assert held.blobs[0].shape == (1, 1, 2, 2)
-    assert held.blobs[0].data.tolist() == [1, 2, 3, 4]
+    (weights,) = read_weights(tmp_path / "old.caffemodel", registry())
+    assert weights.blobs[0].shape == (1, 1, 2, 2)
+    assert weights.blobs[0].data.tolist() == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("keep", [0, 1, 10, 60, 100, -1])
-def test_a_cut_off_file_is_refused(tmp_path: Path, keep: int) -> None:
+def test_a_truncated_file_is_rejected(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "a.caffemodel"
     PROTO.write_weights(path, net_proto("ip"), [LayerWeights("ip", [random_values((5, 6))])])
     path.write_bytes(path.read_bytes()[:keep])
@@ -73,7 +73,7 @@ def test_a_cut_off_file_is_refused(tmp_path: Path, keep: int) -> None:
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
-def test_any_bytes_are_read_or_refused(tmp_path_factory: Any, data: bytes) -> None:
+def test_arbitrary_bytes_are_read_or_rejected(tmp_path_factory: Any, data: bytes) -> None:
     path = tmp_path_factory.mktemp("w") / "a.caffemodel"
     path.write_bytes(data)
     try:
@@ -82,7 +82,7 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory: Any, data: bytes) -> No
         return
 
 
-def test_a_shape_that_promises_more_than_there_is_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+def test_a_shape_larger_than_the_data_is_rejected_before_allocation(tmp_path: Path) -> None:
     blob = schema()["BlobProto"](data=[1.0])
     blob.shape.dim.extend([2**31, 2**31])
     proto = net_proto("ip")
@@ -92,10 +92,10 @@ def test_a_shape_that_promises_more_than_there_is_is_refused_before_memory_is_ta
         read_weights(tmp_path / "a.caffemodel", registry())
 
 
-def test_what_pretends_to_be_a_caffemodel_is_refused(shared: Path) -> None:
-    pretenders = sorted((shared / "negative").glob("*.caffemodel"))
-    assert pretenders
-    for path in pretenders:
+def test_other_files_named_caffemodel_are_rejected(shared: Path) -> None:
+    paths = sorted((shared / "negative").glob("*.caffemodel"))
+    assert paths
+    for path in paths:
         with pytest.raises(CafxError) as caught:
             read_weights(path, registry())
         assert path.name in str(caught.value)
@@ -103,22 +103,18 @@ def test_what_pretends_to_be_a_caffemodel_is_refused(shared: Path) -> None:
         read_weights(shared / "negative" / "mnist.caffemodel", registry())
 
 
-def test_a_state_survives_a_file(tmp_path: Path) -> None:
+def test_a_solver_state_survives_a_round_trip(tmp_path: Path) -> None:
     history = [random_values((2, 3)), random_values((4,), seed=1)]
     state = TrainingState(37, "a.caffemodel", history, 2, {"losses": [0.25]})
     PROTO.write_state(tmp_path / "a.solverstate", state)
-    again = PROTO.read_state(tmp_path / "a.solverstate")
-    assert (again.iter, again.learned_net, again.current_step, again.exact) == (
-        37,
-        "a.caffemodel",
-        2,
-        {"losses": [0.25]},
-    )
-    for one, two in zip(again.history, history, strict=True):
+    read = PROTO.read_state(tmp_path / "a.solverstate")
+    assert (read.iter, read.learned_net, read.current_step) == (37, "a.caffemodel", 2)
+    assert read.exact == {"losses": [0.25]}
+    for one, two in zip(read.history, history, strict=True):
         np.testing.assert_array_equal(one.data, two.data)
 
 
-def test_a_binaryproto_survives(tmp_path: Path) -> None:
+def test_a_binaryproto_survives_a_round_trip(tmp_path: Path) -> None:
     mean = np.random.default_rng(0).standard_normal((1, 3, 4, 5)).astype(np.float32)
     write_binaryproto(tmp_path / "mean.binaryproto", mean)
     np.testing.assert_array_equal(read_binaryproto(tmp_path / "mean.binaryproto"), mean)
@@ -127,7 +123,7 @@ def test_a_binaryproto_survives(tmp_path: Path) -> None:
         read_binaryproto(tmp_path / "page.binaryproto")
 
 
-def test_weights_of_another_shape_name_layer_shapes_and_remedy(tmp_path: Path) -> None:
+def test_the_error_for_a_shape_mismatch_names_layer_shapes_and_remedy(tmp_path: Path) -> None:
     text = (
         'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 4 } } }'
         'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: %d } }'
@@ -135,6 +131,6 @@ def test_weights_of_another_shape_name_layer_shapes_and_remedy(tmp_path: Path) -
     first, second = (Net(schema().parse_text(text % n, "NetParameter"), engine="numpy") for n in (2, 3))
     first.save(tmp_path / "a.caffemodel")
     before = second.params["ip"][0].host()
-    with pytest.raises(CafxError, match=r"parameter 0 of layer 'ip'.*found 2×4, expected 3×4.*rename the layer"):
+    with pytest.raises(CafxError, match=r"parameter 0 of layer 'ip'.*got 2×4, expected 3×4.*rename the layer"):
         second.copy_from(tmp_path / "a.caffemodel")
     np.testing.assert_array_equal(second.params["ip"][0].data, before)

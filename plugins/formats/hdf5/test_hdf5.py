@@ -1,8 +1,7 @@
-"""HDF5 files as real Caffe writes them, read and written."""
+"""HDF5 files written by Caffe are read, and written identically."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +14,11 @@ import pytest
 from cafx.kernel import CafxError, registry, schema
 from cafx.kernel.net import ABSENT, BlobValues, LayerWeights, TrainingState, format_of, read_weights
 
-SHARED = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared"))
-MODELS = SHARED / "golden" / "formats" / "models"
-golden = pytest.mark.skipif(not MODELS.is_dir(), reason=f"no golden data in {MODELS}")
+
+@pytest.fixture
+def models(shared: Path) -> Path:
+    """The folder of Caffe's own weights and states."""
+    return shared / "golden" / "formats" / "models"
 
 
 def writer() -> Any:
@@ -25,24 +26,23 @@ def writer() -> Any:
 
 
 def contents(path: Path) -> dict[str, Any]:
-    held: dict[str, Any] = {}
+    items: dict[str, Any] = {}
     with h5py.File(path) as file:
-        file.visititems(lambda name, each: held.update({name: each[()] if isinstance(each, h5py.Dataset) else None}))
-    return held
+        file.visititems(lambda name, each: items.update({name: each[()] if isinstance(each, h5py.Dataset) else None}))
+    return items
 
 
-def require_same(found: Path, expected: Path) -> None:
-    one, two = contents(found), contents(expected)
+def require_same(actual: Path, expected: Path) -> None:
+    one, two = contents(actual), contents(expected)
     assert one.keys() == two.keys()
     for name, value in two.items():
         assert getattr(one[name], "dtype", None) == getattr(value, "dtype", None), name
         np.testing.assert_array_equal(one[name], value)
 
 
-@golden
 @pytest.mark.parametrize("name", ["net", "sgd_hdf5_iter_3", "adam_hdf5_iter_3", "adadelta_hdf5_iter_3"])
-def test_caffe_s_weights_written_again_are_the_same_file(name: str, tmp_path: Path) -> None:
-    path = MODELS / f"{name}.caffemodel.h5"
+def test_writing_caffes_weights_again_gives_the_same_file(name: str, models: Path, tmp_path: Path) -> None:
+    path = models / f"{name}.caffemodel.h5"
     layers = read_weights(path, registry())
     net = schema(registry())["NetParameter"]()
     for layer in layers:
@@ -50,25 +50,24 @@ def test_caffe_s_weights_written_again_are_the_same_file(name: str, tmp_path: Pa
     writer().write_weights(tmp_path / "copy.h5", net, layers)
     require_same(tmp_path / "copy.h5", path)
     if name == "net":
-        with np.load(MODELS / "net.npz") as held:
-            stated = {key: held[key] for key in held.files if key.startswith("param/")}
-        found = {
-            f"param/{layer.name}/{i}": b.data.reshape(b.shape) for layer in layers for i, b in enumerate(layer.blobs)
-        }
-        for key in found:
-            np.testing.assert_array_equal(found[key], stated[key])
+        with np.load(models / "net.npz") as arrays:
+            for layer in layers:
+                for index, blob in enumerate(layer.blobs):
+                    expected = arrays[f"param/{layer.name}/{index}"]
+                    np.testing.assert_array_equal(blob.data.reshape(blob.shape), expected)
 
 
-@golden
-@pytest.mark.parametrize("path", sorted(MODELS.glob("*.solverstate.h5")), ids=lambda path: path.name)
-def test_caffe_s_states_written_again_are_the_same_file(path: Path, tmp_path: Path) -> None:
-    state = format_of(path, registry()).read_state(path)
-    assert state.iter == 3
-    writer().write_state(tmp_path / "copy.h5", state)
-    require_same(tmp_path / "copy.h5", path)
+def test_writing_caffes_states_again_gives_the_same_files(models: Path, tmp_path: Path) -> None:
+    paths = sorted(models.glob("*.solverstate.h5"))
+    assert paths
+    for path in paths:
+        state = format_of(path, registry()).read_state(path)
+        assert state.iter == 3
+        writer().write_state(tmp_path / path.name, state)
+        require_same(tmp_path / path.name, path)
 
 
-def test_a_shared_parameter_is_stored_once_and_slashes_in_names_hold(tmp_path: Path) -> None:
+def test_a_shared_parameter_is_stored_once_and_names_may_have_slashes(tmp_path: Path) -> None:
     net = schema(registry())["NetParameter"]()
     layers = []
     for name in ("a/one", "a/two", "a", "last"):
@@ -78,33 +77,33 @@ def test_a_shared_parameter_is_stored_once_and_slashes_in_names_hold(tmp_path: P
         blobs = [BlobValues((2, 3), np.arange(6, dtype="f4")), BlobValues((2,), np.ones(2, "f4"), np.zeros(2, "f4"))]
         layers.append(LayerWeights(name, blobs if name != "last" else []))
     writer().write_weights(tmp_path / "w.h5", net, layers)
-    held = {layer.name: [blob.shape for blob in layer.blobs] for layer in read_weights(tmp_path / "w.h5", registry())}
-    assert held == {"a/one": [(2, 3), (2,)], "a/two": [ABSENT, (2,)], "a": [ABSENT, (2,)], "last": []}
+    read = {layer.name: [blob.shape for blob in layer.blobs] for layer in read_weights(tmp_path / "w.h5", registry())}
+    assert read == {"a/one": [(2, 3), (2,)], "a/two": [ABSENT, (2,)], "a": [ABSENT, (2,)], "last": []}
 
 
-def test_an_exact_state_survives(tmp_path: Path) -> None:
+def test_an_exact_state_survives_a_round_trip(tmp_path: Path) -> None:
     exact = {"losses": [1.5], "nets": [{"streams": {"seed": 2**62, "streams": {}}, "layers": {}}]}
     state = TrainingState(7, "ünder/way.caffemodel.h5", [BlobValues((2,), np.ones(2, "f4"))], 2, exact)
     writer().write_state(tmp_path / "s.h5", state)
-    found = writer().read_state(tmp_path / "s.h5")
-    assert (found.iter, found.learned_net, found.current_step, found.exact) == (7, state.learned_net, 2, exact)
+    read = writer().read_state(tmp_path / "s.h5")
+    assert (read.iter, read.learned_net, read.current_step, read.exact) == (7, state.learned_net, 2, exact)
 
 
-def test_damaged_files_are_refused(tmp_path: Path) -> None:
-    whole = tmp_path / "w.h5"
+def test_truncated_files_and_other_files_are_rejected(tmp_path: Path) -> None:
+    complete = tmp_path / "w.h5"
     net = schema(registry())["NetParameter"]()
     net.layer.add(name="a")
-    writer().write_weights(whole, net, [LayerWeights("a", [BlobValues((900,), np.ones(900, "f4"))])])
-    data = whole.read_bytes()
+    writer().write_weights(complete, net, [LayerWeights("a", [BlobValues((900,), np.ones(900, "f4"))])])
+    data = complete.read_bytes()
     for size in (8, 100, 1000, len(data) - 10):
-        cut = tmp_path / "cut.h5"
-        cut.write_bytes(data[:size])
+        truncated = tmp_path / "truncated.h5"
+        truncated.write_bytes(data[:size])
         with pytest.raises(CafxError, match="not a complete"):
-            writer().read_weights(cut)
+            writer().read_weights(truncated)
         with pytest.raises(CafxError, match="not a complete"):
-            writer().read_state(cut)
+            writer().read_state(truncated)
     with pytest.raises(CafxError, match="not a complete solverstate"):
-        writer().read_state(whole)
+        writer().read_state(complete)
 
 
 FULL_DISK = """
@@ -123,7 +122,7 @@ except CafxError as error:
 """
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_no_file(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )

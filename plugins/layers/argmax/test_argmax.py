@@ -15,6 +15,6 @@ def test_of_equal_values_the_larger_index_comes_first(count: int, expected: list
     assert run.tops[0].reshape(-1).tolist() == expected
 
 
-def test_top_k_beyond_the_number_of_values_is_refused() -> None:
-    with pytest.raises(CafxError, match=r"top_k .*found 4, expected at most 3"):
+def test_more_than_there_are_values_is_refused() -> None:
+    with pytest.raises(CafxError, match=r"top_k .*got 4, expected at most 3"):
         run_layer("ArgMax", [np.ones((2, 3))], options={"top_k": 4})

@@ -14,6 +14,6 @@ def test_the_second_bottom_is_added_along_its_axes() -> None:
     np.testing.assert_array_equal(run.tops[0][1, :, 0], [1, 2, 3])
 
 
-def test_an_operand_of_the_wrong_shape_is_refused() -> None:
-    with pytest.raises(CafxError, match="found 4 against 2×3×4, expected 3"):
+def test_an_operand_that_does_not_fit_is_refused_with_both_shapes() -> None:
+    with pytest.raises(CafxError, match="got 4 against 2×3×4, expected 3"):
         run_layer("Bias", [np.zeros((2, 3, 4)), np.zeros(4)])

@@ -20,6 +20,6 @@ def test_a_scale_from_a_bottom_leaves_the_bias_as_the_only_parameter() -> None:
     assert [blob.shape for blob in run.layer.blobs] == [(3,)]
 
 
-def test_an_operand_of_the_wrong_shape_is_refused() -> None:
-    with pytest.raises(CafxError, match="found 4 against 2×3×4, expected 3"):
+def test_an_operand_that_does_not_fit_is_refused_with_both_shapes() -> None:
+    with pytest.raises(CafxError, match="got 4 against 2×3×4, expected 3"):
         run_layer("Scale", [np.zeros((2, 3, 4)), np.zeros(4)])

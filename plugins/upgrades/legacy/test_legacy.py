@@ -1,4 +1,4 @@
-"""Older forms of nets, solvers and weights, brought to today's."""
+"""Nets, solvers and weights in earlier formats are upgraded to the current one."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ def expected(text: str) -> Any:
     return schema().parse_text(text, "NetParameter")
 
 
-def test_v0_layers_take_their_types_options() -> None:
+def test_v0_options_move_to_the_messages_of_their_types() -> None:
     old = """
         layers { layer { name: "c" type: "conv" num_output: 4 kernelsize: 5 stride: 2 group: 2 biasterm: false
                          weight_filler { type: "xavier" } blobs_lr: 1 blobs_lr: 2
@@ -43,7 +43,7 @@ def test_v0_layers_take_their_types_options() -> None:
     """)
 
 
-def test_v0_padding_layers_become_padding() -> None:
+def test_v0_padding_layers_become_pad_options() -> None:
     old = """
         layers { layer { name: "pad" type: "padding" pad: 2 } bottom: "x" top: "padded" }
         layers { layer { name: "c" type: "conv" num_output: 4 kernelsize: 5 } bottom: "padded" top: "c" }
@@ -54,7 +54,7 @@ def test_v0_padding_layers_become_padding() -> None:
     """)
 
 
-def test_v0_data_layers_transform() -> None:
+def test_v0_transformations_move_to_transform_param() -> None:
     old = """
         layers { layer { name: "d" type: "data" source: "db" batchsize: 8 cropsize: 20 mirror: true
                          scale: 0.5 meanfile: "m" rand_skip: 3 } top: "x" top: "y" }
@@ -71,13 +71,13 @@ def test_v0_data_layers_transform() -> None:
     """)
 
 
-def test_what_a_v0_type_has_no_use_for_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+def test_options_that_a_v0_type_does_not_have_are_reported(caplog: pytest.LogCaptureFixture) -> None:
     net = upgraded('layers { layer { name: "r" type: "relu" num_output: 3 } bottom: "x" top: "x" }')
     assert net == expected('layer { name: "r" type: "ReLU" bottom: "x" top: "x" }')
-    assert "'num_output' means nothing" in caplog.text
+    assert "'num_output' is not an option of this type" in caplog.text
 
 
-def test_v1_parameter_lists_become_messages() -> None:
+def test_v1_parameter_lists_become_param_messages() -> None:
     old = """
         layers { name: "i" type: INNER_PRODUCT bottom: "x" top: "i" param: "w" param: "b" blobs_lr: 10
                  blobs_lr: 20 weight_decay: 1 blob_share_mode: STRICT blob_share_mode: PERMISSIVE
@@ -93,7 +93,7 @@ def test_v1_parameter_lists_become_messages() -> None:
     """)
 
 
-def test_v1_transformations_move_out_of_the_sources_options() -> None:
+def test_v1_transformations_move_to_transform_param() -> None:
     old = 'layers { name: "d" type: DATA top: "x" data_param { source: "db" scale: 0.5 crop_size: 3 } }'
     assert upgraded(old) == expected("""
         layer { name: "d" type: "Data" top: "x" data_param { source: "db" }
@@ -101,7 +101,7 @@ def test_v1_transformations_move_out_of_the_sources_options() -> None:
     """)
 
 
-def test_every_v1_type_has_a_name_of_today() -> None:
+def test_every_v1_type_has_a_current_name() -> None:
     from cafx_upgrade_legacy import V1LayerParameter
     from cafx_upgrade_legacy.v0 import TYPES as V0_TYPES
     from cafx_upgrade_legacy.v1 import TYPES
@@ -110,7 +110,7 @@ def test_every_v1_type_has_a_name_of_today() -> None:
     assert set(V0_TYPES.values()) < set(TYPES)
 
 
-def test_input_fields_become_the_first_layer() -> None:
+def test_input_fields_become_an_input_layer() -> None:
     shapes = "input_shape { dim: 2 dim: 3 } input_shape { dim: 2 dim: 1 dim: 4 dim: 1 }"
     net = upgraded(f'input: "a" input: "b" {shapes} layer {{ name: "r" type: "ReLU" bottom: "a" top: "c" }}')
     assert net == expected("""
@@ -120,7 +120,7 @@ def test_input_fields_become_the_first_layer() -> None:
     """)
 
 
-def test_input_dims_are_four_an_input() -> None:
+def test_input_dim_has_four_numbers_per_input() -> None:
     dims = "".join(f"input_dim: {n} " for n in (1, 3, 5, 7, 2, 1, 1, 1))
     shapes = upgraded(f'input: "a" input: "b" {dims}').layer[0].input_param.shape
     assert [list(shape.dim) for shape in shapes] == [[1, 3, 5, 7], [2, 1, 1, 1]]
@@ -130,13 +130,13 @@ def test_inputs_without_shapes_are_dropped() -> None:
     assert upgraded('input: "a" layer { name: "r" }') == expected('layer { name: "r" }')
 
 
-def test_batchnorms_statistics_are_frozen() -> None:
+def test_batchnorm_statistics_are_frozen() -> None:
     net = upgraded('layer { type: "BatchNorm" param { lr_mult: 1 } param { name: "v" } param { } }')
     assert [(spec.lr_mult, spec.decay_mult) for spec in net.layer[0].param] == [(0, 0)] * 3
     assert net.layer[0].param[1].name == "v"
 
 
-def test_todays_nets_stay() -> None:
+def test_current_nets_are_unchanged() -> None:
     text = 'name: "n" layer { name: "b" type: "BatchNorm" bottom: "x" top: "y" param { lr_mult: 0 } }'
     assert upgraded(text) == expected(text)
 
@@ -145,7 +145,7 @@ def test_todays_nets_stay() -> None:
     ("text", "message"),
     [
         ('layers { layer { type: "convv" } }', "unknown V0 layer type 'convv'"),
-        ('layers { type: RELU } layer { type: "ReLU" }', "mixes layers"),
+        ('layers { type: RELU } layer { type: "ReLU" }', "mixes 'layers' and 'layer'"),
         ('input: "a" input: "b" input_shape { dim: 1 }', "1 shapes for 2 inputs"),
         ('input: "a" input_dim: 1 input_dim: 3', "0 shapes for 1 inputs"),
         (
@@ -155,24 +155,24 @@ def test_todays_nets_stay() -> None:
         ),
     ],
 )
-def test_what_has_no_meaning_is_refused(text: str, message: str) -> None:
+def test_invalid_legacy_nets_are_rejected(text: str, message: str) -> None:
     with pytest.raises(CafxError, match=message):
         upgraded(text)
 
 
-def test_solvers_name_their_type() -> None:
+def test_solver_numbers_become_names() -> None:
     old = schema().parse_text("solver_type: RMSPROP base_lr: 0.5", "SolverParameter")
     new = Legacy.upgrade_solver(old, "solver.prototxt")
     assert new == schema().parse_text('type: "RMSProp" base_lr: 0.5', "SolverParameter")
 
 
-def test_a_solver_named_twice_is_refused() -> None:
+def test_a_solver_with_type_and_solver_type_is_rejected() -> None:
     both = schema().parse_text('solver_type: SGD type: "SGD"', "SolverParameter")
-    with pytest.raises(CafxError, match="twice"):
+    with pytest.raises(CafxError, match="both set"):
         Legacy.upgrade_solver(both, "solver.prototxt")
 
 
-def test_old_weights_are_read(tmp_path: Path) -> None:
+def test_weights_in_earlier_formats_are_read(tmp_path: Path) -> None:
     net = schema().parse_text(
         """
         layers { name: "new" type: INNER_PRODUCT

@@ -1,4 +1,4 @@
-"""Where scripts expect ``caffe_pb2``."""
+"""The package in which scripts expect ``caffe_pb2``."""
 
 from caffe.proto import caffe_pb2
 

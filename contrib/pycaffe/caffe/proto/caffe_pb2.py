@@ -1,4 +1,10 @@
-"""The messages and enums of the schema composed from what is installed, as a module of them."""
+"""The messages and enums of the composed schema, as attributes of a module.
+
+Example:
+    >>> from caffe.proto import caffe_pb2
+    >>> caffe_pb2.LayerParameter(name="conv1").name, caffe_pb2.TEST
+    ('conv1', 1)
+"""
 
 from __future__ import annotations
 

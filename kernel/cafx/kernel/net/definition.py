@@ -1,6 +1,13 @@
-"""From text to the layers a net is made of: read, upgrade, filter by state, insert splits.
+"""From prototxt to the layers of a net: read, upgrade, filter by state, insert splits.
 
 Each stage is a function from one NetDefinition to the next.
+
+Example:
+    >>> from cafx.kernel import registry, schema
+    >>> text = 'layer { name: "x" type: "Input" top: "x" } layer { name: "r" type: "ReLU" bottom: "x" top: "y" }'
+    >>> definition = read_net(schema().parse_text(text, "NetParameter"), registry())
+    >>> [layer.proto.name for layer in definition.layers]
+    ['x', 'r']
 """
 
 from __future__ import annotations
@@ -22,7 +29,13 @@ Source = str | Path | Any
 
 @attrs.frozen
 class LayerDefinition:
-    """One layer as its file states it, and where."""
+    """One layer as written in its file.
+
+    Attributes:
+        proto: the LayerParameter.
+        source: name of the file or net, for errors.
+        line: line number in the file, if known.
+    """
 
     proto: Any
     source: str
@@ -30,18 +43,24 @@ class LayerDefinition:
 
     @property
     def where(self) -> str:
-        """How errors name this layer: ``lenet.prototxt:23: layer 'conv1' (Convolution)``."""
+        """The location for errors: ``lenet.prototxt:23: layer 'conv1' (Convolution)``."""
         place = f"{self.source}:{self.line}: " if self.line else f"{self.source}: "
         return f"{place}layer '{self.proto.name}' ({self.proto.type})"
 
     def error(self, message: str, **details: Any) -> CafxError:
-        """A CafxError that names this layer."""
+        """A CafxError located at this layer; ``details`` are the keywords of `CafxError`."""
         return CafxError(message, where=self.where, **details)
 
 
 @attrs.frozen
 class NetDefinition:
-    """A net as its file states it: ``proto`` without its layers, and the layers in order."""
+    """A net as written in its file.
+
+    Attributes:
+        proto: the NetParameter, for the options of the whole net.
+        layers: the layers, in order.
+        source: name of the file or net, for errors.
+    """
 
     proto: Any
     layers: list[LayerDefinition]
@@ -55,7 +74,13 @@ class NetDefinition:
 
 @attrs.frozen
 class NetState:
-    """What a net is built for; include and exclude rules are held against it."""
+    """The state that a net is built for; include and exclude rules are matched against it.
+
+    Attributes:
+        phase: TRAIN or TEST.
+        level: for min_level and max_level rules.
+        stages: for stage and not_stage rules.
+    """
 
     phase: Phase
     level: int = 0
@@ -63,7 +88,15 @@ class NetState:
 
 
 def read_net(source: Source, plugins: Registry) -> NetDefinition:
-    """The net in a prototxt file or a NetParameter message, upgraded to today's form."""
+    """Read a net and upgrade it to the current format.
+
+    Args:
+        source: path of a prototxt file, or a NetParameter message.
+        plugins: plugins that declare layer options and upgrades.
+
+    Raises:
+        CafxError: the file is unreadable or not valid, or cannot be upgraded.
+    """
     composed = schema(plugins)
     lines: list[int] = []
     if isinstance(source, (str, Path)):
@@ -81,33 +114,53 @@ def read_net(source: Source, plugins: Registry) -> NetDefinition:
 
 
 def upgrade(proto: Any, plugins: Registry, source: str = "net") -> Any:
-    """``proto`` in today's form; plugins of group ``cafx.upgrades`` know the older ones."""
+    """Upgrade a NetParameter to the current format, by plugins of group ``cafx.upgrades``.
+
+    Args:
+        proto: the NetParameter; may be modified.
+        plugins: where to find upgrades.
+        source: name of the net, for errors.
+
+    Returns:
+        The upgraded NetParameter.
+
+    Raises:
+        CafxError: the net has a legacy format that no installed plugin upgrades.
+    """
     for _, upgrader in plugins.usable("upgrade"):
         proto = upgrader.upgrade_net(proto, source)
     if proto.input:
         remedy = "try 'pip install cafx-upgrade-legacy'"
-        raise CafxError("declares its inputs in the old way", where=source, found="input: ...", remedy=remedy)
+        raise CafxError("declares its inputs in a legacy format", where=source, found="input: ...", remedy=remedy)
     return proto
 
 
 def filter_layers(definition: NetDefinition, state: NetState) -> NetDefinition:
-    """The layers whose include and exclude rules let them into a net of this state."""
+    """Keep only the layers whose include and exclude rules match ``state``.
+
+    Raises:
+        CafxError: a layer has both include and exclude rules.
+    """
     kept = [layer for layer in definition.layers if is_included(layer, state)]
     return attrs.evolve(definition, layers=kept)
 
 
 def is_included(layer: LayerDefinition, state: NetState) -> bool:
-    """Whether a layer belongs to a net of this state."""
+    """Whether a net of this state includes the layer.
+
+    Raises:
+        CafxError: the layer has both include and exclude rules.
+    """
     include, exclude = layer.proto.include, layer.proto.exclude
     if include and exclude:
-        raise layer.error("has both include and exclude rules", remedy="state one kind only")
+        raise layer.error("has both include and exclude rules", remedy="use only one kind")
     if include:
         return any(meets(rule, state) for rule in include)
     return not any(meets(rule, state) for rule in exclude)
 
 
 def meets(rule: Any, state: NetState) -> bool:
-    """Whether ``state`` satisfies every stated part of a NetStateRule."""
+    """Whether ``state`` satisfies all fields that are set in a NetStateRule."""
     return (
         (not rule.HasField("phase") or rule.phase == state.phase)
         and (not rule.HasField("min_level") or state.level >= rule.min_level)
@@ -121,68 +174,74 @@ Producer = tuple[int, int]
 
 
 def insert_splits(definition: NetDefinition, plugins: Registry) -> NetDefinition:
-    """Give each consumer of a shared blob a blob of its own, by split layers after its producer.
+    """Insert a Split layer after each layer whose top has several consumers, with one top per consumer.
 
-    The split of blob b made by top t of layer l is called ``b_l_t_split``, its tops the same with
-    ``_0``, ``_1``, … A stated loss weight counts as one more consumer: the split's first top.
+    The split of blob b, top number t of layer l, is called ``b_l_t_split`` as in Caffe; its tops have
+    the suffixes ``_0``, ``_1``, … A loss weight counts as one more consumer, the first.
+
+    Args:
+        definition: the net.
+        plugins: provides the type of the inserted layers (role ``split``).
+
+    Raises:
+        CafxError: a bottom that no earlier layer produces.
     """
-    readers, uses = _find_readers(definition.layers)
-    weighed = _stated_loss_weights(definition.layers)
-    uses.update(weighed.keys())
+    producers, uses = _resolve_bottoms(definition.layers)
+    loss_weights = _loss_weights(definition.layers)
+    uses.update(loss_weights.keys())
     taken: Counter[Producer] = Counter()
     layers: list[LayerDefinition] = []
     for index, layer in enumerate(definition.layers):
         proto = type(layer.proto)()
         proto.CopyFrom(layer.proto)
-        for position, producer in enumerate(readers[index]):
+        for position, producer in enumerate(producers[index]):
             if uses[producer] > 1:
-                made_by = definition.layers[producer[0]].proto
-                name = split_name(made_by, producer[1])
+                name = split_name(definition.layers[producer[0]].proto, producer[1])
                 proto.bottom[position] = f"{name}_{taken[producer]}"
                 taken[producer] += 1
         layers.append(attrs.evolve(layer, proto=proto))
         for top in range(len(proto.top)):
             if uses[index, top] > 1:
-                layers.append(_split(layer, top, uses[index, top], weighed.get((index, top)), plugins))
-                if (index, top) in weighed:
+                layers.append(_split(layer, top, uses[index, top], loss_weights.get((index, top)), plugins))
+                if (index, top) in loss_weights:
                     taken[index, top] += 1
                     del proto.loss_weight[:]
     return attrs.evolve(definition, layers=layers)
 
 
 def split_name(proto: Any, top: int) -> str:
-    """The name of the split layer for a layer's top."""
+    """The name of the split layer for top number ``top`` of a layer."""
     return f"{proto.top[top]}_{proto.name}_{top}_split"
 
 
-def _find_readers(layers: Sequence[LayerDefinition]) -> tuple[list[list[Producer]], Counter[Producer]]:
-    """For each layer, who made each of its bottoms; and how often each top is read."""
-    made: dict[str, Producer] = {}
-    readers: list[list[Producer]] = []
+def _resolve_bottoms(layers: Sequence[LayerDefinition]) -> tuple[list[list[Producer]], Counter[Producer]]:
+    """The producer of each bottom of each layer, and the number of consumers of each top."""
+    latest: dict[str, Producer] = {}
+    producers: list[list[Producer]] = []
     uses: Counter[Producer] = Counter()
     for index, layer in enumerate(layers):
         for position, bottom in enumerate(layer.proto.bottom):
-            if bottom not in made:
-                raise _unknown_bottom(layers, index, position, made)
-        readers.append([made[bottom] for bottom in layer.proto.bottom])
-        uses.update(readers[-1])
-        made.update({top: (index, t) for t, top in enumerate(layer.proto.top)})
-    return readers, uses
+            if bottom not in latest:
+                raise _unknown_bottom(layers, index, position, latest)
+        producers.append([latest[bottom] for bottom in layer.proto.bottom])
+        uses.update(producers[-1])
+        latest.update({top: (index, t) for t, top in enumerate(layer.proto.top)})
+    return producers, uses
 
 
 def _unknown_bottom(
-    layers: Sequence[LayerDefinition], index: int, position: int, made: dict[str, Producer]
+    layers: Sequence[LayerDefinition], index: int, position: int, known: dict[str, Producer]
 ) -> CafxError:
     name = layers[index].proto.bottom[position]
     later = next((each for each in layers[index:] if name in each.proto.top), None)
     if later is not None:
-        remedy = f"layer '{later.proto.name}' makes it, but comes no earlier: move it before this one"
+        remedy = f"layer '{later.proto.name}' produces it but does not come earlier; move that layer before this one"
     else:
-        remedy = did_you_mean(name, made) or "no layer of this phase makes it"
+        remedy = did_you_mean(name, known) or "no layer of this phase produces it"
     return layers[index].error(f"unknown bottom blob '{name}' (bottom {position})", remedy=remedy)
 
 
-def _stated_loss_weights(layers: Sequence[LayerDefinition]) -> dict[Producer, float]:
+def _loss_weights(layers: Sequence[LayerDefinition]) -> dict[Producer, float]:
     return {
         (index, top): weight
         for index, layer in enumerate(layers)

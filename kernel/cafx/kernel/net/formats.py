@@ -1,4 +1,4 @@
-"""Weights and solver states on disk: what they hold, the seam for formats, and atomic writes."""
+"""Files of weights and solver states: their contents, the base class of formats, and atomic writes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ from cafx.kernel.registry import Registry
 from cafx.kernel.schema import read_head, sniff
 
 DEFAULT_FORMAT = "BINARYPROTO"
-
-
 ABSENT: Shape = (-1,)
 
 
 @attrs.frozen(eq=False)
 class BlobValues:
-    """One blob of a file; of shape `ABSENT` where the file leaves it to the layer that owns it."""
+    """One blob in a file.
+
+    Attributes:
+        shape: shape of the blob; `ABSENT` for a shared parameter stored with another layer.
+        data: values, flat.
+        diff: gradient, flat, if the file has one.
+        legacy: whether the file gives the shape as four numbers (num, channels, height, width).
+    """
 
     shape: Shape
     data: npt.NDArray[Any]
@@ -35,7 +40,13 @@ class BlobValues:
 
 @attrs.frozen(eq=False)
 class LayerWeights:
-    """The blobs a file holds for one layer."""
+    """The blobs of one layer in a file.
+
+    Attributes:
+        name: layer name.
+        blobs: its parameters, in order.
+        type: layer type, "" if the file does not state it.
+    """
 
     name: str
     blobs: list[BlobValues]
@@ -44,14 +55,14 @@ class LayerWeights:
 
 @attrs.frozen(eq=False)
 class TrainingState:
-    """What a solverstate holds.
+    """The contents of a solverstate file.
 
     Attributes:
-        iter: iterations done.
-        learned_net: path of the weights written with it.
-        history: the solver's memory, slot by slot, each in the order of the parameters.
-        current_step: steps the policy has taken.
-        exact: what an exact resume needs beyond that (None in files Caffe wrote).
+        iter: completed iterations.
+        learned_net: path of the weights file saved with it.
+        history: the solver's history: for each slot, one blob per parameter.
+        current_step: completed steps of the learning rate policy.
+        exact: further state for an exact resume (None in files written by Caffe).
     """
 
     iter: int
@@ -62,10 +73,13 @@ class TrainingState:
 
 
 class Format:
-    """A way to write weights and states; plugins of group ``cafx.formats`` bring further ones.
+    """A file format of weights and solver states; a plugin of group ``cafx.formats``.
+
+    Args:
+        plugins: where the format finds other plugins.
 
     Attributes:
-        suffix: what file names end with, after ``.caffemodel`` or ``.solverstate``.
+        suffix: file name suffix after ``.caffemodel`` or ``.solverstate``.
     """
 
     suffix = ""
@@ -74,31 +88,56 @@ class Format:
         self.plugins = plugins
 
     def recognises(self, head: bytes) -> bool:
-        """Whether a file that begins with these bytes is of this format."""
+        """Whether a file that begins with the bytes ``head`` has this format."""
         raise NotImplementedError
 
     def read_weights(self, path: Path) -> list[LayerWeights]:
-        """The blobs of each layer in a weights file."""
+        """Read the blobs of each layer from a weights file.
+
+        Raises:
+            CafxError: the file is unreadable, damaged or truncated.
+        """
         raise NotImplementedError
 
     def write_weights(self, path: Path, net: Any, layers: Sequence[LayerWeights]) -> None:
-        """Write a weights file; ``net`` is the NetParameter, its layers as many as ``layers``."""
+        """Write a weights file atomically.
+
+        Args:
+            path: the file.
+            net: the NetParameter.
+            layers: the blobs of each layer of ``net``, in the same order.
+
+        Raises:
+            CafxError: the file cannot be written.
+        """
         raise NotImplementedError
 
     def read_state(self, path: Path) -> TrainingState:
-        """The state in a solverstate file."""
+        """Read a solverstate file.
+
+        Raises:
+            CafxError: the file is unreadable, damaged or truncated.
+        """
         raise NotImplementedError
 
     def write_state(self, path: Path, state: TrainingState) -> None:
-        """Write a solverstate file."""
+        """Write a solverstate file atomically.
+
+        Raises:
+            CafxError: the file cannot be written.
+        """
         raise NotImplementedError
 
 
 def format_of(path: Path, plugins: Registry) -> Format:
-    """The format of an existing file, by its first bytes: the default one where none claims it."""
+    """Detect the format of a file by its first bytes; the default format if no other recognises it.
+
+    Raises:
+        CafxError: the file is missing or unreadable, or its format is not installed.
+    """
     head = read_head(path)
-    for plugin, found in plugins.usable("format"):
-        if plugin.name != DEFAULT_FORMAT and found(plugins).recognises(head):
+    for plugin, format_class in plugins.usable("format"):
+        if plugin.name != DEFAULT_FORMAT and format_class(plugins).recognises(head):
             return format_named(plugin.name, plugins)
     if head.startswith(b"\x89HDF"):
         raise CafxError("is an HDF5 file", where=str(path), remedy="try 'pip install cafx-format-hdf5'")
@@ -106,22 +145,30 @@ def format_of(path: Path, plugins: Registry) -> Format:
 
 
 def format_named(name: str, plugins: Registry) -> Format:
-    """The format snapshots are asked for in."""
-    made: Format = plugins.load("format", name)(plugins)
-    return made
+    """The format of this name (``BINARYPROTO``, ``HDF5``), as in the solver's snapshot_format.
+
+    Raises:
+        UnknownNameError: no installed plugin has this name.
+    """
+    instance: Format = plugins.load("format", name)(plugins)
+    return instance
 
 
 def read_weights(path: str | Path, plugins: Registry) -> list[LayerWeights]:
-    """The blobs of each layer in a weights file of any installed format."""
+    """Read the blobs of each layer from a weights file of any installed format.
+
+    Raises:
+        CafxError: as `format_of` and `Format.read_weights`.
+    """
     return format_of(Path(path), plugins).read_weights(Path(path))
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name only when it is whole and on disk.
+    """Write a file under a temporary name and rename it to ``path`` once it is complete and on disk.
 
     Raises:
-        CafxError: the folder is missing or the disk full; what was there before is untouched.
+        CafxError: the folder is missing or the disk is full; an existing file is left unchanged.
     """
     temporary = None
     try:
@@ -140,7 +187,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         raise CafxError(
             f"cannot be written: {error.strerror}",
             where=str(path),
-            remedy="check that the folder exists, is writable and has room",
+            remedy="check that the folder exists and is writable, and that there is disk space left",
         ) from error
     finally:
         if temporary is not None:
@@ -148,12 +195,18 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def not_weights(path: Path, head: bytes, reason: str) -> CafxError:
-    """The error for a file that pretends to be a caffemodel."""
+    """The error for a file that is not a complete weights file.
+
+    Args:
+        path: the file.
+        head: its first bytes, by which the error names its actual content.
+        reason: what is wrong with it.
+    """
     return CafxError(
         f"is not a complete caffemodel: {reason}",
         where=str(path),
         found=sniff(head),
-        remedy="fetch the file again (git lfs pull, or the model's own download link)",
+        remedy="download the file again (git lfs pull, or from the model's download link)",
     )
 
 

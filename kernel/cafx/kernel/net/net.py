@@ -237,8 +237,8 @@ class Net:
     @property
     def loss_weights(self) -> dict[str, float]:
         """The weight of each blob in the objective, by name."""
-        pairs = [zip(each.tops, each.loss_weights, strict=True) for each in self._layers]
-        return {top.name: weight for weighted in pairs for top, weight in weighted}
+        losses = {top.name: weight for each in self._layers for top, weight in each.losses}
+        return dict.fromkeys(self.blobs, 0.0) | losses
 
     @property
     def memory(self) -> MemoryPlan:

@@ -1,7 +1,7 @@
-"""Named random streams: every draw comes from a stream of the seed and a name, never a global.
+"""Named random streams: each stream is determined by the seed and a name; there is no global generator.
 
-Two nets with one seed draw the same values for a layer of one name, whatever other layers they
-have; a stream's state can be kept and put back, so that a resumed run goes on where it stood.
+Two nets with the same seed draw the same values for layers of the same name, regardless of their other
+layers. The state of the streams can be saved and restored, so that training resumes exactly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,11 @@ class Streams:
     """Random generators by name.
 
     Args:
-        seed: non-negative; None or a negative value (Caffe's -1) takes a fresh one.
+        seed: a non-negative seed; None or a negative value (Caffe's -1) for a random one.
+
+    Example:
+        >>> Streams(1)["conv1"].random() == Streams(1)["conv1"].random()
+        True
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -25,23 +29,23 @@ class Streams:
         self._streams: dict[str, np.random.Generator] = {}
 
     def __getitem__(self, name: str) -> np.random.Generator:
-        """The stream called ``name``: the same object each time."""
+        """The generator called ``name``; the same object on every access."""
         if name not in self._streams:
             self._streams[name] = self.fresh(name)
         return self._streams[name]
 
     def fresh(self, name: str, *indices: int) -> np.random.Generator:
-        """A new generator for ``name`` (and, say, a batch's index), at its beginning."""
+        """A new generator in its initial state, for ``name`` and optional indices (e.g. of a batch)."""
         key = [self.seed, zlib.crc32(name.encode()), *indices]
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
     def state(self) -> dict[str, Any]:
-        """Seed and position of every stream, as plain values."""
+        """The seed and the position of each stream, as JSON-serialisable values."""
         positions = {name: rng.bit_generator.state for name, rng in self._streams.items()}
         return {"seed": self.seed, "streams": positions}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put back what `state` returned; generators already handed out go on from there."""
+        """Restore the result of `state`, also in generators already handed out."""
         self.seed = state["seed"]
         unused = {name: self.fresh(name).bit_generator.state for name in self._streams}
         for name, position in {**unused, **state["streams"]}.items():

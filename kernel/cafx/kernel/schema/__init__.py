@@ -1,4 +1,4 @@
-"""Messages: their declarations, and the protobuf schema composed from them."""
+"""Message declarations and the protobuf schema composed from them."""
 
 from cafx.kernel.schema.compose import Schema, compose, declared_by, schema
 from cafx.kernel.schema.core import (
@@ -18,8 +18,6 @@ from cafx.kernel.schema.core import (
 )
 from cafx.kernel.schema.message import (
     FIRST_FREE_NUMBER,
-    INTEGER_RANGES,
-    SCALAR_KINDS,
     Message,
     Option,
     above,
@@ -32,6 +30,7 @@ from cafx.kernel.schema.message import (
     scoped_name,
     within,
 )
+from cafx.kernel.schema.scalars import INTEGER_RANGES, SCALAR_KINDS
 from cafx.kernel.schema.source import HEAD, read_file, read_head, sniff
 from cafx.kernel.schema.text import layer_lines
 

@@ -1,4 +1,4 @@
-"""The protobuf schema, composed at run time from the kernel's messages and every plugin's."""
+"""The protobuf schema, composed at run time from the messages of the kernel and of all plugins."""
 
 from __future__ import annotations
 
@@ -24,11 +24,20 @@ Contribution = tuple[str, type[Message]]
 
 
 class Schema:
-    """Message classes by name, and text and bytes to and from them.
+    """Message classes by name, with readers and writers for text and binary format.
 
     Args:
-        contributions: (distribution, declaration) pairs beside the kernel's own. Two that claim
-            one field name or number are both left out, and using either raises the clash.
+        contributions: (distribution, declaration) pairs in addition to the kernel's messages. If two
+            declare the same field name or number, both are left out and using either is an error.
+
+    Attributes:
+        owners: the distribution of each declaration.
+        declarations: the declarations in the schema, by message name.
+        clashes: the error for each field or message that was left out, by name.
+
+    Example:
+        >>> schema().parse_text('name: "LeNet"', "NetParameter").name
+        'LeNet'
     """
 
     def __init__(self, contributions: Iterable[Contribution] = ()) -> None:
@@ -47,7 +56,7 @@ class Schema:
         self.declarations = {scoped_name(each): each for each in declared}
 
     def __getitem__(self, name: str) -> Any:
-        """The message class called ``name``."""
+        """The protobuf class of message ``name``."""
         return self._classes[name]
 
     def names(self) -> list[str]:
@@ -55,7 +64,7 @@ class Schema:
         return list(self._classes)
 
     def fields_of(self, target: str) -> dict[str, type[Message]]:
-        """The declarations that hang in message ``target``, by the field's name."""
+        """The declarations that are fields of message ``target``, by field name (``relu_param``, …)."""
         return {
             each.__extends__.field: each
             for each in self.declarations.values()
@@ -63,7 +72,17 @@ class Schema:
         }
 
     def parse_text(self, text: str, name: str, source: str = "<text>") -> Any:
-        """The message ``name`` written in ``text``; CafxError with ``source:line`` where it is not."""
+        """Parse prototxt.
+
+        Args:
+            text: the prototxt.
+            name: the message type, e.g. ``NetParameter``.
+            source: name of the text, for errors.
+
+        Raises:
+            CafxError: a syntax error, an unknown field or value (with ``source:line``), or missing
+                required fields.
+        """
         parsed = self._classes[name]()
         try:
             text_format.Parse(text, parsed)
@@ -76,17 +95,25 @@ class Schema:
         return parsed
 
     def read_text(self, path: str | Path, name: str) -> Any:
-        """The message ``name`` in the text file ``path``."""
+        """Parse the prototxt file ``path`` as message ``name``.
+
+        Raises:
+            CafxError: as `parse_text`, or the file is missing or unreadable.
+        """
         return self.parse_text(read_file(path).decode("utf-8", "replace"), name, str(path))
 
     def parse_bytes(self, data: bytes, name: str, source: str = "<bytes>") -> Any:
-        """The message ``name`` encoded in ``data``; fields nobody knows are kept as they are."""
+        """Parse binary data as message ``name``; unknown fields are kept byte for byte.
+
+        Raises:
+            CafxError: the data is not a complete binary message.
+        """
         parsed = self._classes[name]()
         try:
             parsed.ParseFromString(data)
         except DecodeError:
             raise CafxError(
-                "this is not, or not all of, a binary message",
+                "is not a complete binary message",
                 where=source,
                 found=sniff(data),
                 expected=f"a {name} in protobuf's binary format",
@@ -121,12 +148,12 @@ class Schema:
 
 
 def _claims(declared: type[Message]) -> Iterable[tuple[str, Any]]:
-    """What a declaration takes for itself: its name, and its field's name and number."""
+    """The keys that no other declaration may use: its name, and the name and number of its field."""
     yield "", scoped_name(declared)
-    hung = declared.__extends__
-    if hung:
-        yield hung.target, hung.field
-        yield hung.target, hung.number
+    extension = declared.__extends__
+    if extension:
+        yield extension.target, extension.field
+        yield extension.target, extension.number
 
 
 def _file_descriptor(declared: list[type[Message]]) -> bytes:
@@ -143,10 +170,10 @@ def _file_descriptor(declared: list[type[Message]]) -> bytes:
             ):
                 _add_field(file, built[scoped_name(each)], declared_option)
     for each in declared:
-        hung = each.__extends__
-        if hung and hung.target in built:
-            kind = Option(hung.field, hung.number, each, None, "", hung.label, False, None)
-            _add_field(file, built[hung.target], kind)
+        extension = each.__extends__
+        if extension and extension.target in built:
+            field = Option(extension.field, extension.number, each, None, "", extension.label, False, None)
+            _add_field(file, built[extension.target], field)
     for enum in {each for one in declared for each in _top_level_enums(one)}:
         _add_enum(file.enum_type.add(), enum)
     for each in declared:
@@ -193,7 +220,7 @@ def _default_text(declared: Option) -> str:
 
 
 def compose(plugins: Registry) -> Schema:
-    """The schema of everything installed that declares messages."""
+    """The schema of the kernel's messages and those of all usable plugins."""
     contributions = [
         (plugin.distribution, declared)
         for plugin, thing in plugins.usable("layer", "upgrade", "solver", "policy", "filler")
@@ -203,7 +230,7 @@ def compose(plugins: Registry) -> Schema:
 
 
 def declared_by(thing: Any) -> list[type[Message]]:
-    """The declarations a plugin brings: its ``Parameter``, and others listed in ``declares``."""
+    """The declarations of a plugin: its ``Parameter``, then those listed in ``declares``."""
     first = getattr(thing, "Parameter", None)
     return ([first] if first else []) + list(getattr(thing, "declares", ()))
 
@@ -212,7 +239,7 @@ _composed: dict[int, tuple[int, Schema]] = {}
 
 
 def schema(plugins: Registry | None = None) -> Schema:
-    """The composed schema of a registry (default: this environment's), built once per change."""
+    """The composed schema of a registry (default: `registry()`), cached until the registry changes."""
     plugins = plugins or registry()
     generation, composed = _composed.get(id(plugins), (-1, None))
     if composed is None or generation != plugins.generation:

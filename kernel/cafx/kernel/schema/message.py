@@ -1,17 +1,22 @@
 """Parameter declarations: one attrs class per protobuf message.
 
-A declaration is used three times: the composed protobuf schema, the signature and checks of the
-DSL, and the documentation all come from it.
+The composed protobuf schema, the DSL's signatures and checks, and the documentation are all derived
+from these declarations.
 
-    @message("relu_param", 123)
-    class ReLUParameter(Message):
-        '''Options of ReLU.'''
-        negative_slope: float = option(1, "float", 0.0, doc="slope for x < 0")
+Example:
+    >>> @message("tilt_param")
+    ... class TiltParameter(Message):
+    ...     '''Options of Tilt.'''
+    ...     angle: float = option(1, "float", 0.0, doc="angle in degrees", check=within(-90, 90))
+    >>> TiltParameter(angle=30).angle
+    30.0
+    >>> TiltParameter(angle=100)
+    Traceback (most recent call last):
+    cafx.kernel.errors.CafxError: angle=100 is not valid: expected a value from -90 to 90
 """
 
 from __future__ import annotations
 
-import operator
 import zlib
 from collections.abc import Callable, Iterable
 from enum import IntEnum
@@ -20,23 +25,28 @@ from typing import Any, ClassVar, TypeVar, cast
 import attrs
 
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
+from cafx.kernel.schema.scalars import SCALAR_KINDS, SCALAR_VALUES, to_scalar
 
-SIGNED = {f"int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (32, 64)}
-INTEGER_RANGES = {**SIGNED, **{f"uint{bits}": (0, 2**bits - 1) for bits in (32, 64)}}
-SCALAR_KINDS = {*INTEGER_RANGES, "float", "double", "bool", "string", "bytes"}
 FIRST_FREE_NUMBER = 100_000
 LAST_FIELD_NUMBER = 2**29 - 1
-
 Check = Callable[[Any], "str | None"]
 T = TypeVar("T", bound="Message")
 
 
 @attrs.frozen
 class Option:
-    """One declared field: its name, number, kind, label, default, check and line of documentation.
+    """One declared field of a message.
 
-    ``kind`` is a protobuf scalar's name, an IntEnum, a Message class, or the name of a message
-    declared elsewhere. ``check`` returns what would have been right, or None if the value is.
+    Attributes:
+        name: field name.
+        number: protobuf field number.
+        kind: name of a protobuf scalar type, an IntEnum, a Message class, or the name of a message
+            declared elsewhere.
+        default: value of a field that is not set.
+        doc: one line of documentation.
+        label: ``optional``, ``required`` or ``repeated``.
+        packed: whether a repeated scalar is written in packed form.
+        check: returns None for a valid value, or else a description of valid values.
     """
 
     name: str
@@ -50,32 +60,43 @@ class Option:
 
     @property
     def repeated(self) -> bool:
-        """Whether it holds a list."""
+        """Whether the field is a list."""
         return self.label == "repeated"
 
     @property
     def is_enum(self) -> bool:
-        """Whether its values are names."""
+        """Whether the values are members of an enum."""
         return isinstance(self.kind, type) and issubclass(self.kind, IntEnum)
 
     @property
     def is_message(self) -> bool:
-        """Whether its values are messages."""
+        """Whether the values are messages."""
         return not self.is_enum and self.kind not in SCALAR_KINDS
 
     @property
     def kind_name(self) -> str:
-        """Its kind as a word."""
+        """The kind's name: ``uint32``, ``FillerParameter`` or ``PoolingParameter.PoolMethod``."""
         return self.kind if isinstance(self.kind, str) else scoped_name(self.kind)
 
     def describe(self) -> str:
-        """What a value must be, for error messages: ``one of MAX, AVE`` or ``uint32``."""
+        """The type in one phrase, for documentation: ``one of MAX, AVE`` or ``a list of uint32``."""
         if self.is_enum:
             return "one of " + ", ".join(member.name for member in self.kind)
         return f"a list of {self.kind_name}" if self.repeated else self.kind_name
 
     def coerce(self, value: Any) -> Any:
-        """``value`` as this option holds it, or CafxError saying what it must be."""
+        """Convert ``value`` to this option's type; a repeated option also accepts a single item.
+
+        Args:
+            value: a number, string or bytes; the name or number of an enum member; a dict or Message
+                for a message; a list or tuple of these for a repeated option.
+
+        Returns:
+            The converted value; a tuple for a repeated option.
+
+        Raises:
+            CafxError: the value has the wrong type or does not pass the check.
+        """
         if not self.repeated:
             return self._checked(self._coerce_one(value))
         items = value if isinstance(value, (list, tuple)) else [value]
@@ -87,7 +108,7 @@ class Option:
         if self.is_message:
             return self._coerce_message(value)
         try:
-            return _COERCE[self.kind](value, self.kind)
+            return to_scalar(value, self.kind)
         except (TypeError, ValueError, OverflowError):
             raise self._refuse(value) from None
 
@@ -108,53 +129,31 @@ class Option:
     def _checked(self, value: Any) -> Any:
         expected = self.check(value) if self.check else None
         if expected is not None:
-            raise CafxError(f"option '{self.name}'", found=repr(value), expected=expected)
+            raise CafxError(self._not_valid(value), expected=expected)
         return value
 
+    def _not_valid(self, value: Any) -> str:
+        shown = f"{value:g}" if isinstance(value, float) else repr(value)  # hide float32 rounding
+        return f"{self.name}={shown} is not valid"
+
     def _refuse(self, value: Any) -> CafxError:
-        return CafxError(f"option '{self.name}'", found=repr(value), expected=self.describe())
+        message = self._not_valid(value)
+        if self.is_enum and isinstance(value, str):
+            names = [member.name for member in self.kind]
+            suggestion = did_you_mean(value, names)
+            if suggestion:
+                return CafxError(message, remedy=f"{suggestion} ({', '.join(names)})")
+        return CafxError(message, expected=self._valid_values())
 
-
-def _integer(value: Any, kind: str) -> int:
-    if isinstance(value, bool):
-        raise TypeError
-    low, high = INTEGER_RANGES[kind]
-    number = operator.index(value)
-    if not low <= number <= high:
-        raise OverflowError
-    return number
-
-
-def _real(value: Any, kind: str) -> float:
-    if isinstance(value, (bool, str, bytes)):
-        raise TypeError
-    return float(value)
-
-
-def _boolean(value: Any, kind: str) -> bool:
-    if value not in (False, True):
-        raise TypeError
-    return bool(value)
-
-
-def _text(value: Any, kind: str) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
-
-
-def _octets(value: Any, kind: str) -> bytes:
-    return value.encode() if isinstance(value, str) else bytes(memoryview(value))
-
-
-_COERCE: dict[str, Callable[[Any, str], Any]] = {
-    **dict.fromkeys(INTEGER_RANGES, _integer),
-    "float": _real,
-    "double": _real,
-    "bool": _boolean,
-    "string": _text,
-    "bytes": _octets,
-}
+    def _valid_values(self) -> str:
+        """What to write instead of an invalid value: ``a whole number ≥ 0``, ``dict(dim=[1, 3, 8, 8])``."""
+        if self.is_enum:
+            return self.describe()
+        if self.is_message:
+            one = cast(Any, self.kind).__example__ if isinstance(self.kind, type) else f"a {self.kind}"
+        else:
+            one = SCALAR_VALUES[self.kind]
+        return f"{one}, or a list of these" if self.repeated else one
 
 
 def option(
@@ -168,10 +167,20 @@ def option(
     packed: bool = False,
     check: Check | None = None,
 ) -> Any:
-    """Declare one field of a message; see `Option`. An absent value reads as ``default``.
+    """Declare one field of a message.
 
-    A field of message kind without a default reads as an instance with that message's defaults,
-    a repeated field as an empty tuple.
+    An unset field reads as ``default``; an unset message as an instance with that message's defaults;
+    an unset repeated field as an empty tuple.
+
+    Args:
+        number: protobuf field number.
+        kind: see `Option`.
+        default: value of an unset field.
+        doc: one line of documentation.
+        repeated: the field is a list.
+        required: prototxt without this field is an error.
+        packed: write a repeated scalar in packed form.
+        check: validator, such as `at_least`, `above`, `within` or `one_of`.
     """
     label = "repeated" if repeated else "required" if required else "optional"
     declared = Option("", number, kind, default, doc, label, packed, check)
@@ -184,7 +193,14 @@ def option(
 
 @attrs.frozen
 class Extension:
-    """Where a message hangs: ``relu_param = 123`` of LayerParameter, say."""
+    """The field through which another message contains a declaration.
+
+    Attributes:
+        target: the containing message, e.g. ``LayerParameter``.
+        field: field name, e.g. ``relu_param``.
+        number: protobuf field number.
+        label: ``optional`` or ``repeated``.
+    """
 
     target: str
     field: str
@@ -193,10 +209,21 @@ class Extension:
 
 
 class Message:
-    """Base of every declaration: keyword construction, presence, and conversion to protobuf."""
+    """Base class of declarations: constructed from keywords, converted from and to protobuf.
+
+    Attributes:
+        __options__: the declared fields, by name.
+        __extends__: the field of another message that contains this one.
+        __example__: how to write a value of this type in Python, for error messages.
+
+    Raises:
+        UnknownNameError: a keyword that is not a declared field.
+        CafxError: a value that is not valid.
+    """
 
     __options__: ClassVar[dict[str, Option]] = {}
     __extends__: ClassVar[Extension | None] = None
+    __example__: ClassVar[str] = "dict(…)"
     _given: frozenset[str]
 
     def __init__(self, **given: Any) -> None:
@@ -216,23 +243,23 @@ class Message:
             ) from None
 
     def has(self, name: str) -> bool:
-        """Whether ``name`` was stated, as opposed to read from its default."""
+        """Whether field ``name`` is set, even if to its default."""
         return name in self._given
 
     @classmethod
     def from_proto(cls: type[T], proto: Any) -> T:
-        """The declared class's view of a protobuf message of the same name."""
-        stated = {field.name: value for field, value in proto.ListFields()}
+        """Convert a protobuf message of the same name; fields that are not declared are ignored."""
+        present = {field.name: value for field, value in proto.ListFields()}
         return cls(
             **{
-                name: _from_proto(declared, stated[name])
+                name: _from_proto(declared, present[name])
                 for name, declared in cls.__options__.items()
-                if name in stated
+                if name in present
             }
         )
 
     def fill(self, proto: Any) -> Any:
-        """Write the stated options into ``proto`` and return it."""
+        """Write the fields that are set into the protobuf message ``proto`` and return it."""
         for name in sorted(self._given, key=lambda name: self.__options__[name].number):
             _to_proto(self.__options__[name], getattr(self, name), proto)
         if hasattr(proto, "SetInParent"):
@@ -261,9 +288,13 @@ def _to_proto(declared: Option, value: Any, proto: Any) -> None:
 def message(
     field: str | None = None, number: int | None = None, *, of: str = "LayerParameter", repeated: bool = False
 ) -> Callable[[type[T]], type[T]]:
-    """Make a class of `option` fields a declaration; with ``field`` it hangs in message ``of``.
+    """Class decorator that makes a class of `option` fields a declaration.
 
-    Without a ``number`` one at or above 100000 is derived from the field's name.
+    Args:
+        field: field of message ``of`` that contains this message; None for no field.
+        number: number of that field; None for `derived_number`.
+        of: the containing message.
+        repeated: the field is a list.
     """
 
     def declare(cls: type[T]) -> type[T]:
@@ -275,55 +306,60 @@ def message(
         }
         if field is not None:
             label = "repeated" if repeated else "optional"
-            taken = derived_number(field) if number is None else number
-            defined.__extends__ = Extension(of, field, taken, label)
+            defined.__extends__ = Extension(of, field, derived_number(field) if number is None else number, label)
         return defined
 
     return declare
 
 
 def derived_number(field: str) -> int:
-    """The field number a plugin gets that asks for none: stable, at or above 100000."""
+    """A field number derived from the field's name: stable, at or above 100000."""
     return FIRST_FREE_NUMBER + zlib.crc32(field.encode()) % (LAST_FIELD_NUMBER - FIRST_FREE_NUMBER)
 
 
 def scoped_name(kind: type) -> str:
-    """``PoolingParameter.PoolMethod`` for a nested enum, ``Phase`` for a top-level one."""
+    """The protobuf name of a message or enum class.
+
+    Example:
+        >>> from cafx.kernel.schema import FillerParameter
+        >>> scoped_name(FillerParameter.VarianceNorm)
+        'FillerParameter.VarianceNorm'
+    """
     return kind.__qualname__.rsplit("<locals>.", 1)[-1]
 
 
 def at_least(low: float) -> Check:
-    """A check: the value is no smaller than ``low``."""
+    """Check that a value is at least ``low``."""
     return lambda value: None if value >= low else f"at least {low}"
 
 
 def above(low: float) -> Check:
-    """A check: the value is greater than ``low``."""
+    """Check that a value is greater than ``low``."""
     return lambda value: None if value > low else f"more than {low}"
 
 
 def within(low: float, high: float) -> Check:
-    """A check: the value lies between ``low`` and ``high``, both allowed."""
+    """Check that a value is between ``low`` and ``high``, inclusive."""
     return lambda value: None if low <= value <= high else f"a value from {low} to {high}"
 
 
 def one_of(*allowed: Any) -> Check:
-    """A check: the value is one of those listed."""
+    """Check that a value is one of ``allowed``."""
     return lambda value: None if value in allowed else "one of " + ", ".join(map(str, allowed))
 
 
 def messages_of(roots: Iterable[type[Message]]) -> list[type[Message]]:
-    """The declarations in ``roots`` and every declaration they mention, each once."""
-    found: dict[type[Message], None] = {}
-    waiting = list(roots)
-    while waiting:
-        current = waiting.pop(0)
-        if current in found:
+    """The declarations in ``roots`` and all declarations they refer to, each once, in breadth-first order."""
+    visited: dict[type[Message], None] = {}
+    queue = list(roots)
+    while queue:
+        current = queue.pop(0)
+        if current in visited:
             continue
-        found[current] = None
-        waiting += [
+        visited[current] = None
+        queue += [
             declared.kind
             for declared in current.__options__.values()
             if declared.is_message and isinstance(declared.kind, type)
         ]
-    return list(found)
+    return list(visited)

@@ -1,4 +1,4 @@
-"""Reading files from outside, and telling what a file that is not what it should be seems to be."""
+"""Reading input files and naming the content of files in an unexpected format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ HEAD = 512
 
 
 def read_file(path: str | Path, size: int = -1) -> bytes:
-    """The bytes of a file, or its first ``size``; CafxError where it is missing or unreadable."""
+    """The content of a file, or its first ``size`` bytes.
+
+    Raises:
+        CafxError: the file is missing or unreadable.
+    """
     try:
         with Path(path).open("rb") as file:
             return file.read(size)
@@ -19,17 +23,26 @@ def read_file(path: str | Path, size: int = -1) -> bytes:
 
 
 def read_head(path: str | Path) -> bytes:
-    """The first bytes of a file, by which its kind is known."""
+    """The first `HEAD` bytes of a file, enough to detect its format.
+
+    Raises:
+        CafxError: the file is missing or unreadable.
+    """
     return read_file(path, HEAD)
 
 
 def sniff(data: bytes) -> str:
-    """What a file that is not what it should be seems to be, for error messages."""
+    """Describe the content of a file in an unexpected format, for error messages.
+
+    Example:
+        >>> sniff(b"<html>404</html>")
+        'a web page'
+    """
     head = data[:64].lstrip().lower()
     if not data:
         return "an empty file"
     if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer, not the file it stands for"
+        return "a Git LFS pointer instead of the file"
     if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return "a web page"
     if head.startswith((b"\x89hdf",)):

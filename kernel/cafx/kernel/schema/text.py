@@ -1,4 +1,4 @@
-"""Prototxt: what is wrong with a text, and on which line each layer begins."""
+"""Prototxt: readable parse errors and the line number of each layer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Clashes = Mapping[str, CafxError]
 
 
 def explained(error: text_format.ParseError, source: str, classes: Classes, clashes: Clashes) -> CafxError:
-    """A protobuf parse error in words a person can act on.
+    """Convert a protobuf parse error to a CafxError with location, near misses and remedy.
 
     Args:
-        error: what the parser raised.
-        source: name of the text; errors say ``source:line``.
-        classes: the message classes by name, for near misses.
-        clashes: fields that two distributions declare.
+        error: the parser's error.
+        source: name of the text; the error's location is ``source:line``.
+        classes: message classes by name, for near misses.
+        clashes: errors of fields that two distributions declare, by field name.
     """
     line = error.GetLine()
     where = f"{source}:{line}" if line else source
@@ -62,12 +62,17 @@ def _unknown_value(enum: str, value: str, classes: Classes) -> CafxError:
 
 
 def with_layer_name(path: str, proto: Any) -> str:
-    """``layer[1].clip_param.min`` with the layer's name in place of its number."""
+    """Name the layer in a field's path: ``layer[1].clip_param.min`` → ``layer 'clip' without clip_param.min``."""
     return re.sub(r"^layer\[(\d+)\]\.", lambda at: f"layer '{proto.layer[int(at[1])].name}' without ", path)
 
 
 def layer_lines(text: str) -> list[int]:
-    """The line on which each layer of a prototxt begins."""
+    """The line number, counted from 1, on which each layer of a prototxt begins.
+
+    Example:
+        >>> layer_lines('name: "n"\\nlayer { }\\nlayer { }')
+        [2, 3]
+    """
     lines, depth, line = [], 0, 1
     for token in re.finditer(r'\n|#[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[{}<>]|\w+', text):
         word = token[0]

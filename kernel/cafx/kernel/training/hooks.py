@@ -1,7 +1,17 @@
-"""What monitors can listen to while a net trains (pluggy hook specifications).
+"""Hooks for monitoring training (pluggy hook specifications).
 
-A monitor is any object with some of these methods, marked ``@hookimpl``. One that raises is
-reported once and heard no more; training goes on.
+A monitor is any object with some of the methods of `Hooks`, marked ``@hookimpl``. A monitor that raises
+an exception is reported once and disabled; training continues.
+
+Example:
+    >>> class PrintLoss:
+    ...     @hookimpl
+    ...     def iteration_finished(self, solver, loss):
+    ...         print(f"loss {loss:.2f}")
+    >>> monitors = Monitors()
+    >>> monitors.add(PrintLoss())
+    >>> monitors.call("iteration_finished", solver=None, loss=0.5, rate=0.01)
+    loss 0.50
 """
 
 from __future__ import annotations
@@ -67,66 +77,74 @@ class Lazy:
 
 
 class Hooks:
-    """The hooks, in the order they are called."""
+    """The hooks, in calling order; an implementation may leave out arguments it does not need."""
 
     @hookspec
     def net_built(self, net: Net) -> None:
-        """A solver's net is ready."""
+        """Called when a net of the solver has been built."""
 
     @hookspec
     def training_started(self, solver: Training) -> None:
-        """`Solver.step` or `Solver.solve` begins."""
+        """Called when `Solver.step` or `Solver.solve` starts."""
 
     @hookspec
     def iteration_finished(self, solver: Training, loss: float, rate: float) -> None:
-        """An iteration ended: its loss before the update, and the learning rate of the update.
+        """Called after each iteration.
 
-        ``solver.iter`` is the number of iterations done.
+        Args:
+            solver: the solver; ``solver.iter`` is the number of completed iterations.
+            loss: loss before the update.
+            rate: learning rate of the update.
         """
 
     @hookspec
     def final_loss(self, solver: Training, loss: float) -> None:
-        """The loss of one more batch after the last update, where ``display`` asks for it."""
+        """Called with the loss of one more batch after the last update, if ``display`` requests it."""
 
     @hookspec
     def test_started(self, solver: Training, index: int) -> None:
-        """The test of test net ``index`` begins."""
+        """Called before test net number ``index`` is tested."""
 
     @hookspec
     def test_finished(self, solver: Training, index: int, scores: dict[str, Any]) -> None:
-        """It ended, with the mean of each output."""
+        """Called after test net number ``index`` was tested; ``scores`` are the mean outputs by name."""
 
     @hookspec
     def snapshot_saved(self, solver: Training, weights: str, state: str) -> None:
-        """A snapshot is on disk: the paths of its two files."""
+        """Called after a snapshot was saved, with the paths of its weights and state files."""
 
     @hookspec
     def training_finished(self, solver: Training) -> None:
-        """The last iteration is done, or training was stopped."""
+        """Called after the last iteration, or when training was stopped."""
 
 
 class Monitors:
-    """The monitors of one solver: calls reach all that are well."""
+    """The monitors of one solver; dispatches to monitors that have not failed."""
 
     def __init__(self) -> None:
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(Hooks)
 
     def add(self, monitor: Any) -> None:
-        """Let ``monitor`` listen."""
+        """Attach a monitor, an object with methods marked ``@hookimpl``."""
         self._manager.register(monitor)
 
     def call(self, hook: str, **arguments: Any) -> None:
-        """Call one hook of each monitor; a monitor that raises is reported and dropped."""
+        """Call one hook of all monitors; a monitor that raises is reported and disabled.
+
+        Args:
+            hook: name of a method of `Hooks`.
+            arguments: all arguments of that hook.
+        """
         for implementation in list(getattr(self._manager.hook, hook).get_hookimpls()):
-            wanted = {name: _evaluated(arguments[name]) for name in implementation.argnames}
+            accepted = {name: _evaluated(arguments[name]) for name in implementation.argnames}
             try:
-                implementation.function(**wanted)
-            except Exception as error:  # noqa: BLE001 - a stranger's monitor may raise anything
+                implementation.function(**accepted)
+            except Exception as error:  # noqa: BLE001 - third-party monitors may raise anything
                 self._manager.unregister(implementation.plugin)
                 name = type(implementation.plugin).__name__
-                told = f"{type(error).__name__}: {error}"
-                log.error("monitor %s failed in %s and is dropped: %s", name, hook, told)  # noqa: TRY400 - one line is enough
+                reason = f"{type(error).__name__}: {error}"
+                log.error("monitor %s failed in %s and was disabled: %s", name, hook, reason)  # noqa: TRY400 - one line is enough
 
 
 def _evaluated(argument: Any) -> Any:

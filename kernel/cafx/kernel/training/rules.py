@@ -1,4 +1,4 @@
-"""What solver and policy plugins implement: one update rule, one learning-rate formula."""
+"""Base classes of solver and policy plugins: an update rule, a learning rate formula."""
 
 from __future__ import annotations
 
@@ -15,54 +15,68 @@ Array = npt.NDArray[Any]
 
 
 class Policy:
-    """A learning-rate formula; a plugin of group ``cafx.policies``.
+    """A learning rate formula; a plugin of group ``cafx.policies``.
 
     Args:
         options: the SolverParameter.
 
     Raises:
-        CafxError: an option the formula needs is missing or senseless.
+        CafxError: an option of the formula is missing or out of range.
+
+    Example:
+        >>> class Halving(Policy):
+        ...     def rate(self, iteration):
+        ...         return self.options.base_lr / 2**iteration
+        >>> from cafx.kernel.schema import SolverParameter
+        >>> Halving(SolverParameter(base_lr=1)).rate(3)
+        0.125
     """
 
     def __init__(self, options: Any) -> None:
         self.options = options
 
     def rate(self, iteration: int) -> float:
-        """The learning rate of an iteration (counted from 0)."""
+        """The learning rate of iteration number ``iteration``, counted from 0."""
         raise NotImplementedError
 
     def step(self, iteration: int) -> int:
-        """How many steps the rate has taken, for the solverstate."""
+        """The number of steps of the rate completed at ``iteration``, saved as current_step."""
         return 0
 
     def require(self, *fields: str, **least: float) -> None:
-        """CafxError unless all these options are stated, those with a bound no smaller than it."""
-        stated = {field.name: value for field, value in self.options.ListFields()}
+        """Check that options of the policy are set.
+
+        Args:
+            fields: options that must be set.
+            least: options that must be set, and their minima.
+
+        Raises:
+            CafxError: an option is missing or less than its minimum.
+        """
+        values = {field.name: value for field, value in self.options.ListFields()}
         name = f"learning rate policy '{self.options.lr_policy}'"
         for field in (*fields, *least):
-            if field not in stated:
+            if field not in values:
                 raise CafxError(f"{name} needs {field}", where="solver")
-        for field, bound in least.items():
-            if stated[field] < bound:
-                raise CafxError(
-                    f"{name}: {field}", where="solver", found=f"{stated[field]:g}",
-                    expected=f"at least {bound:g}",
-                )  # fmt: skip
+        for field, minimum in least.items():
+            if values[field] < minimum:
+                message = f"{name}: {field} is out of range"
+                raise CafxError(message, where="solver", found=f"{values[field]:g}", expected=f"at least {minimum:g}")
 
 
 class UpdateRule:
-    """How a solver turns a gradient into an update; a plugin of group ``cafx.solvers``.
+    """The update rule of a solver; a plugin of group ``cafx.solvers``.
 
-    It works value by value on flat arrays, so that they may be cut at will and the parts run at once.
+    Rules are elementwise on flat arrays, so that the solver may apply them to chunks in parallel.
 
     Class attributes:
-        slots: how many arrays it remembers, each as large as the parameters.
+        slots: number of history arrays, each with one value per parameter value.
 
     Args:
         options: the SolverParameter.
 
     Raises:
-        CafxError: options that make no sense for this rule.
+        CafxError: an option that the rule does not support.
     """
 
     slots: ClassVar[int] = 1
@@ -71,13 +85,13 @@ class UpdateRule:
         self.options = options
 
     def update(self, diff: Array, history: Sequence[Array], rate: float, iteration: int) -> None:
-        """Replace the gradient in ``diff`` by what is to be subtracted from the parameters.
+        """Replace the gradient in ``diff`` by the update, which is subtracted from the parameters.
 
         Args:
-            diff: gradient, already averaged, clipped and regularised; the update on return.
-            history: the rule's memory for these values, one array a slot; changed in place.
+            diff: flat gradient, already averaged, clipped and regularised; the update on return.
+            history: the rule's history of these values, one array per slot; modified in place.
             rate: learning rate times the parameter's lr_mult.
-            iteration: iterations done, from 0.
+            iteration: number of the iteration, counted from 0.
         """
         raise NotImplementedError
 
@@ -92,7 +106,12 @@ class UpdateRule:
         return Update(self, options, arena, engine)
 
     def refuse(self, field: str, why: str) -> CafxError:
-        """The error for an option this rule cannot use."""
+        """The error for an option that this rule does not support.
+
+        Args:
+            field: the option's name.
+            why: what is wrong with it.
+        """
         return CafxError(
             f"solver '{self.options.type}': {why}", where="solver", found=f"{field}: {getattr(self.options, field):g}"
         )

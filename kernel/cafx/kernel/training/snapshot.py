@@ -1,4 +1,4 @@
-"""Snapshots: what a training run must find again to go on as if it had never stopped."""
+"""Snapshots: saving and restoring the state of training, so that a resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -18,9 +18,17 @@ DEFAULT_PREFIX = "snapshot"
 
 
 def checked_prefix(options: Any, source: Path | None) -> Path:
-    """The path snapshots' names begin with; CafxError at once if they could not be written.
+    """The path prefix of snapshot files, checked before training.
 
-    Without snapshot_prefix it is the solver file's name; a folder gets that name within it.
+    The default is the path of the solver's file without its suffix. If snapshot_prefix is a folder, the
+    name of the solver's file is appended.
+
+    Args:
+        options: the SolverParameter.
+        source: path of the solver's file.
+
+    Raises:
+        CafxError: snapshots are requested and the folder is missing or not writable.
     """
     name = source.stem if source else DEFAULT_PREFIX
     if options.snapshot_prefix:
@@ -28,18 +36,25 @@ def checked_prefix(options: Any, source: Path | None) -> Path:
         prefix = prefix / name if prefix.is_dir() else prefix
     else:
         prefix = source.with_suffix("") if source else Path(name)
-    wanted = options.snapshot or options.snapshot_after_train
-    if wanted and not (prefix.parent.is_dir() and os.access(prefix.parent, os.W_OK)):
+    requested = options.snapshot or options.snapshot_after_train
+    if requested and not (prefix.parent.is_dir() and os.access(prefix.parent, os.W_OK)):
         raise CafxError(
             f"snapshots cannot be written to '{prefix.parent}'",
             where=str(source or "solver"),
-            remedy="make that folder, or set snapshot_prefix to one that is there and writable",
+            remedy="create that folder, or set snapshot_prefix to an existing, writable one",
         )
     return prefix
 
 
 def write(solver: Training) -> tuple[Path, Path]:
-    """Write weights, then the state that names them; returns both paths."""
+    """Save the weights, then the state that refers to them.
+
+    Returns:
+        The paths of the weights file and of the state file.
+
+    Raises:
+        CafxError: a file cannot be written.
+    """
     options = solver.options
     kind = SolverParameter.SnapshotFormat(options.snapshot_format).name
     writer = format_named(kind, solver.plugins)
@@ -55,7 +70,11 @@ def write(solver: Training) -> tuple[Path, Path]:
 
 
 def restore(solver: Training, path: Path) -> None:
-    """Put a solver where the one stood that wrote ``path``."""
+    """Restore a solver from a solverstate file and the weights it refers to.
+
+    Raises:
+        CafxError: a file is missing or damaged, or belongs to another net or solver type.
+    """
     state = format_of(path, solver.plugins).read_state(path)
     history = [np.asarray(blob.data).reshape(blob.shape) for blob in state.history]
     weights = _find_weights(Path(state.learned_net), path)
@@ -64,17 +83,24 @@ def restore(solver: Training, path: Path) -> None:
     solver.iter = state.iter
     if state.exact:
         solver.losses = [float(loss) for loss in state.exact["losses"]]
-        for net, held in zip((solver.net, *solver.test_nets), state.exact["nets"], strict=False):
-            net.restore(held)
+        for net, saved in zip((solver.net, *solver.test_nets), state.exact["nets"], strict=False):
+            net.restore(saved)
 
 
 def start_from_weights(solver: Training) -> list[Copied]:
-    """Copy what the option ``weights`` names into every net; returns what the training net took."""
+    """Copy the weights files of the solver's option ``weights`` into all nets.
+
+    Returns:
+        For each file, which layers of the training net were copied.
+
+    Raises:
+        CafxError: a file is missing or damaged, or its shapes do not match.
+    """
     names = [name.strip() for text in solver.options.weights for name in text.split(",")]
     copied = []
     for name in filter(None, names):
-        beside = solver.source.parent / name if solver.source else Path(name)
-        path = beside if not Path(name).exists() and beside.exists() else Path(name)
+        sibling = solver.source.parent / name if solver.source else Path(name)
+        path = sibling if not Path(name).exists() and sibling.exists() else Path(name)
         copied.append(solver.net.copy_from(path))
         for net in solver.test_nets:
             net.copy_from(path)
@@ -82,15 +108,15 @@ def start_from_weights(solver: Training) -> list[Copied]:
 
 
 def _check_complete(net: Net, copied: Copied, weights: Path) -> None:
-    """CafxError where the weights lack a layer that learns: they are of another net."""
+    """Check that the weights contain all learnable layers."""
     learning = {net.layer_names[parameter.layer] for parameter in learnable(net.parameters)}
     missing = [name for name in copied.untouched if name in learning]
     if missing:
         raise CafxError(
-            "the weights are of another net",
+            "the weights belong to another net",
             where=str(weights),
             found=f"no layer {', '.join(missing)}",
-            remedy="resume with the net they were trained with; to fine-tune another, use --weights",
+            remedy="resume with the same net; to fine-tune another net, use --weights",
         )
 
 
@@ -100,13 +126,12 @@ def _exact(solver: Training) -> dict[str, Any]:
 
 
 def _find_weights(learned: Path, state: Path) -> Path:
-    """The weights a state names, from here or beside it; else those of its own name, had it been renamed."""
-    beside = state.parent / learned.name
+    """The weights of a state: the path it states, that name in its own folder, or its own name if renamed."""
+    sibling = state.parent / learned.name
     namesake = state.with_name(state.name.replace(".solverstate", ".caffemodel"))
-    candidates = [learned, beside] + ([namesake] if namesake != state else [])
-    named = next((path for path in candidates if path.is_file()), None)
-    if named is None:
-        raise CafxError(
-            f"the weights it names are missing: {learned}", where=str(state), remedy=f"put {learned.name} beside it"
-        )
-    return named
+    candidates = [learned, sibling] + ([namesake] if namesake != state else [])
+    weights = next((path for path in candidates if path.is_file()), None)
+    if weights is None:
+        remedy = f"copy {learned.name} to the folder of the state"
+        raise CafxError(f"its weights file is missing: {learned}", where=str(state), remedy=remedy)
+    return weights

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from cafx.kernel import Blob, TransformationParameter, above, message, option, within
 from cafx_data_data.source import DataSource
@@ -18,7 +15,7 @@ from cafx_lib_feed.transform import Transformer
 if TYPE_CHECKING:
     from cafx.conformance import Case
 
-MOST_PREFETCHED = 1000
+MAX_PREFETCH = 1000
 
 
 @message("data_param", 107)
@@ -26,35 +23,35 @@ class DataParameter(LegacyTransform):
     """Options of Data."""
 
     class DB(IntEnum):
-        """The kinds of database."""
+        """Kinds of database that Caffe supports."""
 
         LEVELDB = 0
         LMDB = 1
 
     source: str = option(1, "string", doc="path of the database")
-    batch_size: int = option(4, "uint32", doc="images a batch", check=above(0))
-    rand_skip: int = option(7, "uint32", 0, doc="skip fewer images than this at the start, by chance")
+    batch_size: int = option(4, "uint32", doc="images per batch", check=above(0))
+    rand_skip: int = option(7, "uint32", 0, doc="skip a random number of images below this at the start")
     backend: DB = option(8, DB, DB.LEVELDB, doc="kind of database")
     force_encoded_color: bool = option(9, "bool", False, doc="decode images to three channels")
-    prefetch: int = option(10, "uint32", 4, doc="batches made in advance", check=within(1, MOST_PREFETCHED))
-    shuffle: bool = option(100_000, "bool", False, doc="another order each epoch, from the net's seed")
+    prefetch: int = option(10, "uint32", 4, doc="batches to prefetch", check=within(1, MAX_PREFETCH))
+    shuffle: bool = option(100_000, "bool", False, doc="shuffle every epoch")
     allow_negative_labels: bool = option(
-        100_001, "bool", False, doc="take labels below 0, say for a loss's ignore_label"
+        100_001, "bool", False, doc="allow negative labels, e.g. for a loss's ignore_label"
     )
-    database: str = option(100_002, "string", doc="kind of database by its plugin's name, in place of backend")
+    database: str = option(100_002, "string", doc="kind of database, the name of its plugin, instead of backend")
 
 
 class Data(BatchLayer):
-    """Images and labels from a database of Datums, transformed as transform_param says.
+    """Images and labels from a database of Datums, transformed according to transform_param.
 
-    Bottoms: none. Tops: data N×C×H×W (H and W are crop_size where it is set), and labels N.
-    Raw pixels are used as they are; encoded images are decoded, to three channels or to one where
-    force_color or force_gray is set. The database is read in order, over and over; with ``shuffle``
-    in another order each time. With batch_size 1 images may be of any size. No gradient.
+    Bottoms: none. Tops: data N×C×H×W, where H = W = crop_size if it is set, and labels N.
+    Encoded images are decoded, to three channels or one if force_color or force_gray is set. The database is
+    read in order and repeatedly; with ``shuffle``, in another order every epoch. With batch_size 1, images
+    may differ in size. No gradient.
 
     Raises:
-        CafxError: a database that is missing, empty, damaged, locked or of another kind; an item
-            that is no Datum, has another shape or a negative label; a mean or crop that does not fit.
+        CafxError: a database that is missing, empty, damaged, locked or of another kind; an item that is
+            not a Datum, has another shape or a negative label; a mean or crop that does not match.
 
     Source: Caffe's layer catalogue; shuffling: BVLC/caffe issues 1087 and 2606.
     """
@@ -64,19 +61,15 @@ class Data(BatchLayer):
     options: DataParameter
 
     def make_source(self, top: list[Blob]) -> tuple[Source, list[tuple[int, ...]]]:
-        """Open the database and look at its first image."""
-        options, streams = self.options, self.context.streams
+        """Open the database and infer the shapes from its first image."""
+        options = self.options
         if not options.source or not options.batch_size:
-            raise self.error("source and batch_size must be stated", expected="both in data_param")
+            raise self.error("source and batch_size must be set", expected="both in data_param")
         transformer = Transformer(self.read(TransformationParameter), self.phase, self.failure(), self.context.dtype)
-        self.dynamic_shape = options.batch_size == 1  # type: ignore[misc]  # a fact of this one
+        self.dynamic_shape = options.batch_size == 1  # type: ignore[misc]  # depends on the instance
         kind = options.database or options.backend.name
         reader = self.context.plugins.load("database", kind).open(options.source)
-        rng: Callable[[int], np.random.Generator] = functools.partial(streams.fresh, self.name)
-        source = DataSource(
-            reader, options, streams, self.name,
-            transformer, options.batch_size, rng, len(top) > 1, options.allow_negative_labels,
-        )  # fmt: skip
+        source = DataSource(reader, options, self.context.streams, self.name, transformer, labelled=len(top) > 1)
         try:
             return source, source.first_shapes(next(reader.items()))
         except Exception:
@@ -84,30 +77,35 @@ class Data(BatchLayer):
             raise
 
     @property
-    def ahead(self) -> int:
-        """``prefetch``."""
+    def prefetch(self) -> int:
+        """See `BatchLayer`."""
         return self.options.prefetch
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Raw and encoded, from both kinds of database, with every transformation."""
+        """Raw and encoded images, with every transformation."""
         from cafx.conformance import Case
         from cafx_lib_feed import samples
 
         lmdb = {"source": samples.database("LMDB"), "backend": "LMDB"}
         ignored = {"scale": 2.0, "mean_file": "none", "crop_size": 2, "mirror": True}
-        cut = {"crop_size": 5, "mirror": True, "mean_value": [100.0, 110.0, 120.0], "scale": 0.5}
+        crop = {"crop_size": 5, "mirror": True, "mean_value": [100.0, 110.0, 120.0], "scale": 0.5}
         yield Case("plain", options={**lmdb, "batch_size": 3, "prefetch": 2, **ignored}, tops=2)
-        yield Case("cut", options={**lmdb, "batch_size": 4, "rand_skip": 3}, layer={"transform_param": cut}, tops=2)
+        yield Case("crop", options={**lmdb, "batch_size": 4, "rand_skip": 3}, layer={"transform_param": crop}, tops=2)
         yield Case(
-            "mean_file", options={**lmdb, "batch_size": 2, "allow_negative_labels": True},
+            "mean_file",
+            options={**lmdb, "batch_size": 2, "allow_negative_labels": True},
             layer={"transform_param": {"mean_file": samples.mean_file()}},
-        )  # fmt: skip
+        )
         yield Case(
-            "encoded", tops=2, layer={"transform_param": {"force_gray": True}},
+            "encoded",
+            tops=2,
+            layer={"transform_param": {"force_gray": True}},
             options={"source": samples.database("LMDB", True), "database": "LMDB", "batch_size": 1},
-        )  # fmt: skip
+        )
         yield Case(
-            "color", options={**lmdb, "batch_size": 2, "force_encoded_color": True, "shuffle": True},
-            layer={"transform_param": {"force_color": True}}, tops=2,
-        )  # fmt: skip
+            "color",
+            options={**lmdb, "batch_size": 2, "force_encoded_color": True, "shuffle": True},
+            layer={"transform_param": {"force_color": True}},
+            tops=2,
+        )

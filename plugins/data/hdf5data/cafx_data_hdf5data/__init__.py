@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 class HDF5DataParameter(Message):
     """Options of HDF5Data."""
 
-    source: str = option(1, "string", doc="a text file that names the HDF5 files")
-    batch_size: int = option(2, "uint32", doc="rows a batch", check=above(0))
-    shuffle: bool = option(3, "bool", False, doc="shuffle files, and rows within each, every epoch")
+    source: str = option(1, "string", doc="text file that lists the HDF5 files")
+    batch_size: int = option(2, "uint32", doc="rows per batch", check=above(0))
+    shuffle: bool = option(3, "bool", False, doc="shuffle the files and the rows of each file every epoch")
 
 
 class HDF5Data(BatchLayer):
-    """Rows of HDF5 datasets, each top from the dataset of its name.
+    """Rows of HDF5 datasets; each top reads the dataset of the same name.
 
-    Bottoms: none. Tops: for a dataset of R×d₁×…, a blob N×d₁×…, N being batch_size. The files that
-    ``source`` lists are read one after the other, over and over; files may be larger than memory.
-    With ``shuffle`` each epoch has its own order of files and of rows within each. No gradient.
+    Bottoms: none. Tops: N×d₁×… for a dataset of shape R×d₁×…, where N = batch_size. The files listed in
+    ``source`` are read in order and repeatedly; they may be larger than memory. With ``shuffle``, the order of
+    the files, and of the rows in each file, changes every epoch. No gradient.
 
     Raises:
-        CafxError: a file that is missing or not HDF5, without the dataset, or with datasets of
-            unequal length; rows of another shape than in the first file.
+        CafxError: a file that is missing, not HDF5, lacks a dataset, or has datasets of different lengths;
+            rows whose shape differs from that in the first file.
 
     Source: Caffe's layer catalogue.
     """
@@ -43,18 +43,18 @@ class HDF5Data(BatchLayer):
     tops = (1, None)
 
     def make_source(self, top: list[Blob]) -> tuple[Source, list[tuple[int, ...]]]:
-        """Open and check every file."""
+        """Open and check all files."""
         if self.spec.HasField("transform_param"):
-            raise self.error("does not transform data", found="transform_param", expected="none")
+            raise self.error("transform_param is unsupported", remedy="remove it")
         size = self.options.batch_size
         if not self.options.source or not size:
-            raise self.error("source and batch_size must be stated", expected="both in hdf5_data_param")
+            raise self.error("source and batch_size must be set", expected="both in hdf5_data_param")
         rows = Rows(list(self.spec.top), self.options, self.context.streams, self.name)
         return rows, [(size, *shape) for shape in rows.shapes]
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """In order and shuffled, over the end of a file and of the list."""
+        """In order and shuffled, across the end of a file and of the list."""
         from cafx.conformance import Case
         from cafx_lib_feed import samples
 

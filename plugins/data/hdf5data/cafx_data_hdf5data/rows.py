@@ -1,4 +1,4 @@
-"""Rows of HDF5 files, one after the other, none kept longer than its batch."""
+"""Source of the HDF5Data layer: rows of HDF5 files."""
 
 from __future__ import annotations
 
@@ -15,22 +15,35 @@ from cafx.kernel.net import Streams
 from cafx.kernel.schema import read_file, read_head, sniff
 from cafx_lib_feed.prefetch import Batch, Source
 
-CHUNK_CACHE = 16 << 20
+CHUNK_CACHE_BYTES = 16 << 20
 Span = tuple[int, int, int, int]
 
 
 class Rows(Source):
-    """Rows of files in turn; only the rows of a batch are ever in memory."""
+    """Rows of the files in a list; only the rows of a batch are in memory.
+
+    Args:
+        names: names of the datasets.
+        options: the layer's options: source, batch_size and shuffle.
+        streams: random streams.
+        stream: prefix of the names of the streams for shuffling.
+
+    Attributes:
+        shapes: shape of a row in each dataset.
+        counts: number of rows in each file.
+
+    Raises:
+        CafxError: the list or a file is missing, or its datasets are not valid.
+    """
 
     workers = 1
 
     def __init__(self, names: list[str], options: Any, streams: Streams, stream: str) -> None:
         self.names, self.options = names, options
         self.streams, self.stream = streams, stream
-        listed = read_file(options.source).decode("utf-8", "replace").split()
-        self.files = [Path(each) for each in listed]
+        self.files = [Path(name) for name in read_file(options.source).decode("utf-8", "replace").split()]
         if not self.files:
-            raise CafxError("it names no HDF5 file", where=options.source)
+            raise CafxError("it lists no HDF5 file", where=options.source)
         self._file: tuple[int, Any] = (-1, None)
         self.shapes: list[tuple[int, ...]] = []
         try:
@@ -40,7 +53,7 @@ class Rows(Source):
             raise
 
     def fetch(self, batch: int) -> None:
-        """See `Source`: reading is all there is to do, and HDF5 lets one thread do it."""
+        """See `Source`; all work is done in `fill`, by a single thread, as HDF5 is not concurrent."""
 
     def fill(self, fetched: None, number: int, batch: Batch) -> None:
         """See `Source`."""
@@ -64,15 +77,15 @@ class Rows(Source):
             self._file = (-1, None)
 
     def _spans(self, position: int, count: int) -> Iterator[Span]:
-        """Epoch, file, first row and number of rows of each stretch of a batch."""
+        """Split a batch into runs of rows of one file: epoch, file, first row, number of rows."""
         total = sum(self.counts)
         while count:
             epoch, offset = divmod(position, total)
             for file in self._files(epoch):
                 if offset < self.counts[file]:
-                    taken = min(count, self.counts[file] - offset)
-                    yield epoch, file, offset, taken
-                    position, count = position + taken, count - taken
+                    length = min(count, self.counts[file] - offset)
+                    yield epoch, file, offset, length
+                    position, count = position + length, count - length
                     break
                 offset -= self.counts[file]
 
@@ -92,20 +105,22 @@ class Rows(Source):
             self.close()
             path = self.files[index]
             try:
-                found = sniff(read_head(path))
-                self._file = (index, h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE))
+                content = sniff(read_head(path))
+                self._file = (index, h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE_BYTES))
             except CafxError as error:
                 raise error.at(self.options.source) from None
             except OSError as error:
-                reason = "it is cut off" if "truncated" in str(error) else "it is another kind of file, or damaged"
+                reason = "it is truncated" if "truncated" in str(error) else "it is another kind of file, or damaged"
                 raise CafxError(
-                    f"cannot be opened as HDF5: {reason}", where=f"{self.options.source}: {path}", found=found,
-                    remedy="make or copy it again",
-                ) from error  # fmt: skip
+                    f"cannot be opened as HDF5: {reason}",
+                    where=f"{self.options.source}: {path}",
+                    found=content,
+                    remedy="create or copy it again",
+                ) from error
         return self._file[1]
 
     def _check(self, index: int) -> int:
-        """How many rows a file has; CafxError where its datasets are not what they must be."""
+        """Check the datasets of a file and return its number of rows."""
         file, where = self._open(index), str(self.files[index])
         for name in self.names:
             if not isinstance(file.get(name), h5py.Dataset):
@@ -120,14 +135,16 @@ class Rows(Source):
             raise CafxError("datasets differ in their number of rows, or have none", where=where, found=found)
         if shapes != self.shapes:
             raise CafxError(
-                f"rows have another shape than in {self.files[0]}", where=where,
-                found=", ".join(map(shape_text, shapes)), expected=", ".join(map(shape_text, self.shapes)),
-            )  # fmt: skip
+                "shape mismatch of rows",
+                where=where,
+                found=", ".join(map(shape_text, shapes)),
+                expected=f"{', '.join(map(shape_text, self.shapes))} as in {self.files[0]}",
+            )
         return counts[self.names[0]]
 
 
 def _read(dataset: Any, rows: Any, target: np.ndarray[Any, Any]) -> None:
-    """Rows from a first one on, or those listed, straight into their place."""
+    """Read rows directly into ``target``: consecutive ones from a first row, or those listed."""
     if isinstance(rows, int):
         dataset.read_direct(target, np.s_[rows : rows + len(target)])
         return

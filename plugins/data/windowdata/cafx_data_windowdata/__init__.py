@@ -1,4 +1,4 @@
-"""WindowData: batches of windows cut from images and warped, as R-CNN is trained on."""
+"""WindowData: batches of windows cropped from images and warped, for training R-CNN."""
 
 from __future__ import annotations
 
@@ -20,32 +20,32 @@ if TYPE_CHECKING:
 class WindowDataParameter(LegacyTransform):
     """Options of WindowData."""
 
-    source: str = option(1, "string", doc="the file that lists images and their windows")
-    scale: float = option(2, "float", 1.0, doc="multiplier, after the mean is taken off")
-    batch_size: int = option(4, "uint32", doc="windows a batch", check=above(0))
-    fg_threshold: float = option(7, "float", 0.5, doc="overlap from which a window is foreground")
-    bg_threshold: float = option(8, "float", 0.5, doc="overlap below which a window is background")
-    fg_fraction: float = option(9, "float", 0.25, doc="share of foreground windows in a batch", check=within(0, 1))
-    context_pad: int = option(10, "uint32", 0, doc="pixels of context around a warped window")
+    source: str = option(1, "string", doc="file that lists images and their windows")
+    scale: float = option(2, "float", 1.0, doc="factor applied after mean subtraction")
+    batch_size: int = option(4, "uint32", doc="windows per batch", check=above(0))
+    fg_threshold: float = option(7, "float", 0.5, doc="minimum overlap of foreground windows")
+    bg_threshold: float = option(8, "float", 0.5, doc="background windows have less overlap than this")
+    fg_fraction: float = option(9, "float", 0.25, doc="fraction of foreground windows per batch", check=within(0, 1))
+    context_pad: int = option(10, "uint32", 0, doc="pixels of context on each side of a warped window")
     crop_mode: str = option(
         11, "string", "warp", doc="warp the window, or the square around it", check=one_of("warp", "square")
     )
-    cache_images: bool = option(12, "bool", False, doc="keep every image file in memory")
-    root_folder: str = option(13, "string", "", doc="what every path begins with")
+    cache_images: bool = option(12, "bool", False, doc="keep all image files in memory")
+    root_folder: str = option(13, "string", "", doc="prefix of every path")
 
 
 class WindowData(BatchLayer):
-    """Windows of images, warped to crop_size, with their class: 0 for background.
+    """Windows of images, warped to crop_size × crop_size, with their class (0 for background).
 
-    Bottoms: none. Tops: data N×3×crop_size×crop_size, and labels N. Of each batch fg_fraction are
-    foreground windows (overlap of at least fg_threshold), drawn by chance, after background ones
-    (overlap below bg_threshold). With context_pad a window is enlarged so that, warped, it has that
-    many pixels around it; what lies outside the image is 0. The mean image is cut from its centre.
-    No gradient.
+    Bottoms: none. Tops: data N×3×crop_size×crop_size, and labels N. The first windows of a batch are random
+    background windows (overlap below bg_threshold), the last fg_fraction of it random foreground windows
+    (overlap of at least fg_threshold). With context_pad, a window is enlarged to include this many pixels of
+    context on each side after warping; pixels outside the image are 0. The mean is cropped from the centre of
+    the mean image. No gradient.
 
     Raises:
-        CafxError: no crop_size; a list that cannot be read, or without windows of a kind; a missing
-            or undecodable image; a window outside its image; a foreground label below 1.
+        CafxError: no crop_size; a list that cannot be read or lacks a kind of window; an image that is
+            missing or cannot be decoded; a window outside its image; a foreground label below 1.
 
     Source: Girshick et al., "Rich feature hierarchies for accurate object detection", 2014.
     """
@@ -59,13 +59,14 @@ class WindowData(BatchLayer):
         """Read the list."""
         options = self.options
         if not options.source or not options.batch_size:
-            raise self.error("source and batch_size must be stated", expected="both in window_data_param")
+            raise self.error("source and batch_size must be set", expected="both in window_data_param")
         transform = self.read(TransformationParameter)
         if not transform.crop_size or options.context_pad * 2 >= transform.crop_size:
             raise self.error(
-                "crop_size is missing or too small", found=f"crop_size {transform.crop_size}",
+                "crop_size is missing or too small",
+                found=f"crop_size {transform.crop_size}",
                 expected=f"more than twice context_pad ({options.context_pad})",
-            )  # fmt: skip
+            )
         transformer = Transformer(transform, self.phase, self.failure(), self.context.dtype)
         rng = functools.partial(self.context.streams.fresh, self.name)
         source = Windows(options, transformer, rng, options.scale)
@@ -75,26 +76,35 @@ class WindowData(BatchLayer):
             if offset < 0 or offset + source.shape[3] > mean.shape[1] or mean.shape[0] != source.shape[1]:
                 raise self.error("mean_file does not cover a window", found=mean.shape, expected=source.shape[1:])
         elif transformer.mean_values.size not in (0, 1, source.shape[1]):
-            raise self.error("mean_value does not fit the channels", found=transformer.mean_values.size)
+            raise self.error("wrong number of 'mean_value'", found=transformer.mean_values.size, expected="1 or 3")
         return source, [source.shape, source.shape[:1]]
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Warped and square, with context and without, mirrored, from memory and from files."""
+        """Both crop modes, with and without context, mirrored, from memory and from files."""
         from cafx.conformance import Case
         from cafx_lib_feed import samples
 
-        listed = {"source": samples.window_list(), "root_folder": f"{samples.folder()}/"}
-        cut = {"crop_size": 6, "mirror": True, "mean_value": [100.0]}
+        windows = {"source": samples.window_list(), "root_folder": f"{samples.folder()}/"}
+        crop = {"crop_size": 6, "mirror": True, "mean_value": [100.0]}
         ignored = {"mean_file": "none", "crop_size": 2, "mirror": True}
         yield Case(
-            "warped", tops=2, layer={"transform_param": cut},
-            options={**listed, "batch_size": 4, "fg_fraction": 0.5, "context_pad": 1, **ignored},
-        )  # fmt: skip
+            "warped",
+            tops=2,
+            layer={"transform_param": crop},
+            options={**windows, "batch_size": 4, "fg_fraction": 0.5, "context_pad": 1, **ignored},
+        )
         yield Case(
-            "square", tops=2, layer={"transform_param": {"crop_size": 5}},
+            "square",
+            tops=2,
+            layer={"transform_param": {"crop_size": 5}},
             options={
-                **listed, "batch_size": 3, "crop_mode": "square", "cache_images": True, "scale": 0.5,
-                "fg_threshold": 0.8, "bg_threshold": 0.3,
+                **windows,
+                "batch_size": 3,
+                "crop_mode": "square",
+                "cache_images": True,
+                "scale": 0.5,
+                "fg_threshold": 0.8,
+                "bg_threshold": 0.3,
             },
-        )  # fmt: skip
+        )

@@ -1,7 +1,7 @@
-"""Weights, states and single blobs in Caffe's binary protobuf files, read without trust.
+"""Weights, solver states and single blobs in Caffe's binary protobuf files, read as untrusted input.
 
-Weights are read by walking protobuf's wire format: only names and blobs are looked at, so that a
-file of any fork reads alike, and a blob's values are taken as they lie in the file, without a copy.
+Weights are read by walking protobuf's wire format. Only names and blobs are interpreted, so that files of
+any fork of Caffe can be read, and values are views of the memory-mapped file, without a copy.
 """
 
 from __future__ import annotations
@@ -29,33 +29,33 @@ LEGACY_DIMS = (1, 2, 3, 4)
 
 
 class BinaryProto(Format):
-    """Caffe's binary protobuf files."""
+    """Caffe's binary protobuf files; the default format."""
 
     def recognises(self, head: bytes) -> bool:
-        """Protobuf has no mark of its own: whatever is of no other format may be this."""
+        """See `Format`; protobuf has no signature, so that any file of no other format may be this."""
         return not head.startswith(b"\x89HDF")
 
     def read_weights(self, path: Path) -> list[LayerWeights]:
-        """See `Format`; a file that holds no layer is refused."""
+        """See `Format`; a file without layers is an error."""
         data = map_file(path)
         kinds = {wire.LAYER.field: wire.LAYER}
         for _, upgrader in self.plugins.usable("upgrade"):
             kinds.update(upgrader.wire_layers)
         try:
-            found = [_layer(view, kinds[number]) for number, view in wire.messages(data, kinds)]
+            layers = [_layer(view, kinds[number]) for number, view in wire.messages(data, kinds)]
         except wire.Malformed as error:
             raise not_weights(path, bytes(data[:HEAD]), str(error)) from None
-        if not found:
-            raise not_weights(path, bytes(data[:HEAD]), "it holds no layers")
-        return found
+        if not layers:
+            raise not_weights(path, bytes(data[:HEAD]), "it has no layers")
+        return layers
 
     def write_weights(self, path: Path, net: Any, layers: Sequence[LayerWeights]) -> None:
-        """See `Format`; values go to the file layer by layer."""
-        bare = type(net)()
-        bare.CopyFrom(net)
-        del bare.layer[:]
+        """See `Format`; writes one layer at a time to save memory."""
+        without_layers = type(net)()
+        without_layers.CopyFrom(net)
+        del without_layers.layer[:]
         with atomic_write(path) as file:
-            file.write(bare.SerializeToString())
+            file.write(without_layers.SerializeToString())
             for proto, layer in zip(net.layer, layers, strict=True):
                 pieces = [proto.SerializeToString()]
                 pieces += [piece for blob in layer.blobs for piece in _encode(BLOBS_FIELD, blob)]
@@ -77,7 +77,7 @@ class BinaryProto(Format):
             raise _not_state(path, bytes(data[:HEAD]), str(error)) from None
         state = schema(self.plugins).parse_bytes(bytes(rest), "SolverState", str(path))
         if not state.HasField("iter"):
-            raise _not_state(path, bytes(data[:HEAD]), "it says no iteration")
+            raise _not_state(path, bytes(data[:HEAD]), "it has no iteration")
         exact = _exact(state.cafx_state, path) if state.HasField("cafx_state") else None
         return TrainingState(state.iter, state.learned_net, history, state.current_step, exact)
 
@@ -96,7 +96,11 @@ class BinaryProto(Format):
 
 
 def map_file(path: Path) -> memoryview:
-    """A file's bytes, mapped rather than read."""
+    """Map a file into memory.
+
+    Raises:
+        CafxError: the file cannot be read.
+    """
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -106,7 +110,11 @@ def map_file(path: Path) -> memoryview:
 
 
 def read_blob(data: memoryview) -> BlobValues:
-    """The BlobProto in ``data``; `wire.Malformed` where its values do not fill its shape."""
+    """Parse a BlobProto; its values are views of ``data``.
+
+    Raises:
+        wire.Malformed: the message is not valid, or the number of values does not match the shape.
+    """
     shape: Shape = ()
     legacy: dict[int, int] = {}
     chunks: dict[int, list[npt.NDArray[Any]]] = {}
@@ -122,14 +130,18 @@ def read_blob(data: memoryview) -> BlobValues:
     if legacy:
         shape = tuple(legacy.get(number, 0) for number in LEGACY_DIMS)
     values = {number: np.concatenate(parts) if len(parts) > 1 else parts[0] for number, parts in chunks.items()}
-    read = values.get(DOUBLE_DATA_FIELD, values.get(DATA_FIELD, np.empty(0, "<f4")))
-    if any(length < 0 for length in shape) or math.prod(shape) != read.size:
-        raise wire.Malformed(f"a blob of shape {shape_text(shape)} with {read.size} values")
-    return BlobValues(shape, read, values.get(DOUBLE_DIFF_FIELD, values.get(DIFF_FIELD)), bool(legacy))
+    data_values = values.get(DOUBLE_DATA_FIELD, values.get(DATA_FIELD, np.empty(0, "<f4")))
+    if any(length < 0 for length in shape) or math.prod(shape) != data_values.size:
+        raise wire.Malformed(f"a blob of shape {shape_text(shape)} with {data_values.size} values")
+    return BlobValues(shape, data_values, values.get(DOUBLE_DIFF_FIELD, values.get(DIFF_FIELD)), bool(legacy))
 
 
 def read_binaryproto(path: str | Path) -> npt.NDArray[Any]:
-    """The array in a binaryproto file (a mean image, an infogain matrix)."""
+    """Read the array in a binaryproto file, such as a mean image.
+
+    Raises:
+        CafxError: the file cannot be read, or is not a binaryproto.
+    """
     data = map_file(Path(path))
     try:
         blob = read_blob(data)
@@ -141,7 +153,11 @@ def read_binaryproto(path: str | Path) -> npt.NDArray[Any]:
 
 
 def write_binaryproto(path: str | Path, array: npt.NDArray[Any]) -> None:
-    """Write an array as a binaryproto file."""
+    """Write an array to a binaryproto file, atomically.
+
+    Raises:
+        CafxError: the file cannot be written.
+    """
     with atomic_write(Path(path)) as file:
         for piece in _blob_pieces(BlobValues(array.shape, array.reshape(-1))):
             file.write(piece)

@@ -1,4 +1,4 @@
-"""Protobuf's wire format, walked field by field without building messages or copying values."""
+"""Protobuf's wire format, field by field, without building messages or copying values."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ Payload = memoryview | int
 
 
 class Malformed(Exception):
-    """The bytes are not a protobuf message, or not all of one."""
+    """The data is not a complete protobuf message."""
 
 
 @attrs.frozen
 class LayerFields:
-    """Which fields of NetParameter and of its layer message hold a layer, its name and its blobs.
+    """Field numbers of one version of the layer message.
 
-    A layer message may lie one level deeper, in field ``inner``, with ``inner_fields``.
+    Attributes:
+        field: field of NetParameter that contains the layers.
+        name, blobs, type: fields of the layer message; -1 for none.
+        inner: field of the layer message that contains an older layer message; -1 for none.
+        inner_fields: field numbers of this older message.
     """
 
     field: int
@@ -37,7 +41,18 @@ LAYER = LayerFields(field=100, name=1, blobs=7, type=2)
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, memoryview, Any]]:
-    """Each field of a message: its number, all its bytes, and its payload (an int for a varint)."""
+    """Iterate over the fields of a message.
+
+    Yields:
+        The field's number, all its bytes, and its payload (an int for a varint, else bytes).
+
+    Raises:
+        Malformed: the message is not valid or is truncated.
+
+    Example:
+        >>> [(number, payload) for number, _, payload in fields(memoryview(bytes([0x08, 0x05])))]
+        [(1, 5)]
+    """
     position, end = 0, len(data)
     while position < end:
         start = position
@@ -58,35 +73,47 @@ def fields(data: memoryview) -> Iterator[tuple[int, memoryview, Any]]:
 
 
 def messages(data: memoryview, numbers: Container[int]) -> Iterator[tuple[int, memoryview]]:
-    """The payloads of the wanted fields that hold messages."""
+    """Iterate over the fields with one of these numbers that are messages: number and payload."""
     for number, _, payload in fields(data):
         if number in numbers and isinstance(payload, memoryview):
             yield number, payload
 
 
 def integers(data: memoryview) -> list[int]:
-    """The numbers of a BlobShape message, packed or not."""
-    found: list[int] = []
+    """The values of a BlobShape message, packed or not.
+
+    Raises:
+        Malformed: the message is not valid or is truncated.
+    """
+    unsigned: list[int] = []
     for number, _, payload in fields(data):
         if number == 1 and isinstance(payload, int):
-            found.append(payload)
+            unsigned.append(payload)
         elif number == 1:
             position = 0
             while position < len(payload):
                 value, position = read_varint(payload, position)
-                found.append(value)
-    return [value - 2**64 if value >= 2**63 else value for value in found]
+                unsigned.append(value)
+    return [value - 2**64 if value >= 2**63 else value for value in unsigned]
 
 
 def values(payload: Payload, dtype: str) -> npt.NDArray[Any]:
-    """A field of packed numbers, or a single one, as an array over the file's own bytes."""
+    """A view of a packed field, or of a single value, as an array.
+
+    Raises:
+        Malformed: the length is not a multiple of the item size.
+    """
     if isinstance(payload, int) or len(payload) % np.dtype(dtype).itemsize:
-        raise Malformed("a blob whose values are cut off")
+        raise Malformed("a blob with truncated values")
     return np.frombuffer(payload, dtype)
 
 
 def read_varint(data: memoryview, position: int) -> tuple[int, int]:
-    """The number at ``position``, in seven-bit groups, and where it ends."""
+    """Decode the varint at ``position``; return its value and the position after it.
+
+    Raises:
+        Malformed: the varint is truncated or too long.
+    """
     value = 0
     for shift in range(0, 7 * MAX_VARINT_BYTES, 7):
         if position >= len(data):
@@ -100,7 +127,12 @@ def read_varint(data: memoryview, position: int) -> tuple[int, int]:
 
 
 def varint(value: int) -> bytes:
-    """``value`` encoded in seven-bit groups."""
+    """Encode a non-negative integer as a varint: groups of seven bits, least significant first.
+
+    Example:
+        >>> varint(300).hex()
+        'ac02'
+    """
     encoded = bytearray()
     while value > 0x7F:
         encoded.append(value & 0x7F | 0x80)
@@ -110,12 +142,12 @@ def varint(value: int) -> bytes:
 
 
 def header(number: int, size: int) -> bytes:
-    """What precedes ``size`` bytes of a message or packed field."""
+    """The tag and length that precede ``size`` bytes of field ``number``, a message or packed field."""
     return varint(number << 3 | LENGTH) + varint(size)
 
 
 def write_message(file: IO[bytes], number: int, pieces: Sequence[bytes]) -> None:
-    """Write the pieces of one message as field ``number``."""
+    """Write field ``number``, a message given in pieces, to ``file``."""
     file.write(header(number, sum(map(len, pieces))))
     for piece in pieces:
         file.write(piece)

@@ -1,4 +1,4 @@
-"""Databases as data layers and tools see them: keys in order, values of bytes.
+"""Databases as data layers and tools use them: ordered keys, values of bytes.
 
 A plugin of group ``cafx.databases`` is a `Database` class; `open_database` finds one by name.
 """
@@ -13,46 +13,59 @@ from typing import Any, ClassVar
 from cafx.kernel import CafxError, Registry, registry
 
 Item = tuple[bytes, memoryview]
-CAFFE_S = ("LEVELDB", "LMDB")  # the values of backend
+CAFFE_BACKENDS = ("LEVELDB", "LMDB")
 
 
 class Reader:
-    """A database open for reading; any number may be open on one database.
+    """A database open for reading; a database may have any number of readers.
 
-    Values hold until `close`, and may be used by any thread. One thread reads at a time.
+    Values stay valid until `close` and may be used by any thread. Only one thread at a time may read.
 
-    Attributes:
-        lends: whether values are memory of the database itself, which cost nothing until looked at.
-            Where they are copies, any number of threads may `get` them at once instead.
+    Class attributes:
+        lends: whether values are views of the database's own memory, which cost nothing until they are
+            accessed. Otherwise they are copies, and any number of threads may call `get` concurrently.
     """
 
     lends: ClassVar[bool] = True
     path: Path
 
     def __len__(self) -> int:
-        """How many items (found by walking the keys where the database does not know)."""
+        """The number of items; may require a walk over all keys."""
         raise NotImplementedError
 
     def items(self, start: int = 0) -> Iterator[Item]:
-        """Keys and values from the item numbered ``start`` to the last."""
+        """Iterate over keys and values in order, from item number ``start`` to the last.
+
+        Raises:
+            CafxError: the database is damaged or closed.
+        """
         raise NotImplementedError
 
     def keys(self) -> Iterator[bytes]:
-        """Every key in order, without reading values."""
+        """Iterate over all keys in order, without reading values.
+
+        Raises:
+            CafxError: the database is damaged or closed.
+        """
         raise NotImplementedError
 
     def get(self, key: bytes) -> memoryview:
-        """The value of a key that is there."""
+        """The value of an existing key.
+
+        Raises:
+            CafxError: the key is missing, or the database is damaged or closed.
+        """
         raise NotImplementedError
 
     def close(self) -> None:
-        """Let the database go; values lent become invalid. Closing again does nothing."""
+        """Close the database, which invalidates lent values; closing twice has no effect."""
         raise NotImplementedError
 
     def forever(self, start: int = 0) -> Iterator[tuple[bytes, memoryview | None]]:
-        """Keys from the one numbered ``start`` (counted round and round), without an end.
+        """Iterate endlessly over keys, starting at item number ``start`` modulo the number of items.
 
-        Their values come with them where they are lent.
+        Yields:
+            Each key with its value if the reader lends values, or else with None.
         """
         position = start % len(self) if start else 0
         while True:
@@ -70,18 +83,22 @@ class Reader:
 
 
 class Writer:
-    """A database open for writing; what `put` is handed is there together, or not at all."""
+    """A database open for writing; each `put` is atomic."""
 
     def put(self, items: Sequence[tuple[bytes, bytes]]) -> None:
-        """Write one batch."""
+        """Write a batch of keys and values in one transaction.
+
+        Raises:
+            CafxError: the batch cannot be written.
+        """
         raise NotImplementedError
 
     def last_key(self) -> bytes | None:
-        """The last key in order, or None."""
+        """The last key in order, or None if the database is empty."""
         raise NotImplementedError
 
     def close(self) -> None:
-        """Flush and let go."""
+        """Flush and close the database."""
         raise NotImplementedError
 
     def __enter__(self) -> Writer:
@@ -95,9 +112,9 @@ class Database:
     """One kind of database; a plugin of group ``cafx.databases``.
 
     Class attributes:
-        name: what a Data layer's ``backend`` or ``database`` calls it, in capitals.
-        mark: the file by which a folder of this kind is known.
-        reader, writer: what opens a folder's path.
+        name: name used by the Data layer's ``backend`` or ``database`` option, in capitals.
+        mark: name of a file by which a folder of this kind is recognised.
+        reader, writer: open the database in a folder.
     """
 
     name: ClassVar[str]
@@ -107,71 +124,92 @@ class Database:
 
     @classmethod
     def recognises(cls, path: Path) -> bool:
-        """Whether a database of this kind lies at ``path``."""
+        """Whether ``path`` is a database of this kind."""
         return (path / cls.mark).is_file()
 
     @classmethod
     def open(cls, path: str | Path) -> Reader:
-        """Open for reading; CafxError if it is missing, empty, damaged, in use, or another kind."""
+        """Open a database for reading.
+
+        Raises:
+            CafxError: it is missing, empty, damaged, locked or of another kind.
+        """
         return cls.reader(checked_folder(Path(path), cls))
 
     @classmethod
     def create(cls, path: str | Path, *, append: bool = False) -> Writer:
-        """Open for writing: a new one, or with ``append`` one that may be there already."""
+        """Open a new database for writing; with ``append``, it may exist.
+
+        Raises:
+            CafxError: ``path`` exists, is a database of another kind, or cannot be written.
+        """
         return cls.writer(checked_target(Path(path), append, cls))
 
 
 def open_database(path: str | Path, backend: str | None = None, plugins: Registry | None = None) -> Reader:
-    """Open for reading with the plugin named, or with the one that recognises what is there."""
+    """Open a database for reading.
+
+    Args:
+        path: its folder.
+        backend: its kind, e.g. ``LMDB`` (default: detected).
+        plugins: where to find databases (default: this environment).
+
+    Raises:
+        CafxError: as `Database.open`, or no plugin recognises it.
+    """
     plugins = plugins or registry()
     if backend is not None:
-        opened: Reader = plugins.load("database", backend).open(path)
-        return opened
+        named: Reader = plugins.load("database", backend).open(path)
+        return named
     for _, kind in plugins.usable("database"):
         if kind.recognises(Path(path)):
-            found: Reader = kind.open(path)
-            return found
+            detected: Reader = kind.open(path)
+            return detected
     raise missing(Path(path))
 
 
 def checked_folder(path: Path, kind: type[Database], plugins: Registry | None = None) -> Path:
-    """``path`` if a database of this kind lies there; else the CafxError that says what does."""
+    """Return ``path`` if it is a database of this kind.
+
+    Raises:
+        CafxError: it is missing, or something else; the error says what.
+    """
     if kind.recognises(path):
         return path
     for plugin, other in (plugins or registry()).usable("database"):
         if other is not kind and other.recognises(path):
-            raise CafxError(
-                f"is not a {kind.name} database", where=str(path), found=f"one of {plugin.name}",
-                remedy=f"set backend: {plugin.name}" if plugin.name in CAFFE_S else f'set database: "{plugin.name}"',
-            )  # fmt: skip
+            field = f"backend: {plugin.name}" if plugin.name in CAFFE_BACKENDS else f'database: "{plugin.name}"'
+            found = f"a database of kind {plugin.name}"
+            raise CafxError(f"is not a {kind.name} database", where=str(path), found=found, remedy=f"set {field}")
     raise missing(path)
 
 
 def checked_target(path: Path, append: bool = False, kind: type[Database] | None = None) -> Path:
-    """``path`` if something may be written there, or with ``append`` added to a database of this kind."""
+    """Return ``path`` if it can be created or, with ``append``, is a database of this kind.
+
+    Raises:
+        CafxError: it exists, is a database of another kind, or its parent folder is missing.
+    """
     if path.exists() and not append:
-        raise CafxError(
-            "cannot be made: something is there already", where=str(path),
-            remedy="remove it, or choose another name",
-        )  # fmt: skip
+        raise CafxError("already exists", where=str(path), remedy="remove it, or choose another name")
     if kind and path.is_dir() and any(path.iterdir()):
         return checked_folder(path, kind)
     if path.exists() and not path.is_dir():
         raise missing(path)
     if not path.parent.is_dir():
-        raise CafxError("cannot be made: its folder is missing", where=str(path), remedy=f"mkdir -p {path.parent}")
+        raise CafxError("its parent folder does not exist", where=str(path), remedy=f"mkdir -p {path.parent}")
     return path
 
 
 def missing(path: Path) -> CafxError:
-    """The error for a path where there is no database."""
+    """The error for a path that is not a database."""
     if path.is_dir():
         names: Any = sorted(each.name for each in path.iterdir())[:4]
         found = "a folder with " + ", ".join(names) if names else "an empty folder"
         return CafxError("is not a database", where=str(path), found=found)
     if path.exists():
         return CafxError("is not a database", where=str(path), found="a file", expected="a folder")
-    return CafxError("there is no database", where=str(path), remedy="check the path")
+    return CafxError(f"no database at '{path}'", remedy="check the path")
 
 
 def empty(path: Path) -> CafxError:
@@ -180,5 +218,5 @@ def empty(path: Path) -> CafxError:
 
 
 def damaged(path: Path, reason: object) -> CafxError:
-    """The error for a database that cannot be read to its end."""
-    return CafxError(f"the database is damaged: {reason}", where=str(path), remedy="make or copy it again")
+    """The error for a database that cannot be read completely."""
+    return CafxError(f"the database is damaged: {reason}", where=str(path), remedy="create or copy it again")

@@ -1,4 +1,7 @@
-"""Datums, read where they lie: pixel bytes are never copied, and a layout met before is known again."""
+"""Reading Datums without copying pixels, and writing them.
+
+Field numbers are those of Caffe's Datum message.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError
+from cafx.kernel.blob import shape_text
 from cafx_format_binaryproto import wire
 
 CHANNELS, HEIGHT, WIDTH, DATA, LABEL, FLOATS, ENCODED = range(1, 8)
 FLOAT_TAG = FLOATS << 3 | wire.FIXED32
 DATA_TAG = DATA << 3 | wire.LENGTH
 FLOAT_ITEM = np.dtype([("tag", "u1"), ("value", "<f4")])
-LONGEST_HEAD = 40
-KNOWN_TAILS = 100_000
+MAX_FRAMING = 40
+MAX_CACHED = 100_000
 UNKNOWN = (0, None)
 Shape3 = tuple[int, int, int]
 Tails = dict[bytes, tuple[int, bool]]
@@ -24,7 +28,13 @@ Tails = dict[bytes, tuple[int, bool]]
 
 @attrs.define(eq=False)
 class Example:
-    """What one Datum holds: ``pixels`` of shape C×H×W (uint8 or float32), or ``image`` encoded."""
+    """The content of a Datum.
+
+    Attributes:
+        label: class of the example.
+        pixels: array of shape C×H×W, uint8 or float32; None for an encoded image.
+        image: content of an image file (JPEG, PNG, …), or None.
+    """
 
     label: int
     pixels: npt.NDArray[np.generic] | None
@@ -32,28 +42,41 @@ class Example:
 
 
 class DatumReader:
-    """Reads Datums; those that look like an earlier one cost two comparisons of a few bytes.
+    """Parses Datums, caching the bytes before and after the data.
 
-    What precedes the data and what follows them is mostly the same all over a database. Any number
-    of threads may read at once: what is known is exchanged as a whole.
+    These bytes are mostly the same throughout a database, so that parsing usually takes two comparisons of
+    a few bytes. Any number of threads may share a reader: the cache is replaced as a whole.
+
+    Example:
+        >>> pixels = np.zeros((3, 8, 8), np.uint8)
+        >>> DatumReader().read(b"key", memoryview(datum_bytes(pixels, label=7))).label
+        7
     """
 
     def __init__(self) -> None:
-        self._known: tuple[bytes, Shape3, Tails] = (b"", (0, 0, 0), {})
+        self._cache: tuple[bytes, Shape3, Tails] = (b"", (0, 0, 0), {})
 
     def read(self, key: bytes, value: memoryview) -> Example:
-        """The Datum in ``value``; CafxError naming ``key`` where it is none."""
-        head, shape, tails = self._known
+        """Parse a Datum; the result refers to the memory of ``value``.
+
+        Args:
+            key: key of the item, for errors.
+            value: the serialised Datum.
+
+        Raises:
+            CafxError: ``value`` is not a complete Datum.
+        """
+        head, shape, tails = self._cache
         start = len(head)
         try:
-            if start and bytes(value[:start]) == head:  # views are compared byte by byte
+            if start and bytes(value[:start]) == head:  # comparing bytes is faster than comparing views
                 size, start = wire.read_varint(value, start)
                 end = start + size
-                label, encoded = tails.get(bytes(value[end : end + LONGEST_HEAD]), UNKNOWN)
-                whole = end <= len(value)
-                if encoded and size and whole:
+                label, encoded = tails.get(bytes(value[end : end + MAX_FRAMING]), UNKNOWN)
+                complete = end <= len(value)
+                if encoded and size and complete:
                     return Example(label, None, value[start:end])
-                if encoded is False and size == math.prod(shape) and whole:
+                if encoded is False and size == math.prod(shape) and complete:
                     return Example(label, _pixels(value[start:end], shape))
             return self._parse(value)
         except wire.Malformed as error:
@@ -77,26 +100,26 @@ class DatumReader:
             self._remember(value, (0, 0, 0), start, len(data), (label, True))
             return Example(label, None, data)
         if numbers[ENCODED]:
-            raise wire.Malformed("it is encoded, but holds no image")
+            raise wire.Malformed("encoded is set, but there is no image")
         shape = (numbers[CHANNELS], numbers[HEIGHT], numbers[WIDTH])
-        held = len(data) if data else floats.size
-        if held != math.prod(shape) or not held:
-            raise wire.Malformed(f"it holds {held} values for {_times(shape)} pixels")
+        count = len(data) if data else floats.size
+        if count != math.prod(shape) or not count:
+            raise wire.Malformed(f"it has {count} values for a shape of {shape_text(shape)}")
         if not data:
             return Example(label, floats.reshape(shape))
-        self._remember(value, shape, start, held, (label, False))
+        self._remember(value, shape, start, count, (label, False))
         return Example(label, _pixels(data, shape))
 
     def _remember(self, value: memoryview, shape: Shape3, start: int, size: int, kind: tuple[int, bool]) -> None:
-        """Keep the bytes around ``size`` bytes of data, but for those that tell the size."""
+        """Cache the bytes before the size of the data and those after the data."""
         head = bytes(value[: start - len(wire.varint(size))])
         tail = bytes(value[start + size :])
-        if max(len(head), len(tail)) >= LONGEST_HEAD or head[-1] != DATA_TAG:
+        if max(len(head), len(tail)) >= MAX_FRAMING or head[-1] != DATA_TAG:
             return
-        known = self._known
-        if known[:2] != (head, shape) or len(known[2]) > KNOWN_TAILS:
-            known = self._known = (head, shape, {})
-        known[2][tail] = kind
+        cache = self._cache
+        if cache[:2] != (head, shape) or len(cache[2]) > MAX_CACHED:
+            cache = self._cache = (head, shape, {})
+        cache[2][tail] = kind
 
 
 def datum_bytes(
@@ -106,7 +129,14 @@ def datum_bytes(
     image: bytes | None = None,
     encoded: bool | None = None,
 ) -> bytes:
-    """A Datum as Caffe writes it: C×H×W pixels (uint8, or floats), or an encoded image."""
+    """Serialise a Datum to the same bytes as Caffe.
+
+    Args:
+        pixels: array of shape C×H×W; values other than uint8 are written as floats.
+        label: class of the example.
+        image: content of an image file, instead of pixels.
+        encoded: value of the field ``encoded``; None to leave it out.
+    """
     parts = []
     data = image
     if pixels is not None:
@@ -127,13 +157,18 @@ def datum_bytes(
 
 
 def key_text(key: bytes) -> str:
-    """A key for error messages."""
+    """A key in quotes, for messages.
+
+    Example:
+        >>> key_text(b"00000007")
+        "'00000007'"
+    """
     return f"'{key.decode('utf-8', 'backslashreplace')}'"
 
 
 def _split_floats(value: memoryview) -> tuple[memoryview, npt.NDArray[np.float32], memoryview]:
-    """The fields before a run of unpacked floats, the floats, and the fields after them."""
-    head = bytes(value[:LONGEST_HEAD])
+    """Split a Datum into the fields before a run of unpacked floats, the floats, and the fields after."""
+    head = bytes(value[:MAX_FRAMING])
     position = 0
     while position < len(head) and head[position] & 7 == wire.VARINT:
         position += 1
@@ -142,8 +177,8 @@ def _split_floats(value: memoryview) -> tuple[memoryview, npt.NDArray[np.float32
         position += 1
     if position >= len(head) or head[position] != FLOAT_TAG:
         return value, np.empty(0, np.float32), value[:0]
-    whole = (len(value) - position) // FLOAT_ITEM.itemsize * FLOAT_ITEM.itemsize
-    items = np.frombuffer(value[position : position + whole], FLOAT_ITEM)
+    size = (len(value) - position) // FLOAT_ITEM.itemsize * FLOAT_ITEM.itemsize
+    items = np.frombuffer(value[position : position + size], FLOAT_ITEM)
     others = np.flatnonzero(items["tag"] != FLOAT_TAG)
     count = int(others[0]) if others.size else items.size
     end = position + count * FLOAT_ITEM.itemsize
@@ -156,7 +191,3 @@ def _pixels(data: memoryview, shape: tuple[int, int, int]) -> npt.NDArray[np.uin
 
 def _signed(value: int) -> int:
     return value - 2**64 if value >= 2**63 else value
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))

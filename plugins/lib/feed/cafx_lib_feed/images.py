@@ -1,4 +1,4 @@
-"""Images in and out: decoded and resized as Caffe's OpenCV does, JPEG by a library made for speed."""
+"""Decoding, resizing and encoding images with the same results as OpenCV; JPEG by the faster simplejpeg."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import numpy.typing as npt
 from cafx.kernel import CafxError
 
 Image = npt.NDArray[np.uint8]
-Memory = Callable[[int], Any]
+Allocate = Callable[[int], Any]
 JPEG = b"\xff\xd8"
 EXIF = b"Exif\0\0"
-MARK, SEGMENT, FRAME = 0xFF, 4, 6
-FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-SPACES = {1: "GRAY", 3: "BGR"}
+MARKER, SEGMENT_HEADER, FRAME_FIELDS = 0xFF, 4, 6
+START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+COLOR_SPACES = {1: "GRAY", 3: "BGR"}
 
 
 @functools.cache
 def cv2() -> Any:
-    """OpenCV, imported when the first image is met; threads are ours to make."""
+    """OpenCV, imported on first use and set to a single thread, since the prefetcher uses several."""
     import cv2 as module
 
     module.setNumThreads(0)
@@ -33,24 +33,30 @@ def cv2() -> Any:
 
 @functools.cache
 def _simplejpeg() -> Any:
-    """The JPEG decoder, imported when the first one is met."""
+    """The JPEG decoder, imported on first use."""
     import simplejpeg
 
     return simplejpeg
 
 
-def decode(data: memoryview | bytes, channels: int | None, what: str, memory: Memory | None = None) -> Image:
-    """The image in ``data`` as H×W×C bytes (BGR), with 1 or 3 channels or (None) as many as it has.
+def decode(data: memoryview | bytes, channels: int | None, what: str, allocate: Allocate | None = None) -> Image:
+    """Decode an image.
 
     Args:
-        memory: gives the bytes a JPEG is decoded into, when told how many.
+        data: content of an image file.
+        channels: 1 or 3; None for the image's own number.
+        what: how errors refer to the image.
+        allocate: provides memory for a decoded JPEG of a number of bytes.
+
+    Returns:
+        uint8 pixels of shape H×W×C, in the order BGR.
 
     Raises:
-        CafxError: naming ``what``, where it is not an image, or not of 8 bits.
+        CafxError: it is not an image, or does not have 8 bits per channel.
     """
-    found = decode_jpeg(data, channels, memory)
-    if found is not None:
-        return found
+    jpeg = decode_jpeg(data, channels, allocate)
+    if jpeg is not None:
+        return jpeg
     flag = {1: cv2().IMREAD_GRAYSCALE, 3: cv2().IMREAD_COLOR, None: cv2().IMREAD_UNCHANGED}[channels]
     try:
         image = cv2().imdecode(np.frombuffer(data, np.uint8), flag) if len(data) else None
@@ -58,73 +64,83 @@ def decode(data: memoryview | bytes, channels: int | None, what: str, memory: Me
         image = None
     if image is None:
         raise CafxError(
-            f"image {what} cannot be decoded", found=f"{len(data)} bytes starting {bytes(data[:8])!r}",
-            remedy="replace it or take it out of the list",
-        )  # fmt: skip
+            f"image {what} cannot be decoded",
+            found=f"{len(data)} bytes starting {bytes(data[:8])!r}",
+            remedy="replace the image, or remove it from the list",
+        )
     if image.dtype != np.uint8:
-        raise CafxError(f"image {what}", found=f"{image.dtype} pixels", expected="8 bits a channel")
+        raise CafxError(f"unsupported image {what}", found=f"{image.dtype} pixels", expected="8 bits per channel")
     shaped: Image = image if image.ndim == 3 else image[:, :, None]
     return shaped
 
 
-def decode_jpeg(data: memoryview | bytes, channels: int | None, memory: Memory | None = None) -> Image | None:
-    """What `decode` makes of a JPEG; None for what only OpenCV reads as Caffe would (damaged, CMYK, turned)."""
-    head = _jpeg_head(data)
-    if head is None or (channels and head.turned):
+def decode_jpeg(data: memoryview | bytes, channels: int | None, allocate: Allocate | None = None) -> Image | None:
+    """Decode a JPEG as `decode` does; None if only OpenCV decodes it as Caffe would (damaged, CMYK, rotated)."""
+    header = _jpeg_header(data)
+    if header is None or (channels and header.may_rotate):
         return None
-    wanted = channels or head.channels
+    depth = channels or header.channels
     try:
-        buffer = memory(head.height * head.width * wanted) if memory else None
-        decoded: Image = _simplejpeg().decode_jpeg(data, SPACES[wanted], buffer=buffer)
+        buffer = allocate(header.height * header.width * depth) if allocate else None
+        decoded: Image = _simplejpeg().decode_jpeg(data, COLOR_SPACES[depth], buffer=buffer)
     except ValueError:
         return None
     return decoded
 
 
 @attrs.frozen
-class JpegHead:
-    """What a JPEG states before its pixels; ``turned`` if it may say that it is to be turned."""
+class JpegHeader:
+    """The fields of a JPEG's header.
+
+    Attributes:
+        height, width, channels: shape of the image.
+        may_rotate: whether it has EXIF data, which may ask for a rotation.
+    """
 
     height: int
     width: int
     channels: int
-    turned: bool
+    may_rotate: bool
 
 
-_last_head: tuple[bytes, JpegHead | None] = (b"\0", None)
+_last_header: tuple[bytes, JpegHeader | None] = (b"\0", None)
 
 
-def _jpeg_head(data: memoryview | bytes) -> JpegHead | None:
-    """A JPEG's head, or None; the files of one program mostly begin with the very same bytes."""
-    global _last_head  # exchanged as a whole, so that threads may share it
-    known, head = _last_head
-    if bytes(data[: len(known)]) == known:  # views are compared byte by byte
-        return head
-    end = _jpeg_frame(data)
-    numbers = bytes(data[end - FRAME : end]) if end else b""
-    if len(numbers) < FRAME or numbers[-1] not in SPACES:
+def _jpeg_header(data: memoryview | bytes) -> JpegHeader | None:
+    """Parse a JPEG's header, or None; cached, as files written by one program mostly share their first bytes."""
+    global _last_header  # replaced as a whole, so that threads may share it
+    known, header = _last_header
+    if bytes(data[: len(known)]) == known:  # comparing bytes is faster than comparing views
+        return header
+    end = _end_of_frame_fields(data)
+    fields = bytes(data[end - FRAME_FIELDS : end]) if end else b""
+    if len(fields) < FRAME_FIELDS or fields[-1] not in COLOR_SPACES:
         return None
-    height, width = int.from_bytes(numbers[-5:-3]), int.from_bytes(numbers[-3:-1])
-    held = bytes(data[:end])
-    head = JpegHead(height, width, numbers[-1], EXIF in held)
-    _last_head = held, head
-    return head
+    height, width = int.from_bytes(fields[-5:-3]), int.from_bytes(fields[-3:-1])
+    prefix = bytes(data[:end])
+    header = JpegHeader(height, width, fields[-1], EXIF in prefix)
+    _last_header = prefix, header
+    return header
 
 
-def _jpeg_frame(data: memoryview | bytes) -> int:
-    """Where the numbers of the frame (depth, height, width, channels) end in a JPEG; 0 where there are none."""
+def _end_of_frame_fields(data: memoryview | bytes) -> int:
+    """The end of a JPEG's frame fields (depth, height, width, channels); 0 if there are none."""
     if bytes(data[:2]) != JPEG:
         return 0
     position = 2
-    while position + SEGMENT < len(data) and data[position] == MARK:
-        if data[position + 1] in FRAMES:
-            return position + SEGMENT + FRAME
+    while position + SEGMENT_HEADER < len(data) and data[position] == MARKER:
+        if data[position + 1] in START_OF_FRAME:
+            return position + SEGMENT_HEADER + FRAME_FIELDS
         position += 2 + int.from_bytes(data[position + 2 : position + 4])
     return 0
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """The bytes of an image file; CafxError naming it where it cannot be read."""
+    """The content of an image file.
+
+    Raises:
+        CafxError: the file cannot be read.
+    """
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -132,29 +148,50 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def read_image(path: str | Path, color: bool = True, height: int = 0, width: int = 0) -> Image:
-    """The image file ``path`` as H×W×C bytes, resized where both ``height`` and ``width`` are given."""
+    """Read and decode an image file.
+
+    Args:
+        path: the file.
+        color: decode to three channels (BGR), else to one.
+        height, width: size to resize to, if both are positive.
+
+    Returns:
+        uint8 pixels of shape H×W×C.
+
+    Raises:
+        CafxError: the file cannot be read or decoded.
+    """
     image = decode(read_bytes(path), 3 if color else 1, f"'{path}'")
     return resize(image, height, width) if height > 0 and width > 0 else image
 
 
 def resize(image: Image, height: int, width: int) -> Image:
-    """Bilinear, as OpenCV does."""
+    """Resize an H×W×C image by OpenCV's bilinear interpolation."""
     resized: Image = cv2().resize(image, (width, height))
     return resized if resized.ndim == 3 else resized[:, :, None]
 
 
 def encode(image: Image, suffix: str, what: str) -> bytes:
-    """The image in the format a file's ending names (``.png``, ``.jpg``), as OpenCV writes it."""
+    """Encode an H×W×C image (BGR).
+
+    Args:
+        image: the image.
+        suffix: file name suffix of the format, e.g. ``.png`` or ``.jpg``.
+        what: how errors refer to the image.
+
+    Raises:
+        CafxError: OpenCV does not support the format.
+    """
     try:
-        done, data = cv2().imencode(suffix, image)
+        success, data = cv2().imencode(suffix, image)
     except cv2().error:
-        done = False
-    if not done:
-        raise CafxError(f"image {what} cannot be encoded", found=suffix, expected=".png, .jpg or the like")
+        success = False
+    if not success:
+        raise CafxError(f"image {what} cannot be encoded", found=suffix, expected=".png, .jpg or a similar format")
     encoded: bytes = data.tobytes()
     return encoded
 
 
 def planes(image: Image) -> Image:
-    """H×W×C as C×H×W, in memory of its own."""
+    """Convert an H×W×C image to a contiguous C×H×W array."""
     return np.ascontiguousarray(image.transpose(2, 0, 1))

@@ -1,8 +1,8 @@
-"""Filling batches with images, whether decoded by now or not."""
+"""Base class of sources that read images: decode, transform and label them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -10,12 +10,14 @@ import numpy as np
 
 from cafx.kernel import CafxError
 from cafx.kernel.blob import shape_text
+from cafx.kernel.net import Streams
+from cafx_lib_feed.images import Allocate
 from cafx_lib_feed.prefetch import Batch, Source
 from cafx_lib_feed.transform import Draws, Transformer
 
-SMALL = 3 * 64 * 64
+SMALL_IMAGE = 3 * 64 * 64
+"""Up to this many values per image, transforming a stacked batch is faster than one image at a time."""
 Shape3 = tuple[int, int, int]
-Memory = Callable[[int], Any]
 
 
 @attrs.define(eq=False)
@@ -23,9 +25,9 @@ class Picture:
     """One image of a batch.
 
     Attributes:
-        label: its class.
-        pixels: C×H×W, or H×W×C if ``decoded``.
-        decoded: whether it comes from a decoder.
+        label: class of the image.
+        pixels: array of shape H×W×C if ``decoded``, else C×H×W.
+        decoded: whether the pixels come from an image decoder.
     """
 
     label: float
@@ -34,51 +36,59 @@ class Picture:
 
     @property
     def shape(self) -> Shape3:
-        """C×H×W."""
+        """The shape in the order C×H×W."""
         shape = self.pixels.shape
         return (shape[2], shape[0], shape[1]) if self.decoded else shape
 
 
 class ImageSource(Source):
-    """Batches of images and labels; a further source implements `items`, `picture` and `what`.
+    """Batches of images and labels; subclasses implement `items`, `picture` and `describe`.
 
     Args:
-        transformer: what happens to each image.
-        batch_size: images a batch.
-        rng: the generator of a batch, by its number.
-        labelled: whether there is a second top.
+        options: the layer's options: batch_size, rand_skip and allow_negative_labels.
+        streams: random streams.
+        name: the layer's name, which names its streams.
+        transformer: applied to each image.
+        labelled: whether the layer has a second top for labels.
     """
 
-    def __init__(
-        self,
-        transformer: Transformer,
-        batch_size: int,
-        rng: Callable[[int], np.random.Generator],
-        labelled: bool,
-        allow_negative_labels: bool = False,
-    ) -> None:
+    def __init__(self, options: Any, streams: Streams, name: str, transformer: Transformer, labelled: bool) -> None:
+        self.options = options
+        self.batch_size: int = options.batch_size
+        self.streams = streams
+        self.name = name
         self.transformer = transformer
-        self.batch_size = batch_size
-        self.rng = rng
         self.labelled = labelled
-        self.allow_negative_labels = allow_negative_labels
         self.expected: Shape3 | None = None
 
     def items(self, batch: int) -> Sequence[Any]:
-        """What the images of a batch are made of, in order: by one thread at a time."""
+        """Read the items of a batch, one per image; called by one thread at a time."""
         raise NotImplementedError
 
-    def picture(self, item: Any, memory: Memory | None) -> Picture:
-        """The image made of one of those, decoded into ``memory`` if that helps: by several threads at once."""
+    def picture(self, item: Any, allocate: Allocate | None) -> Picture:
+        """Decode one item; called by several threads concurrently.
+
+        Args:
+            item: an element of `items`.
+            allocate: provides memory for a decoded image of a number of bytes.
+
+        Raises:
+            CafxError: the item cannot be decoded.
+        """
         raise NotImplementedError
 
-    def what(self, item: Any) -> str:
-        """How errors name the image made of one of those."""
+    def describe(self, item: Any) -> str:
+        """How errors refer to an item."""
         raise NotImplementedError
+
+    def draw_skip(self) -> int:
+        """The number of images to skip at the start, drawn at random below rand_skip."""
+        rng = self.streams.fresh(f"{self.name}/skip")
+        return int(rng.integers(self.options.rand_skip)) if self.options.rand_skip else 0
 
     def first_shapes(self, item: Any) -> list[tuple[int, ...]]:
-        """The tops' shapes as one image gives them."""
-        shape = self.transformer.shape(self.picture(item, None).shape, self.what(item))
+        """The shapes of the tops, inferred from one item."""
+        shape = self.transformer.shape(self.picture(item, None).shape, self.describe(item))
         if self.batch_size > 1:
             self.expected = shape
         return [(self.batch_size, *shape), (self.batch_size,)][: 1 + self.labelled]
@@ -86,21 +96,22 @@ class ImageSource(Source):
     def fetch(self, batch: int) -> tuple[Sequence[Any], Draws]:
         """See `Source`."""
         items = self.items(batch)
-        return items, self.transformer.draw(lambda: self.rng(batch), len(items))
+        return items, self.transformer.draw(lambda: self.streams.fresh(self.name, batch), len(items))
 
     def fill(self, fetched: tuple[Sequence[Any], Draws], number: int, batch: Batch) -> None:
         """See `Source`."""
         items, draws = fetched
         first = self.picture(items[0], self.transformer.decoded)
-        shape = self._shape(first, items[0], self.expected)
+        shape = self._check_shape(first, items[0], self.expected)
         data, labels = batch.shape((len(items), *shape), (len(items),))
-        if first.decoded or first.pixels.size > SMALL or not self._fill_at_once(first, items, draws, data, labels):
-            self._fill_each(first, items, draws, data, labels)
+        small = not first.decoded and first.pixels.size <= SMALL_IMAGE
+        if not (small and self._fill_stacked(first, items, draws, data, labels)):
+            self._fill_one_by_one(first, items, draws, data, labels)
         if not self.labelled:
             del batch.arrays[1:]
 
-    def _fill_at_once(self, first: Picture, items: Sequence[Any], draws: Draws, data: Any, labels: Any) -> bool:
-        """Images of one shape and type, as one array; whether they are that."""
+    def _fill_stacked(self, first: Picture, items: Sequence[Any], draws: Draws, data: Any, labels: Any) -> bool:
+        """Transform all images as one array; return False if their shapes or types differ."""
         pictures = [first, *(self.picture(item, None) for item in items[1:])]
         like = first.pixels.shape, first.pixels.dtype, first.decoded
         if any((each.pixels.shape, each.pixels.dtype, each.decoded) != like for each in pictures):
@@ -109,33 +120,35 @@ class ImageSource(Source):
         labels[:] = [self._label(*each) for each in zip(pictures, items, strict=True)]
         return True
 
-    def _fill_each(self, first: Picture, items: Sequence[Any], draws: Draws, data: Any, labels: Any) -> None:
-        """Images one by one: each is read, decoded and transformed while it is in the cache."""
+    def _fill_one_by_one(self, first: Picture, items: Sequence[Any], draws: Draws, data: Any, labels: Any) -> None:
+        """Decode and transform one image at a time, so that each stays in the processor's cache."""
         transformer, picture, like = self.transformer, first, first.pixels.shape
         for index, item in enumerate(items):
             if index:
                 picture = self.picture(item, transformer.decoded)
             if picture.pixels.shape != like or picture.decoded != first.decoded:
-                self._shape(picture, item, data.shape[1:])
-            work = transformer.image if picture.decoded else transformer.pixels
-            work(picture.pixels, data[index], draws, index)
+                self._check_shape(picture, item, data.shape[1:])
+            transform = transformer.image if picture.decoded else transformer.pixels
+            transform(picture.pixels, data[index], draws, index)
             labels[index] = self._label(picture, item)
 
-    def _shape(self, picture: Picture, item: Any, expected: Shape3 | None) -> Shape3:
-        """The shape an image has in a batch, where it is the one expected."""
-        shape = self.transformer.shape(picture.shape, self.what(item))
+    def _check_shape(self, picture: Picture, item: Any, expected: Shape3 | None) -> Shape3:
+        shape = self.transformer.shape(picture.shape, self.describe(item))
         if shape != (expected or shape):
             raise CafxError(
-                f"{self.what(item)} has another shape than those before it", found=shape_text(shape),
-                expected=shape_text(expected or ()),
+                f"shape mismatch at {self.describe(item)}",
+                found=shape_text(shape),
+                expected=f"{shape_text(expected or ())} as before",
                 remedy="set crop_size, convert with --resize, or set batch_size: 1",
-            )  # fmt: skip
+            )
         return shape
 
     def _label(self, picture: Picture, item: Any) -> float:
-        if picture.label < 0 and not self.allow_negative_labels:
+        if picture.label < 0 and not self.options.allow_negative_labels:
             raise CafxError(
-                f"the label of {self.what(item)} is negative", found=picture.label, expected="0 or more",
-                remedy="count classes from 0, or set allow_negative_labels",
-            )  # fmt: skip
+                f"the label of {self.describe(item)} is negative",
+                found=picture.label,
+                expected="at least 0",
+                remedy="number classes from 0, or set allow_negative_labels",
+            )
         return picture.label

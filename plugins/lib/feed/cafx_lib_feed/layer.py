@@ -1,4 +1,4 @@
-"""The base of data layers: batches come from a source by way of a prefetcher."""
+"""Base class of data layers: a source of batches, prefetched by background threads."""
 
 from __future__ import annotations
 
@@ -15,20 +15,29 @@ DEFAULT_PREFETCH = 4
 
 @message()
 class LegacyTransform(Message):
-    """Where transformations stood before transform_param; in a `layer` Caffe reads past them."""
+    """Transformation options from before transform_param, which Caffe ignores in a `layer`."""
 
-    scale: float = option(2, "float", 1.0, doc="read and ignored: transform_param has it")
-    mean_file: str = option(3, "string", doc="read and ignored: transform_param has it")
-    crop_size: int = option(5, "uint32", 0, doc="read and ignored: transform_param has it")
-    mirror: bool = option(6, "bool", False, doc="read and ignored: transform_param has it")
+    scale: float = option(2, "float", 1.0, doc="ignored; use transform_param")
+    mean_file: str = option(3, "string", doc="ignored; use transform_param")
+    crop_size: int = option(5, "uint32", 0, doc="ignored; use transform_param")
+    mirror: bool = option(6, "bool", False, doc="ignored; use transform_param")
 
 
 class Feed:
-    """A source and its prefetcher, which starts at the first batch asked for."""
+    """A source and its prefetcher, which starts with the first `next`.
 
-    def __init__(self, source: Source, ahead: int, dtype: Any) -> None:
+    Args:
+        source: the source of batches.
+        prefetch: number of batches to prepare in advance.
+        dtype: type of the batches.
+
+    Attributes:
+        batches: number of batches handed out.
+    """
+
+    def __init__(self, source: Source, prefetch: int, dtype: Any) -> None:
         self.source = source
-        self.ahead = ahead
+        self.prefetch = prefetch
         self.dtype = dtype
         self.batches = 0
         self._prefetcher: Prefetcher | None = None
@@ -36,36 +45,36 @@ class Feed:
     def next(self) -> Batch:
         """The next batch."""
         if self._prefetcher is None:
-            self._prefetcher = Prefetcher(self.source, self.ahead, self.dtype, self.batches)
+            self._prefetcher = Prefetcher(self.source, self.prefetch, self.dtype, self.batches)
         batch = self._prefetcher.next()
         self.batches += 1
         return batch
 
-    def go_to(self, batches: int) -> None:
-        """Go on after that many batches."""
+    def seek(self, batches: int) -> None:
+        """Continue with batch number ``batches``."""
         self.stop()
         self.batches = batches
 
     def stop(self) -> None:
-        """End the threads; `next` starts them again."""
+        """Stop prefetching; `next` starts it again."""
         if self._prefetcher is not None:
             self._prefetcher.close()
             self._prefetcher = None
 
     def close(self) -> None:
-        """End the threads, then release files and databases."""
+        """Stop prefetching, then release files and databases."""
         self.stop()
         self.source.close()
 
 
 class BatchLayer(Layer):
-    """A layer without bottoms whose tops are batches: images or vectors and, if wanted, labels.
+    """Base class of layers whose tops are batches of data and optionally labels; it has no backward pass.
 
-    Bottoms: none. Tops: data, and labels where a second top is named. There is nothing to go back to.
+    Bottoms: none. Tops: data, and labels if a second top is named.
 
-    A further layer implements `make_source`, which also gives the shapes of the first batch. Its
-    cursor is the number of batches handed out; everything random about a batch is drawn from the
-    stream of the layer's name and the batch's number, so that a resumed run sees the same ones.
+    Subclasses implement `make_source`, which also returns the shapes of the first batch. The state of the
+    layer is the number of batches handed out. Random draws for a batch come from the stream of the layer's
+    name and the batch's number, so that a resumed run reads the same batches.
     """
 
     bottoms: ClassVar[Arity] = 0
@@ -75,42 +84,50 @@ class BatchLayer(Layer):
     forward_only = True
 
     def make_source(self, top: list[Blob]) -> tuple[Source, list[tuple[int, ...]]]:
-        """The source, and the shapes the tops have at first."""
+        """Create the source, and return it with the initial shapes of the tops.
+
+        Raises:
+            CafxError: options are not valid, or data are missing or damaged.
+        """
         raise NotImplementedError
 
     def failure(self) -> Callable[..., CafxError]:
-        """What `error` does, for a source: it may not hold on to the layer."""
+        """A function like `error` that a source can keep, as it does not refer to the layer."""
         where = self.where
         return lambda message, **details: CafxError(message, where=where, **details)
 
     @property
-    def ahead(self) -> int:
-        """How many batches are made in advance."""
+    def prefetch(self) -> int:
+        """Number of batches to prepare in advance."""
         return DEFAULT_PREFETCH
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Open the source and give the tops their first shapes."""
+        """Open the source and give the tops their initial shapes."""
         try:
             source, shapes = self.make_source(top)
         except CafxError as error:
             raise error.at(self.where) from error.__cause__
-        self.feed = Feed(source, self.ahead, self.context.dtype)
+        self.feed = Feed(source, self.prefetch, self.context.dtype)
         self._closer = weakref.finalize(self, self.feed.close)
         for blob, shape in zip(top, shapes, strict=True):
             blob.reshape(*shape)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The tops keep the shapes their batches gave them."""
+        """Do nothing: the tops take their shapes from the batches."""
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Hand out the next batch: the tops' data are the very buffer it was made in."""
+        """Hand out the next batch without copying it."""
         for blob, array in zip(top, self.next_batch().arrays, strict=True):
             if blob.shape != array.shape:
                 blob.reshape(*array.shape)
             blob.synced_data.mark_written(HOST, array.reshape(-1))
 
     def next_batch(self) -> Batch:
-        """The next batch; an error of the thread that made it, with its cause."""
+        """The next batch.
+
+        Raises:
+            CafxError: an error of the source, located at this layer, with its cause.
+        """
         try:
             return self.feed.next()
         except CafxError as error:
@@ -119,17 +136,17 @@ class BatchLayer(Layer):
             raise self.error(f"its data cannot be read: {type(error).__name__}: {error}") from error
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """There is nothing below."""
+        """Do nothing: there are no bottoms."""
 
     def state(self) -> dict[str, Any]:
-        """The cursor: batches handed out."""
+        """The number of batches handed out."""
         return {"batches": self.feed.batches}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on with the batch after those."""
-        self.feed.go_to(int(state["batches"]))
+        """Continue after that number of batches."""
+        self.feed.seek(int(state["batches"]))
 
     def close(self) -> None:
-        """End the threads and release files and databases."""
+        """Stop prefetching and release files and databases."""
         if hasattr(self, "_closer"):
             self._closer()

@@ -1,4 +1,4 @@
-"""Lists of images: a path and a label a line, the path with spaces if it likes."""
+"""Image lists: one path and label per line; paths may contain spaces."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ from cafx.kernel.schema import read_file
 
 
 def read_list(path: str) -> list[tuple[str, int]]:
-    """Paths and labels: of each line, what stands before its last space, and after.
+    """Read an image list; the label follows the last space of a line.
+
+    Args:
+        path: the text file.
+
+    Returns:
+        The path and the label of each line; empty lines are skipped.
 
     Raises:
-        CafxError: a list that is missing or empty, or a line without path or label, by its number.
+        CafxError: the list is missing or empty, or a line (named by its number) lacks a path or label.
     """
-    lines = []
+    entries = []
     for number, line in enumerate(read_file(path).decode("utf-8", "surrogateescape").split("\n"), 1):
         if not line.strip():
             continue
         name, _, label = line.strip().rpartition(" ")
         try:
-            lines.append((name.rstrip(), int(label)))
+            entries.append((name.rstrip(), int(label)))
         except ValueError:
-            lines.append(("", 0))
-        if not lines[-1][0]:
-            raise CafxError(
-                "this line is no path and label", where=f"{path}:{number}", found=repr(line.strip()),
-                expected="PATH LABEL",
-            )  # fmt: skip
-    if not lines:
+            entries.append(("", 0))
+        if not entries[-1][0]:
+            where, found = f"{path}:{number}", repr(line.strip())
+            raise CafxError("is not a path and a label", where=where, found=found, expected="PATH LABEL")
+    if not entries:
         raise CafxError("the list is empty", where=path)
-    return lines
+    return entries

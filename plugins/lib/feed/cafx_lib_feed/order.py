@@ -1,4 +1,4 @@
-"""The order items are read in: as they lie, or shuffled anew each epoch, found again from a position."""
+"""The order in which items are read: sequential, or shuffled every epoch, with random access by position."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from cafx.kernel.net import Streams
 
 
 class Order:
-    """Numbers of items for positions that count up without end.
+    """Maps positions 0, 1, 2, … without end to item numbers.
 
-    Epoch ``e`` of a shuffled order is drawn from the stream of ``name`` and ``e`` alone, so that
-    any position gives the same item whether it was reached by reading or by a resume.
+    The permutation of an epoch depends on the seed, ``name`` and the epoch alone, so that a resumed run
+    reads the same items.
 
     Args:
-        count: how many items.
-        shuffle: whether each epoch is a permutation of its own.
-        streams, name: where draws come from.
-        skip: positions left out at the beginning.
+        count: number of items.
+        shuffle: use another permutation every epoch.
+        streams: random streams.
+        name: name of the stream of the permutations.
+        skip: number of positions to skip at the beginning.
+
+    Example:
+        >>> Order(3, False, Streams(1), "data").numbers(2, 4).tolist()
+        [2, 0, 1, 2]
     """
 
     def __init__(self, count: int, shuffle: bool, streams: Streams, name: str, skip: int = 0) -> None:
@@ -31,19 +36,19 @@ class Order:
         self._permutation: npt.NDArray[np.int64] = np.empty(0, np.int64)
 
     def numbers(self, start: int, count: int) -> npt.NDArray[np.int64]:
-        """The items at positions ``start`` to before ``start + count``."""
+        """The item numbers at positions ``start`` to ``start + count - 1``."""
         positions = np.arange(start + self.skip, start + self.skip + count)
         if not self.shuffle:
             return positions % self.count
-        epochs, within = np.divmod(positions, self.count)
+        epochs, offsets = np.divmod(positions, self.count)
         numbers = np.empty(count, np.int64)
         for epoch in np.unique(epochs):
-            here = epochs == epoch
-            numbers[here] = self._shuffled(int(epoch))[within[here]]
+            in_epoch = epochs == epoch
+            numbers[in_epoch] = self._shuffled(int(epoch))[offsets[in_epoch]]
         return numbers
 
     def _shuffled(self, epoch: int) -> npt.NDArray[np.int64]:
         if epoch != self._epoch:
-            drawn = self.streams.fresh(f"{self.name}/order", epoch)
-            self._epoch, self._permutation = epoch, drawn.permutation(self.count)
+            rng = self.streams.fresh(f"{self.name}/order", epoch)
+            self._epoch, self._permutation = epoch, rng.permutation(self.count)
         return self._permutation

@@ -1,4 +1,4 @@
-"""Batches made ahead of time by threads in the background, in order, in a fixed set of buffers."""
+"""Prefetching: background threads prepare batches, delivered in order from a fixed set of buffers."""
 
 from __future__ import annotations
 
@@ -14,52 +14,66 @@ import numpy.typing as npt
 
 from cafx.kernel import CafxError
 
-PATIENCE = 1.0
-MOST_WORKERS = 8
+POLL_SECONDS = 1.0
+MAX_WORKERS = 8
 _open: weakref.WeakSet[Prefetcher] = weakref.WeakSet()
 
 
 class Batch:
-    """One batch: an array a top, in memory that is used over and over."""
+    """One batch: one array per top, in memory that is reused.
+
+    Args:
+        dtype: type of all arrays.
+
+    Attributes:
+        arrays: the arrays of the latest `shape` call.
+    """
 
     def __init__(self, dtype: npt.DTypeLike) -> None:
         self.dtype = np.dtype(dtype)
         self.arrays: list[npt.NDArray[Any]] = []
-        self._held: list[npt.NDArray[Any]] = []
+        self._buffers: list[npt.NDArray[Any]] = []
 
     def shape(self, *shapes: tuple[int, ...]) -> list[npt.NDArray[Any]]:
-        """Arrays of these shapes, their values left from before."""
-        while len(self._held) < len(shapes):
-            self._held.append(np.empty(0, self.dtype))
-        for index, shape in enumerate(shapes):
-            count = int(np.prod(shape, dtype=np.int64))
-            if self._held[index].size < count:
-                self._held[index] = np.empty(count, self.dtype)
+        """Return arrays of these shapes with unspecified values; memory grows as needed."""
         counts = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
+        while len(self._buffers) < len(shapes):
+            self._buffers.append(np.empty(0, self.dtype))
+        for index, count in enumerate(counts):
+            if self._buffers[index].size < count:
+                self._buffers[index] = np.empty(count, self.dtype)
         self.arrays = [
-            held[:count].reshape(shape) for held, count, shape in zip(self._held, counts, shapes, strict=False)
+            buffer[:count].reshape(shape) for buffer, count, shape in zip(self._buffers, counts, shapes, strict=False)
         ]
         return self.arrays
 
 
 class Source:
-    """Where batches come from. It must not refer to the layer, which may then be forgotten.
+    """Base class of sources of batches.
+
+    A source must not refer to its layer, so that a layer no longer in use can be garbage collected.
 
     Attributes:
-        workers: how many threads may `fill` at once; 0 for as many as there are processors.
+        workers: number of threads that may call `fill` concurrently; 0 for one per processor.
     """
 
     workers = 0
 
     def seek(self, batch: int) -> None:
-        """The next `fetch` is for batch number ``batch``."""
+        """Prepare for `fetch` to start at batch number ``batch``."""
 
     def fetch(self, batch: int) -> Any:
-        """Read what batch ``batch`` is made of: by one thread at a time, in order."""
+        """Read the raw content of batch number ``batch``; called in order, by one thread at a time."""
         raise NotImplementedError
 
     def fill(self, fetched: Any, number: int, batch: Batch) -> None:
-        """Make the batch: by several threads, each with its own."""
+        """Decode and transform into a batch; called by several threads concurrently.
+
+        Args:
+            fetched: the result of `fetch`.
+            number: number of the batch.
+            batch: the batch to fill.
+        """
         raise NotImplementedError
 
     def close(self) -> None:
@@ -67,59 +81,64 @@ class Source:
 
 
 class Prefetcher:
-    """Keeps up to ``ahead`` batches of a source ready.
+    """Keeps up to ``depth`` batches of a source ready.
 
-    Memory is ahead + 1 batches: those waiting or being made, and the one handed out, which is
-    reused at the next `next`. An error met while making a batch is raised by the `next` that
-    would have returned it, and by every later one.
+    It allocates depth + 1 batches: those ready or in preparation, and the one handed out, which is reused
+    after the following `next`. An error while preparing a batch is raised by the `next` that would have
+    returned this batch, and by all later ones.
 
     Args:
-        source: where batches come from.
-        ahead: batches made in advance, at least one.
-        dtype: of the batches.
-        first: number of the first batch wanted.
+        source: the source of batches.
+        depth: number of batches to prepare in advance, at least one.
+        dtype: type of the batches.
+        first: number of the first batch.
     """
 
-    def __init__(self, source: Source, ahead: int, dtype: npt.DTypeLike, first: int = 0) -> None:
+    def __init__(self, source: Source, depth: int, dtype: npt.DTypeLike, first: int = 0) -> None:
         self._source = source
-        self._wanted = self._made = first
-        self._free = collections.deque(Batch(dtype) for _ in range(max(1, ahead) + 1))
+        self._next_out = self._next_in = first
+        self._free = collections.deque(Batch(dtype) for _ in range(max(1, depth) + 1))
         self._ready: dict[int, Batch | BaseException] = {}
         self._lent: Batch | None = None
         self._closing = False
         self._fetching = threading.Lock()
         self._changed = threading.Condition()
         source.seek(first)
-        count = source.workers or min(os.cpu_count() or 1, MOST_WORKERS)
+        count = source.workers or min(os.cpu_count() or 1, MAX_WORKERS)
         self._threads = [
             threading.Thread(target=self._work, name=f"cafx-prefetch-{i}", daemon=True)
-            for i in range(min(count, max(1, ahead)))
+            for i in range(min(count, max(1, depth)))
         ]
         _open.add(self)
         for thread in self._threads:
             thread.start()
 
     def next(self) -> Batch:
-        """The next batch in order; the one returned before is given back."""
+        """Return the next batch in order; the batch returned before may be overwritten.
+
+        Raises:
+            Exception: the error that occurred while the batch was prepared.
+            CafxError: the threads have ended, as in a forked process.
+        """
         with self._changed:
             if self._lent is not None:
                 self._free.append(self._lent)
                 self._lent = None
                 self._changed.notify_all()
-            while self._wanted not in self._ready:
-                self._changed.wait(PATIENCE)
-                if self._wanted not in self._ready and not any(t.is_alive() for t in self._threads):
-                    raise CafxError("the threads that read data are gone", remedy="make the net anew in this process")
-            found = self._ready[self._wanted]
-            if isinstance(found, BaseException):
-                raise found
-            del self._ready[self._wanted]
-            self._wanted += 1
-            self._lent = found
-            return found
+            while self._next_out not in self._ready:
+                self._changed.wait(POLL_SECONDS)
+                if self._next_out not in self._ready and not any(t.is_alive() for t in self._threads):
+                    raise CafxError("the prefetching threads have ended", remedy="build the net again in this process")
+            batch = self._ready[self._next_out]
+            if isinstance(batch, BaseException):
+                raise batch
+            del self._ready[self._next_out]
+            self._next_out += 1
+            self._lent = batch
+            return batch
 
     def close(self) -> None:
-        """Stop the threads and wait for them."""
+        """Stop the threads and wait until they have ended."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -134,8 +153,8 @@ class Prefetcher:
                 batch = self._take()
                 if batch is None:
                     return
-                number = self._made
-                self._made += 1
+                number = self._next_in
+                self._next_in += 1
                 try:
                     fetched = self._source.fetch(number)
                 except BaseException as error:  # noqa: BLE001 - `next` raises it, whatever it is
@@ -151,14 +170,14 @@ class Prefetcher:
                 self._changed.notify_all()
 
     def _take(self) -> Batch | None:
-        """A free buffer, waited for; None when it is time to stop."""
+        """Wait for a free buffer; None if the prefetcher is closing."""
         with self._changed:
             while not self._free and not self._closing:
                 self._changed.wait()
             return None if self._closing else self._free.popleft()
 
     def _fail(self, number: int, error: BaseException) -> None:
-        """Hand an error to whoever waits for this batch; the other threads finish theirs and stop."""
+        """Store an error in place of a batch; the other threads finish their batches and stop."""
         with self._changed:
             self._ready[number] = error
             self._closing = True
@@ -167,6 +186,6 @@ class Prefetcher:
 
 @atexit.register
 def _close_all() -> None:
-    """Threads end before the interpreter does: databases are closed by no one else."""
+    """End the threads before the interpreter shuts down, while their databases can still be closed."""
     for prefetcher in list(_open):
         prefetcher.close()

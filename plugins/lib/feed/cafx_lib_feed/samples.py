@@ -1,4 +1,4 @@
-"""Small databases, images and lists on which data layers' conformance cases run."""
+"""Small databases, images and lists for the conformance cases of data layers."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ COUNT, SHAPE = 5, (3, 8, 7)
 
 @functools.cache
 def folder() -> Path:
-    """A folder that is removed at exit."""
-    made = Path(tempfile.mkdtemp(prefix="cafx-samples-"))
-    atexit.register(shutil.rmtree, made, ignore_errors=True)
-    return made
+    """A temporary folder that is removed when the process exits."""
+    path = Path(tempfile.mkdtemp(prefix="cafx-samples-"))
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
 
 
 def pictures() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    """Five images of 3×8×7."""
+    """Five random images of 3×8×7 pixels."""
     return np.random.default_rng(0).integers(0, 256, (COUNT, *SHAPE), dtype=np.uint8)
 
 
 def database(backend: str = "LMDB", encoded: bool = False) -> str:
-    """A database of those images."""
+    """The path of a database of these images, raw or encoded as PNG."""
     path = folder() / f"{backend}{'_encoded' * encoded}"
     if path.exists():
         return str(path)
@@ -51,7 +51,7 @@ def database(backend: str = "LMDB", encoded: bool = False) -> str:
 
 @functools.cache
 def mean_file() -> str:
-    """The mean of those images."""
+    """The path of a binaryproto file with the mean of these images."""
     path = folder() / "mean.binaryproto"
     write_binaryproto(path, pictures().mean(axis=0, dtype=np.float32)[None])
     return str(path)
@@ -59,7 +59,7 @@ def mean_file() -> str:
 
 @functools.cache
 def image_list() -> str:
-    """A list of those images as PNG files, one with a space in its name."""
+    """The path of a list of these images as PNG files; their names contain spaces."""
     lines = []
     for index, picture in enumerate(pictures()):
         name = f"image {index}.png"
@@ -72,7 +72,7 @@ def image_list() -> str:
 
 @functools.cache
 def window_list() -> str:
-    """Windows into two of those images."""
+    """The path of a window file for two of these images."""
     image_list()
     text = ""
     for index in range(2):
@@ -85,7 +85,7 @@ def window_list() -> str:
 
 @functools.cache
 def hdf5_list() -> str:
-    """Two HDF5 files with five and three rows, their datasets named as the suite names tops."""
+    """The path of a list of two HDF5 files with five and three rows, for tops ``top0`` and ``top1``."""
     import h5py
 
     rng = np.random.default_rng(1)

@@ -1,4 +1,4 @@
-"""What happens to each image on its way into a batch: crop, mirror, mean, scale, in that order."""
+"""Transformation of images into batches: crop, subtract the mean, scale, mirror."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_LAYOUTS = 16
 
 @functools.cache
 def streaming() -> Any:
-    """The module of compiled passes, or None where they cannot be made: NumPy and OpenCV do the same then."""
+    """The module of JIT-compiled transformations, or None if unavailable; NumPy and OpenCV give the same results."""
     try:
         from cafx_lib_feed import streaming as module
 
@@ -36,7 +36,12 @@ def streaming() -> Any:
 
 @attrs.frozen(eq=False)
 class Draws:
-    """Where each image of a batch is cut (as shares of the room there is), and which are flipped."""
+    """The random draws for a batch, one value per image; None if nothing is drawn.
+
+    Attributes:
+        top, left: position of the crop, as a fraction of the possible positions, 0 ≤ x < 1.
+        flip: whether to flip the image horizontally.
+    """
 
     top: Sequence[float] | None = None
     left: Sequence[float] | None = None
@@ -44,21 +49,21 @@ class Draws:
 
 
 class Scratch(threading.local):
-    """Memory of one thread, that stays in its processor's cache.
+    """Scratch buffers of one thread, small enough to stay in the processor's cache.
 
     Attributes:
-        held: what images are decoded into.
-        planes, flipped: one image of bytes, C×H×W, and one from right to left.
-        rows, flipped_rows: the same as C·H×W.
-        each_plane: the planes one by one, as OpenCV likes them.
+        buffer: memory for decoded images.
+        planes, flipped: a uint8 image of shape C×H×W, and its mirror image.
+        rows, flipped_rows: views of these of shape C·H×W.
+        each_plane: list of the C planes, for OpenCV's split.
     """
 
     def __init__(self) -> None:
-        self.held = np.empty(0, np.uint8)
+        self.buffer = np.empty(0, np.uint8)
         self.shape_planes((0, 0, 0))
 
     def shape_planes(self, shape: Shape3) -> None:
-        """Make room for images of C×H×W."""
+        """Allocate `planes` and `flipped` for images of shape C×H×W."""
         self.planes = np.empty(shape, np.uint8)
         self.flipped = np.empty_like(self.planes)
         self.each_plane = list(self.planes)
@@ -66,27 +71,29 @@ class Scratch(threading.local):
         self.rows, self.flipped_rows = self.planes.reshape(rows), self.flipped.reshape(rows)
 
     def decoded(self, count: int) -> Array:
-        """Memory for a decoded image of ``count`` bytes: until the next one."""
-        if self.held.size < count:
-            self.held = np.empty(count, np.uint8)
-        return self.held[:count]
+        """Memory for a decoded image of ``count`` bytes, valid until the next call."""
+        if self.buffer.size < count:
+            self.buffer = np.empty(count, np.uint8)
+        return self.buffer[:count]
 
 
 class Transformer:
-    """The transform_param of a layer.
+    """Applies a layer's transform_param: y = mirror(crop(x - mean) · scale).
 
-    What is random is drawn for a whole batch at once, and batches of small images are worked on as
-    a whole. Large images go one by one straight into their places in the batch, while they lie in
-    the processor's cache: in one compiled pass where it can be made, else in a few of NumPy and OpenCV.
+    Small images are transformed as whole batches. Large images are written one at a time to their place in
+    the batch, while they are in the processor's cache: in a single JIT-compiled pass if available, otherwise
+    by a few calls of NumPy and OpenCV.
 
     Args:
-        options: the layer's TransformationParameter.
-        phase: in TRAIN phase crops are random, else from the centre.
-        error: makes the layer's errors.
-        dtype: of the batches.
+        options: the TransformationParameter.
+        phase: crops are random in TRAIN phase, central in TEST phase.
+        error: creates an error located at the layer; takes the arguments of `CafxError`.
+        dtype: type of the batches.
 
     Raises:
-        CafxError: options that contradict each other, or a mean file that is none.
+        CafxError: conflicting options, or a mean file that cannot be read.
+
+    Source: Caffe's data transformations.
     """
 
     def __init__(
@@ -106,54 +113,70 @@ class Transformer:
             raise error("force_color and force_gray are both set", remedy="set one of them")
         if options.has("mean_file"):
             if self.mean_values.size:
-                raise error("mean_file and mean_value are both stated", remedy="state one of them")
+                raise error("mean_file and mean_value are both set", remedy="set one of them")
             self.mean = _mean_image(options.mean_file, error).astype(dtype)
 
     @property
     def channels(self) -> int | None:
-        """How many channels encoded images are decoded to; None for as many as they have."""
+        """Number of channels to decode images to; None for the image's own number."""
         return 3 if self.options.force_color else 1 if self.options.force_gray else None
 
     def shape(self, shape: Shape3, what: str = "images") -> Shape3:
-        """What becomes of an image of C×H×W; CafxError where mean or crop do not fit it."""
+        """The shape of a transformed image.
+
+        Args:
+            shape: shape of the image, C×H×W.
+            what: how errors refer to the image.
+
+        Raises:
+            CafxError: the mean or the crop does not match the shape.
+        """
         channels, height, width = shape
         if self.mean is not None and self.mean.shape != shape:
             raise self.error(
-                f"mean_file '{self.options.mean_file}' has another shape than {what}",
-                found=shape_text(self.mean.shape), expected=shape_text(shape),
-            )  # fmt: skip
+                f"shape mismatch between mean_file '{self.options.mean_file}' and {what}",
+                found=shape_text(self.mean.shape),
+                expected=shape_text(shape),
+            )
         if self.mean_values.size not in (0, 1, channels):
             raise self.error(
-                f"mean_value does not fit the channels of {what}", found=f"{self.mean_values.size} values",
-                expected=f"one, or {channels}",
-            )  # fmt: skip
+                f"mean_value does not match the channels of {what}",
+                found=f"{self.mean_values.size} values",
+                expected=f"1 or {channels}",
+            )
         if self.crop > min(height, width):
             raise self.error(
-                f"crop_size is larger than {what}", found=f"crop_size {self.crop}",
+                f"crop_size is larger than {what}",
+                found=f"crop_size {self.crop}",
                 expected=f"at most {min(height, width)} for {shape_text(shape)}",
-            )  # fmt: skip
+            )
         return (channels, self.crop, self.crop) if self.crop else shape
 
     def draw(self, rng: Callable[[], np.random.Generator], count: int) -> Draws:
-        """What is random for a batch of ``count``, from the batch's own generator."""
+        """Draw random crops and flips.
+
+        Args:
+            rng: returns the random generator of the batch; called only if something is random.
+            count: number of images.
+        """
         if not (self.random_crop or self.options.mirror):
             return Draws()
-        stream = rng()
-        top, left = stream.random((2, count)).tolist() if self.random_crop else (None, None)
-        flip = stream.integers(0, 2, count).astype(bool).tolist() if self.options.mirror else None
+        generator = rng()
+        top, left = generator.random((2, count)).tolist() if self.random_crop else (None, None)
+        flip = generator.integers(0, 2, count).astype(bool).tolist() if self.options.mirror else None
         return Draws(top, left, flip)
 
     def batch(self, pixels: Array, out: Array, draws: Draws) -> None:
-        """N×C×H×W pixels into ``out``, all at once."""
+        """Transform N×C×H×W ``pixels`` to ``out``, all images at once."""
         size, (height, width) = pixels.shape[2:], out.shape[2:]
         mean = self.mean if self.mean is not None else self.mean_values.reshape(-1, 1, 1)
         if self.crop and draws.top is not None and draws.left is not None:
             rows = (np.array(draws.top) * (size[0] - height + 1)).astype(int)[:, None] + np.arange(height)
             columns = (np.array(draws.left) * (size[1] - width + 1)).astype(int)[:, None] + np.arange(width)
-            chosen = (slice(None), rows[:, :, None], columns[:, None, :])
-            pixels = pixels.transpose(1, 0, 2, 3)[:, np.arange(len(rows))[:, None, None], *chosen[1:]]
+            crops = rows[:, :, None], columns[:, None, :]
+            pixels = pixels.transpose(1, 0, 2, 3)[:, np.arange(len(rows))[:, None, None], *crops]
             pixels = pixels.transpose(1, 0, 2, 3)
-            mean = mean[chosen].transpose(1, 0, 2, 3) if self.mean is not None else mean
+            mean = mean[:, *crops].transpose(1, 0, 2, 3) if self.mean is not None else mean
         elif self.crop:
             top, left = (size[0] - height) // 2, (size[1] - width) // 2
             pixels = pixels[:, :, top : top + height, left : left + width]
@@ -167,7 +190,7 @@ class Transformer:
             out[draws.flip] = out[draws.flip][..., ::-1]
 
     def pixels(self, pixels: Array, out: Array, draws: Draws, index: int) -> None:
-        """C×H×W pixels into ``out``, as draws say for image ``index``."""
+        """Transform C×H×W ``pixels`` to ``out``, as image number ``index`` of ``draws``."""
         top, left, flip = self._where(pixels.shape[1:], draws, index)
         stream = self._stream(pixels.dtype, pixels.shape, pixels.strides, out)
         if stream:
@@ -185,7 +208,7 @@ class Transformer:
         self._finish(window, out, top, left, flip)
 
     def image(self, image: Array, out: Array, draws: Draws, index: int) -> None:
-        """An H×W×C image into ``out`` (C×H×W)."""
+        """Transform an H×W×C ``image`` to ``out`` (C×H×W), as image number ``index`` of ``draws``."""
         top, left, flip = self._where(image.shape, draws, index)
         rows, columns, depth = image.shape
         row, step, plane = image.strides
@@ -207,25 +230,25 @@ class Transformer:
         self._finish(planes, out, top, left, flip)
 
     def decoded(self, count: int) -> Array:
-        """This thread's memory for a decoded image of ``count`` bytes: until the next one."""
+        """This thread's memory for a decoded image of ``count`` bytes, valid until the next call."""
         return self._scratch.decoded(count)
 
     def _planes(self, shape: Shape3) -> Scratch:
-        """This thread's memory, with room for images of ``shape``."""
+        """This thread's scratch buffers, allocated for images of ``shape``."""
         scratch = self._scratch
         if scratch.planes.shape != shape:
             scratch.shape_planes(shape)
         return scratch
 
     def _stream(self, dtype: np.dtype[Any], size: Shape3, strides: Shape3, out: Array) -> Any:
-        """The compiled pass from images of this layout (C×H×W) to such an ``out``, or None where there is none."""
+        """The JIT-compiled transformation for images of this layout (C×H×W), or None if unsupported; cached."""
         key = dtype, size, strides, out.shape, out.strides
-        streams = self._streams  # exchanged as a whole, so that threads may share it
+        streams = self._streams  # replaced as a whole, so that threads may share it
         if key in streams:
             return streams[key]
-        found = self._make_stream(dtype, size, strides, out)
-        self._streams = dict([*streams.items(), (key, found)][-MOST_LAYOUTS:])
-        return found
+        stream = self._make_stream(dtype, size, strides, out)
+        self._streams = dict([*streams.items(), (key, stream)][-MOST_LAYOUTS:])
+        return stream
 
     def _make_stream(self, dtype: np.dtype[Any], size: Shape3, strides: Shape3, out: Array) -> Any:
         mean = self.mean if self.mean is not None else self.channel_means
@@ -237,7 +260,7 @@ class Transformer:
         return module.Stream(strides, out.shape, np.zeros((1, 1, 1), np.float32) if mean is None else mean, self.scale)
 
     def _where(self, size: tuple[int, ...], draws: Draws, index: int) -> tuple[int, int, bool]:
-        """First row, first column and whether to flip, for an image of ``size``."""
+        """The first row and column of the crop and whether to flip, for an image of H×W pixels."""
         flip = draws.flip is not None and draws.flip[index]
         crop = self.crop
         if not crop:
@@ -248,7 +271,7 @@ class Transformer:
         return int(draws.top[index] * (rows + 1)), int(draws.left[index] * (columns + 1)), flip
 
     def _finish(self, window: Array, out: Array, top: int, left: int, flip: bool) -> None:
-        """Mean and scale; few large steps, as each lets go of the interpreter's lock."""
+        """Subtract the mean and scale, in few large steps, since each releases the interpreter lock."""
         np.copyto(out, window)
         if self.mean is not None:
             mean = self.mean[:, top : top + out.shape[1], left : left + out.shape[2]]
@@ -266,5 +289,5 @@ def _mean_image(path: str, error: Failure) -> Array:
         raise error(f"mean_file: {problem}") from None
     shape = mean.shape[1:] if mean.ndim == 4 and mean.shape[0] == 1 else mean.shape
     if len(shape) != 3:
-        raise error(f"mean_file '{path}' holds no image", found=shape_text(mean.shape), expected="1×C×H×W")
+        raise error(f"mean_file '{path}' is not an image", found=shape_text(mean.shape), expected="1×C×H×W")
     return mean.reshape(shape)

@@ -1,7 +1,7 @@
-"""Nets, solvers and weights in Caffe's older forms, brought to today's.
+"""Upgrades nets, solvers and weights from Caffe's earlier formats to the current one.
 
-A net's layers have had three forms: V0 (2013, ``layers { layer { type: "conv" } }``), V1 (2014,
-``layers { type: CONVOLUTION }``) and today's V2 (``layer { type: "Convolution" }``).
+Layers have had three formats: V0 (2013, ``layers { layer { type: "conv" } }``), V1 (2014,
+``layers { type: CONVOLUTION }``) and the current V2 (``layer { type: "Convolution" }``).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ SOLVERS = {
 
 
 class Legacy:
-    """Upgrades what is old, leaves the rest as it is; a plugin of group ``cafx.upgrades``.
+    """Upgrades messages in earlier formats and leaves others unchanged; a plugin of group ``cafx.upgrades``.
 
     Attributes:
-        declares: the older layer messages, which join the schema.
-        wire_layers: where weights files of those times keep names and blobs.
+        declares: the earlier layer messages, added to the schema.
+        wire_layers: field numbers of names and blobs in earlier weights files.
     """
 
     declares: ClassVar[tuple[type[Message], ...]] = (V1LayerParameter,)
@@ -43,10 +43,17 @@ class Legacy:
 
     @staticmethod
     def upgrade_net(proto: Any, source: str) -> Any:
-        """``proto``, a NetParameter, changed to today's form; ``source`` is for messages.
+        """Upgrade a NetParameter in place.
+
+        Args:
+            proto: the NetParameter.
+            source: name of the net, for errors.
+
+        Returns:
+            ``proto``.
 
         Raises:
-            CafxError: what the older form says has no meaning, or needs a plugin not installed.
+            CafxError: it is not valid in its format, or needs a plugin that is not installed.
         """
         if any(layer.HasField("layer") for layer in proto.layers):
             v0.upgrade_layers(proto, source)
@@ -60,13 +67,21 @@ class Legacy:
 
     @staticmethod
     def upgrade_solver(proto: Any, source: str) -> Any:
-        """``proto``, a SolverParameter, with its solver named by ``type`` instead of by number."""
+        """Upgrade a SolverParameter in place: replace ``solver_type``, a number, by ``type``, a name.
+
+        Args:
+            proto: the SolverParameter.
+            source: name of the solver, for errors.
+
+        Returns:
+            ``proto``.
+
+        Raises:
+            CafxError: both fields are set.
+        """
         if proto.HasField("solver_type"):
             if proto.HasField("type"):
-                raise CafxError(
-                    "names its solver twice", where=source, found="type and solver_type",
-                    remedy="remove solver_type",
-                )  # fmt: skip
+                raise CafxError("type and solver_type are both set", where=source, remedy="remove solver_type")
             proto.type = SOLVERS[SolverType(proto.solver_type)]
             proto.ClearField("solver_type")
         return proto

@@ -1,7 +1,7 @@
-"""The layer messages of Caffe's earlier schemas, so that files written in them can be read.
+"""The layer messages of Caffe's earlier formats.
 
-Options that a type still has are messages of that type's plugin, named here by their names: where
-the plugin is not installed, the schema leaves the field out.
+Options of types that still exist are messages of their plugins, referred to by name; if a plugin is not
+installed, the schema omits the field.
 """
 
 from __future__ import annotations
@@ -14,61 +14,61 @@ from cafx.kernel.schema import BlobProto, NetStateRule
 
 @message()
 class V0LayerParameter(Message):
-    """A layer of 2013: the options of all types in one message."""
+    """A V0 layer (2013): the options of all types in one message."""
 
     class PoolMethod(IntEnum):
-        """What pooling takes of a window."""
+        """How pooling reduces a window."""
 
         MAX = 0
         AVE = 1
         STOCHASTIC = 2
 
-    name = option(1, "string", doc="the layer's name")
-    type = option(2, "string", doc="which layer it is, in lower case")
+    name = option(1, "string", doc="layer name")
+    type = option(2, "string", doc="layer type, in lower case")
     num_output = option(3, "uint32", doc="conv, innerproduct: number of outputs")
     biasterm = option(4, "bool", True, doc="conv, innerproduct: add a bias")
-    weight_filler = option(5, FillerParameter, doc="conv, innerproduct: how the weights start")
-    bias_filler = option(6, FillerParameter, doc="conv, innerproduct: how the bias starts")
-    pad = option(7, "uint32", 0, doc="conv, pool, padding: rows and columns added on each side")
-    kernelsize = option(8, "uint32", doc="conv, pool: the window's side")
-    group = option(9, "uint32", 1, doc="conv: groups of channels")
-    stride = option(10, "uint32", 1, doc="conv, pool: step of the window")
-    pool = option(11, PoolMethod, PoolMethod.MAX, doc="pool: what is taken of a window")
-    dropout_ratio = option(12, "float", 0.5, doc="dropout: probability that a value is zeroed")
-    local_size = option(13, "uint32", 5, doc="lrn: values a sum runs over")
-    alpha = option(14, "float", 1.0, doc="lrn: weight of the sum")
+    weight_filler = option(5, FillerParameter, doc="conv, innerproduct: weight initialiser")
+    bias_filler = option(6, FillerParameter, doc="conv, innerproduct: bias initialiser")
+    pad = option(7, "uint32", 0, doc="conv, pool, padding: zero padding")
+    kernelsize = option(8, "uint32", doc="conv, pool: kernel size")
+    group = option(9, "uint32", 1, doc="conv: number of channel groups")
+    stride = option(10, "uint32", 1, doc="conv, pool: stride")
+    pool = option(11, PoolMethod, PoolMethod.MAX, doc="pool: how a window is reduced")
+    dropout_ratio = option(12, "float", 0.5, doc="dropout: probability of zeroing a value")
+    local_size = option(13, "uint32", 5, doc="lrn: number of values in the sum")
+    alpha = option(14, "float", 1.0, doc="lrn: factor of the sum")
     beta = option(15, "float", 0.75, doc="lrn: exponent")
-    k = option(22, "float", 1.0, doc="lrn: what the sum is added to")
-    source = option(16, "string", doc="data layers: the database, list or file; infogain_loss: the matrix")
-    scale = option(17, "float", 1.0, doc="data layers: multiplier, after the mean is taken off")
-    meanfile = option(18, "string", doc="data layers: binaryproto of the mean image")
-    batchsize = option(19, "uint32", doc="data layers: examples a batch")
-    cropsize = option(20, "uint32", 0, doc="data layers: side of the square cut out; 0 for the whole image")
-    mirror = option(21, "bool", False, doc="data layers: flip half of the images left to right")
-    blobs = option(50, BlobProto, repeated=True, doc="its parameters' values, in a weights file")
-    blobs_lr = option(51, "float", repeated=True, doc="multiplier of the learning rate, for each parameter")
-    weight_decay = option(52, "float", repeated=True, doc="multiplier of the weight decay, for each of them")
-    rand_skip = option(53, "uint32", 0, doc="data, images: skip up to so many examples at the start")
-    det_fg_threshold = option(54, "float", 0.5, doc="window_data: overlap from which a window is foreground")
-    det_bg_threshold = option(55, "float", 0.5, doc="window_data: overlap below which it is background")
-    det_fg_fraction = option(56, "float", 0.25, doc="window_data: share of a batch that is foreground")
+    k = option(22, "float", 1.0, doc="lrn: constant added to the sum")
+    source = option(16, "string", doc="data layers: database, list or file; infogain_loss: matrix")
+    scale = option(17, "float", 1.0, doc="data layers: factor applied after mean subtraction")
+    meanfile = option(18, "string", doc="data layers: binaryproto file of the mean image")
+    batchsize = option(19, "uint32", doc="data layers: examples per batch")
+    cropsize = option(20, "uint32", 0, doc="data layers: side of the square crop; 0 for no cropping")
+    mirror = option(21, "bool", False, doc="data layers: flip images horizontally with probability ½")
+    blobs = option(50, BlobProto, repeated=True, doc="parameter values, in a weights file")
+    blobs_lr = option(51, "float", repeated=True, doc="learning rate multiplier of each parameter")
+    weight_decay = option(52, "float", repeated=True, doc="weight decay multiplier of each parameter")
+    rand_skip = option(53, "uint32", 0, doc="data, images: skip a random number of examples below this at the start")
+    det_fg_threshold = option(54, "float", 0.5, doc="window_data: minimum overlap of foreground windows")
+    det_bg_threshold = option(55, "float", 0.5, doc="window_data: background windows have less overlap than this")
+    det_fg_fraction = option(56, "float", 0.25, doc="window_data: fraction of foreground windows per batch")
     det_context_pad = option(58, "uint32", 0, doc="window_data: pixels of context around a window")
     det_crop_mode = option(59, "string", "warp", doc="window_data: warp or square")
-    new_num = option(60, "int32", 0, doc="of a reshape that later forms lack; read and ignored")
-    new_channels = option(61, "int32", 0, doc="of a reshape that later forms lack; read and ignored")
-    new_height = option(62, "int32", 0, doc="images: height to resize to; 0 for as it is")
-    new_width = option(63, "int32", 0, doc="images: width to resize to; 0 for as it is")
-    shuffle_images = option(64, "bool", False, doc="images: shuffle the list")
-    concat_dim = option(65, "uint32", 1, doc="concat: the axis")
+    new_num = option(60, "int32", 0, doc="accepted for compatibility, ignored")
+    new_channels = option(61, "int32", 0, doc="accepted for compatibility, ignored")
+    new_height = option(62, "int32", 0, doc="images: height to resize to; 0 for no resizing")
+    new_width = option(63, "int32", 0, doc="images: width to resize to; 0 for no resizing")
+    shuffle_images = option(64, "bool", False, doc="images: shuffle every epoch")
+    concat_dim = option(65, "uint32", 1, doc="concat: axis")
     hdf5_output_param = option(1001, "HDF5OutputParameter", doc="hdf5_output: options")
 
 
 @message("layers", 2, of="NetParameter", repeated=True)
 class V1LayerParameter(Message):
-    """A layer of 2014: its type is a number, its options a message of their own."""
+    """A V1 layer (2014): the type is a number, the options of each type are a message."""
 
     class LayerType(IntEnum):
-        """Layer types by number, from before they were names."""
+        """Layer types by number."""
 
         NONE = 0
         ABSVAL = 35
@@ -112,23 +112,23 @@ class V1LayerParameter(Message):
         THRESHOLD = 31
 
     class DimCheckMode(IntEnum):
-        """Whether sharers must agree in shape, or only in the number of values."""
+        """What shared parameters must agree in: the shape, or only the number of values."""
 
         STRICT = 0
         PERMISSIVE = 1
 
-    bottom = option(2, "string", repeated=True, doc="names of the blobs it reads")
-    top = option(3, "string", repeated=True, doc="names of the blobs it writes")
-    name = option(4, "string", doc="the layer's name")
-    include = option(32, NetStateRule, repeated=True, doc="present if any of these rules is met")
-    exclude = option(33, NetStateRule, repeated=True, doc="absent if any of these rules is met")
-    type = option(5, LayerType, doc="which layer it is")
-    blobs = option(6, BlobProto, repeated=True, doc="its parameters' values, in a weights file")
-    param = option(1001, "string", repeated=True, doc="names under which its parameters are shared")
-    blob_share_mode = option(1002, DimCheckMode, repeated=True, doc="how sharers' shapes are compared")
-    blobs_lr = option(7, "float", repeated=True, doc="multiplier of the learning rate, for each parameter")
-    weight_decay = option(8, "float", repeated=True, doc="multiplier of the weight decay, for each parameter")
-    loss_weight = option(35, "float", repeated=True, doc="what each top counts in the objective")
+    bottom = option(2, "string", repeated=True, doc="names of the input blobs")
+    top = option(3, "string", repeated=True, doc="names of the output blobs")
+    name = option(4, "string", doc="layer name")
+    include = option(32, NetStateRule, repeated=True, doc="include the layer if any of these rules is met")
+    exclude = option(33, NetStateRule, repeated=True, doc="exclude the layer if any of these rules is met")
+    type = option(5, LayerType, doc="layer type")
+    blobs = option(6, BlobProto, repeated=True, doc="parameter values, in a weights file")
+    param = option(1001, "string", repeated=True, doc="names of shared parameters")
+    blob_share_mode = option(1002, DimCheckMode, repeated=True, doc="how shapes of shared parameters are compared")
+    blobs_lr = option(7, "float", repeated=True, doc="learning rate multiplier of each parameter")
+    weight_decay = option(8, "float", repeated=True, doc="weight decay multiplier of each parameter")
+    loss_weight = option(35, "float", repeated=True, doc="weight of each top in the loss")
     accuracy_param = option(27, "AccuracyParameter", doc="as in LayerParameter")
     argmax_param = option(23, "ArgMaxParameter", doc="as in LayerParameter")
     concat_param = option(9, "ConcatParameter", doc="as in LayerParameter")
@@ -157,6 +157,6 @@ class V1LayerParameter(Message):
     tanh_param = option(37, "TanHParameter", doc="as in LayerParameter")
     threshold_param = option(25, "ThresholdParameter", doc="as in LayerParameter")
     window_data_param = option(20, "WindowDataParameter", doc="as in LayerParameter")
-    transform_param = option(36, TransformationParameter, doc="what a data layer does to each image")
-    loss_param = option(42, LossParameter, doc="which labels count in a loss")
-    layer = option(1, V0LayerParameter, doc="the layer in V0 form")
+    transform_param = option(36, TransformationParameter, doc="how a data layer transforms each image")
+    loss_param = option(42, LossParameter, doc="ignored labels and normalisation of a loss")
+    layer = option(1, V0LayerParameter, doc="the layer in V0 format")

@@ -1,4 +1,4 @@
-"""V0 to V1: one flat message for every type becomes one message a type."""
+"""V0 to V1: the single message with all options becomes one message per type."""
 
 from __future__ import annotations
 
@@ -58,7 +58,12 @@ OPTIONS = {
 
 @attrs.frozen
 class Move:
-    """Where a V0 field went: its name in the options of the types that have it."""
+    """The V1 counterpart of a V0 field.
+
+    Attributes:
+        name: its name in the options of a type.
+        types: V0 types that have it.
+    """
 
     name: str
     types: tuple[str, ...]
@@ -99,14 +104,22 @@ KEPT = ("name", "blobs", "blobs_lr", "weight_decay", "hdf5_output_param")
 
 
 def upgrade_layers(proto: Any, source: str) -> None:
-    """Bring every V0 layer of a NetParameter to V1, padding layers into the layers they feed."""
+    """Upgrade all V0 layers of a NetParameter to V1; padding layers become an option of the layers they feed.
+
+    Args:
+        proto: the NetParameter, modified in place.
+        source: name of the net, for errors.
+
+    Raises:
+        CafxError: a layer type is unknown or not installed, or a padding layer is misused.
+    """
     upgraded = [_upgraded(layer, source) for layer in _without_padding(proto.layers, source)]
     del proto.layers[:]
     proto.layers.extend(upgraded)
 
 
 def _without_padding(layers: Any, source: str) -> list[Any]:
-    """The layers but for those that only pad, whose padding goes to the convolution or pooling."""
+    """Remove padding layers and move their padding to the convolution or pooling layers they feed."""
     padded: dict[str, Any] = {}
     kept = []
     for layer in layers:
@@ -126,19 +139,22 @@ def _without_padding(layers: Any, source: str) -> list[Any]:
 def _check_padding(padding: Any, layer: Any, source: str) -> None:
     if layer.layer.type not in WINDOWED or len(layer.bottom) != 1:
         raise CafxError(
-            f"padding layer '{padding.layer.name}' feeds layer '{layer.layer.name}'", where=source,
-            found=f"type \"{layer.layer.type}\" with {len(layer.bottom)} bottoms",
+            f"padding layer '{padding.layer.name}' cannot feed layer '{layer.layer.name}'",
+            where=source,
+            found=f'type "{layer.layer.type}" with {len(layer.bottom)} bottoms',
             expected='type "conv" or "pool" with 1 bottom',
-        )  # fmt: skip
+        )
     if len(padding.bottom) != 1 or len(padding.top) != 1:
         raise CafxError(
-            f"padding layer '{padding.layer.name}'", where=source,
-            found=f"{len(padding.bottom)} bottoms and {len(padding.top)} tops", expected="one of each",
-        )  # fmt: skip
+            f"wrong number of bottoms or tops of padding layer '{padding.layer.name}'",
+            where=source,
+            found=f"{len(padding.bottom)} bottoms and {len(padding.top)} tops",
+            expected="one of each",
+        )
 
 
 def _upgraded(layer: Any, source: str) -> Any:
-    """One layer in V1's form; what its type has no use for is reported and left out, as in Caffe."""
+    """Upgrade one layer; options that its type does not have are dropped with a warning, as in Caffe."""
     upgraded = type(layer)()
     upgraded.CopyFrom(layer)
     upgraded.ClearField("layer")
@@ -155,7 +171,7 @@ def _upgraded(layer: Any, source: str) -> Any:
         elif move and old.type in move.types:
             _put(_options(upgraded, OPTIONS[old.type], where), move.name, value)
         else:
-            log.warning("%s: '%s' means nothing to this type and is left out", where, field.name)
+            log.warning("%s: '%s' is not an option of this type and is ignored", where, field.name)
     return upgraded
 
 
@@ -172,11 +188,11 @@ def _options(layer: Any, name: str, where: str) -> Any:
 
 
 def _put(message: Any, name: str, value: Any) -> None:
-    """Set a field, or append to a repeated one, or merge into a message."""
-    held = getattr(message, name)
+    """Set a scalar field, append to a repeated one, or merge into a message."""
+    current = getattr(message, name)
     if hasattr(value, "MergeFrom"):
-        held.MergeFrom(value)
-    elif hasattr(held, "append"):
-        held.append(value)
+        current.MergeFrom(value)
+    elif hasattr(current, "append"):
+        current.append(value)
     else:
         setattr(message, name, value)

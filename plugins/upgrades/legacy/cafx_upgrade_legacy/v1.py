@@ -1,4 +1,4 @@
-"""V1 to V2: types become names, parallel lists about parameters become one message a parameter."""
+"""V1 to V2: type numbers become names, parallel lists become one message per parameter."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ TRANSFORMATIONS = ("scale", "mean_file", "crop_size", "mirror")
 
 
 def move_transformations(proto: Any) -> None:
-    """Where data layers state how to transform images among their own options, move that out."""
+    """Move transformations from the options of data layers to their transform_param, in place."""
     layers = [layer for layer in proto.layers if hasattr(layer, TRANSFORMED.get(layer.type, ""))]
     pairs = [(layer, getattr(layer, TRANSFORMED[layer.type])) for layer in layers]
     if not any(options.HasField(name) for _, options in pairs for name in TRANSFORMATIONS):
         return
     for layer, options in pairs:
-        # Caffe leaves both messages behind, empty or not, once any layer of the net has such a field
+        # as in Caffe, all data layers get both messages, even empty, if any layer has such a field
         options.SetInParent()
         layer.transform_param.SetInParent()
         for name in TRANSFORMATIONS:
@@ -76,19 +76,20 @@ def move_transformations(proto: Any) -> None:
 
 
 def upgrade_layers(proto: Any, source: str) -> None:
-    """Bring every V1 layer of a NetParameter to V2."""
+    """Upgrade all V1 layers of a NetParameter to V2, in place.
+
+    Raises:
+        CafxError: the net also has V2 layers.
+    """
     if proto.layer:
-        raise CafxError(
-            "mixes layers of the old and the new form", where=source, found="both 'layers' and 'layer'",
-            remedy="write all of them as 'layer'",
-        )  # fmt: skip
+        raise CafxError("mixes 'layers' and 'layer'", where=source, remedy="write all of them as 'layer'")
     for old in proto.layers:
         _upgrade(old, proto.layer.add())
     del proto.layers[:]
 
 
 def _upgrade(old: Any, new: Any) -> None:
-    """Write one layer in V2's form into ``new``; all but a few fields keep their names."""
+    """Write a V1 layer to ``new``, a V2 layer; most fields have the same names."""
     for field, value in old.ListFields():
         if field.name == "type":
             new.type = TYPES[LayerType(value)]
@@ -100,7 +101,7 @@ def _upgrade(old: Any, new: Any) -> None:
         elif field.name == "name":
             new.name = value
         else:
-            held = getattr(new, field.name)
-            held.MergeFrom(value)
-            if hasattr(held, "SetInParent"):
-                held.SetInParent()
+            target = getattr(new, field.name)
+            target.MergeFrom(value)
+            if hasattr(target, "SetInParent"):
+                target.SetInParent()

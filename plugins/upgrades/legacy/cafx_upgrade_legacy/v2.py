@@ -1,4 +1,4 @@
-"""What changed since the layers took today's form: net inputs and BatchNorm's parameters."""
+"""Changes within V2: net inputs and the parameters of BatchNorm."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ BATCHNORM_BLOBS = 3
 
 
 def inputs_to_layer(proto: Any, source: str) -> None:
-    """Make the net's ``input`` fields its first layer.
+    """Replace the net's ``input`` fields by an Input layer, in place.
 
-    Inputs of no stated shape are dropped: weights files have such, and need no inputs.
+    Inputs without shapes are dropped; they occur in weights files.
 
     Raises:
-        CafxError: shapes are stated for some of the inputs only.
+        CafxError: only some of the inputs have shapes.
     """
     names = list(proto.input)
     if proto.input_shape or proto.input_dim:
         shapes = _shapes(proto)
         if len(shapes) < len(names):
             raise CafxError(
-                "states a shape for some of its inputs only", where=source,
+                "only some of the inputs have shapes",
+                where=source,
                 found=f"{len(shapes)} shapes for {len(names)} inputs",
                 expected="an input_shape, or four input_dim, for each input",
-            )  # fmt: skip
+            )
         layers = list(proto.layer)
         del proto.layer[:]
         first = proto.layer.add(name=INPUT_NAME, type=Input.__name__, top=names)
@@ -48,7 +49,7 @@ def _shapes(proto: Any) -> list[list[int]]:
 
 
 def freeze_statistics(proto: Any) -> None:
-    """BatchNorm's three parameters are statistics: whatever a net says, no solver trains them."""
+    """Set the learning rates of BatchNorm's parameters to zero, in place: they are statistics, not learned."""
     for layer in proto.layer:
         if layer.type == BATCHNORM and len(layer.param) == BATCHNORM_BLOBS:
             for spec in layer.param:

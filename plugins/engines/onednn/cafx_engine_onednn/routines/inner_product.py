@@ -74,7 +74,11 @@ class InnerProduct(Weighted):
             return super().forward_calls(x, weights, bias, y, *addends)
         from .small_product import product  # needs llvmlite, which is not everywhere
 
-        return [product(self.build, self.layer.input_shape, self.layer.output_shape[1], (x, weights, bias, y), self.fusion.slope)]
+        return [
+            product(
+                self.build, self.layer.input_shape, self.layer.output_shape[1], (x, weights, bias, y), self.fusion.slope
+            )
+        ]
 
     def source_desc(self, desc: MemoryDesc) -> MemoryDesc:
         """The bottom with all its axes, row-major: the same bytes as the rows."""
