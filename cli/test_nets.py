@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
+
+from cafx.cli.lazy import Settings
+from cafx.cli.options import EngineChoice, engine_options
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -147,3 +153,28 @@ def test_emitting_a_solver_and_its_net(cafx: Run, folder: Path) -> None:
 def test_an_unsupported_precision_is_an_error(cafx: Run, folder: Path) -> None:
     output = cafx("net", "net.prototxt", "--engine", "numpy", "--precision", "bf16", code=1).stderr
     assert "engine 'numpy' has no such precision (found bf16, expected float32)" in output
+
+
+def test_engine_options_are_passed_on_as_one_choice_and_leave_the_environment_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CAFX_PRECISION", raising=False)
+    before = dict(os.environ)
+    choices: list[EngineChoice] = []
+
+    @click.command()
+    @engine_options
+    def command(engine: EngineChoice) -> None:
+        choices.append(engine)
+        assert dict(os.environ) == before
+
+    for arguments in ([], ["-e", "numpy", "--precision", "bf16", "--threads", "3"]):
+        assert CliRunner().invoke(command, arguments, catch_exceptions=False).exit_code == 0
+    assert choices[0].keywords() == {"engine": None, "precision": None, "threads": None}
+    assert choices[1].keywords() == {"engine": "numpy", "precision": "bf16", "threads": 3}
+
+
+@pytest.mark.parametrize("engine", ["numpy", EngineChoice("numpy", threads=1)])
+def test_plugins_build_nets_with_engine_keywords(folder: Path, engine: str | EngineChoice) -> None:
+    with Settings().net(str(folder / "net.prototxt"), "TEST", engine=engine, threads=2) as net:
+        assert (net.engine.name, net.engine.precision, net.engine.threads) == ("numpy", "float32", 2)
