@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import signal
 import subprocess
 import sys
@@ -58,6 +60,12 @@ def test_help_imports_nothing_heavy(environment: dict[str, str]) -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", text], check=True, env=environment, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("name", ["examples", "net", "templates"])
+def test_examples_in_docstrings_run(name: str) -> None:
+    results = doctest.testmod(importlib.import_module(f"cafx.cli.{name}"))
+    assert (results.failed, results.attempted > 0) == (0, True)
 
 
 def test_version(cafx: Run) -> None:
