@@ -16,9 +16,10 @@ def new() -> None:
     "--into", default=".", show_default=True, type=click.Path(file_okay=False, exists=True), help="Parent folder."
 )
 def layer(name: str, into: str) -> None:
-    """Create cafx-layer-NAME: a working layer package that already passes `cafx check`.
+    """Create the layer package cafx-layer-NAME.
 
-    It computes y = sin(frequency · x); replace the formula with your own.
+    It is a working layer package that already passes `cafx check`. It computes y = sin(frequency · x);
+    replace the formula with your own.
     """
     from cafx.cli.templates import write_layer
 

@@ -20,6 +20,7 @@ PRECISIONS = click.Choice(["float32", "bf16"])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print machine-readable JSON.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print only results and errors.")
+seed_option = click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of all random streams.")
 weights_option = click.option(
     "--weights", "-w", multiple=True, metavar="W[,W2]", help="Weights files to load, matched by layer name."
 )
@@ -55,7 +56,7 @@ def engine_options(command: Command) -> Command:
 
     engine_help = "Compute engine: numpy, onednn, … (default: the fastest installed)."
     for add_option in (
-        click.option("--threads", type=click.IntRange(1), help="Number of threads."),
+        click.option("--threads", type=click.IntRange(1), metavar="N", help="Number of threads."),
         click.option("--precision", type=PRECISIONS, help="Arithmetic precision (default: float32)."),
         click.option("--engine", "-e", metavar="NAME", help=engine_help),
     ):
@@ -84,17 +85,22 @@ def state_options(phase: str | None) -> Callable[[F], F]:
     Args:
         phase: default of ``--phase``; None leaves that option out.
     """
-    level = click.option("--level", default=0, show_default=True, help="NetState.level, for include and exclude rules.")
-    stage = click.option(
-        "--stage", "-s", multiple=True, help="A NetState.stage (repeatable), for include and exclude rules."
-    )
-    phase_help = "NetState.phase, for include and exclude rules."
+    help_text = "NetState.{}, for include and exclude rules."
+    level = click.option("--level", default=0, show_default=True, metavar="N", help=help_text.format("level"))
+    stage = click.option("--stage", "-s", multiple=True, metavar="NAME", help=help_text.format("stage (repeatable)"))
 
     def add_options(command: F) -> F:
         command = level(stage(command))
         if phase is None:
             return command
-        return click.option("--phase", type=PHASES, default=phase, show_default=True, help=phase_help)(command)
+        return click.option(
+            "--phase",
+            type=PHASES,
+            default=phase,
+            show_default=True,
+            metavar="[TRAIN|TEST]",
+            help=help_text.format("phase"),
+        )(command)
 
     return add_options
 

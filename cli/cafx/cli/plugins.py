@@ -62,7 +62,10 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 @click.argument("name")
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Describe plugin NAME: formula, shapes, options, properties, an example and the source."""
+    """Describe one plugin.
+
+    Prints its documentation and options and, for a layer, properties, an example and the source.
+    """
     from cafx.cli.inventory import find
     from cafx.cli.pages import page
 
@@ -81,7 +84,7 @@ def show(name: str, as_json: bool) -> None:
 @plugins.command()
 @click.option("--out", required=True, type=click.Path(file_okay=False), help="Output folder.")
 def catalogue(out: str) -> None:
-    """Write one Markdown page per layer, and an index by kind, for mkdocs."""
+    """Write a Markdown page per layer, and an index."""
     from cafx.cli.pages import write_catalogue
 
     written = write_catalogue(out)

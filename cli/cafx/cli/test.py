@@ -13,6 +13,7 @@ from cafx.cli.options import (
     engine_options,
     json_option,
     quiet_option,
+    seed_option,
     split_commas,
     state_options,
     weights_option,
@@ -23,9 +24,15 @@ from cafx.cli.options import (
 @click.argument("model", type=FILE)
 @weights_option
 @click.option(
-    "--iterations", "-n", type=click.IntRange(1), default=50, show_default=True, help="Number of batches to score."
+    "--iterations",
+    "-n",
+    type=click.IntRange(1),
+    metavar="N",
+    default=50,
+    show_default=True,
+    help="Number of batches to score.",
 )
-@click.option("--seed", type=click.IntRange(0), help="Seed of all random streams.")
+@seed_option
 @engine_options
 @state_options("TEST")
 @data_option

@@ -28,9 +28,17 @@ WHOLE_GFLOPS = 10
 @click.argument("model", type=FILE)
 @weights_option
 @click.option(
-    "--iterations", "-n", type=click.IntRange(1), default=50, show_default=True, help="Number of passes to time."
+    "--iterations",
+    "-n",
+    type=click.IntRange(1),
+    metavar="N",
+    default=50,
+    show_default=True,
+    help="Number of passes to time.",
 )
-@click.option("--warmup", type=click.IntRange(0), default=2, show_default=True, help="Untimed warm-up passes.")
+@click.option(
+    "--warmup", type=click.IntRange(0), metavar="N", default=2, show_default=True, help="Untimed warm-up passes."
+)
 @engine_options
 @state_options("TRAIN")
 @data_option

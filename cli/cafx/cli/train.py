@@ -12,6 +12,7 @@ from cafx.cli.options import (
     engine_options,
     json_option,
     quiet_option,
+    seed_option,
     split_commas,
     state_options,
     weights_option,
@@ -28,7 +29,7 @@ EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a solver option, e.g. base_lr=0.001."
 )
-@click.option("--seed", type=click.IntRange(0), help="Seed of all random streams.")
+@seed_option
 @engine_options
 @state_options(None)
 @data_option

@@ -27,7 +27,7 @@ Line = tuple[int, str, int]
 @click.option("--gray", is_flag=True, help="Convert to grayscale.")
 @click.option("--resize", metavar="HxW", help="Resize to this height and width, e.g. 256x256.")
 @click.option("--shuffle", is_flag=True, help="Shuffle the list.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed for --shuffle.")
+@click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="Seed for --shuffle.")
 @click.option("--check-size", is_flag=True, help="Fail if image sizes differ.")
 @click.option(
     "--on-bad",
@@ -62,7 +62,9 @@ def convert_imageset(
     Paths are relative to ROOT. Keys and values equal those of Caffe's convert_imageset, and Caffe can
     read the database.
 
-    Example: cafx convert-imageset images/ train.txt train_lmdb --resize 256x256 --shuffle
+    \b
+    Example:
+    cafx convert-imageset images/ train.txt train_lmdb --resize 256x256 --shuffle
     """
     from cafx.kernel import CafxError
     from cafx_lib_feed.lists import read_list

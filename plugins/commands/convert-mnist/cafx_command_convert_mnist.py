@@ -23,7 +23,10 @@ GZIP = b"\x1f\x8b"
 def convert_mnist(images: str, labels: str, out: str, backend: str) -> None:
     """Write MNIST's files IMAGES and LABELS (optionally gzipped) to the database DB.
 
-    Example: cafx convert-mnist train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz mnist_train_lmdb
+    \b
+    Example:
+    cafx convert-mnist train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz \\
+        mnist_train_lmdb
     """
     from cafx.kernel import CafxError
     from cafx_lib_feed.datum import datum_bytes

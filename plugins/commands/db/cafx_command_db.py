@@ -25,12 +25,16 @@ def db() -> None:
 @db.command()
 @click.argument("database", metavar="DB", type=click.Path(file_okay=False))
 @click.option("--backend", "-b", metavar="NAME", help="LMDB or LEVELDB (default: detected).")
-@click.option("--limit", "-n", type=click.IntRange(1), help="Inspect only the first N items.")
+@click.option("--limit", "-n", type=click.IntRange(1), metavar="N", help="Inspect only the first N items.")
 @click.option(
     "--thumbnails", metavar="OUT.png", type=click.Path(dir_okay=False), help="Write a picture of the first images."
 )
-@click.option("--columns", type=click.IntRange(1, 100), default=8, show_default=True, help="Thumbnails per row.")
-@click.option("--side", type=click.IntRange(8, 1024), default=64, show_default=True, help="Thumbnail size in pixels.")
+@click.option(
+    "--columns", type=click.IntRange(1, 100), metavar="N", default=8, show_default=True, help="Thumbnails per row."
+)
+@click.option(
+    "--side", type=click.IntRange(8, 1024), metavar="N", default=64, show_default=True, help="Thumbnail size in pixels."
+)
 @click.option("--rgb", is_flag=True, help="Pixels are RGB, not BGR (as in CIFAR-10).")
 @json_option
 def inspect(

@@ -26,7 +26,9 @@ Counts = dict[str, int]
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False), metavar="NET")
-@click.option("--out", "-o", default="net.svg", show_default=True, help="A .svg, .png, .pdf or .dot file.")
+@click.option(
+    "--out", "-o", metavar="FILE", default="net.svg", show_default=True, help="A .svg, .png, .pdf or .dot file."
+)
 @click.option(
     "--rankdir",
     type=click.Choice(["TB", "LR", "BT", "RL"]),

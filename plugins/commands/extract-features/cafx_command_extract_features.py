@@ -38,7 +38,10 @@ def extract_features(
     Databases get one item per example, as with Caffe's extract_features. HDF5 files get one dataset, named after
     the blob, which an HDF5Data layer can read.
 
-    Example: cafx extract-features net.caffemodel net.prototxt fc7,prob fc7_lmdb,prob_lmdb 10
+    \b
+    Example:
+    cafx extract-features net.caffemodel net.prototxt fc7,prob \\
+        fc7_lmdb,prob_lmdb 10
     """
     from cafx.kernel import TEST, CafxError, Net
 

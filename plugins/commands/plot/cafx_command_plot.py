@@ -90,7 +90,9 @@ def read(path: Path) -> Curves:
 
 @click.command()
 @click.argument("logs", nargs=-1, required=True, type=click.Path(dir_okay=False), metavar="LOG...")
-@click.option("--out", "-o", default="training.png", show_default=True, help="A .png, .svg or .pdf file.")
+@click.option(
+    "--out", "-o", metavar="FILE", default="training.png", show_default=True, help="A .png, .svg or .pdf file."
+)
 @click.option(
     "--over",
     type=click.Choice(["iterations", "seconds"]),
@@ -99,7 +101,9 @@ def read(path: Path) -> Curves:
     help="Horizontal axis.",
 )
 @click.option("--only", multiple=True, metavar="NAME", help="Plot only these curves: loss, test/accuracy, lr, …")
-@click.option("--smooth", type=click.IntRange(1), default=1, show_default=True, help="Moving average over N points.")
+@click.option(
+    "--smooth", type=click.IntRange(1), metavar="N", default=1, show_default=True, help="Moving average over N points."
+)
 @click.option("--log-scale", is_flag=True, help="Logarithmic axis for losses.")
 @click.option("--show", is_flag=True, help="Also open a window.")
 def plot(

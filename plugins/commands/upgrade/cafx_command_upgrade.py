@@ -29,6 +29,7 @@ def upgrade(file: str, out: str | None) -> None:
     FILE is the prototxt of a net or solver, or a binary net or weights file, for which OUT is required.
 
     \b
+    Examples:
     cafx upgrade old_deploy.prototxt new_deploy.prototxt
     cafx upgrade old.caffemodel new.caffemodel
     """

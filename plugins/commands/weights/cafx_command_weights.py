@@ -32,7 +32,7 @@ _NARROW = [("layer", "type"), ("blob",), ("shape", "values"), ("mean", "std"), (
 @click.argument("file", type=click.Path(dir_okay=False))
 @json_option
 @click.option("--filters", metavar="OUT.png", help="Write a picture of the filters of a convolution.")
-@click.option("--layer", help="Layer of the filters (default: the first that has any).")
+@click.option("--layer", metavar="NAME", help="Layer of the filters (default: the first that has any).")
 def weights(file: str, as_json: bool, filters: str | None, layer: str | None) -> None:
     """Show each blob of a weights FILE: shape, mean, standard deviation, range and fraction of zeros."""
     layers = read_weights(file, registry())

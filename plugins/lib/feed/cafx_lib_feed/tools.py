@@ -21,10 +21,15 @@ R = TypeVar("R")
 
 backend_option = click.option(
     "--backend", "-b", metavar="NAME", default="lmdb", show_default=True,
-    help="Kind of database: lmdb, leveldb, or another that is installed.",
+    help="Database plugin: lmdb, leveldb, …",
 )  # fmt: skip
 threads_option = click.option(
-    "--threads", "-j", type=click.IntRange(1), default=os.cpu_count() or 1, help="How many at once; default all cores."
+    "--threads",
+    "-j",
+    type=click.IntRange(1),
+    metavar="N",
+    default=os.cpu_count() or 1,
+    help="Worker threads (default: all cores).",
 )
 
 
