@@ -192,8 +192,8 @@ def test_keep_prunes_older_snapshots(prefix: str, cafx: Run, folder: Path) -> No
     cafx("train", "--solver", "solver.prototxt", "-q", "--keep", "2", *changes)
     assert all(path.exists() for path in kept)
     assert not killed.exists()
-    found = {path.name for path in folder.iterdir() if path.suffix in (".caffemodel", ".solverstate")}
-    assert found == {f"{prefix}_iter_{i}.{end}" for i in (30, 40) for end in ("caffemodel", "solverstate")}
+    snapshots = {path.name for path in folder.iterdir() if path.suffix in (".caffemodel", ".solverstate")}
+    assert snapshots == {f"{prefix}_iter_{i}.{end}" for i in (30, 40) for end in ("caffemodel", "solverstate")}
 
 
 def test_monitors_are_attached_by_name(cafx: Run, folder: Path) -> None:

@@ -17,7 +17,9 @@ MILLI, GIGA = 1e3, 1e9
 FLOPS = 2
 """Operations per multiply-add."""
 PEAK_SIZE = 2048
+"""Rows of the square matrices whose product measures the peak."""
 PEAK_ROUNDS, PEAK_SECONDS = 10, 1.0
+"""Limits of that measurement."""
 
 
 @attrs.define

@@ -45,10 +45,10 @@ def test_databases_equal_those_of_caffe(line: str, tmp_path: Path) -> None:
         options += ["--resize", f"{sizes['resize_height']}x{sizes['resize_width']}"]
     with inside(FORMATS):
         run(*options, tmp_path / "db")
-    found, expected = contents(tmp_path / "db"), contents(FORMATS / "db" / name)
-    assert [key for key, _ in found] == [key for key, _ in expected]
+    items, expected = contents(tmp_path / "db"), contents(FORMATS / "db" / name)
+    assert [key for key, _ in items] == [key for key, _ in expected]
     if "resize" not in name and "jpeg" not in name:  # resizing and JPEG differ between libraries' versions
-        assert found == expected
+        assert items == expected
 
 
 @pytest.fixture
@@ -79,11 +79,11 @@ def test_an_unfinished_database_is_resumed(images: Path, shuffle: tuple[str, ...
     order = [key.split(b"_", 1)[1].decode() for key, _ in contents(images / "whole")]
     assert (order == sorted(order, key=lambda name: int(name.split()[0]))) is not bool(shuffle)
     broken = images / order[8]
-    held = broken.read_bytes()
+    original = broken.read_bytes()
     broken.write_bytes(b"not yet")
     with pytest.raises(CafxError):
         run(f"{images}/", images / "list", images / "db", "--on-bad", "stop", *shuffle)
-    broken.write_bytes(held)
+    broken.write_bytes(original)
     with pytest.raises(CafxError, match="created from another list or in another order"):
         run(f"{images}/", images / "list", images / "db", "--resume", "--shuffle", "--seed", "4")
     assert "8 of 12" in run(f"{images}/", images / "list", images / "db", "--resume", *shuffle)

@@ -20,10 +20,10 @@ from cafx_lib_feed.images import read_image
 def test_items_shapes_and_labels_are_counted(backend: str, encoded: bool, tmp_path: Path) -> None:
     path = samples.database(backend, encoded)
     options = ["inspect", path, "--thumbnails", str(tmp_path / "out.png"), "--columns", "2", "--side", "16", "--json"]
-    found = json.loads(CliRunner().invoke(db, options, catch_exceptions=False).output)
-    assert found["items"] == samples.COUNT
-    assert found["labels"] == {"0": 2, "1": 2, "2": 1}
-    assert found["shapes"] == {f"3×8×7 {'encoded' if encoded else 'uint8'}": samples.COUNT}
+    summary = json.loads(CliRunner().invoke(db, options, catch_exceptions=False).output)
+    assert summary["items"] == samples.COUNT
+    assert summary["labels"] == {"0": 2, "1": 2, "2": 1}
+    assert summary["shapes"] == {f"3×8×7 {'encoded' if encoded else 'uint8'}": samples.COUNT}
     assert read_image(tmp_path / "out.png").shape == (32, 32, 3)
     assert np.ptp(read_image(tmp_path / "out.png")) > 0
 
