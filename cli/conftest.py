@@ -1,4 +1,4 @@
-"""A tiny net that trains without data files, and the command as a process of its own."""
+"""A tiny net that trains without data files, and ``cafx`` in a subprocess."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ random_seed: 1
 """
 LIMIT = 120
 NARROW = (("FORCE_COLOR", "1"), ("COLUMNS", "80"))
-"""A terminal of 80 columns, as rich is told of it."""
+"""Environment variables that make rich print for a terminal of 80 columns."""
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
@@ -52,20 +52,24 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """This process's environment, on one thread and with the plain engine."""
+    """This process's environment, with one thread and the numpy engine."""
     return {**os.environ, "CAFX_ENGINE": "numpy", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture
 def start(folder: Path, environment: dict[str, str]) -> Iterator[Start]:
-    """Starts ``cafx`` in that folder and hands back the process, which ends with the test."""
+    """Start ``cafx`` in that folder; the process is killed at the end of the test."""
     running: list[subprocess.Popen[str]] = []
 
     def run(*arguments: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "cafx.cli", *arguments], cwd=folder, env=environment, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+            [sys.executable, "-m", "cafx.cli", *arguments],
+            cwd=folder,
+            env=environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
         running.append(process)
         return process
 
@@ -77,27 +81,32 @@ def start(folder: Path, environment: dict[str, str]) -> Iterator[Start]:
 
 @pytest.fixture
 def cafx(folder: Path, environment: dict[str, str]) -> Run:
-    """Runs ``cafx`` in that folder; checks the exit code, which is 0 unless told otherwise."""
+    """Run ``cafx`` in that folder and check the exit code, which is 0 by default."""
 
     def run(*arguments: str, code: int = 0, env: Sequence[tuple[str, str]] = ()) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "cafx.cli", *arguments], cwd=folder, env={**environment, **dict(env)},
-            text=True, capture_output=True, timeout=LIMIT, check=False,
-        )  # fmt: skip
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done
+        result = subprocess.run(
+            [sys.executable, "-m", "cafx.cli", *arguments],
+            cwd=folder,
+            env={**environment, **dict(env)},
+            text=True,
+            capture_output=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        assert result.returncode == code, result.stdout + result.stderr
+        assert "Traceback" not in result.stderr
+        return result
 
     return run
 
 
 @pytest.fixture
 def narrow(cafx: Run) -> Callable[..., str]:
-    """Runs ``cafx`` in a terminal of 80 columns; what it prints, without colours, fits there."""
+    """Run ``cafx`` in a terminal of 80 columns; returns its output without colours, which has to fit."""
 
     def run(*arguments: str) -> str:
-        told = re.sub(r"\x1b\[[0-9;]*m", "", cafx(*arguments, env=NARROW).stdout)
-        assert max(map(len, told.splitlines())) <= 80
-        return told
+        output = re.sub(r"\x1b\[[0-9;]*m", "", cafx(*arguments, env=NARROW).stdout)
+        assert max(map(len, output.splitlines())) <= 80
+        return output
 
     return run

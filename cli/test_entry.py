@@ -1,7 +1,9 @@
-"""The group of commands, help, errors and exit codes."""
+"""The group of commands: help, errors and exit codes."""
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 USAGE = 2
 PATIENCE = 60
-OWN_COMMANDS = {"train", "test", "time", "net", "emit", "plugins", "new", "check", "completion"}
+BUILT_IN_COMMANDS = {"train", "test", "time", "net", "emit", "plugins", "new", "check", "completion"}
 BROKEN_PLUGIN = """
 from importlib import metadata
 import sys
@@ -26,7 +28,7 @@ class Distribution(metadata.Distribution):
     def read_text(self, filename):
         texts = {
             "METADATA": "Metadata-Version: 2.1\\nName: cafx-command-broken\\n"
-                        "Version: 1.0\\nSummary: Not well.\\n",
+                        "Version: 1.0\\nSummary: Broken on purpose.\\n",
             "entry_points.txt": "[cafx.commands]\\nbroken = no_such_module:command\\n",
         }
         return texts.get(filename)
@@ -41,34 +43,41 @@ main()
 """
 
 
-def test_help_lists_every_command_of_ours(cafx: Run) -> None:
+def test_help_lists_every_built_in_command(cafx: Run) -> None:
     listed = {line.split()[0] for line in cafx("--help").stdout.splitlines() if line.startswith("  ")}
-    assert listed >= OWN_COMMANDS
+    assert listed >= BUILT_IN_COMMANDS
 
 
-@pytest.mark.parametrize("name", sorted(OWN_COMMANDS))
+@pytest.mark.parametrize("name", sorted(BUILT_IN_COMMANDS))
 def test_each_command_has_help_with_debug(cafx: Run, name: str) -> None:
     assert "--debug" in cafx(name, "--help").stdout
 
 
 def test_help_imports_nothing_heavy(environment: dict[str, str]) -> None:
     text = (
-        "import sys\nfrom cafx.cli.main import run\nrun(['--help'])\nrun(['train', '--help'])\n"
+        "import sys\nfrom cafx.cli.main import run\n"
+        f"for command in [[], *([name] for name in {sorted(BUILT_IN_COMMANDS)})]:\n    run([*command, '--help'])\n"
         "heavy = {'numpy', 'rich', 'cafx.kernel', 'google.protobuf'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", text], check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.parametrize("name", ["examples", "net", "templates"])
+def test_examples_in_docstrings_run(name: str) -> None:
+    results = doctest.testmod(importlib.import_module(f"cafx.cli.{name}"))
+    assert (results.failed, results.attempted > 0) == (0, True)
+
+
 def test_version(cafx: Run) -> None:
     assert cafx("--version").stdout.startswith("cafx, version 0.")
 
 
-def test_unknown_commands_are_usage_errors_with_near_misses(cafx: Run) -> None:
+def test_an_unknown_command_is_a_usage_error_with_a_suggestion(cafx: Run) -> None:
     assert "train" in cafx("trian", code=USAGE).stderr
 
 
-def test_a_missing_file_is_one_line(cafx: Run) -> None:
+def test_the_error_for_a_missing_file_is_one_line(cafx: Run) -> None:
     done = cafx("train", "--solver", "nowhere.prototxt", code=1)
     assert done.stderr.startswith("error: nowhere.prototxt: ")
     assert len(done.stderr.splitlines()) == 1
@@ -77,13 +86,15 @@ def test_a_missing_file_is_one_line(cafx: Run) -> None:
 def test_debug_shows_the_traceback(start: Start) -> None:
     for arguments in (["--debug", "net", "nowhere.prototxt"], ["net", "nowhere.prototxt", "--debug"]):
         process = start(*arguments)
-        told = process.communicate(timeout=PATIENCE)[1]
+        error = process.communicate(timeout=PATIENCE)[1]
         assert process.returncode == 1
-        assert "Traceback" in told
-        assert told.splitlines()[-1].startswith("error: ")
+        assert "Traceback" in error
+        assert error.splitlines()[-1].startswith("error: ")
 
 
-def test_our_own_mistakes_say_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_exception_is_reported_as_a_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from cafx.cli import main
 
     def fail(*_: object, **__: object) -> None:
@@ -91,8 +102,8 @@ def test_our_own_mistakes_say_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
     monkeypatch.setattr("cafx.cli.completion.get_completion_class", fail)
     assert main.run(["completion", "bash"]) == 1
-    told = capsys.readouterr().err
-    assert told == "error: ZeroDivisionError: by zero (this is a bug; --debug shows where)\n"
+    error = capsys.readouterr().err
+    assert error == "error: ZeroDivisionError: by zero (this is a bug; --debug shows where)\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -105,16 +116,20 @@ def test_completion_completes(cafx: Run) -> None:
     assert "train" in cafx(env=words).stdout
 
 
-def test_a_broken_plugin_hurts_only_its_own_command(folder: Path, environment: dict[str, str]) -> None:
+def test_a_broken_plugin_affects_only_its_own_command(folder: Path, environment: dict[str, str]) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-c", BROKEN_PLUGIN, *arguments], cwd=folder, env=environment,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            [sys.executable, "-c", BROKEN_PLUGIN, *arguments],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     listed = run("--help")
     assert listed.returncode == 0
-    assert "Not well." in listed.stdout
+    assert "Broken on purpose." in listed.stdout
     used = run("broken")
     assert used.returncode == 1
     assert "cafx-command-broken" in used.stderr
@@ -122,10 +137,10 @@ def test_a_broken_plugin_hurts_only_its_own_command(folder: Path, environment: d
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs POSIX signals")
-def test_an_interrupt_outside_training_is_130(start: Start) -> None:
+def test_ctrl_c_outside_training_exits_with_130(start: Start) -> None:
     process = start("time", "net.prototxt", "--iterations", "100000000")
     time.sleep(3)
     process.send_signal(signal.SIGINT)
-    told = process.communicate(timeout=PATIENCE)[1]
+    error = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 130
-    assert told.strip() == "interrupted"
+    assert error.strip() == "interrupted"

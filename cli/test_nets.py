@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
+
+from cafx.cli.lazy import Settings
+from cafx.cli.options import EngineChoice, engine_options
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -26,7 +32,7 @@ def weights(cafx: Run) -> str:
     return "tiny_iter_40.caffemodel"
 
 
-def test_scores_are_printed_as_caffe_does(cafx: Run, weights: str) -> None:
+def test_scores_are_printed_as_in_caffe(cafx: Run, weights: str) -> None:
     lines = cafx("test", "net.prototxt", "--weights", weights, "--iterations", "2").stdout.splitlines()
     assert re.fullmatch(r"Batch 0, loss = \S+", lines[0])
     assert re.fullmatch(r"Batch 1, loss = \S+", lines[1])
@@ -34,65 +40,65 @@ def test_scores_are_printed_as_caffe_does(cafx: Run, weights: str) -> None:
     assert re.fullmatch(r"loss = (\S+) \(\* 1 = \1 loss\)", lines[3])
 
 
-def test_scores_for_programs(cafx: Run, weights: str) -> None:
-    told = json.loads(cafx("test", "solver.prototxt", "-w", weights, "-n", "3", "--json").stdout)
-    assert told["iterations"] == 3
-    assert told["scores"]["loss"] == [pytest.approx(told["loss"])]
+def test_scores_as_json(cafx: Run, weights: str) -> None:
+    output = json.loads(cafx("test", "solver.prototxt", "-w", weights, "-n", "3", "--json").stdout)
+    assert output["iterations"] == 3
+    assert output["scores"]["loss"] == [pytest.approx(output["loss"])]
 
 
-def test_scoring_needs_weights_that_fit(cafx: Run, folder: Path) -> None:
+def test_scoring_needs_matching_weights(cafx: Run, folder: Path) -> None:
     cafx("test", "net.prototxt", code=2)
     (folder / "page.caffemodel").write_text("<!DOCTYPE html><html>Not found</html>")
     assert "a web page" in cafx("test", "net.prototxt", "-w", "page.caffemodel", code=1).stderr
 
 
 def test_times_of_every_layer(cafx: Run) -> None:
-    told = json.loads(cafx("time", "net.prototxt", "-n", "3", "--json").stdout)
-    assert [row["name"] for row in told["rows"]] == ["data", "ip1", "relu1", "ip2", "loss"]
-    assert told["forward"] >= sum(row["forward"] for row in told["rows"])
-    assert told["backward"] > 0
+    output = json.loads(cafx("time", "net.prototxt", "-n", "3", "--json").stdout)
+    assert [row["name"] for row in output["rows"]] == ["data", "ip1", "relu1", "ip2", "loss"]
+    assert output["forward"] >= sum(row["forward"] for row in output["rows"])
+    assert output["backward"] > 0
     assert "total" in cafx("time", "net.prototxt", "-n", "1").stdout
 
 
-def test_sixty_columns_hold_the_layers_and_their_times(cafx: Run) -> None:
-    told = cafx("time", "net.prototxt", "-n", "1", env=[("FORCE_COLOR", "1"), ("COLUMNS", "60")]).stdout
-    lines = re.sub(r"\x1b\[[0-9;]*m", "", told).splitlines()
+def test_layers_and_times_fit_in_sixty_columns(cafx: Run) -> None:
+    output = cafx("time", "net.prototxt", "-n", "1", env=[("FORCE_COLOR", "1"), ("COLUMNS", "60")]).stdout
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", output).splitlines()
     assert any(re.fullmatch(r" *ip1 +\S+ +[\d.]+ +[\d.]+ +[\d.]+% *", line) for line in lines)
     assert max(map(len, lines)) <= 60
 
 
-def test_operations_a_second_and_their_share_of_the_peak(cafx: Run) -> None:
-    told = json.loads(cafx("time", "net.prototxt", "-n", "1", "--json").stdout)
-    rows = {row["name"]: row for row in told["rows"]}
+def test_operations_per_second_and_their_fraction_of_the_peak(cafx: Run) -> None:
+    output = json.loads(cafx("time", "net.prototxt", "-n", "1", "--json").stdout)
+    rows = {row["name"]: row for row in output["rows"]}
     products = rows["ip1"]["gflop"] * 1e9 / 2
-    assert products == pytest.approx(2 * 4 * 3 * 5)  # four rows of 3 times 5; forward and the weights' gradient
-    assert rows["ip2"]["gflop"] * 1e9 / 2 == pytest.approx(3 * 4 * 5 * 2)  # and the bottom's
-    assert rows["ip1"]["of_peak"] == pytest.approx(rows["ip1"]["gflops"] / told["peak"])
+    assert products == pytest.approx(2 * 4 * 3 * 5)  # four rows of 3 × 5; forward pass and parameter gradient
+    assert rows["ip2"]["gflop"] * 1e9 / 2 == pytest.approx(3 * 4 * 5 * 2)  # and input gradient
+    assert rows["ip1"]["of_peak"] == pytest.approx(rows["ip1"]["gflops"] / output["peak"])
     assert rows["loss"]["gflops"] is None
-    assert {row["reorders"] for row in told["rows"]} == {0}
+    assert {row["reorders"] for row in output["rows"]} == {0}
 
 
 def test_no_backward_is_timed_in_test_phase(cafx: Run) -> None:
     assert json.loads(cafx("time", "net.prototxt", "-n", "1", "--phase", "test", "--json").stdout)["backward"] == 0
 
 
-def test_the_schedule(cafx: Run) -> None:
-    told = json.loads(cafx("net", "net.prototxt", "--phase", "TRAIN", "--json").stdout)
-    assert told["parameters"] == 32
-    assert told["memory"]["parameters"] == 4 * 32
-    row = told["layers"][1]
+def test_the_program_of_a_net(cafx: Run) -> None:
+    output = json.loads(cafx("net", "net.prototxt", "--phase", "TRAIN", "--json").stdout)
+    assert output["parameters"] == 32
+    assert output["memory"]["parameters"] == 4 * 32
+    row = output["layers"][1]
     assert (row["name"], row["type"], row["place"]) == ("ip1", "InnerProduct", "host")
     assert row["tops"] == [{"name": "ip1", "shape": [4, 5]}]
     assert "InnerProduct" in cafx("net", "solver.prototxt").stdout
 
 
-def test_the_schedule_breaks_no_name_in_eighty_columns(narrow: Callable[..., str]) -> None:
-    told = narrow("net", "net.prototxt", "--phase", "TRAIN")
+def test_eighty_columns_break_no_name_of_a_net(narrow: Callable[..., str]) -> None:
+    output = narrow("net", "net.prototxt", "--phase", "TRAIN")
     for word in ("InnerProduct ", "EuclideanLoss ", "→ ip1 4×5 ", "parameters"):
-        assert word in told
+        assert word in output
 
 
-def test_stages_and_levels_choose_layers(cafx: Run, folder: Path) -> None:
+def test_stages_and_levels_select_layers(cafx: Run, folder: Path) -> None:
     (folder / "rules.prototxt").write_text(
         'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 } } }\n'
         'layer { name: "a" type: "ReLU" bottom: "data" top: "a" include { stage: "extra" } }\n'
@@ -100,8 +106,8 @@ def test_stages_and_levels_choose_layers(cafx: Run, folder: Path) -> None:
     )
 
     def names(*arguments: str) -> list[str]:
-        told = json.loads(cafx("net", "rules.prototxt", "--json", *arguments).stdout)
-        return [row["name"] for row in told["layers"]]
+        output = json.loads(cafx("net", "rules.prototxt", "--json", *arguments).stdout)
+        return [row["name"] for row in output["layers"]]
 
     assert names() == ["data"]
     assert names("--stage", "extra") == ["data", "a"]
@@ -109,7 +115,7 @@ def test_stages_and_levels_choose_layers(cafx: Run, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "right", "told"),
+    ("wrong", "right", "message"),
     [
         ("bottm", "bottom", "did you mean 'bottom'"),
         ('"RelU"', '"ReLU"', "unknown layer type 'RelU'"),
@@ -117,15 +123,15 @@ def test_stages_and_levels_choose_layers(cafx: Run, folder: Path) -> None:
         ('bottom: "ip0"', 'bottom: "ip1"', "unknown bottom blob 'ip0'"),
     ],
 )
-def test_bad_nets_are_told_with_file_and_line(cafx: Run, folder: Path, wrong: str, right: str, told: str) -> None:
+def test_errors_in_nets_name_file_and_line(cafx: Run, folder: Path, wrong: str, right: str, message: str) -> None:
     path = folder / "net.prototxt"
     path.write_text(path.read_text().replace(right, wrong, 1))
     error = cafx("net", "net.prototxt", code=1).stderr
     assert re.match(r"error: net\.prototxt:\d+", error)
-    assert told in error
+    assert message in error
 
 
-def test_emitting_prints_what_reads_back_the_same(cafx: Run, folder: Path) -> None:
+def test_an_emitted_net_equals_the_net_py(cafx: Run, folder: Path) -> None:
     (folder / "net.py").write_text(WHOLE_NET)
     text = cafx("emit", "net.py").stdout
     (folder / "again.prototxt").write_text(text)
@@ -144,6 +150,31 @@ def test_emitting_a_solver_and_its_net(cafx: Run, folder: Path) -> None:
     assert cafx("emit", "net.py", "--net").stdout.startswith('name: "Bare"')
 
 
-def test_a_precision_the_engine_has_not_is_told(cafx: Run, folder: Path) -> None:
-    told = cafx("net", "net.prototxt", "--engine", "numpy", "--precision", "bf16", code=1).stderr
-    assert "engine 'numpy' has no such precision: got bf16, expected float32" in told
+def test_an_unsupported_precision_is_an_error(cafx: Run, folder: Path) -> None:
+    output = cafx("net", "net.prototxt", "--engine", "numpy", "--precision", "bf16", code=1).stderr
+    assert "engine 'numpy' has no such precision: got bf16, expected float32" in output
+
+
+def test_engine_options_are_passed_on_as_one_choice_and_leave_the_environment_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CAFX_PRECISION", raising=False)
+    before = dict(os.environ)
+    choices: list[EngineChoice] = []
+
+    @click.command()
+    @engine_options
+    def command(engine: EngineChoice) -> None:
+        choices.append(engine)
+        assert dict(os.environ) == before
+
+    for arguments in ([], ["-e", "numpy", "--precision", "bf16", "--threads", "3"]):
+        assert CliRunner().invoke(command, arguments, catch_exceptions=False).exit_code == 0
+    assert choices[0].keywords() == {"engine": None, "precision": None, "threads": None}
+    assert choices[1].keywords() == {"engine": "numpy", "precision": "bf16", "threads": 3}
+
+
+@pytest.mark.parametrize("engine", ["numpy", EngineChoice("numpy", threads=1)])
+def test_plugins_build_nets_with_engine_keywords(folder: Path, engine: str | EngineChoice) -> None:
+    with Settings().net(str(folder / "net.prototxt"), "TEST", engine=engine, threads=2) as net:
+        assert (net.engine.name, net.engine.precision, net.engine.threads) == ("numpy", "float32", 2)

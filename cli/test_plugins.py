@@ -23,7 +23,7 @@ def test_the_list_names_distributions_and_versions(cafx: Run) -> None:
     assert "cafx-solver-sgd" in cafx("plugins").stdout
 
 
-def test_a_kind_nobody_knows_is_told(cafx: Run) -> None:
+def test_an_unknown_kind_has_a_suggestion(cafx: Run) -> None:
     assert "did you mean 'layer'" in cafx("plugins", "list", "--kind", "layr", code=1).stderr
 
 
@@ -36,7 +36,7 @@ def test_a_plugin_is_described(cafx: Run) -> None:
     assert json.loads(cafx("plugins", "show", "relu", "--json").stdout)["facts"]["in_place"] is True
 
 
-def test_an_unknown_plugin_has_near_misses(cafx: Run) -> None:
+def test_an_unknown_plugin_has_a_suggestion(cafx: Run) -> None:
     assert "'ReLU'" in cafx("plugins", "show", "ReLUU", code=1).stderr
 
 
@@ -52,7 +52,7 @@ def test_the_catalogue_links_every_layer(cafx: Run, folder: Path) -> None:
     ("name", "short", "type_name"),
     [("gentle-wave", "gentlewave", "GentleWave"), ("GentleWave", "gentlewave", "GentleWave")],
 )
-def test_a_new_layer_is_a_whole_plugin(cafx: Run, folder: Path, name: str, short: str, type_name: str) -> None:
+def test_a_new_layer_is_a_complete_plugin(cafx: Run, folder: Path, name: str, short: str, type_name: str) -> None:
     cafx("new", "layer", name)
     plugin = folder / f"cafx-layer-{short}"
     names = {path.name for path in plugin.iterdir()}
@@ -62,7 +62,7 @@ def test_a_new_layer_is_a_whole_plugin(cafx: Run, folder: Path, name: str, short
     for path in plugin.glob("*.py"):
         ast.parse(path.read_text())
     assert "$" not in "".join(path.read_text() for path in plugin.iterdir())
-    assert "is there already" in cafx("new", "layer", name, code=1).stderr
+    assert "already exists" in cafx("new", "layer", name, code=1).stderr
 
 
 def test_a_new_layer_computes_and_differentiates(cafx: Run, folder: Path, environment: dict[str, str]) -> None:
@@ -84,7 +84,7 @@ def test_a_new_layer_computes_and_differentiates(cafx: Run, folder: Path, enviro
 
 
 @pytest.mark.parametrize("name", ["9lives", "a b", "../up", "ReLU"])
-def test_names_that_cannot_be_are_refused(cafx: Run, folder: Path, name: str) -> None:
+def test_invalid_and_taken_names_are_refused(cafx: Run, folder: Path, name: str) -> None:
     before = sorted(folder.iterdir())
     cafx("new", "layer", name, code=1)
     assert sorted(folder.iterdir()) == before
@@ -92,37 +92,40 @@ def test_names_that_cannot_be_are_refused(cafx: Run, folder: Path, name: str) ->
 
 def test_a_plugin_is_checked(cafx: Run) -> None:
     pytest.importorskip("cafx.conformance.report")
-    told = json.loads(cafx("check", "cafx-layer-relu", "--json").stdout)
-    assert told["ok"] is True
-    assert {row["outcome"] for row in told["rows"]} <= {"pass", "not applicable", "known failure"}
+    output = json.loads(cafx("check", "cafx-layer-relu", "--json").stdout)
+    assert output["ok"] is True
+    assert {row["outcome"] for row in output["rows"]} <= {"pass", "not applicable", "known failure"}
     assert "cafx-layer-nope" in cafx("check", "cafx-layer-nope", code=1).stderr
 
 
-def test_a_name_two_distributions_claim_lists_both(folder: Path, environment: dict[str, str]) -> None:
+def test_a_name_that_two_distributions_claim_is_listed_twice(folder: Path, environment: dict[str, str]) -> None:
     for owner in ("one", "other"):
         info = folder / f"cafx_layer_{owner}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: cafx-layer-{owner}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text("[cafx.layers]\nTwice = cafx.kernel.net:NeuronLayer\n")
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "cafx.cli", "plugins", "list", "--kind", "layer", "--broken", "--json"],
-        env={**environment, "PYTHONPATH": str(folder)}, check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    rows = [row for row in json.loads(done.stdout) if row["name"] == "Twice"]
+        env={**environment, "PYTHONPATH": str(folder)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    rows = [row for row in json.loads(result.stdout) if row["name"] == "Twice"]
     assert len(rows) == 2
     assert all("cafx-layer-one and cafx-layer-other" in row["error"] for row in rows)
 
 
-def test_the_list_breaks_no_name_in_eighty_columns(narrow: Callable[..., str]) -> None:
-    told = narrow("plugins", "list")
+def test_eighty_columns_break_no_name_of_the_list(narrow: Callable[..., str]) -> None:
+    output = narrow("plugins", "list")
     for plugin in ("SigmoidCrossEntropyLoss ", "cafx-loss-sigmoidcrossentropyloss ", "engine.onednn "):
-        assert plugin in told
-    assert "``" not in told
+        assert plugin in output
+    assert "``" not in output
 
 
-def test_the_checklist_breaks_no_name_in_eighty_columns(narrow: Callable[..., str]) -> None:
+def test_eighty_columns_break_no_name_of_the_checklist(narrow: Callable[..., str]) -> None:
     pytest.importorskip("cafx.conformance.report")
-    told = narrow("check", "cafx-filler-xavier")
-    assert "│ loads │ the plugin can be imported and documents itself " in told
-    assert "plugin ┃" not in told
-    assert "detail" not in told
+    output = narrow("check", "cafx-filler-xavier")
+    assert "│ loads │ the plugin can be imported and documents itself " in output
+    assert "plugin ┃" not in output
+    assert "detail" not in output

@@ -1,4 +1,4 @@
-"""L and P: signatures, help, checks at the call, third-party layers."""
+"""L and P: signatures, help, errors at the call, third-party layers."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class WavingParameter(Message):
     """Options of Waving."""
 
     class Kind(IntEnum):
-        """Of wave."""
+        """Waveform."""
 
         SINE = 0
         SQUARE = 1
 
-    rate = option(1, "float", 2.0, doc="waves a second")
-    kind = option(2, Kind, Kind.SINE, doc="their form")
-    knots = option(3, "int32", repeated=True, doc="where it bends")
+    rate = option(1, "float", 2.0, doc="waves per second")
+    kind = option(2, Kind, Kind.SINE, doc="waveform")
+    knots = option(3, "int32", repeated=True, doc="positions of knots")
 
 
 class Waving(Layer):
-    """y = sin(rate x), say."""
+    """y = sin(rate x)."""
 
     Parameter = WavingParameter
     tops = (1, 2)
@@ -49,7 +49,7 @@ def data():
     return L.Input(shape={"dim": [2, 3]})
 
 
-def test_a_signature_shows_each_option_with_its_default():
+def test_a_signature_has_every_option_with_its_default():
     parameters = inspect.signature(L.InnerProduct).parameters
     assert parameters["bias_term"].default is True
     assert parameters["bias_term"].annotation is bool
@@ -59,7 +59,7 @@ def test_a_signature_shows_each_option_with_its_default():
     assert "bottoms" not in inspect.signature(L.Input).parameters
 
 
-def test_help_shows_the_declaration_s_documentation():
+def test_help_documents_every_option():
     text = pydoc.render_doc(L.InnerProduct, renderer=pydoc.plaintext)
     assert "InnerProduct(*bottoms, num_output" in text
     assert "axis (int32, default 1): first axis flattened into" in text
@@ -67,7 +67,7 @@ def test_help_shows_the_declaration_s_documentation():
     assert "loss_weight (a list of float)" in text
 
 
-def test_options_go_flat_or_in_their_message_or_both():
+def test_options_are_flat_or_in_their_message_or_both():
     filler = {"type": "constant", "value": 3}
     flat = to_proto(L.InnerProduct(data(), num_output=2, weight_filler=filler)).layer[1]
     nested = to_proto(L.InnerProduct(data(), inner_product_param={"num_output": 2, "weight_filler": filler})).layer[1]
@@ -76,16 +76,21 @@ def test_options_go_flat_or_in_their_message_or_both():
     assert flat.inner_product_param.weight_filler.value == 3
 
 
-def test_values_in_every_usual_form():
+def test_values_may_be_numpy_scalars_messages_dicts_or_lists():
     proto = schema()["ParamSpec"](lr_mult=2)
-    layer = to_proto(
-        L.InnerProduct(
-            data(), num_output=np.int64(2), bias_term=np.True_, axis=None, loss_weight=2,
-            weight_filler=FillerParameter(type="constant"), param=[proto, ParamSpec(lr_mult=0)],
-            include={"phase": "TEST", "stage": "deploy"}, propagate_down=[True],
-            transform_param={"mean_value": np.array([1.0, 2.0])},
-        )
-    ).layer[1]  # fmt: skip
+    top = L.InnerProduct(
+        data(),
+        num_output=np.int64(2),
+        bias_term=np.True_,
+        axis=None,
+        loss_weight=2,
+        weight_filler=FillerParameter(type="constant"),
+        param=[proto, ParamSpec(lr_mult=0)],
+        include={"phase": "TEST", "stage": "deploy"},
+        propagate_down=[True],
+        transform_param={"mean_value": np.array([1.0, 2.0])},
+    )
+    layer = to_proto(top).layer[1]
     assert layer.inner_product_param.num_output == 2
     assert not layer.inner_product_param.HasField("axis")
     assert list(layer.loss_weight) == [2]
@@ -99,7 +104,7 @@ def test_no_options_leave_no_message():
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "pattern"),
     [
         (lambda: L.InnerProduct(data(), num_outptu=2), "unknown option 'num_outptu'.*did you mean 'num_output'"),
         (lambda: L.InnerProduct(data(), num_output="2"), "num_output='2' is not valid: expected a whole number ≥ 0"),
@@ -111,29 +116,29 @@ def test_no_options_leave_no_message():
             lambda: L.InnerProduct(data(), include={"phase": "TSET"}),
             r"phase='TSET' is not valid; did you mean 'TEST'\? \(TRAIN, TEST\)",
         ),
-        (lambda: L.InnerProduct(), "another number of bottoms: got 0, expected 1"),
-        (lambda: L.InnerProduct(data(), data()), "another number of bottoms: got 2"),
-        (lambda: L.InnerProduct(data(), num_output=2, ntop=2), "another number of tops: got 2.*ntop"),
+        (lambda: L.InnerProduct(), "wrong number of bottoms .*0, expected 1"),
+        (lambda: L.InnerProduct(data(), data()), "wrong number of bottoms .*2"),
+        (lambda: L.InnerProduct(data(), num_output=2, ntop=2), "wrong number of tops .*2.*ntop"),
         (lambda: L.InnerProduct(data(), num_output=2, ntop="2"), "option 'ntop'"),
-        (lambda: L.InnerProduct((data(), data())), "bottom 0 is not a top: got 2 tops together.*unpack"),
+        (lambda: L.InnerProduct((data(), data())), "bottom 0 is not a top: got a sequence of 2 tops.*unpack"),
         (lambda: L.InnerProduct("data"), "bottom 0 is not a top: got 'data'"),
         (lambda: L.InnerProdct(data()), "unknown layer type 'InnerProdct'.*pip install.*similar: 'InnerProduct'"),
-        (lambda: [*L.ReLU(data())], "cannot be unpacked; pass ntop=2"),
+        (lambda: [*L.ReLU(data())], "returns one top; to unpack two, pass ntop=2"),
         (lambda: P.Filler.FAN_OT, "has no value 'FAN_OT'.*did you mean 'FAN_OUT'"),
-        (lambda: P.Filer.FAN_OUT, "no message is called FilerParameter"),
+        (lambda: P.Filer.FAN_OUT, "there is no message FilerParameter"),
     ],
 )
-def test_an_error_names_the_line_of_the_call(call, said):
-    with pytest.raises(CafxError, match=rf"(?s)test_layers\.py:{call.__code__.co_firstlineno}: .*{said}"):
+def test_an_error_names_the_line_of_the_call(call, pattern):
+    with pytest.raises(CafxError, match=rf"(?s)test_layers\.py:{call.__code__.co_firstlineno}: .*{pattern}"):
         call()
 
 
-def test_a_layer_of_this_process(waving):
+def test_a_layer_registered_in_this_process(waving):
     top = L.Waving(data(), rate=3, kind=P.Waving.SQUARE, knots=[1, 2])
     layer = to_proto(top).layer[1]
     assert (layer.type, layer.waving_param.rate, list(layer.waving_param.knots)) == ("Waving", 3, [1, 2])
     assert layer.waving_param.kind == WavingParameter.Kind.SQUARE
-    assert "rate (float, default 2.0): waves a second" in waving.__doc__
+    assert "rate (float, default 2.0): waves per second" in waving.__doc__
     assert "default SINE" in waving.__doc__
     first, second = L.Waving(data(), ntop=2)
     n = NetSpec()
@@ -141,7 +146,7 @@ def test_a_layer_of_this_process(waving):
     assert list(n.to_proto().layer[1].top) == ["first", "second"]
 
 
-def test_layers_are_listed_and_missing_ones_missing():
+def test_installed_layers_are_attributes():
     assert "ReLU" in dir(L)
     assert not hasattr(L, "NoSuchThing")
     assert L.ReLU is L.ReLU

@@ -1,4 +1,4 @@
-"""NetSpec: names, order, phases, and what is emitted reads back as the same net."""
+"""NetSpec: names, order, phases, and the emitted prototxt."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def names(proto):
     return [layer.name for layer in proto.layer]
 
 
-def test_layers_are_named_after_the_attribute_and_come_in_order():
+def test_layers_are_named_after_attributes_and_ordered():
     proto = small_net().to_proto()
     assert names(proto) == ["data", "ip", "relu", "out"]
     assert proto.name == "small"
 
 
-def test_a_layer_in_place_writes_its_bottom():
+def test_an_in_place_layer_writes_its_bottom():
     relu, out = small_net().to_proto().layer[2:]
     assert list(relu.top) == list(relu.bottom) == ["ip"]
     assert list(out.bottom) == ["ip"]
 
 
-def test_what_is_printed_reads_back_as_the_same_net(tmp_path):
+def test_emitted_text_parses_to_the_same_net(tmp_path):
     n = small_net()
     assert str(n) == n.to_text()
     assert schema().parse_text(n.to_text(), "NetParameter") == n.to_proto()
@@ -51,14 +51,14 @@ def test_tops_without_a_name_are_numbered_by_type():
     assert list(proto.layer[3].bottom) == ["InnerProduct1"]
 
 
-def test_automatic_names_keep_clear_of_given_ones():
+def test_automatic_names_avoid_given_ones():
     n = NetSpec()
     n.ReLU1 = L.Input(shape={"dim": [2, 3]})
     n.out = L.InnerProduct(L.ReLU(n.ReLU1), num_output=1)
     assert names(n.to_proto()) == ["ReLU1", "ReLU2", "out"]
 
 
-def test_what_nobody_named_but_somebody_reads_is_emitted_before_its_reader():
+def test_unnamed_layers_are_emitted_before_their_readers():
     n = NetSpec()
     n.out = L.InnerProduct(L.ReLU(L.Input(shape={"dim": [2, 3]})), num_output=1)
     assert names(n.to_proto()) == ["Input1", "ReLU1", "out"]
@@ -71,7 +71,7 @@ def test_a_very_deep_net_is_emitted():
     assert len(to_proto(top).layer) == 2001
 
 
-def test_several_tops_and_a_layer_with_a_name_of_its_own():
+def test_a_layer_with_several_tops_and_an_explicit_name():
     n = NetSpec()
     n.a, n["b/c"] = L.Input(shape=[{"dim": [1]}, {"dim": [2]}], ntop=2, name="inputs")
     layer = n.to_proto().layer[0]
@@ -79,7 +79,7 @@ def test_several_tops_and_a_layer_with_a_name_of_its_own():
     assert list(layer.top) == ["a", "b/c"]
 
 
-def test_tops_may_be_named_as_strings_like_in_old_scripts():
+def test_tops_and_bottoms_may_be_strings():
     n = NetSpec()
     n.data = L.Input(ntop=0, top=["data", "label"], shape={"dim": [1]})
     n.ip = L.InnerProduct(bottom="data", num_output=1)
@@ -105,7 +105,7 @@ def test_one_name_in_two_phases():
     assert Net(net, TEST).blobs["label"].shape == (5, 3)
 
 
-def test_adding_beside_a_name_is_the_same_as_phase_blocks():
+def test_add_is_equivalent_to_phase_blocks():
     n = NetSpec()
     n.data, n.label = L.Input(shape={"dim": [8, 3]}, ntop=2, include={"phase": "TRAIN"})
     n.ip = L.InnerProduct(n.data, num_output=2)
@@ -113,7 +113,7 @@ def test_adding_beside_a_name_is_the_same_as_phase_blocks():
     assert n.to_proto() == phases().to_proto()
 
 
-def test_a_phase_block_adds_to_rules_already_there():
+def test_a_phase_block_extends_existing_rules():
     n = NetSpec()
     with n.phase("TEST", stage=["deploy"]):
         n.data = L.Input(shape={"dim": [1]}, include=[{"min_level": 1}, {"phase": "TRAIN"}])
@@ -138,7 +138,7 @@ def test_options_can_be_changed_and_tops_removed_later():
     assert list(n) == ["data", "ip", "relu"]
 
 
-def test_a_top_may_have_a_method_s_name():
+def test_a_top_may_have_the_name_of_a_method():
     n = NetSpec()
     n.add = L.Input(shape={"dim": [1]})
     n.phase = L.ReLU(n.add)
@@ -151,7 +151,7 @@ def test_fields_of_the_net():
         NetSpec(force_backwards=True)
 
 
-def test_an_unknown_top_names_the_line_and_a_near_miss():
+def test_the_error_for_an_unknown_top_has_line_and_suggestion():
     n = small_net()
     with pytest.raises(CafxError, match=r"test_netspec\.py:\d+: the net has no top 'rel'; did you mean 'relu'"):
         _ = n.rel
@@ -162,7 +162,7 @@ def test_an_unknown_top_names_the_line_and_a_near_miss():
 
 def test_only_tops_can_be_named():
     n = NetSpec()
-    with pytest.raises(CafxError, match=r"2 tops together.*name each"):
+    with pytest.raises(CafxError, match=r"a tuple of 2 tops.*name each"):
         n.data = L.Input(shape={"dim": [1]}, ntop=2)
-    with pytest.raises(CafxError, match="is not given a top"):
+    with pytest.raises(CafxError, match="value of 'data' is not a top"):
         n.data = 3

@@ -26,7 +26,7 @@ def test_every_field_is_a_keyword_with_its_default():
     assert "momentum2 (float, default 0.999)" in SolverSpec.__doc__
 
 
-def test_a_net_written_in_python_is_inline():
+def test_a_netspec_is_embedded():
     spec = SolverSpec(net=net(), base_lr=0.1, lr_policy="fixed", test_iter=3, solver_mode="CPU", stepvalue=[1, 2])
     proto = spec.to_proto()
     assert proto.net_param == net().to_proto()
@@ -35,7 +35,7 @@ def test_a_net_written_in_python_is_inline():
     assert str(spec) == spec.to_text()
 
 
-def test_nets_by_path_and_in_python_mix():
+def test_paths_and_netspecs_mix():
     proto = SolverSpec(train_net=net(), test_net=["a.prototxt", net()]).to_proto()
     assert proto.train_net_param.name == "tiny"
     assert list(proto.test_net) == ["a.prototxt"]
@@ -44,7 +44,7 @@ def test_nets_by_path_and_in_python_mix():
     assert SolverSpec(net_param=net().to_proto()).to_proto().net_param.name == "tiny"
 
 
-def test_what_it_says_trains(tmp_path):
+def test_a_solverspec_trains(tmp_path):
     prefix = str(tmp_path / "snap")
     spec = SolverSpec(net=net(), base_lr=0.1, lr_policy="fixed", max_iter=2, snapshot_prefix=prefix)
     solver = Solver(spec.to_proto())
@@ -53,7 +53,7 @@ def test_what_it_says_trains(tmp_path):
     assert (tmp_path / "snap_iter_2.caffemodel").exists()
 
 
-def test_fields_are_read_and_set_later():
+def test_fields_can_be_read_and_set_later():
     spec = SolverSpec(base_lr=0.1)
     spec.base_lr = 0.2
     spec.train_state = {"stage": "a", "level": 2}
@@ -64,7 +64,7 @@ def test_fields_are_read_and_set_later():
 
 
 @pytest.mark.parametrize(
-    ("call", "said"),
+    ("call", "pattern"),
     [
         (lambda: SolverSpec(base_ler=1), "unknown option 'base_ler'.*did you mean 'base_lr'"),
         (lambda: SolverSpec(base_lr="1"), "base_lr='1' is not valid: expected a number"),
@@ -78,14 +78,14 @@ def test_fields_are_read_and_set_later():
         (lambda: SolverSpec().base_ler, "has no field 'base_ler'"),
     ],
 )
-def test_an_error_names_the_line(call, said):
-    with pytest.raises(CafxError, match=rf"test_solverspec\.py:{call.__code__.co_firstlineno}: .*{said}"):
+def test_errors_name_the_line(call, pattern):
+    with pytest.raises(CafxError, match=rf"test_solverspec\.py:{call.__code__.co_firstlineno}: .*{pattern}"):
         call()
 
 
 NET_FILE = """
 from cafx.dsl import NetSpec, SolverSpec, layers as L
-from beside_it import width
+from helper import width
 
 net = NetSpec("file")
 net.data = L.Input(shape=dict(dim=[2, width]))
@@ -94,9 +94,9 @@ net.data = L.Input(shape=dict(dim=[2, width]))
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    (tmp_path / "beside_it.py").write_text("width = 3\ndef fail():\n    raise RuntimeError('no luck')\n")
+    (tmp_path / "helper.py").write_text("width = 3\ndef fail():\n    raise RuntimeError('no luck')\n")
     monkeypatch.setattr("sys.path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "beside_it", raising=False)
+    monkeypatch.delitem(sys.modules, "helper", raising=False)
     return tmp_path
 
 
@@ -106,31 +106,31 @@ def write(folder, text):
     return path
 
 
-def test_a_file_s_net_or_its_solver(folder):
-    found = load_python(write(folder, NET_FILE))
-    assert isinstance(found, NetSpec)
-    assert found.to_proto().name == "file"
-    found = load_python(write(folder, NET_FILE + "solver = SolverSpec(net=net)\nif __name__ == '__main__': 1 / 0\n"))
-    assert isinstance(found, SolverSpec)
+def test_a_file_defines_a_net_or_a_solver(folder):
+    loaded = load_python(write(folder, NET_FILE))
+    assert isinstance(loaded, NetSpec)
+    assert loaded.to_proto().name == "file"
+    loaded = load_python(write(folder, NET_FILE + "solver = SolverSpec(net=net)\nif __name__ == '__main__': 1 / 0\n"))
+    assert isinstance(loaded, SolverSpec)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "pattern"),
     [
         ("x = 1\ny = x.nothing\n", r"net\.py:2: AttributeError: 'int' object has no attribute 'nothing'"),
         ("x = 1\nif x\n", r"net\.py:2: SyntaxError"),
         ("import sys\nsys.exit('gone')\n", r"net\.py:2: SystemExit: gone"),
         ("import no_such_module_at_all\n", r"net\.py:1: ModuleNotFoundError"),
-        ("import beside_it\nbeside_it.fail()\n", r"beside_it\.py:3: RuntimeError: no luck"),
-        ("from cafx.dsl import layers as L\n\nL.ReLU()\n", r"net\.py:3: L\.ReLU: takes another number"),
+        ("import helper\nhelper.fail()\n", r"helper\.py:3: RuntimeError: no luck"),
+        ("from cafx.dsl import layers as L\n\nL.ReLU()\n", r"net\.py:3: L\.ReLU: wrong number of bottoms"),
         ("import json\njson.loads('{')\n", r"net\.py:2: JSONDecodeError"),
-        ("x = 1\n", r"net\.py: defines no net to work on"),
+        ("x = 1\n", r"net\.py: defines no net"),
         ("solver = 1\n", r"net\.py: 'solver' is not a solver: got int"),
     ],
 )
-def test_a_file_that_fails_is_one_error_with_its_line(folder, text, said):
+def test_an_error_in_a_file_names_its_line(folder, text, pattern):
     path = write(folder, text)
-    with pytest.raises(CafxError, match=said) as caught:
+    with pytest.raises(CafxError, match=pattern) as caught:
         load_python(path)
     assert str(caught.value).count("\n") == 0
 
@@ -141,6 +141,6 @@ def test_the_cause_is_chained(folder):
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def test_a_missing_file(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(CafxError, match="cannot be read"):
         load_python(tmp_path / "none.py")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cafx.cli.examples import telling_case
+from cafx.cli.examples import example_case
 from cafx.cli.inventory import find
 from cafx.cli.pages import page, write_catalogue
 from cafx.dsl import NetSpec
@@ -68,7 +68,7 @@ def test_an_example_builds(type_name: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     text = find(type_name)["prototxt"]
     layer = schema().parse_text(text, "NetParameter").layer[0]
-    case = telling_case(registry().load("layer", type_name))
+    case = example_case(registry().load("layer", type_name))
     net = inputs_for(layer, case)
     net.layer.add().CopyFrom(layer)
     with Net(net, Phase.TRAIN, engine="numpy") as built:

@@ -1,3 +1,3 @@
-"""The ``cafx`` command. Nothing heavy is imported before a command needs it."""
+"""The ``cafx`` command. Heavy modules are imported only when a command needs them."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""``python -m cafx.cli``: the command, where its script is not on the path."""
+"""``python -m cafx.cli``: the ``cafx`` command without its script."""
 
 from cafx.cli.main import main
 

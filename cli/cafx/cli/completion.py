@@ -1,4 +1,4 @@
-"""``cafx completion``: the script that completes commands, options and files in a shell."""
+"""``cafx completion``: completion of commands, options and file names in a shell."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def completion(context: click.Context, shell: str) -> None:
     zsh:   cafx completion zsh >> ~/.zshrc
     fish:  cafx completion fish > ~/.config/fish/completions/cafx.fish
     """
-    kind = get_completion_class(shell)
-    assert kind is not None, "every shell offered is one click knows"
-    click.echo(kind(context.find_root().command, {}, "cafx", VARIABLE).source())
+    completion_class = get_completion_class(shell)
+    assert completion_class is not None, "click supports every shell in SHELLS"
+    click.echo(completion_class(context.find_root().command, {}, "cafx", VARIABLE).source())

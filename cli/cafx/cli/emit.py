@@ -1,4 +1,4 @@
-"""``cafx emit``."""
+"""``cafx emit``: the prototxt of a net.py."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from cafx.cli.options import FILE, data_option
 
 @click.command()
 @click.argument("file", type=FILE, metavar="NET.py")
-@click.option("--net", "what", flag_value="net", help="The net only.")
-@click.option("--solver", "what", flag_value="solver", help="The solver only.")
-@click.option("--out", "-o", type=FILE, metavar="FILE", help="Write a file instead of printing.")
+@click.option("--net", "part", flag_value="net", help="Print only the net.")
+@click.option("--solver", "part", flag_value="solver", help="Print only the solver.")
+@click.option("--out", "-o", type=FILE, metavar="FILE", help="Write to a file instead of standard output.")
 @data_option
-def emit(file: str, what: str | None, out: str | None) -> None:
-    """Print the net or the solver that NET.py defines, as prototxt.
+def emit(file: str, part: str | None, out: str | None) -> None:
+    """Print the net or solver defined in NET.py as prototxt.
 
-    A solver comes with its net inside it (net_param), so that one file trains.
+    The net is embedded in the solver (net_param), so the one file can be trained.
     """
-    from cafx.cli.emitting import text_of
+    from cafx.cli.prototxt import prototxt_of
     from cafx.kernel.net import atomic_write
 
-    text = text_of(file, what)
+    text = prototxt_of(file, part)
     if out is None:
         click.echo(text, nl=False)
         return
-    with atomic_write(Path(out)) as written:
-        written.write(text.encode())
+    with atomic_write(Path(out)) as target:
+        target.write(text.encode())

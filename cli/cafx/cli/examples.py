@@ -1,4 +1,4 @@
-"""An example of a layer, from one of its own cases, in prototxt and in the DSL."""
+"""Examples of a layer in prototxt and in the DSL, made from its conformance cases."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ import attrs
 from cafx.kernel import Layer, schema
 from cafx.kernel.schema import Message, declared_by
 
-LIMIT = 12
-IGNORED = ("accepted for compatibility", "read and ignored")
+MAX_CASES = 12
+IGNORED = ("accepted for compatibility",)
+"""How the documentation of an option without effect begins."""
 
 
 @attrs.frozen
 class Example:
-    """What an example states: the names of bottoms and tops, options, and other fields of the layer."""
+    """The contents of an example.
+
+    Attributes:
+        bottoms, tops: names of blobs.
+        options: options of the layer's own messages.
+        fields: other fields of the LayerParameter.
+    """
 
     bottoms: list[str]
     tops: list[str]
@@ -27,90 +34,94 @@ class Example:
 
     @classmethod
     def of(cls, name: str, layer: type[Layer]) -> Example:
-        """From the layer's first case that states an option that does something."""
-        case = telling_case(layer)
-        bottoms = len(getattr(case, "bottoms", ())) if case else _least(layer.bottoms)
-        tops = case.tops if case else _least(layer.tops)
+        """The example of a layer type, from the case that `example_case` chooses."""
+        case = example_case(layer)
+        bottoms = len(getattr(case, "bottoms", ())) if case else _minimum(layer.bottoms)
+        tops = case.tops if case else _minimum(layer.tops)
         options = _effective(layer, case.options) if case else {}
         fields = dict(case.layer) if case else {}
         return cls(_bottoms(layer, bottoms), _tops(name, layer, tops), _portable(options), _portable(fields))
 
 
 def prototxt_example(name: str, layer: type[Layer]) -> str:
-    """The layer as a prototxt states it."""
+    """The example as prototxt."""
     example = Example.of(name, layer)
     proto = schema()["LayerParameter"](name=short_name(name), type=name)
     proto.bottom.extend(example.bottoms)
     proto.top.extend(example.tops)
-    hung = schema().fields_of("LayerParameter")
-    plain = {key: value for key, value in example.fields.items() if key not in hung}
+    nested = schema().fields_of("LayerParameter")
+    plain = {key: value for key, value in example.fields.items() if key not in nested}
     schema().declarations["LayerParameter"](**plain).fill(proto)
-    for key in set(example.fields) & set(hung):
-        hung[key](**example.fields[key]).fill(getattr(proto, key))
+    for key in set(example.fields) & set(nested):
+        nested[key](**example.fields[key]).fill(getattr(proto, key))
     for declared, options in _by_message(layer, example.options):
         extends = declared.__extends__
         if extends is not None and hasattr(proto, extends.field):
             declared(**options).fill(getattr(proto, extends.field))
-    inside = schema().to_text(proto).rstrip().replace("\n", "\n  ")
-    return f"layer {{\n  {inside}\n}}"
+    body = schema().to_text(proto).rstrip().replace("\n", "\n  ")
+    return f"layer {{\n  {body}\n}}"
 
 
 def dsl_example(name: str, layer: type[Layer]) -> str:
-    """The layer as the DSL states it."""
+    """The example as a line of Python."""
     example = Example.of(name, layer)
     bottoms = [f"n.{bottom}" for bottom in example.bottoms]
-    stated = [f"{key}={_python(value)}" for key, value in {**example.options, **example.fields}.items()]
-    many = [f"ntop={len(example.tops)}"] if len(example.tops) > 1 else []
-    call = f"L.{name}({', '.join([*bottoms, *stated, *many])})"
+    keywords = [f"{key}={_python(value)}" for key, value in {**example.options, **example.fields}.items()]
+    keywords += [f"ntop={len(example.tops)}"] if len(example.tops) > 1 else []
+    call = f"L.{name}({', '.join([*bottoms, *keywords])})"
     tops = [f"n.{top}" for top in example.tops] or [f"n.{short_name(name)}"]
     return f"{', '.join(tops)} = {call}"
 
 
-def telling_case(layer: type[Layer]) -> Any:
-    """The case of the example; None where the suite is not installed."""
+def example_case(layer: type[Layer]) -> Any:
+    """The first case that sets an option with an effect, else the first; None without the conformance suite."""
     try:
-        cases = list(layer.cases())[:LIMIT]
+        cases = list(layer.cases())[:MAX_CASES]
     except ImportError:
         return None
-    telling = (case for case in cases if _effective(layer, getattr(case, "options", {})))
-    return next(telling, cases[0] if cases else None)
+    informative = (case for case in cases if _effective(layer, getattr(case, "options", {})))
+    return next(informative, cases[0] if cases else None)
 
 
 def _effective(layer: type[Layer], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that do something."""
+    """The options that have an effect."""
     return {
         name: value
-        for declared, stated in _by_message(layer, options)
-        for name, value in stated.items()
+        for declared, values in _by_message(layer, options)
+        for name, value in values.items()
         if not declared.__options__[name].doc.startswith(IGNORED)
     }
 
 
 def _by_message(layer: type[Layer], options: Mapping[str, Any]) -> list[tuple[type[Message], dict[str, Any]]]:
-    """Options by the message that declares them."""
-    found = []
+    """Options grouped by the message that declares them."""
+    groups = []
     for declared in declared_by(layer):
-        mine = {name: value for name, value in options.items() if name in declared.__options__}
-        options = {name: value for name, value in options.items() if name not in mine}
-        found += [(declared, mine)] if mine else []
-    return found
+        own = {name: value for name, value in options.items() if name in declared.__options__}
+        options = {name: value for name, value in options.items() if name not in own}
+        groups += [(declared, own)] if own else []
+    return groups
 
 
-def _portable(stated: Any) -> Any:
-    """What is stated without the folder of this run's samples: a path becomes the file's name."""
-    if isinstance(stated, Mapping):
-        return {key: _portable(value) for key, value in stated.items()}
-    if isinstance(stated, str):
-        return re.sub(rf"^{re.escape(tempfile.gettempdir())}/[^/]+/", "", stated)
-    return stated
+def _portable(value: Any) -> Any:
+    """A value with paths in the temporary folder of sample files reduced to file names."""
+    if isinstance(value, Mapping):
+        return {key: _portable(each) for key, each in value.items()}
+    if isinstance(value, str):
+        return re.sub(rf"^{re.escape(tempfile.gettempdir())}/[^/]+/", "", value)
+    return value
 
 
 def short_name(name: str) -> str:
-    """A layer's name as people write it: ``ip1`` would be shorter, ``innerproduct1`` is clear."""
+    """A name for a layer of this type.
+
+    >>> short_name("InnerProduct")
+    'innerproduct1'
+    """
     return re.sub(r"[^a-z0-9]", "", name.lower()) + "1"
 
 
-def _least(arity: Any) -> int:
+def _minimum(arity: Any) -> int:
     return int(arity if isinstance(arity, int) else arity[0])
 
 

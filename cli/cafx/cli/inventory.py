@@ -1,4 +1,4 @@
-"""What is installed, as plain values: every plugin, and all there is to say about one."""
+"""Installed plugins as plain values: a list of all, and the full description of one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,29 @@ from cafx.kernel.registry import KINDS, Plugin
 from cafx.kernel.schema import Message, Option, declared_by, schema, scoped_name
 
 FACTS = (
-    "in_place", "is_loss", "automatic_tops", "is_input", "learnable", "integer_bottoms",
-    "forward_only", "deterministic", "dynamic_shape", "keeps_state",
-)  # fmt: skip
+    "in_place",
+    "is_loss",
+    "automatic_tops",
+    "is_input",
+    "learnable",
+    "integer_bottoms",
+    "forward_only",
+    "deterministic",
+    "dynamic_shape",
+    "keeps_state",
+)
+"""Attributes of a layer class that its description lists."""
 
 
 def every_plugin(kind: str | None = None) -> list[Plugin]:
-    """All plugins, engines' routines included, or those of one kind."""
+    """Installed plugins, engines' routines included.
+
+    Args:
+        kind: only this kind; None for all.
+
+    Raises:
+        UnknownNameError: no such kind.
+    """
     kinds = [*KINDS, *(f"engine.{name}" for name in registry().names("engine"))]
     if kind is not None and kind not in kinds:
         raise UnknownNameError(
@@ -31,75 +47,84 @@ def every_plugin(kind: str | None = None) -> list[Plugin]:
 
 
 def inventory(kind: str | None = None) -> list[dict[str, Any]]:
-    """One row a plugin: kind, name, distribution, version, summary, and its error or a clash."""
+    """One row per plugin: kind, name, distribution, version, summary, and its error or conflict."""
     return [_row(plugin) for plugin in every_plugin(kind)]
 
 
 def find(name: str) -> dict[str, Any]:
-    """All about the plugin called ``name``; CafxError with near misses where there is none."""
+    """The description of a plugin.
+
+    Args:
+        name: the plugin's name, in any case, or its distribution.
+
+    Raises:
+        UnknownNameError: no such plugin; it suggests similar names.
+    """
     plugins = every_plugin()
     exact = [plugin for plugin in plugins if plugin.name == name]
-    found = exact or [plugin for plugin in plugins if plugin.name.lower() == name.lower()]
-    found = found or [plugin for plugin in plugins if plugin.distribution == name]
-    if not found:
+    matches = exact or [plugin for plugin in plugins if plugin.name.lower() == name.lower()]
+    matches = matches or [plugin for plugin in plugins if plugin.distribution == name]
+    if not matches:
         close = did_you_mean(name, {plugin.name for plugin in plugins})
-        raise UnknownNameError(f"no installed plugin is called '{name}'", remedy=close or "see 'cafx plugins list'")
-    plugin = min(found, key=lambda each: list(KINDS).index(each.kind) if each.kind in KINDS else len(KINDS))
+        raise UnknownNameError(f"no installed plugin is named '{name}'", remedy=close or "see 'cafx plugins list'")
+    plugin = min(matches, key=lambda each: list(KINDS).index(each.kind) if each.kind in KINDS else len(KINDS))
     registry().find(plugin.kind, plugin.name)
     return describe(plugin, registry().load_plugin(plugin))
 
 
-def describe(plugin: Plugin, thing: Any) -> dict[str, Any]:
-    """A plugin's row, docstring, options and, for a layer, arities, facts, examples and source."""
+def describe(plugin: Plugin, target: Any) -> dict[str, Any]:
+    """A plugin's row, docstring, options and, for a layer, arities, properties, examples and source."""
     described = _row(plugin)
-    described["doc"] = inspect.getdoc(thing) or ""
+    described["doc"] = inspect.getdoc(target) or ""
     described["module"] = plugin.value
-    described["messages"] = [_message(each) for each in declared_by(thing)]
-    if isinstance(thing, type) and issubclass(thing, Layer):
-        described["bottoms"] = arity_text(thing.bottoms)
-        described["tops"] = arity_text(thing.tops)
-        described["facts"] = {name: getattr(thing, name) for name in FACTS}
-        described["prototxt"] = prototxt_example(plugin.name, thing)
-        described["dsl"] = dsl_example(plugin.name, thing)
-        described["source"] = _source(thing)
+    described["messages"] = [_message(each) for each in declared_by(target)]
+    if isinstance(target, type) and issubclass(target, Layer):
+        described["bottoms"] = arity_text(target.bottoms)
+        described["tops"] = arity_text(target.tops)
+        described["facts"] = {name: getattr(target, name) for name in FACTS}
+        described["prototxt"] = prototxt_example(plugin.name, target)
+        described["dsl"] = dsl_example(plugin.name, target)
+        described["source"] = _source(target)
     return described
 
 
 def _row(plugin: Plugin) -> dict[str, Any]:
     error = registry().error(plugin)
-    thing = None if error else registry().load_plugin(plugin)
+    target = None if error else registry().load_plugin(plugin)
     kind = plugin.group.removeprefix("cafx.")
-    error = error or _clash(plugin, thing)
+    error = error or _conflict(plugin, target)
     return {
         "kind": {"losses": "loss", "data": "data"}.get(kind, plugin.kind),
-        "name": plugin.name, "distribution": plugin.distribution, "version": plugin.version,
-        "summary": summary_of(thing) if thing is not None else "",
+        "name": plugin.name,
+        "distribution": plugin.distribution,
+        "version": plugin.version,
+        "summary": summary_of(target) if target is not None else "",
         "error": str(error) if error else None,
-    }  # fmt: skip
+    }
 
 
-def _clash(plugin: Plugin, thing: Any) -> CafxError | None:
-    """The error for a name, or a field of the schema, that another distribution claims too."""
+def _conflict(plugin: Plugin, target: Any) -> CafxError | None:
+    """The error for a name or schema field that two distributions claim."""
     try:
         registry().find(plugin.kind, plugin.name)
-    except CafxError as clash:
-        return clash
+    except CafxError as error:
+        return error
     clashes = schema().clashes
-    named = [each.__extends__.field if each.__extends__ else scoped_name(each) for each in declared_by(thing)]
-    return next((clashes[name] for name in named if name in clashes), None)
+    names = [each.__extends__.field if each.__extends__ else scoped_name(each) for each in declared_by(target)]
+    return next((clashes[name] for name in names if name in clashes), None)
 
 
-def summary_of(thing: Any) -> str:
-    """The first sentence of a docstring, or a command's short help."""
-    help_of = getattr(thing, "get_short_help_str", None)
-    if help_of is not None and not isinstance(thing, type):
+def summary_of(target: Any) -> str:
+    """The first sentence of a docstring, or the short help of a command."""
+    help_of = getattr(target, "get_short_help_str", None)
+    if help_of is not None and not isinstance(target, type):
         return str(help_of(limit=100))
-    text = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split()).replace("``", "")
+    text = " ".join((inspect.getdoc(target) or "").split("\n\n")[0].split()).replace("``", "")
     return re.split(r"(?<=[.;]) ", text, maxsplit=1)[0].rstrip(";")
 
 
 def _source(layer: type[Layer]) -> str:
-    """The layer's code; empty where it was made without a file."""
+    """A layer's source code; empty if it was not defined in a file."""
     try:
         return inspect.getsource(layer)
     except (OSError, TypeError):
@@ -107,11 +132,11 @@ def _source(layer: type[Layer]) -> str:
 
 
 def _message(declared: type[Message]) -> dict[str, Any]:
-    hung = declared.__extends__
+    extension = declared.__extends__
     return {
         "name": scoped_name(declared),
-        "field": hung.field if hung else None,
-        "number": hung.number if hung else None,
+        "field": extension.field if extension else None,
+        "number": extension.number if extension else None,
         "doc": inspect.getdoc(declared) or "",
         "options": [_option(each) for each in declared.__options__.values()],
     }
@@ -122,9 +147,12 @@ def _option(declared: Option) -> dict[str, Any]:
     if declared.is_enum:
         kind = " | ".join(member.name for member in declared.kind)
     return {
-        "name": declared.name, "number": declared.number, "doc": declared.doc,
-        "type": f"list of {kind}" if declared.repeated else kind, "default": _default(declared),
-    }  # fmt: skip
+        "name": declared.name,
+        "number": declared.number,
+        "doc": declared.doc,
+        "type": f"list of {kind}" if declared.repeated else kind,
+        "default": _default(declared),
+    }
 
 
 def _default(declared: Option) -> Any:
@@ -134,6 +162,6 @@ def _default(declared: Option) -> Any:
 
 
 def usable_layers() -> Iterable[tuple[Plugin, type[Layer]]]:
-    """Every layer that can be imported."""
-    found: list[tuple[Plugin, type[Layer]]] = registry().usable("layer")
-    return found
+    """Every layer that can be imported, with its plugin."""
+    layers: list[tuple[Plugin, type[Layer]]] = registry().usable("layer")
+    return layers

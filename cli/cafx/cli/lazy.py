@@ -1,4 +1,4 @@
-"""Commands that are imported when they are run: the table of our own, and those of plugins."""
+"""Commands, imported when they are run: a table of the built-in ones, and those of plugins."""
 
 from __future__ import annotations
 
@@ -12,72 +12,88 @@ import click
 GROUP = "cafx.commands"
 
 COMMANDS = {
-    "train": ("cafx.cli.train:train", "Train a net: a net.py, or a solver's prototxt."),
-    "test": ("cafx.cli.score:test", "Score a net with trained weights."),
-    "time": ("cafx.cli.timing:time", "Time a net, layer by layer."),
-    "net": ("cafx.cli.show:net", "Show a net's schedule: routines, shapes, memory."),
+    "train": ("cafx.cli.train:train", "Train the net defined in a net.py or in a solver prototxt."),
+    "test": ("cafx.cli.test:test", "Score a net with trained weights."),
+    "time": ("cafx.cli.time:time", "Time a net layer by layer."),
+    "net": ("cafx.cli.net:net", "Show layers, engines, shapes and memory of a net."),
     "emit": ("cafx.cli.emit:emit", "Print a net.py as prototxt."),
-    "plugins": ("cafx.cli.plugins:plugins", "List and describe the installed plugins."),
-    "new": ("cafx.cli.new:new", "Write the beginnings of a plugin."),
+    "plugins": ("cafx.cli.plugins:plugins", "List and describe installed plugins."),
+    "new": ("cafx.cli.new:new", "Create a plugin from a template."),
     "check": ("cafx.cli.check:check", "Run the conformance suite on a plugin."),
-    "completion": ("cafx.cli.completion:completion", "Print the completion script for a shell."),
+    "completion": ("cafx.cli.completion:completion", "Print a shell completion script."),
 }
+"""Built-in commands: where each is found, and its line in ``cafx --help``."""
 
 
 @attrs.define
 class Settings:
-    """What holds for the whole command line; commands of plugins get it by ``click.pass_obj``.
+    """State of one run of the command line; plugins' commands receive it by ``click.pass_obj``.
 
     Attributes:
-        debug: show tracebacks.
+        debug: whether errors show their traceback.
     """
 
     debug: bool = False
 
     def net(self, path: str, phase: str, **settings: Any) -> Any:
-        """The `cafx.kernel.Net` that a prototxt (of a net or a solver) or a net.py describes."""
-        from cafx.cli.scoring import build
+        """Build the `cafx.kernel.Net` that a prototxt (of a net or solver) or a net.py defines.
 
-        return build(path, phase, **settings)
+        Args:
+            path: the file.
+            phase: ``"TRAIN"`` or ``"TEST"``.
+            settings: ``engine`` (an `EngineChoice` or a name), ``level``, ``stage``, ``weights``, and
+                keywords of `cafx.kernel.Net`: ``precision``, ``threads``, ``device``, ``seed``, ``keep``.
 
-    def definition(self, path: str, phase: str, **settings: Any) -> Any:
-        """The same net's `cafx.kernel.net.NetDefinition`: nothing is built, no data is needed."""
-        from cafx.cli.scoring import definition
+        Raises:
+            CafxError: the net is invalid, or a weights file has none of its layers.
+        """
+        from cafx.cli.nets import build_net
 
-        return definition(path, phase, **settings)
+        return build_net(path, phase, **settings)
+
+    def definition(self, path: str, phase: str, **state: Any) -> Any:
+        """The same net's `cafx.kernel.net.NetDefinition`; no layer is built and no data is read.
+
+        Args:
+            path: the file.
+            phase: ``"TRAIN"`` or ``"TEST"``.
+            state: ``level`` and ``stage``.
+        """
+        from cafx.cli.nets import net_definition
+
+        return net_definition(path, phase, **state)
 
 
 def debug_option() -> click.Option:
-    """``--debug``, which every command takes."""
+    """The ``--debug`` option of every command."""
 
-    def remember(context: click.Context, _: click.Parameter, value: bool) -> None:
+    def enable(context: click.Context, _: click.Parameter, value: bool) -> None:
         if value and isinstance(context.obj, Settings):
             context.obj.debug = True
 
     return click.Option(
-        ["--debug"], is_flag=True, expose_value=False, is_eager=True, callback=remember,
-        help="Show the traceback of an error.",
-    )  # fmt: skip
+        ["--debug"], is_flag=True, expose_value=False, is_eager=True, callback=enable, help="Show full tracebacks."
+    )
 
 
 class LazyGroup(click.Group):
-    """The group of our own commands and of those plugins bring, each imported when it is needed."""
+    """The group of built-in and plugin commands; a command is imported when it is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Our own in the order of the table, then the plugins'."""
-        return [*COMMANDS, *sorted(_brought())]
+        """Built-in commands in the order of the table, then those of plugins by name."""
+        return [*COMMANDS, *sorted(_plugin_commands())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command itself; CafxError where a plugin's cannot be imported."""
+        """Import a command; CafxError if a plugin's cannot be imported."""
         if cmd_name in COMMANDS:
             module, _, name = COMMANDS[cmd_name][0].partition(":")
             return with_debug(getattr(importlib.import_module(module), name))
-        return with_debug(_load(cmd_name)) if cmd_name in _brought() else None
+        return with_debug(_load(cmd_name)) if cmd_name in _plugin_commands() else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with near misses for an unknown name."""
+        """As in click, with suggestions for an unknown name."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
@@ -86,38 +102,37 @@ class LazyGroup(click.Group):
             close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=2)
             if not close or "mean" in error.message:
                 raise
-            meant = f"{error.message} Did you mean {' or '.join(close)}?"
-            raise click.UsageError(meant, ctx) from None
+            raise click.UsageError(f"{error.message} Did you mean {' or '.join(close)}?", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The commands with their short help, without importing any."""
-        rows = [(name, told) for name, (_, told) in COMMANDS.items()]
+        """List commands with a line of help each, without importing them."""
+        rows = [(name, summary) for name, (_, summary) in COMMANDS.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
-        brought = [(name, _summary(points)) for name, points in sorted(_brought().items())]
-        if brought:
+        plugin_rows = [(name, _summary(points)) for name, points in sorted(_plugin_commands().items())]
+        if plugin_rows:
             with formatter.section("Commands from plugins"):
-                formatter.write_dl(brought)
+                formatter.write_dl(plugin_rows)
 
 
 def with_debug(command: click.Command) -> click.Command:
-    """``command``, and what is under it, taking ``--debug``."""
+    """Add ``--debug`` to a command and its subcommands."""
     if not any("--debug" in parameter.opts for parameter in command.params):
         command.params.append(debug_option())
     if isinstance(command, click.Group):
-        for below in command.commands.values():
-            with_debug(below)
+        for subcommand in command.commands.values():
+            with_debug(subcommand)
     return command
 
 
-def _brought() -> dict[str, list[metadata.EntryPoint]]:
-    """Entry points of the plugins' commands, by name; more than one where they clash."""
-    found: dict[str, dict[Any, metadata.EntryPoint]] = {}
+def _plugin_commands() -> dict[str, list[metadata.EntryPoint]]:
+    """Entry points of plugins' commands by name; several if distributions claim the same name."""
+    points: dict[str, dict[Any, metadata.EntryPoint]] = {}
     for point in metadata.entry_points(group=GROUP):
         if point.name not in COMMANDS:
             owner = point.dist.name if point.dist else ""
-            found.setdefault(point.name, {})[owner, point.value] = point
-    return {name: list(points.values()) for name, points in found.items()}
+            points.setdefault(point.name, {})[owner, point.value] = point
+    return {name: list(claims.values()) for name, claims in points.items()}
 
 
 def _summary(points: list[metadata.EntryPoint]) -> str:
@@ -133,5 +148,5 @@ def _load(name: str) -> click.Command:
 
     command = registry().load("command", name)
     if not isinstance(command, click.Command):
-        raise CafxError(f"command '{name}' is not one", found=type(command).__name__, expected="a click.Command")
+        raise CafxError(f"plugin '{name}' is not a command", found=type(command).__name__, expected="a click.Command")
     return command

@@ -1,4 +1,4 @@
-"""The entry of ``cafx``: the group of commands, and how whatever goes wrong is told."""
+"""Entry point of ``cafx``: the group of commands, error messages and exit codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ USER_ERROR, INTERRUPTED, BROKEN_PIPE = 1, 130, 141
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Further commands come from plugins. 'cafx COMMAND --help' tells each one's options.",
+    epilog="Plugins can add commands. Run 'cafx COMMAND --help' for options.",
 )
 @click.version_option(__version__, prog_name="cafx")
 def cafx() -> None:
@@ -30,7 +30,7 @@ cafx.params.append(debug_option())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and end the process with its exit code."""
+    """Run the command line and exit with its exit code."""
     code = run(arguments)
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; one clear line and an exit code for whatever goes wrong."""
+    """Run the command line and return its exit code; any error is printed as one line."""
     settings = Settings()
     try:
         code = cafx.main(arguments, prog_name="cafx", standalone_mode=False, obj=settings)
@@ -50,14 +50,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         click.echo("interrupted", err=True)
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discard buffered output
         return BROKEN_PIPE
-    except Exception as error:  # noqa: BLE001 - the last resort: no traceback reaches a person who did not ask
-        return _tell(error, settings)
+    except Exception as error:  # noqa: BLE001 - tracebacks are for --debug only
+        return _print_error(error, settings)
 
 
-def _tell(error: Exception, settings: Settings) -> int:
-    """Print ``error`` as one line (after its traceback, with --debug); the exit code."""
+def _print_error(error: Exception, settings: Settings) -> int:
+    """Print an error as one line, after its traceback with --debug; returns the exit code."""
     from cafx.kernel.errors import CafxError
 
     if settings.debug:

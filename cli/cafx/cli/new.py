@@ -1,4 +1,4 @@
-"""``cafx new``."""
+"""``cafx new``: creating a plugin from a template."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import click
 
 @click.group()
 def new() -> None:
-    """Write the beginnings of a plugin."""
+    """Create a plugin from a template."""
 
 
 @new.command()
 @click.argument("name")
 @click.option(
-    "--into", default=".", show_default=True, type=click.Path(file_okay=False, exists=True),
-    help="The folder to write it in.",
-)  # fmt: skip
+    "--into", default=".", show_default=True, type=click.Path(file_okay=False, exists=True), help="Parent folder."
+)
 def layer(name: str, into: str) -> None:
-    """Write cafx-layer-NAME: a complete layer that installs and conforms as it is.
+    """Create the layer package cafx-layer-NAME.
 
-    It computes y = sin(frequency · x); put your own formula in its place.
+    It is a working layer package that already passes `cafx check`. It computes y = sin(frequency · x);
+    replace the formula with your own.
     """
     from cafx.cli.templates import write_layer
 
-    written = write_layer(name, into)
-    click.echo(f"{written.folder}/")
-    for path in written.files:
+    created = write_layer(name, into)
+    click.echo(f"{created.folder}/")
+    for path in created.files:
         click.echo(f"  {path}")
     click.echo(
-        f"Next:\n  pip install -e {written.folder}\n  cafx check {written.distribution}\n"
-        f"Then edit {written.module}.py; a net uses it as L.{written.type}(...)."
+        f"Next:\n  pip install -e {created.folder}\n  cafx check {created.distribution}\n"
+        f"Then edit {created.module}.py. In a net: L.{created.type}(...)."
     )

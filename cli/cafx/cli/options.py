@@ -1,4 +1,4 @@
-"""Options several commands share, and what they do."""
+"""Options shared by several commands, those of plugins included."""
 
 from __future__ import annotations
 
@@ -8,102 +8,103 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import attrs
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
-)  # fmt: skip
+Command = Callable[..., Any]
 
 FILE = click.Path(dir_okay=False)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print results and errors only.")
+PHASES = click.Choice(["TRAIN", "TEST"], case_sensitive=False)
+PRECISIONS = click.Choice(["float32", "bf16"])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print machine-readable JSON.")
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print only results and errors.")
+seed_option = click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of all random streams.")
 weights_option = click.option(
-    "--weights", "-w", multiple=True, metavar="W[,W2]", help="Weights files, matched by layer name."
+    "--weights", "-w", multiple=True, metavar="W[,W2]", help="Weights files to load, matched by layer name."
 )
 
 
-def _limit_threads(_: click.Context, __: click.Parameter, threads: int | None) -> int | None:
-    """Numerical libraries read these when they are first imported, which is later than this."""
-    if threads is not None:
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    return threads
+@attrs.frozen
+class EngineChoice:
+    """The engine of a net or solver, as chosen on the command line.
+
+    Attributes:
+        name: an engine's name; None for CAFX_ENGINE, else the fastest installed.
+        precision: arithmetic precision; None for CAFX_PRECISION, else float32.
+        threads: number of threads; None for the engine's default.
+    """
+
+    name: str | None = None
+    precision: str | None = None
+    threads: int | None = None
+
+    def keywords(self) -> dict[str, Any]:
+        """Keyword arguments for `cafx.kernel.Net` and `cafx.kernel.Solver`."""
+        return {"engine": self.name, "precision": self.precision, "threads": self.threads}
 
 
-def _choose_precision(_: click.Context, __: click.Parameter, precision: str | None) -> str | None:
-    """Engines read this when they are made."""
-    if precision is not None:
-        os.environ["CAFX_PRECISION"] = precision
-    return precision
+def engine_options(command: Command) -> Command:
+    """Add ``--engine``, ``--precision`` and ``--threads``, passed on as one `EngineChoice` named ``engine``."""
+
+    @functools.wraps(command)
+    def with_engine(
+        *arguments: Any, engine: str | None, precision: str | None, threads: int | None, **options: Any
+    ) -> Any:
+        return command(*arguments, engine=EngineChoice(engine, precision, threads), **options)
+
+    engine_help = "Compute engine: numpy, onednn, … (default: the fastest installed)."
+    for add_option in (
+        click.option("--threads", type=click.IntRange(1), metavar="N", help="Number of threads."),
+        click.option("--precision", type=PRECISIONS, help="Arithmetic precision (default: float32)."),
+        click.option("--engine", "-e", metavar="NAME", help=engine_help),
+    ):
+        with_engine = add_option(with_engine)
+    return with_engine
 
 
-def _offer_data(_: click.Context, __: click.Parameter, folder: str | None) -> str | None:
-    """A net.py finds its data where this variable says."""
+def _set_data_folder(_: click.Context, __: click.Parameter, folder: str | None) -> None:
     if folder is not None:
         os.environ["CAFX_DATA"] = str(Path(folder).resolve())
-    return folder
-
-
-def engine_options(command: F) -> F:
-    """``--engine``, ``--precision`` and ``--threads``."""
-    for add in (
-        click.option("--engine", "-e", metavar="NAME", help="numpy, onednn, ...; default the best."),
-        click.option(
-            "--precision", type=click.Choice(["float32", "bf16"]), expose_value=False, is_eager=True,
-            callback=_choose_precision, help="What the engine computes in; default float32.",
-        ),
-        click.option(
-            "--threads", type=click.IntRange(1), expose_value=False, is_eager=True,
-            callback=_limit_threads, help="How many threads the libraries may use.",
-        ),
-    ):  # fmt: skip
-        command = add(command)
-    return command
 
 
 data_option = click.option(
-    "--data", metavar="DIR", expose_value=False, is_eager=True, callback=_offer_data,
-    help="Where a net.py finds its data; it reads it as CAFX_DATA.",
-)  # fmt: skip
+    "--data",
+    metavar="DIR",
+    expose_value=False,
+    is_eager=True,
+    callback=_set_data_folder,
+    help="Data folder, passed to net.py as $CAFX_DATA.",
+)
 
 
 def state_options(phase: str | None) -> Callable[[F], F]:
-    """``--phase`` (unless it is None), ``--level`` and ``--stage``: what the rules are held against."""
+    """Add ``--phase``, ``--level`` and ``--stage``: the net state that rules are matched against.
 
-    def add(command: F) -> F:
-        command = click.option("--stage", "-s", multiple=True, help="A stage to set; may be repeated.")(command)
-        command = click.option("--level", default=0, show_default=True, help="The level.")(command)
-        if phase is not None:
-            choice = click.Choice(["TRAIN", "TEST"], case_sensitive=False)
-            command = click.option("--phase", type=choice, default=phase, show_default=True, help="The phase.")(command)
-        return command
+    Args:
+        phase: default of ``--phase``; None leaves that option out.
+    """
+    help_text = "NetState.{}, for include and exclude rules."
+    level = click.option("--level", default=0, show_default=True, metavar="N", help=help_text.format("level"))
+    stage = click.option("--stage", "-s", multiple=True, metavar="NAME", help=help_text.format("stage (repeatable)"))
 
-    return add
+    def add_options(command: F) -> F:
+        command = level(stage(command))
+        if phase is None:
+            return command
+        return click.option(
+            "--phase",
+            type=PHASES,
+            default=phase,
+            show_default=True,
+            metavar="[TRAIN|TEST]",
+            help=help_text.format("phase"),
+        )(command)
+
+    return add_options
 
 
-def listed(values: tuple[str, ...]) -> list[str]:
-    """``("a,b", "c")`` as a, b, c."""
+def split_commas(values: tuple[str, ...]) -> list[str]:
+    """``("a,b", "c")`` as a, b, c: the value of a repeatable option that also takes commas."""
     return [name for value in values for name in value.split(",") if name]
-
-
-def ignore_overflow() -> None:
-    """No warnings from NumPy on the way to an infinity: whoever must know is told in words."""
-    import numpy as np
-
-    np.seterr(all="ignore")
-
-
-@functools.cache
-def console() -> Any:
-    """Where tables go: standard output, at its own width, or wide enough where it is no terminal."""
-    from rich.console import Console
-
-    probe = Console()
-    return probe if probe.is_terminal else Console(width=160)
-
-
-def narrow() -> bool:
-    """Whether a table of many columns has to be folded to be read."""
-    return bool(console().width < 120)

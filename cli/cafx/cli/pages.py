@@ -15,42 +15,43 @@ ENTRY = re.compile(r"^    (?! )", re.MULTILINE)
 KINDS = {"data": "Data", "layer": "Layers", "loss": "Losses"}
 
 
-def page(described: Mapping[str, Any]) -> str:
-    """The page of one plugin."""
+def page(description: Mapping[str, Any]) -> str:
+    """A plugin's description, as `cafx.cli.inventory.describe` returns it, as Markdown."""
     parts = [
-        f"# {described['name']}",
-        f"{described['kind']} of {described['distribution']} {described['version']}",
-        _docstring(described["doc"]),
+        f"# {description['name']}",
+        f"{description['kind']} of {description['distribution']} {description['version']}",
+        _docstring(description["doc"]),
     ]
-    if "bottoms" in described:
-        parts.append(f"Bottoms: {described['bottoms']}. Tops: {described['tops']}.")
-    parts += [_options(message) for message in described["messages"]]
-    if "facts" in described:
-        facts = [f"{name.replace('_', ' ')}: {_fact(value)}" for name, value in described["facts"].items()]
-        parts.append("## Facts\n\n" + "\n".join(f"- {fact}" for fact in facts))
-        parts.append(
-            "## Example\n\n"
-            f"```python\n{described['dsl']}\n```\n\n```\n{described['prototxt']}\n```"
-        )  # fmt: skip
-    if described.get("source"):
-        parts.append(f"## Source\n\n`{described['module']}`\n\n```python\n{described['source'].rstrip()}\n```")
+    if "bottoms" in description:
+        parts.append(f"Bottoms: {description['bottoms']}. Tops: {description['tops']}.")
+    parts += [_options(message) for message in description["messages"]]
+    if "facts" in description:
+        facts = [f"- {name.replace('_', ' ')}: {_fact_text(value)}" for name, value in description["facts"].items()]
+        parts.append("## Properties\n\n" + "\n".join(facts))
+        parts.append(f"## Example\n\n{_code(description['dsl'], 'python')}\n\n{_code(description['prototxt'])}")
+    if description.get("source"):
+        parts.append(f"## Source\n\n`{description['module']}`\n\n{_code(description['source'].rstrip(), 'python')}")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def write_catalogue(folder: str) -> list[Path]:
-    """A page a layer in ``folder/KIND/``, and ``folder/index.md`` that links them by kind."""
+    """Write one page per layer to ``folder/KIND/``, and ``folder/index.md`` with links by kind.
+
+    Returns:
+        The paths of all pages.
+    """
     root = Path(folder)
     written: list[Path] = []
     index: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for plugin, layer in usable_layers():
-        described = describe(plugin, layer)
-        if described["error"]:
+        description = describe(plugin, layer)
+        if description["error"]:
             continue
-        path = root / described["kind"] / f"{described['name'].lower()}.md"
-        _write(path, page(described))
+        path = root / description["kind"] / f"{description['name'].lower()}.md"
+        _write(path, page(description))
         written.append(path)
-        link = f"[{described['name']}]({described['kind']}/{path.name})"
-        index[described["kind"]].append(f"- {link}: {described['summary']}")
+        link = f"[{description['name']}]({description['kind']}/{path.name})"
+        index[description["kind"]].append(f"- {link}: {description['summary']}")
     lists = [f"## {KINDS[kind]}\n\n" + "\n".join(rows) for kind, rows in index.items() if rows]
     _write(root / "index.md", "# Layer catalogue\n\n" + "\n\n".join(lists) + "\n")
     return [*written, root / "index.md"]
@@ -63,28 +64,32 @@ def _write(path: Path, text: str) -> None:
 
 
 def _docstring(doc: str) -> str:
-    """A docstring as Markdown: what is listed under ``Raises:`` and the like becomes a list."""
+    """A docstring as Markdown: the entries of ``Args:``, ``Raises:`` and the like become a list."""
     return SECTION.sub(lambda section: f"{section[1]}\n\n{ENTRY.sub('- ', section[2])}", doc)
+
+
+def _code(text: str, language: str = "") -> str:
+    return f"```{language}\n{text}\n```"
 
 
 def _options(message: Mapping[str, Any]) -> str:
     head = message["field"] or message["name"]
     number = f" = {message['number']}" if message["number"] else ""
     rows = [_row(option) for option in message["options"]]
-    table = "\n".join(["| option | type | default | what it does |", "| --- | --- | --- | --- |", *rows])
+    table = "\n".join(["| option | type | default | description |", "| --- | --- | --- | --- |", *rows])
     return f"## Options: `{head}`{number}\n\n{message['doc']}\n\n{table}"
 
 
 def _row(option: Mapping[str, Any]) -> str:
-    cells = [f"`{option['name']}`", option["type"], _plain(option["default"]), option["doc"]]
+    cells = [f"`{option['name']}`", option["type"], _default_text(option["default"]), option["doc"]]
     return f"| {' | '.join(map(_cell, cells))} |"
 
 
-def _plain(value: Any) -> str:
+def _default_text(value: Any) -> str:
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _fact(value: Any) -> str:
+def _fact_text(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)

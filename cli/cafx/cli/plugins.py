@@ -1,78 +1,91 @@
-"""``cafx plugins``."""
+"""``cafx plugins``: listing and describing installed plugins."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cafx.cli.options import console, json_option, narrow
+from cafx.cli.options import json_option
+from cafx.cli.terminal import console, is_narrow
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+WIDE = ("kind", "name", "distribution", "version", "", "description")
+NARROW = ("kind", "name", "description")
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def plugins(context: click.Context) -> None:
-    """List and describe the installed plugins."""
+    """List and describe installed plugins."""
     if context.invoked_subcommand is None:
         context.invoke(list_plugins)
 
 
 @plugins.command("list")
-@click.option("--kind", help="One kind only: layer, solver, policy, filler, engine, ...")
-@click.option("--broken", is_flag=True, help="Those that cannot be used only.")
+@click.option("--kind", help="Only this kind: layer, solver, policy, filler, engine, …")
+@click.option("--broken", is_flag=True, help="Only plugins that fail to load.")
 @json_option
 def list_plugins(kind: str | None = None, broken: bool = False, as_json: bool = False) -> None:
-    """List every plugin with its distribution, and what is wrong with it."""
+    """List installed plugins, their packages and any problems."""
     from cafx.cli.inventory import inventory
 
     rows = [row for row in inventory(kind) if row["error"] or not broken]
     if as_json:
         click.echo(json.dumps(rows))
         return
+    console().print(_table(rows), markup=False)
+    failures = sum(1 for row in rows if row["error"])
+    click.echo(f"{len(rows)} plugins" + (f", {failures} broken" if failures else ""))
+
+
+def _table(rows: list[dict[str, Any]]) -> Table:
+    """One row per plugin; in a narrow table the distribution is below the description."""
     from rich.table import Table
 
-    table, folded = Table(), narrow()
-    for name in (
-        ("kind", "name", "what it is") if folded else ("kind", "name", "distribution", "version", "", "what it is")
-    ):
-        table.add_column(name, overflow="fold", no_wrap=folded and name != "what it is")
+    table, narrow = Table(), is_narrow()
+    for name in NARROW if narrow else WIDE:
+        table.add_column(name, overflow="fold", no_wrap=narrow and name != "description")
     for row in rows:
-        said, state = row["error"] or row["summary"], "broken" if row["error"] else "ok"
-        if folded:
-            table.add_row(row["kind"], row["name"], f"{said}\n{row['distribution']} {row['version']}, {state}")
+        text, state = row["error"] or row["summary"], "broken" if row["error"] else "ok"
+        if narrow:
+            table.add_row(row["kind"], row["name"], f"{text}\n{row['distribution']} {row['version']}, {state}")
         else:
-            table.add_row(row["kind"], row["name"], row["distribution"], row["version"], state, said)
-    console().print(table, markup=False)
-    bad = sum(1 for row in rows if row["error"])
-    click.echo(f"{len(rows)} plugins" + (f", {bad} of them broken" if bad else ""))
+            table.add_row(row["kind"], row["name"], row["distribution"], row["version"], state, text)
+    return table
 
 
 @plugins.command()
 @click.argument("name")
 @json_option
 def show(name: str, as_json: bool) -> None:
-    """Describe plugin NAME: formula, shapes, options, facts, an example, and the source."""
+    """Describe one plugin.
+
+    Prints its documentation and options and, for a layer, properties, an example and the source.
+    """
     from cafx.cli.inventory import find
     from cafx.cli.pages import page
 
-    described = find(name)
+    description = find(name)
     if as_json:
-        click.echo(json.dumps(described))
+        click.echo(json.dumps(description))
         return
     if not console().is_terminal:
-        click.echo(page(described))
+        click.echo(page(description))
         return
     from rich.markdown import Markdown
 
-    console().print(Markdown(page(described)))
+    console().print(Markdown(page(description)))
 
 
 @plugins.command()
-@click.option("--out", required=True, type=click.Path(file_okay=False), help="The folder to write.")
+@click.option("--out", required=True, type=click.Path(file_okay=False), help="Output folder.")
 def catalogue(out: str) -> None:
-    """Write a Markdown page for each layer, and an index by kind, for mkdocs."""
+    """Write a Markdown page per layer, and an index."""
     from cafx.cli.pages import write_catalogue
 
-    written: list[Any] = write_catalogue(out)
-    click.echo(f"{len(written)} pages in {out}")
+    written = write_catalogue(out)
+    click.echo(f"{len(written)} pages written to {out}")

@@ -1,4 +1,4 @@
-"""SIGINT and SIGHUP while a solver runs: stop with a snapshot, snapshot and go on."""
+"""SIGINT and SIGHUP during training: save a snapshot, or save one and stop."""
 
 from __future__ import annotations
 
@@ -12,12 +12,18 @@ from typing import Any
 
 from cafx.kernel import Action, Solver
 
-AT_WORK = "\nstopping with a snapshot after this iteration; the same signal again stops at once\n"
+STOPPING = "\nSaving a snapshot and stopping after this iteration; {again} again to stop now\n"
 EFFECTS = {"stop": Action.STOP, "snapshot": Action.SNAPSHOT, "none": Action.NONE}
+STANDARD_ERROR = 2
 
 
-class Asked:
-    """What signals asked for and the solver has not yet done. A second stop is at once."""
+class PendingActions:
+    """Actions requested by signals, which the solver takes between two iterations.
+
+    Args:
+        effects: the action of each signal, by number.
+        quiet: print nothing.
+    """
 
     def __init__(self, effects: Mapping[int, Action], quiet: bool = False) -> None:
         self.effects = effects
@@ -25,24 +31,18 @@ class Asked:
         self.snapshot = False
         self.stop = False
 
-    def hear(self, number: int, frame: FrameType | None) -> None:
-        """The handler: notes the wish, which is obeyed between two iterations."""
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Signal handler: record the action; a second stop raises KeyboardInterrupt."""
         action = self.effects[number]
         if action is Action.STOP and self.stop:
             raise KeyboardInterrupt
         if action is Action.STOP:
             self.stop = True
-            self.tell(AT_WORK)
+            self._print(STOPPING.format(again="press Ctrl-C" if number == signal.SIGINT else "send the signal"))
         self.snapshot = self.snapshot or action is Action.SNAPSHOT
 
-    def tell(self, text: str) -> None:
-        """Say it past all buffers, which a handler may have caught half filled."""
-        if not self.quiet:
-            with contextlib.suppress(OSError):  # standard error may be closed, as after a hang-up
-                os.write(2, text.encode())
-
     def take(self) -> Action:
-        """The next thing to do. A stop stays asked for, since a test it interrupts asks again."""
+        """The next action. A stop stays pending, because a test that it interrupts asks again."""
         if self.stop:
             return Action.STOP
         if self.snapshot:
@@ -50,16 +50,28 @@ class Asked:
             return Action.SNAPSHOT
         return Action.NONE
 
+    def _print(self, text: str) -> None:
+        """Write unbuffered: a handler may interrupt a write to the buffer."""
+        if not self.quiet:
+            with contextlib.suppress(OSError):  # standard error may be closed after a hang-up
+                os.write(STANDARD_ERROR, text.encode())
+
 
 @contextmanager
-def obey_signals(solver: Solver, effects: Mapping[str, str], quiet: bool = False) -> Iterator[None]:
-    """Let signals, by name, have these effects on ``solver``; what was before is put back."""
-    numbers = {getattr(signal, name): EFFECTS[effect] for name, effect in effects.items() if hasattr(signal, name)}
-    asked = Asked(numbers, quiet)
-    before: dict[int, Any] = {number: signal.signal(number, asked.hear) for number in numbers}
-    solver.action = asked.take
+def handle_signals(solver: Solver, effects: Mapping[str, str], quiet: bool = False) -> Iterator[None]:
+    """Install signal handlers for a solver, and restore the previous ones at the end.
+
+    Args:
+        solver: the solver that acts on signals.
+        effects: ``"stop"``, ``"snapshot"`` or ``"none"`` by name of signal; unknown signals are skipped.
+        quiet: print nothing when a signal arrives.
+    """
+    actions = {getattr(signal, name): EFFECTS[effect] for name, effect in effects.items() if hasattr(signal, name)}
+    pending = PendingActions(actions, quiet)
+    previous: dict[int, Any] = {number: signal.signal(number, pending.handle) for number in actions}
+    solver.action = pending.take
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,94 +1,179 @@
-"""``cafx time``."""
+"""Duration, arithmetic and memory-layout changes of each step of a net."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+import time
+from typing import Any
 
-import click
+import attrs
 
-from cafx.cli.options import (
-    FILE,
-    console,
-    data_option,
-    engine_options,
-    json_option,
-    listed,
-    state_options,
-    weights_option,
-)  # fmt: skip
+from cafx.kernel import TRAIN, Net
+from cafx.kernel.net import Engine, LayerPlan, Step
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from cafx.cli.stopwatch import Row, Timed
-
-WIDE, ROUND = 100, 10
-NARROW = 76
+MILLI, GIGA = 1e3, 1e9
+FLOPS = 2
+"""Operations per multiply-add."""
+PEAK_SIZE = 2048
+"""Rows of the square matrices whose product measures the peak."""
+PEAK_ROUNDS, PEAK_SECONDS = 10, 1.0
+"""Limits of that measurement."""
 
 
-@click.command()
-@click.argument("model", type=FILE)
-@weights_option
-@click.option("--iterations", "-n", type=click.IntRange(1), default=50, show_default=True, help="Passes.")
-@click.option("--warmup", type=click.IntRange(0), default=2, show_default=True, help="Passes not counted.")
-@engine_options
-@state_options("TRAIN")
-@data_option
-@json_option
-def time(model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_json: bool, **given: Any) -> None:
-    """Time MODEL's forward and backward, layer by layer and in all.
+@attrs.define
+class Row:
+    """Measurements of one step.
 
-    In TEST phase, or where nothing needs a gradient, the forward only. GFLOP/s count the products of
-    convolutions and the like as their definition has them, in both directions; of peak is their share of
-    what a large matrix product reaches on this machine in the same precision, above 100 % where a way
-    with fewer products is taken; reorders are changes of memory layout: how many a pass, and the
-    milliseconds they take. Layers that were fused share a line.
+    Attributes:
+        name, type, routine: the layer, or the layers of a fusion, and what ran them.
+        forward, backward: milliseconds per pass.
+        gflop: nominal operations of multiply-adds per pass, in billions; 0 if there are none.
+        gflops: billions of operations per second; None if there are none.
+        of_peak: ``gflops`` as a fraction of the peak.
+        reorders: number of memory-layout changes per pass.
+        reordering: their milliseconds per pass, included in ``forward`` and ``backward``.
     """
-    from cafx.cli.scoring import build
-    from cafx.cli.stopwatch import measure
 
-    with build(model, given.pop("phase"), weights=listed(weights), **given) as net:
-        timed = measure(net, iterations, warmup)
-    if as_json:
-        click.echo(json.dumps(timed.summary()))
-        return
-    console().print(_table(timed, console().width), markup=False)
-    told = f"{timed.forward + timed.backward:.3f} ms in all"
-    if timed.peak:
-        told += f"; peak, of a large matrix product: {timed.peak:.0f} GFLOP/s"
-    console().print(told, markup=False, highlight=False)
+    name: str
+    type: str
+    routine: str
+    forward: float = 0.0
+    backward: float = 0.0
+    gflop: float = 0.0
+    gflops: float | None = None
+    of_peak: float | None = None
+    reorders: float = 0.0
+    reordering: float = 0.0
 
 
-def _table(timed: Timed, width: int) -> Table:
-    """A line a step; where the console is narrow without the types, or with the times alone."""
-    from rich import box
-    from rich.table import Table
+@attrs.frozen
+class Timing:
+    """Measurements of a net.
 
-    title = f"{timed.net}: milliseconds a pass, mean of {timed.iterations}, engine {timed.engine}"
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    wide = width >= WIDE
-    for name in ("layer", "type", "routine") if wide else ("layer", "routine"):
-        table.add_column(name, overflow="fold")
-    for name in ("forward", "backward", "share", "GFLOP/s", "of peak", "reorders"):
-        table.add_column(name, justify="right", no_wrap=True)
-    shown = len(table.columns) if width >= NARROW else len(table.columns) - 3
-    del table.columns[shown:]
-    whole = timed.total()
-    for row in timed.rows:
-        table.add_row(*_cells(row, whole, wide=wide)[:shown])
-    table.add_section()
-    table.add_row(*_cells(whole, whole, wide=wide)[:shown])
-    return table
+    Attributes:
+        net, engine: names.
+        iterations: number of timed passes.
+        rows: one per step.
+        forward, backward: milliseconds per whole pass.
+        peak: GFLOP/s of a large matrix product; None if no step has multiply-adds.
+    """
+
+    net: str
+    engine: str
+    iterations: int
+    rows: list[Row]
+    forward: float
+    backward: float
+    peak: float | None
+
+    def summary(self) -> dict[str, Any]:
+        """All values as a dict, for ``--json``."""
+        return attrs.asdict(self)
+
+    def total(self) -> Row:
+        """The sum of all steps, with the durations of whole passes."""
+        gflop, spent = sum(row.gflop for row in self.rows), self.forward + self.backward
+        total = Row("total", "", "", self.forward, self.backward, gflop)
+        total.reorders = sum(row.reorders for row in self.rows)
+        total.reordering = sum(row.reordering for row in self.rows)
+        _set_rate(total, spent, self.peak)
+        return total
 
 
-def _cells(row: Row, whole: Row, *, wide: bool) -> list[str]:
-    """One line: what it has none of is a dash."""
-    spent, total = row.forward + row.backward, whole.forward + whole.backward
-    return [
-        row.name, *([row.type] if wide else []), row.routine,
-        f"{row.forward:.3f}", f"{row.backward:.3f}" if row.backward else "-", f"{spent / total if total else 0:.1%}",
-        "-" if row.gflops is None else f"{row.gflops:.0f}" if row.gflops >= ROUND else f"{row.gflops:.2g}",
-        "-" if row.of_peak is None else f"{row.of_peak:.0%}",
-        f"{row.reorders:.0f}: {row.reordering:.3f}" if row.reorders else "-",
-    ]  # fmt: skip
+def measure(net: Net, iterations: int, warmup: int) -> Timing:
+    """Time the passes of a net.
+
+    The backward pass is timed in TRAIN phase only.
+
+    Args:
+        net: the net.
+        iterations: number of passes to time.
+        warmup: number of untimed passes before them.
+    """
+    backward = net.phase is TRAIN and any(step.needs_backward for step in net.program.steps)
+    for _ in range(max(warmup, 0)):
+        net.run_forward()
+        if backward:
+            net.run_backward()
+    rows = {step: Row(step.name, _types(step), step.run_by) for step in net.program.steps}
+    forwards = backwards = 0.0
+    for _ in range(iterations):
+        forwards += _pass(net, rows, forward=True)
+        if backward:
+            net.clear_param_diffs()
+            backwards += _pass(net, rows, forward=False)
+    for step, row in rows.items():
+        row.gflop = FLOPS * sum(_multiply_adds(planned, backward) for planned in step.layers) / GIGA
+        for field in ("forward", "backward", "reordering"):
+            setattr(row, field, getattr(row, field) * MILLI / iterations)
+        row.reorders /= iterations
+    peak = measure_peak(net.engine) if any(row.gflop for row in rows.values()) else None
+    for row in rows.values():
+        _set_rate(row, row.forward + row.backward, peak)
+    return Timing(
+        net=net.name,
+        engine=net.engine.name,
+        iterations=iterations,
+        rows=list(rows.values()),
+        forward=forwards * MILLI / iterations,
+        backward=backwards * MILLI / iterations,
+        peak=peak,
+    )
+
+
+def measure_peak(engine: Engine) -> float:
+    """GFLOP/s of a large matrix product in the engine's precision: the best of several runs."""
+    run = engine.gemm(PEAK_SIZE)
+    best, began = float("inf"), time.perf_counter()
+    for _ in range(PEAK_ROUNDS):
+        started = time.perf_counter()
+        run()
+        engine.synchronize()
+        ended = time.perf_counter()
+        best = min(best, ended - started)
+        if ended - began > PEAK_SECONDS:
+            break
+    return FLOPS * PEAK_SIZE**3 / best / GIGA
+
+
+def _set_rate(row: Row, spent: float, peak: float | None) -> None:
+    """Set operations per second, given milliseconds per pass, and their fraction of the peak."""
+    if row.gflop and spent and peak:
+        row.gflops = row.gflop * MILLI / spent
+        row.of_peak = row.gflops / peak
+
+
+def _multiply_adds(planned: LayerPlan, backward: bool) -> int:
+    """Multiply-adds per pass: parameter and input gradients cost as much as the forward pass each."""
+    layer = planned.layer
+    products = 1
+    if backward and planned.needs_backward:
+        products += any(layer.param_propagate_down) + any(planned.propagate_down)
+    return products * layer.multiply_adds(list(planned.bottoms))
+
+
+def _pass(net: Net, rows: dict[Step, Row], *, forward: bool) -> float:
+    steps = net.program.steps if forward else [step for step in reversed(net.program.steps) if step.needs_backward]
+    conversions = net.engine.conversions
+    began = time.perf_counter()
+    for step in steps:
+        count, seconds = conversions()
+        started = time.perf_counter()
+        if forward:
+            step.forward()
+        else:
+            step.backward()
+        net.engine.synchronize()
+        elapsed = time.perf_counter() - started
+        row = rows[step]
+        if forward:
+            row.forward += elapsed
+        else:
+            row.backward += elapsed
+        after = conversions()
+        row.reorders += after[0] - count
+        row.reordering += after[1] - seconds
+    return time.perf_counter() - began
+
+
+def _types(step: Step) -> str:
+    return "+".join(planned.layer.type for planned in step.layers)

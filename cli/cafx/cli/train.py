@@ -1,4 +1,4 @@
-"""``cafx train``."""
+"""``cafx train``: training a net."""
 
 from __future__ import annotations
 
@@ -11,45 +11,50 @@ from cafx.cli.options import (
     data_option,
     engine_options,
     json_option,
-    listed,
     quiet_option,
+    seed_option,
+    split_commas,
     state_options,
     weights_option,
-)  # fmt: skip
+)
 
 EFFECTS = click.Choice(["stop", "snapshot", "none"])
 
 
 @click.command()
 @click.argument("file", required=False, type=FILE, metavar="[NET.py]")
-@click.option("--solver", type=FILE, metavar="S.prototxt", help="A solver's prototxt.")
+@click.option("--solver", type=FILE, metavar="S.prototxt", help="Solver prototxt.")
 @weights_option
-@click.option("--snapshot", type=FILE, metavar="STATE", help="Go on from this solverstate.")
-@click.option("--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a solver option: base_lr=0.001.")
-@click.option("--seed", type=click.IntRange(0), help="Seed of every random stream.")
+@click.option("--snapshot", type=FILE, metavar="STATE", help="Resume from this .solverstate.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a solver option, e.g. base_lr=0.001."
+)
+@seed_option
 @engine_options
 @state_options(None)
 @data_option
-@click.option("--keep", type=click.IntRange(1), metavar="N", help="Keep the newest N snapshots only.")
+@click.option("--keep", type=click.IntRange(1), metavar="N", help="Keep only the newest N snapshots.")
 @click.option("--log", type=FILE, metavar="FILE", help="Write a log in Caffe's format.")
-@click.option("--metrics", type=FILE, metavar="FILE", help="Write every value: .csv or .jsonl.")
-@click.option("--monitor", "monitors", multiple=True, metavar="NAME[=TARGET]", help="Let a monitor plugin listen.")
-@click.option("--allow-nan", is_flag=True, help="Go on when the loss is not finite.")
+@click.option("--metrics", type=FILE, metavar="FILE", help="Write metrics of every iteration to a .csv or .jsonl file.")
+@click.option(
+    "--monitor", "monitors", multiple=True, metavar="NAME[=TARGET]", help="Attach a monitor plugin (repeatable)."
+)
+@click.option("--allow-nan", is_flag=True, help="Continue when the loss is NaN or infinite.")
 @click.option("--debug-info", is_flag=True, help="Log the mean magnitude of every blob.")
-@click.option("--sigint-effect", type=EFFECTS, default="stop", show_default=True, help="What Ctrl-C does.")
-@click.option("--sighup-effect", type=EFFECTS, default="snapshot", show_default=True, help="What SIGHUP does.")
+@click.option("--sigint-effect", type=EFFECTS, default="stop", show_default=True, help="Effect of Ctrl-C.")
+@click.option("--sighup-effect", type=EFFECTS, default="snapshot", show_default=True, help="Effect of SIGHUP.")
 @quiet_option
 @json_option
-def train(file: str | None, solver: str | None, **given: Any) -> None:
-    """Train what NET.py or a solver's prototxt describes.
+def train(file: str | None, solver: str | None, **options: Any) -> None:
+    """Train the net defined in NET.py or in a solver prototxt.
 
-    Ctrl-C stops with a snapshot, from which --snapshot goes on; SIGHUP takes a snapshot and goes on.
+    Ctrl-C saves a snapshot and stops; resume with --snapshot. SIGHUP saves a snapshot and continues.
     """
     if (file is None) == (solver is None):
-        raise click.UsageError("Name a NET.py, or a solver's prototxt with --solver.")
-    given["weights"] = listed(given["weights"])
-    if given["weights"] and given["snapshot"]:
-        raise click.UsageError("--weights starts anew, --snapshot goes on: give one of them.")
+        raise click.UsageError("Name either a NET.py or, with --solver, a solver prototxt.")
+    options["weights"] = split_commas(options["weights"])
+    if options["weights"] and options["snapshot"]:
+        raise click.UsageError("--weights and --snapshot are mutually exclusive: a snapshot names its own weights.")
     from cafx.cli.training import Request, run
 
-    run(Request(path=str(file or solver), **given))
+    run(Request(path=str(file or solver), **options))

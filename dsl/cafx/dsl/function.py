@@ -1,4 +1,4 @@
-"""Top and Function: one layer of a net in the making, what it reads, and the prototxt of many."""
+"""Top and Function: layers and their outputs while a net is written, and their conversion to prototxt."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ from cafx.kernel.schema import schema
 
 Rule = dict[str, Any]
 active_rules: contextvars.ContextVar[tuple[Rule, ...]] = contextvars.ContextVar("rules", default=())
+"""Include rules of the enclosing phase blocks."""
 
 
 class Top:
-    """One output of a layer in the making: what further layers are called with.
+    """One output of a layer, passed to further layers as their bottom.
 
     Attributes:
-        fn: the Function that makes it.
-        n: which of its tops it is.
+        fn: the layer.
+        n: index of the output.
+
+    >>> from cafx.dsl import layers as L
+    >>> data = L.Input(shape=dict(dim=[2, 3]))
+    >>> [layer.name for layer in L.ReLU(data).to_proto().layer]
+    ['Input1', 'ReLU1']
     """
 
     def __init__(self, fn: Function, n: int) -> None:
@@ -34,27 +40,30 @@ class Top:
         return f"<top {self.n} of {self.fn!r}>"
 
     def __iter__(self) -> NoReturn:
-        raise CafxError(
-            f"{self.fn.what} makes one top here and cannot be unpacked", where=user_place(),
-            remedy="pass ntop=2 where it is called, say",
-        )  # fmt: skip
+        raise CafxError(f"{self.fn.what} returns one top", where=user_place(), remedy="to unpack two, pass ntop=2")
 
     def to_proto(self) -> Any:
-        """The NetParameter of this top and all it is computed from, with automatic names."""
+        """The NetParameter of this top and all layers it depends on, with automatic names."""
         return to_proto(self)
 
 
 class Function:
-    """One call of ``L.Something``: a layer's type, its inputs and its options.
+    """One layer: type, bottoms and options. ``L.ReLU(data)`` creates one and returns its top.
 
     Args:
         type_name: the layer type.
-        inputs: the tops it reads.
-        params: its options; ``ntop`` (how many tops) and ``in_place`` among them.
+        inputs: the bottoms.
+        params: the options, including ``ntop`` (number of tops) and ``in_place``.
+
+    Attributes:
+        tops: the outputs.
 
     Raises:
-        CafxError: an unknown type or option, a value of the wrong kind, or another number of
-            bottoms or tops than the layer takes; it names the line of the call.
+        CafxError: an unknown type or option, an invalid value, or a wrong number of bottoms or tops; it
+            names the line of the call.
+
+    >>> Function("Input", [], dict(shape=dict(dim=[2, 3]))).tops[0].to_proto().layer[0].type
+    'Input'
     """
 
     def __init__(self, type_name: str, inputs: Sequence[Any], params: Mapping[str, Any]) -> None:
@@ -79,11 +88,18 @@ class Function:
 
     @property
     def what(self) -> str:
-        """How errors name it."""
+        """The layer's name in errors."""
         return f"L.{self.type_name}"
 
     def update(self, params: Mapping[str, Any]) -> None:
-        """Set or replace options."""
+        """Set or replace options.
+
+        Args:
+            params: the options.
+
+        Raises:
+            CafxError: an unknown option or an invalid value.
+        """
         try:
             check_options(self.layer_class, {**self.params, **params})
         except CafxError as error:
@@ -91,17 +107,22 @@ class Function:
         self.params.update(params)
 
     def to_proto(self) -> Any:
-        """The NetParameter of this layer and all it reads, with automatic names."""
+        """The NetParameter of this layer and all layers it depends on, with automatic names."""
         return to_proto(self)
 
     def layer_proto(self, bottoms: Sequence[str], tops: Sequence[str], name: str) -> Any:
-        """Its LayerParameter; names stated as options (``name``, ``top``, ``bottom``) count too."""
+        """The LayerParameter.
+
+        Args:
+            bottoms, tops: names of blobs; options ``bottom`` and ``top`` add to them.
+            name: the layer's name, unless the option ``name`` is set.
+        """
         try:
-            stated = make_layer(self.layer_class, self.params)
+            options = make_layer(self.layer_class, self.params)
         except CafxError as error:
             raise error.at(f"{self.place}: {self.what}") from None
-        proto = type(stated)(name=name, type=self.type_name, bottom=bottoms, top=tops)
-        proto.MergeFrom(stated)
+        proto = type(options)(name=name, type=self.type_name, bottom=bottoms, top=tops)
+        proto.MergeFrom(options)
         return proto
 
     def _checked_input(self, index: int, given: Any) -> Top:
@@ -111,113 +132,125 @@ class Function:
             several = isinstance(given, (tuple, list)) and all(isinstance(each, Top) for each in given)
             raise CafxError(
                 f"bottom {index} is not a top",
-                found=f"{len(given)} tops together" if several else repr(given),
-                remedy="unpack them, or put * before them" if several else "pass what another layer returned",
+                found=f"a sequence of {len(given)} tops" if several else repr(given),
+                remedy="unpack them with *" if several else "pass the top of another layer",
             )
         return given
 
-    def _checked_ntop(self, stated: Any) -> int:
-        if stated is None:
+    def _checked_ntop(self, ntop: Any) -> int:
+        if ntop is None:
             return 0 if self.layer_class.tops == 0 or "top" in self.params else 1
-        if not isinstance(stated, int) or isinstance(stated, bool) or stated < 0:
-            raise CafxError("option 'ntop'", found=repr(stated), expected="a number of tops")
-        return stated
+        if not isinstance(ntop, int) or isinstance(ntop, bool) or ntop < 0:
+            raise CafxError("option 'ntop'", found=repr(ntop), expected="a number of tops")
+        return ntop
 
     def _check_arity(self) -> None:
         bottoms = len(self.inputs) + _count(self.params.get("bottom"))
         if not fits(self.layer_class.bottoms, bottoms):
-            raise CafxError(
-                "takes another number of bottoms", found=bottoms, expected=arity_text(self.layer_class.bottoms)
-            )
+            raise CafxError("wrong number of bottoms", found=bottoms, expected=arity_text(self.layer_class.bottoms))
         tops = (bottoms if self.in_place else self.ntop) + _count(self.params.get("top"))
         allowed = self.layer_class.tops
         if self.layer_class.automatic_tops:
             allowed = (0, allowed if isinstance(allowed, int) else allowed[1])
         if not fits(allowed, tops):
             raise CafxError(
-                "makes another number of tops", found=tops, expected=arity_text(allowed),
-                remedy="say how many with ntop",
-            )  # fmt: skip
+                "wrong number of tops",
+                found=tops,
+                expected=arity_text(allowed),
+                remedy="set the number of tops with ntop",
+            )
 
     def _with_rules(self, rules: tuple[Rule, ...]) -> list[Rule]:
         if self.params.get("exclude"):
-            raise CafxError("has exclude rules inside a phase block", remedy="use include, or leave the block")
-        stated = plain(self.params.get("include")) or [{}]
-        included = stated if isinstance(stated, list) else [stated]
-        around = {name: value for rule in rules for name, value in rule.items()}
-        return [{**around, **rule} for rule in included]
+            raise CafxError(
+                "exclude rules are not allowed inside a phase block",
+                remedy="use include, or move the layer out of the block",
+            )
+        include = plain(self.params.get("include")) or [{}]
+        own_rules = include if isinstance(include, list) else [include]
+        block_rule = {name: value for rule in rules for name, value in rule.items()}
+        return [{**block_rule, **rule} for rule in own_rules]
 
 
 Producer = Top | Function
 
 
 def to_proto(*tops: Producer) -> Any:
-    """The NetParameter of these tops and all they are computed from, named automatically."""
+    """The NetParameter of some tops and all layers they depend on, with automatic names.
+
+    Args:
+        tops: tops, or layers without tops.
+
+    >>> from cafx.dsl import layers as L
+    >>> data = L.Input(shape=dict(dim=[2, 3]))
+    >>> [layer.name for layer in to_proto(L.ReLU(data), L.TanH(data)).layer]
+    ['Input1', 'ReLU1', 'TanH1']
+    """
     return net_proto([function_of(top) for top in tops], {}, {})
 
 
 def function_of(producer: Producer) -> Function:
-    """The layer behind a top."""
+    """The layer of a top."""
     return producer.fn if isinstance(producer, Top) else producer
 
 
 def net_proto(
     roots: Sequence[Function], names: Mapping[Producer, str], alternatives: Mapping[Function, Sequence[Function]]
 ) -> Any:
-    """The NetParameter of ``roots`` and all they read, each layer after what it reads.
+    """The NetParameter of some layers and all layers they depend on, in topological order.
 
     Args:
-        roots: the layers wanted.
-        names: of tops, and of layers without tops; others are named after their type and a number.
-        alternatives: layers that follow another at once, for other phases.
+        roots: the layers.
+        names: names of tops, and of layers without tops; others get their type and a number.
+        alternatives: layers for other phases, emitted directly after the key.
     """
     net = schema()["NetParameter"]()
     automatic = _automatic_names(names.values())
-    named = dict(names)
-    written: dict[Function, Any] = {}
+    all_names = dict(names)
+    protos: dict[Function, Any] = {}
 
     def name_of(producer: Producer) -> str:
-        if producer not in named:
-            named[producer] = next(automatic(function_of(producer).type_name))
-        return named[producer]
+        if producer not in all_names:
+            all_names[producer] = next(automatic(function_of(producer).type_name))
+        return all_names[producer]
 
-    for fn in in_order(roots, alternatives):
-        bottoms = [written[top.fn].top[top.n] for top in fn.inputs]
+    for fn in topological_order(roots, alternatives):
+        bottoms = [protos[top.fn].top[top.n] for top in fn.inputs]
         tops = bottoms if fn.in_place else [name_of(top) for top in fn.tops]
-        layer_name = name_of(fn.tops[0] if fn.tops and fn not in named else fn)
-        written[fn] = fn.layer_proto(bottoms, tops, layer_name)
-        net.layer.append(written[fn])
+        layer_name = name_of(fn.tops[0] if fn.tops and fn not in all_names else fn)
+        protos[fn] = fn.layer_proto(bottoms, tops, layer_name)
+        net.layer.append(protos[fn])
     return net
 
 
 def _automatic_names(taken: Iterable[str]) -> Any:
-    """For each type ``Convolution1``, ``Convolution2``, … short of names a person gave."""
-    given, counts = set(taken), Counter[str]()
+    """A generator of names per type, ``Convolution1``, ``Convolution2``, …, without those that are taken."""
+    reserved, counts = set(taken), Counter[str]()
 
     def names(type_name: str) -> Iterator[str]:
         while True:
             counts[type_name] += 1
             name = f"{type_name}{counts[type_name]}"
-            if name not in given:
+            if name not in reserved:
                 yield name
 
     return names
 
 
-def in_order(roots: Sequence[Function], alternatives: Mapping[Function, Sequence[Function]]) -> list[Function]:
-    """``roots`` and all they read, once each, inputs first and alternatives right behind."""
+def topological_order(roots: Sequence[Function], alternatives: Mapping[Function, Sequence[Function]]) -> list[Function]:
+    """Layers and all they depend on, each once: inputs first, alternatives directly after their key."""
     done: dict[Function, None] = {}
-    waiting = [(fn, False) for fn in reversed(roots)]
-    while waiting:
-        fn, inputs_done = waiting.pop()
+    pending = [(fn, False) for fn in reversed(roots)]
+    while pending:
+        fn, inputs_are_done = pending.pop()
         if fn in done:
             continue
-        if inputs_done:
+        if inputs_are_done:
             done[fn] = None
-            waiting += [(other, False) for other in reversed(alternatives.get(fn, ()))]
+            pending += [(other, False) for other in reversed(alternatives.get(fn, ()))]
         else:
-            waiting.append((fn, True))
-            waiting += [(top.fn, False) for top in reversed(fn.inputs)]
+            pending.append((fn, True))
+            pending += [(top.fn, False) for top in reversed(fn.inputs)]
     return list(done)
 
 

@@ -1,4 +1,4 @@
-"""``layers`` and ``params``: every installed layer as a function, every enum value by its name."""
+"""``layers`` and ``params``: installed layers as functions, and enum values by name."""
 
 from __future__ import annotations
 
@@ -17,25 +17,36 @@ from cafx.kernel.schema import CORE_MESSAGES, FillerParameter, Message, NetState
 
 SUFFIX = "Parameter"
 CALL_DOCS = {
-    "name": "the layer's name; default that of its first top",
-    "ntop": "how many tops the call returns",
-    "in_place": "write the tops over the bottoms",
+    "name": "the layer's name (default: the name of its first top)",
+    "ntop": "number of tops that the call returns",
+    "in_place": "overwrite the bottoms with the tops",
 }
 LayerFunction = Callable[..., Any]
 
 
 class Layers:
-    """Layers by type: ``L.Convolution(bottom, num_output=20, kernel_size=5)`` returns its top.
+    """Installed layers by type: ``L.Convolution(bottom, num_output=20, kernel_size=5)`` returns a top.
 
-    Options of the layer's own message are given flat, or as ``convolution_param=dict(…)``; those of
-    every layer (``name``, ``param``, ``include``, ``loss_weight``, …) and of further messages
-    (``transform_param=dict(…)``) beside them. Enums are given by name or as ``P.Pooling.MAX``,
-    repeated options as lists, messages as dicts. ``ntop=2`` returns two tops, ``ntop=0`` the layer
-    itself. A plugin is imported when its layer is first asked for.
+    Options of the layer's own message are keywords, or grouped as ``convolution_param=dict(…)``. Options of
+    every layer (``name``, ``param``, ``include``, ``loss_weight``, …) are keywords too; other messages are
+    passed as ``transform_param=dict(…)``. Enum values are names or ``P.Pooling.MAX``, repeated options are
+    lists, messages are dicts. With ``ntop=2`` the call returns two tops, with ``ntop=0`` the layer itself.
+    A plugin is imported when its layer is first used; ``help(L.Convolution)`` documents it.
+
+    Raises:
+        CafxError: an unknown type or option, an invalid value, or a wrong number of bottoms or tops; it
+            names the line of the call.
+
+    >>> from cafx.dsl import layers as L, params as P
+    >>> data, label = L.Input(shape=[dict(dim=[8, 3]), dict(dim=[8])], ntop=2)
+    >>> scores = L.InnerProduct(data, num_output=10, weight_filler=dict(type="xavier"))
+    >>> loss = L.SoftmaxWithLoss(scores, label, loss_param=dict(normalization=P.Loss.VALID))
+    >>> [layer.type for layer in loss.to_proto().layer]
+    ['Input', 'InnerProduct', 'SoftmaxWithLoss']
     """
 
     def __init__(self) -> None:
-        self._made: dict[str, tuple[type[Layer], LayerFunction]] = {}
+        self._functions: dict[str, tuple[type[Layer], LayerFunction]] = {}
 
     def __getattr__(self, name: str) -> LayerFunction:
         if name.startswith("__"):
@@ -45,16 +56,21 @@ class Layers:
         except CafxError as error:
             unknown = error if name in registry().names("layer") else _no_such_name(error)
             raise unknown.at(f"{user_place()}: L.{name}") from error.__cause__
-        if name not in self._made or self._made[name][0] is not layer_class:
-            self._made[name] = layer_class, layer_function(name, layer_class)
-        return self._made[name][1]
+        if name not in self._functions or self._functions[name][0] is not layer_class:
+            self._functions[name] = layer_class, layer_function(name, layer_class)
+        return self._functions[name][1]
 
     def __dir__(self) -> list[str]:
         return registry().names("layer")
 
 
 def layer_function(name: str, layer_class: type[Layer]) -> LayerFunction:
-    """The function that calls a layer into being, with signature and documentation."""
+    """The function that creates layers of one type, with signature and documentation.
+
+    Args:
+        name: the layer type.
+        layer_class: its class.
+    """
 
     def call(*bottoms: Any, **options: Any) -> Any:
         fn = Function(name, bottoms, options)
@@ -82,7 +98,7 @@ def _parameters(layer_class: type[Layer]) -> Iterator[inspect.Parameter]:
 
 
 def option_parameter(declared: Option) -> inspect.Parameter:
-    """A declared option as a keyword of a signature."""
+    """A declared option as a keyword parameter of a signature."""
     kind = inspect.Parameter.KEYWORD_ONLY
     default = () if declared.repeated else declared.default
     return inspect.Parameter(declared.name, kind, default=default, annotation=_annotation(declared))
@@ -97,7 +113,7 @@ def _annotation(declared: Option) -> Any:
 
 
 def layer_doc(layer_class: type[Layer]) -> str:
-    """A layer's own docstring, then every option with kind, default and its line of documentation."""
+    """A layer's docstring, and every option with type, default and documentation."""
     own = own_message(layer_class)
     tops = arity_text(layer_class.tops)
     parts = [inspect.getdoc(layer_class) or "", f"Bottoms: {arity_text(layer_class.bottoms)}. Tops: {tops}."]
@@ -110,7 +126,7 @@ def layer_doc(layer_class: type[Layer]) -> str:
 
 
 def option_line(declared: Option) -> str:
-    """``    pad (list of uint32): rows and columns of zeros around the image``."""
+    """An indented line with name, type, default and documentation of an option."""
     kind = declared.describe()
     has_default = declared.default is not None and not declared.repeated
     shown = declared.default.name if has_default and declared.is_enum else repr(declared.default)
@@ -118,26 +134,35 @@ def option_line(declared: Option) -> str:
 
 
 class Params:
-    """Enum values by message: ``P.Pooling.MAX`` is PoolingParameter's MAX, ``P.Solver.ADAM`` too."""
+    """Enum values by message: ``P.Pooling.MAX`` is the value MAX of PoolingParameter.
+
+    Raises:
+        CafxError: no such message or value.
+
+    >>> from cafx.dsl import params as P
+    >>> P.Loss.VALID.name, int(P.Solver.ADAM)
+    ('VALID', 5)
+    """
 
     def __getattr__(self, name: str) -> ParamValues:
         if name.startswith("__"):
             raise AttributeError(name)
-        found = _declaration(name)
-        if found is None:
+        declaration = _declaration(name)
+        if declaration is None:
             known = sorted(dir(self))
             raise NoSuchNameError(
-                f"no message is called {name}{SUFFIX}", where=f"{user_place()}: P.{name}",
+                f"there is no message {name}{SUFFIX}",
+                where=f"{user_place()}: P.{name}",
                 remedy=did_you_mean(name, known),
-            )  # fmt: skip
-        return ParamValues(name, found)
+            )
+        return ParamValues(name, declaration)
 
     def __dir__(self) -> list[str]:
         return [name.removesuffix(SUFFIX) for name, each in schema().declarations.items() if _values(each)]
 
 
 class ParamValues:
-    """The enum values of one message, and its enums by their own names."""
+    """The enum values of one message, and its enums by name."""
 
     def __init__(self, name: str, declaration: type[Message]) -> None:
         self._name = name
@@ -149,9 +174,11 @@ class ParamValues:
         if name not in self._values:
             listed = ", ".join(self._values)
             raise NoSuchNameError(
-                f"{self._name}{SUFFIX} has no value '{name}'", where=f"{user_place()}: P.{self._name}",
-                expected=f"one of {listed}" if listed else None, remedy=did_you_mean(name, self._values),
-            )  # fmt: skip
+                f"{self._name}{SUFFIX} has no value '{name}'",
+                where=f"{user_place()}: P.{self._name}",
+                expected=f"one of {listed}" if listed else None,
+                remedy=did_you_mean(name, self._values),
+            )
         return self._values[name]
 
     def __dir__(self) -> list[str]:
@@ -159,17 +186,17 @@ class ParamValues:
 
 
 def _declaration(name: str) -> type[Message] | None:
-    """The message called ``name`` or nameParameter, with as few imports of plugins as it takes."""
-    wanted = (f"{name}{SUFFIX}", name)
+    """The message called ``name`` or ``nameParameter``; it imports as few plugins as possible."""
+    candidates = (f"{name}{SUFFIX}", name)
     for each in messages_of([*CORE_MESSAGES, FillerParameter, ParamSpec, NetState]):
-        if each.__name__ in wanted:
+        if each.__name__ in candidates:
             return each
     if name in registry().names("layer"):
         own = own_message(registry().load("layer", name))
-        if own is not None and own.__name__ in wanted:
+        if own is not None and own.__name__ in candidates:
             return own
     declarations = schema().declarations
-    return next((declarations[each] for each in wanted if each in declarations), None)
+    return next((declarations[each] for each in candidates if each in declarations), None)
 
 
 def _enums(declaration: type[Message]) -> Mapping[str, type[IntEnum]]:

@@ -1,4 +1,4 @@
-"""NetSpec: a net written in Python, its blobs named by assignment."""
+"""NetSpec: a net in Python, with blobs named by assignment."""
 
 from __future__ import annotations
 
@@ -17,36 +17,59 @@ OWN_FIELDS = ("layer",)
 
 
 class NetSpec:
-    """A net in the making: what is assigned to an attribute is a blob of that name.
+    """A net. Assigning a top to an attribute names the blob.
 
-        n = NetSpec()
-        n.data, n.label = L.Data(source="train_lmdb", batch_size=64, ntop=2)
-        n.ip = L.InnerProduct(n.data, num_output=10)
-        n.loss = L.SoftmaxWithLoss(n.ip, n.label)
-        print(n.to_text())
+    A layer has the name of its first top. Unnamed tops are called Convolution1, Convolution2, … Names that
+    are not Python identifiers are keys: ``n["conv1/relu"] = L.ReLU(n.conv1)``. Assigning to a name again
+    replaces the top. A top's name hides a method of the same name, except ``tops``, ``update`` and
+    ``to_proto``.
 
-    Names that are no Python names go by key: ``n["conv1/relu"] = L.ReLU(n.conv1)``. A layer takes
-    the name of its first top; tops nobody named are called Convolution1, Convolution2, … A second
-    assignment to a name replaces the first.
-
-    One name may stand for different layers in different phases. Inside a phase block, layers get
-    that include rule, and a name assigned again keeps both:
-
-        with n.phase("TRAIN"):
-            n.data, n.label = L.Data(source="train_lmdb", batch_size=64, ntop=2)
-        with n.phase("TEST"):
-            n.data, n.label = L.Data(source="test_lmdb", batch_size=100, ntop=2)
-
-    or, with rules written out, ``n.add(("data", "label"), L.Data(…, include=dict(phase="TEST")))``.
-
-    A top's name hides a method of that name, except ``tops``, ``update`` and ``to_proto``.
+    Different layers may share a name in different phases; see `phase` and `add`.
 
     Args:
         name: the net's name.
         fields: further fields of NetParameter: ``force_backward=True``, ``debug_info=True``.
 
     Attributes:
-        tops: the tops by name, in order.
+        tops: the tops by name, in order of assignment.
+
+    Raises:
+        CafxError: an unknown field, or an assigned value that is not a top.
+
+    >>> from cafx.dsl import NetSpec, layers as L
+    >>> n = NetSpec("tiny")
+    >>> n.data = L.Input(shape=dict(dim=[8, 3]))
+    >>> n.ip = L.InnerProduct(n.data, num_output=10)
+    >>> n.prob = L.Softmax(n.ip)
+    >>> print(n.to_text())
+    name: "tiny"
+    layer {
+      name: "data"
+      type: "Input"
+      top: "data"
+      input_param {
+        shape {
+          dim: 8
+          dim: 3
+        }
+      }
+    }
+    layer {
+      name: "ip"
+      type: "InnerProduct"
+      bottom: "data"
+      top: "ip"
+      inner_product_param {
+        num_output: 10
+      }
+    }
+    layer {
+      name: "prob"
+      type: "Softmax"
+      bottom: "ip"
+      top: "prob"
+    }
+    <BLANKLINE>
     """
 
     tops: dict[str, Producer]
@@ -55,15 +78,16 @@ class NetSpec:
     _fields: dict[str, Any]
 
     def __init__(self, name: str | None = None, **fields: Any) -> None:
-        stated = {**({"name": name} if name else {}), **fields}
-        for field in stated:
+        all_fields = {**({"name": name} if name else {}), **fields}
+        for field in all_fields:
             if field not in NetParameter.__options__ or field in OWN_FIELDS:
                 raise UnknownNameError(
-                    f"unknown option '{field}' of NetSpec", where=user_place(),
+                    f"unknown option '{field}' of NetSpec",
+                    where=user_place(),
                     remedy=did_you_mean(field, NetParameter.__options__),
-                )  # fmt: skip
-        start = {"tops": {}, "_alternatives": {}, "_other_names": {}, "_fields": stated}
-        for attribute, value in start.items():
+                )
+        attributes = {"tops": {}, "_alternatives": {}, "_other_names": {}, "_fields": all_fields}
+        for attribute, value in attributes.items():
             object.__setattr__(self, attribute, value)
 
     def __getattribute__(self, name: str) -> Any:
@@ -111,7 +135,23 @@ class NetSpec:
 
     @contextmanager
     def phase(self, phase: Any, **rule: Any) -> Iterator[NetSpec]:
-        """Layers made in this block are for ``phase`` only (and ``stage=…``, ``min_level=…``)."""
+        """Restrict the layers created in a ``with`` block by an include rule.
+
+        A name that is assigned again inside the block keeps both layers.
+
+        Args:
+            phase: ``"TRAIN"`` or ``"TEST"``.
+            rule: further fields of NetStateRule: ``stage=…``, ``min_level=…``.
+
+        >>> from cafx.dsl import NetSpec, layers as L
+        >>> n = NetSpec()
+        >>> with n.phase("TRAIN"):
+        ...     n.data = L.Input(shape=dict(dim=[64, 3]))
+        >>> with n.phase("TEST"):
+        ...     n.data = L.Input(shape=dict(dim=[100, 3]))
+        >>> [(layer.name, layer.include[0].phase) for layer in n.to_proto().layer]
+        [('data', 0), ('data', 1)]
+        """
         token = active_rules.set((*active_rules.get(), {"phase": phase, **plain(rule)}))
         try:
             yield self
@@ -119,24 +159,60 @@ class NetSpec:
             active_rules.reset(token)
 
     def add(self, names: str | Sequence[str], tops: Any) -> Any:
-        """Name ``tops``, beside what has these names already; returns them.
+        """Name tops without replacing the tops that have these names already.
 
-        The two must not meet in one phase: give their layers include or exclude rules.
+        Layers that share a name need include or exclude rules, so that each state has one of them.
+
+        Args:
+            names: one name or several.
+            tops: one top or as many as there are names.
+
+        Returns:
+            ``tops``.
+
+        Raises:
+            CafxError: numbers of names and tops differ, or a value is not a top.
+
+        >>> from cafx.dsl import NetSpec, layers as L
+        >>> n = NetSpec()
+        >>> n.data = L.Input(shape=dict(dim=[64, 3]), include=dict(phase="TRAIN"))
+        >>> _ = n.add("data", L.Input(shape=dict(dim=[100, 3]), include=dict(phase="TEST")))
+        >>> len(n.to_proto().layer)
+        2
         """
-        named = [names] if isinstance(names, str) else list(names)
-        each = list(tops) if isinstance(tops, (tuple, list)) else [tops]
-        if len(named) != len(each):
-            raise CafxError("add", where=user_place(), found=f"{len(each)} tops for {len(named)} names")
-        for name, top in zip(named, each, strict=True):
+        name_list = [names] if isinstance(names, str) else list(names)
+        top_list = list(tops) if isinstance(tops, (tuple, list)) else [tops]
+        if len(name_list) != len(top_list):
+            raise CafxError("add", where=user_place(), found=f"{len(top_list)} tops for {len(name_list)} names")
+        for name, top in zip(name_list, top_list, strict=True):
             NetSpec._add(self, name, NetSpec._checked(self, name, top))
         return tops
 
     def update(self, name: str, params: Mapping[str, Any]) -> None:
-        """Set or replace options of the layer that makes top ``name``."""
+        """Set or replace options of a layer.
+
+        Args:
+            name: one of the layer's tops.
+            params: the options.
+
+        Raises:
+            CafxError: no such top, an unknown option or an invalid value.
+
+        >>> from cafx.dsl import NetSpec, layers as L
+        >>> n = NetSpec()
+        >>> n.ip = L.InnerProduct(L.Input(shape=dict(dim=[8, 3])), num_output=10)
+        >>> n.update("ip", dict(num_output=20))
+        >>> n.to_proto().layer[1].inner_product_param.num_output
+        20
+        """
         function_of(self[name]).update(params)
 
     def to_proto(self) -> Any:
-        """The net as a NetParameter message."""
+        """The net as a NetParameter message.
+
+        Raises:
+            CafxError: an invalid field of the net.
+        """
         names = {top: name for name, top in self.tops.items()} | self._other_names
         roots = [function_of(top) for top in self.tops.values()]
         net = net_proto(roots, names, self._alternatives)
@@ -156,9 +232,9 @@ class NetSpec:
             self.tops[name] = top
             return
         first, other = function_of(self.tops[name]), function_of(top)
-        beside = self._alternatives.setdefault(first, [])
-        if other is not first and other not in beside:
-            beside.append(other)
+        alternatives = self._alternatives.setdefault(first, [])
+        if other is not first and other not in alternatives:
+            alternatives.append(other)
         self._other_names[top] = name
 
     def _checked(self, name: str, top: Any) -> Producer:
@@ -166,7 +242,8 @@ class NetSpec:
             return top
         several = isinstance(top, tuple) and all(isinstance(each, Top) for each in top)
         raise CafxError(
-            f"'{name}' is not given a top", where=user_place(),
-            found=f"{len(top)} tops together" if several else repr(top),
-            remedy="name each: n.a, n.b = …" if several else "assign what a layer returned",
-        )  # fmt: skip
+            f"value of '{name}' is not a top",
+            where=user_place(),
+            found=f"a tuple of {len(top)} tops" if several else repr(top),
+            remedy="name each: n.a, n.b = …" if several else "assign the top of a layer",
+        )

@@ -1,4 +1,4 @@
-"""From keyword arguments to a LayerParameter: which message an option belongs to, and its checks."""
+"""Conversion of keyword arguments to a LayerParameter: the message of each option, and its validation."""
 
 from __future__ import annotations
 
@@ -13,32 +13,40 @@ from cafx.kernel.schema import LayerParameter, LossParameter, Message, Transform
 
 LAYER = "LayerParameter"
 CALL_OPTIONS = ("ntop", "in_place")
-GIVEN_OTHERWISE = ("type", "blobs")
-LAYER_OPTIONS = {name: declared for name, declared in LayerParameter.__options__.items() if name not in GIVEN_OTHERWISE}
+NOT_OPTIONS = ("type", "blobs")
+"""Fields of LayerParameter that are not options of a call."""
+LAYER_OPTIONS = {name: declared for name, declared in LayerParameter.__options__.items() if name not in NOT_OPTIONS}
 
 
 def plain(value: Any) -> Any:
-    """``value`` as numbers, strings, lists and dicts, out of messages, arrays and iterables."""
+    """A value as numbers, strings, lists and dicts.
+
+    Args:
+        value: anything, with messages, arrays and iterables at any depth.
+
+    >>> plain(dict(shape=({"dim": range(2)},)))
+    {'shape': [{'dim': [0, 1]}]}
+    """
     if isinstance(value, Proto):
-        return {field.name: plain(held) for field, held in value.ListFields()}
+        return {field.name: plain(each) for field, each in value.ListFields()}
     if isinstance(value, Message):
         return {name: plain(getattr(value, name)) for name in value.__options__ if value.has(name)}
     if isinstance(value, Mapping):
-        return {name: plain(held) for name, held in value.items()}
+        return {name: plain(each) for name, each in value.items()}
     if hasattr(value, "tolist"):
         return value.tolist()
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, memoryview)):
-        return [plain(held) for held in value]
+        return [plain(each) for each in value]
     return value
 
 
 def own_message(layer_class: type[Layer]) -> type[Message] | None:
-    """The declaration whose options a layer's call takes flat."""
+    """The message whose options are keywords of a layer's call."""
     return layer_class.Parameter
 
 
 def messages_by_field(layer_class: type[Layer]) -> dict[str, type[Message]]:
-    """The messages a call takes as ``…_param=dict(…)``, short of composing the whole schema."""
+    """The messages that a call takes as ``…_param=dict(…)``, found without composing the schema."""
     known: list[type[Message]] = [*declared_by(layer_class), TransformationParameter, LossParameter]
     return {
         each.__extends__.field: each
@@ -47,13 +55,17 @@ def messages_by_field(layer_class: type[Layer]) -> dict[str, type[Message]]:
     }
 
 
-def make_layer(layer_class: type[Layer], stated: Mapping[str, Any]) -> Any:
-    """The LayerParameter that states these options, flat or in their messages.
+def make_layer(layer_class: type[Layer], values: Mapping[str, Any]) -> Any:
+    """The LayerParameter with some options set.
+
+    Args:
+        layer_class: the layer.
+        values: options by name, those of messages flat or as dicts.
 
     Raises:
-        CafxError: an option nobody declares, or a value it cannot take.
+        CafxError: an unknown option or an invalid value.
     """
-    layer, messages = check_options(layer_class, stated)
+    layer, messages = check_options(layer_class, values)
     composed = schema()
     proto = composed[LAYER]()
     layer.fill(proto)
@@ -64,15 +76,15 @@ def make_layer(layer_class: type[Layer], stated: Mapping[str, Any]) -> Any:
     return proto
 
 
-def check_options(layer_class: type[Layer], stated: Mapping[str, Any]) -> tuple[LayerParameter, dict[str, Message]]:
-    """The options sorted into the LayerParameter's own fields and the messages that hang in it."""
+def check_options(layer_class: type[Layer], values: Mapping[str, Any]) -> tuple[LayerParameter, dict[str, Message]]:
+    """Validate options, and group them into LayerParameter's own fields and its messages by field."""
     own = own_message(layer_class)
     own_field = own.__extends__.field if own and own.__extends__ else ""
     known = messages_by_field(layer_class)
     layer: dict[str, Any] = {}
     flat: dict[str, Any] = {}
     nested: dict[str, dict[str, Any]] = {}
-    for name, value in stated.items():
+    for name, value in values.items():
         if value is None:
             continue
         if own and name in own.__options__:
@@ -87,7 +99,7 @@ def check_options(layer_class: type[Layer], stated: Mapping[str, Any]) -> tuple[
             nested[name] = _fields(name, plain(value), known[name])
     if flat:
         nested[own_field] = {**nested.get(own_field, {}), **flat}
-    return LayerParameter(**layer), {field: known[field](**held) for field, held in nested.items()}
+    return LayerParameter(**layer), {field: known[field](**each) for field, each in nested.items()}
 
 
 def _fields(name: str, value: Any, declared: type[Message]) -> dict[str, Any]:
@@ -101,17 +113,27 @@ def _unknown(layer_class: type[Layer], name: str, known: Mapping[str, type[Messa
     names = [*(own.__options__ if own else ()), *CALL_OPTIONS, *LAYER_OPTIONS, *known]
     holder = next((field for field, each in messages_by_field(layer_class).items() if name in each.__options__), None)
     remedy = f"write {holder}=dict({name}=…)" if holder else did_you_mean(name, names)
-    listed = ", ".join(own.__options__) if own else "no options of its own"
-    return UnknownNameError(f"unknown option '{name}'", expected=f"one of {listed}", remedy=remedy)
+    expected = f"one of {', '.join(own.__options__)}" if own else "an option of every layer"
+    return UnknownNameError(f"unknown option '{name}'", expected=expected, remedy=remedy)
 
 
 def assign(proto: Any, name: str, value: Any) -> None:
-    """Set field ``name`` of a protobuf message from numbers, strings, lists, dicts or messages.
+    """Set a field of a protobuf message.
 
-    A single value for a repeated field is a list of one; enum values may be given by name.
+    Args:
+        proto: the message.
+        name: the field.
+        value: numbers, strings, lists, dicts or messages. Enum values may be names, and a repeated field
+            takes a single value as a list of one.
 
     Raises:
-        CafxError: no such field, or a value it cannot hold.
+        CafxError: no such field, or an invalid value.
+
+    >>> from cafx.kernel.schema import schema
+    >>> net = schema()["NetParameter"]()
+    >>> assign(net, "state", dict(phase="TEST", stage="deploy"))
+    >>> net.state.phase, list(net.state.stage)
+    (1, ['deploy'])
     """
     if name not in proto.DESCRIPTOR.fields_by_name:
         raise UnknownNameError(
@@ -125,10 +147,10 @@ def assign(proto: Any, name: str, value: Any) -> None:
     try:
         if field.message_type is not None:
             for item in value if repeated else [value]:
-                holder = target.add() if repeated else target
-                holder.SetInParent()
-                for inner, held in item.items():
-                    assign(holder, inner, held)
+                message = target.add() if repeated else target
+                message.SetInParent()
+                for inner_name, inner_value in item.items():
+                    assign(message, inner_name, inner_value)
         elif repeated:
             target.extend(_number(field, item) for item in value)
         else:

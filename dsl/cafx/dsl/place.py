@@ -1,4 +1,4 @@
-"""Where in a person's own code something was written, for errors that name file and line."""
+"""File and line of the caller, for errors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _OWN_FOLDER = str(Path(__file__).parent) + os.sep
 
 
 class NoSuchNameError(UnknownNameError, AttributeError, KeyError):
-    """A name nothing answers to, met as an attribute or a key: ``hasattr`` and ``in`` work as usual."""
+    """An unknown name, used as an attribute or a key: ``hasattr`` and ``in`` work as usual."""
 
 
 def user_place() -> str:
-    """``file:line`` of the innermost call that is not the DSL's own."""
+    """``file:line`` of the innermost call from outside the DSL."""
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_OWN_FOLDER):
         frame = frame.f_back
@@ -24,5 +24,5 @@ def user_place() -> str:
 
 
 def short_path(path: str) -> str:
-    """``path`` as seen from the working directory, if it lies in it."""
+    """A path relative to the working directory, if it is inside."""
     return path.removeprefix(str(Path.cwd()) + os.sep)

@@ -1,4 +1,4 @@
-"""SolverSpec: how a net is trained, written in Python."""
+"""SolverSpec: a solver in Python."""
 
 from __future__ import annotations
 
@@ -22,24 +22,32 @@ PLUGIN_KINDS = {"type": "solver", "lr_policy": "policy"}
 
 
 class SolverSpec:
-    """A solver in the making: every field of SolverParameter as a keyword, checked at once.
+    """A solver, with every field of SolverParameter as a keyword.
 
-        solver = SolverSpec(net=n, base_lr=0.01, lr_policy="fixed", momentum=0.9, max_iter=1000)
+    Fields can be read and set later, too: ``solver.base_lr = 0.001``. A field that is not set reads as its
+    default.
 
-    ``net``, ``train_net`` and ``test_net`` (one or a list) take a NetSpec, a NetParameter message or
-    a path. Fields can be read and set afterwards: ``solver.base_lr = 0.001``; an absent one reads as
-    its default.
+    Args:
+        fields: values of fields. ``net``, ``train_net`` and ``test_net`` (one or a list) take a NetSpec, a
+            NetParameter message or a path.
 
     Raises:
-        CafxError: an unknown field, solver type or policy, or a value of the wrong kind, with the
-            line it was written in.
+        CafxError: an unknown field, solver type or policy, or an invalid value; it names the line.
+
+    >>> from cafx.dsl import NetSpec, SolverSpec, layers as L
+    >>> n = NetSpec("tiny")
+    >>> n.data = L.Input(shape=dict(dim=[8, 3]))
+    >>> n.ip = L.InnerProduct(n.data, num_output=1, loss_weight=1)
+    >>> solver = SolverSpec(net=n, base_lr=0.01, lr_policy="fixed", momentum=0.9, max_iter=1000)
+    >>> solver.type, solver.to_proto().net_param.name
+    ('SGD', 'tiny')
     """
 
-    _stated: dict[str, Any]
+    _values: dict[str, Any]
     place: str
 
     def __init__(self, **fields: Any) -> None:
-        object.__setattr__(self, "_stated", {})
+        object.__setattr__(self, "_values", {})
         object.__setattr__(self, "place", user_place())
         for name, value in fields.items():
             setattr(self, name, value)
@@ -47,14 +55,16 @@ class SolverSpec:
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in OPTIONS:
             raise UnknownNameError(
-                f"unknown option '{name}' of SolverSpec", where=user_place(),
-                expected="a field of SolverParameter", remedy=did_you_mean(name, OPTIONS),
-            )  # fmt: skip
+                f"unknown option '{name}' of SolverSpec",
+                where=user_place(),
+                expected="a field of SolverParameter",
+                remedy=did_you_mean(name, OPTIONS),
+            )
         if value is None:
-            self._stated.pop(name, None)
+            self._values.pop(name, None)
             return
         try:
-            self._stated[name] = _checked(name, value)
+            self._values[name] = _checked(name, value)
         except CafxError as error:
             raise error.at(f"{user_place()}: SolverSpec") from None
 
@@ -64,29 +74,29 @@ class SolverSpec:
                 f"SolverSpec has no field '{name}'", where=user_place(), remedy=did_you_mean(name, OPTIONS)
             )
         declared = OPTIONS[name]
-        return self._stated.get(name, () if declared.repeated else declared.default)
+        return self._values.get(name, () if declared.repeated else declared.default)
 
     def __str__(self) -> str:
         return self.to_text()
 
     def has(self, name: str) -> bool:
-        """Whether a field is stated, as opposed to read from its default."""
-        return name in self._stated
+        """Whether a field is set, as opposed to reading as its default."""
+        return name in self._values
 
     def to_proto(self) -> Any:
-        """The SolverParameter message; nets written in Python are in it inline."""
+        """The SolverParameter message, with NetSpecs embedded."""
         proto = schema()["SolverParameter"]()
-        for name, value in self._stated.items():
-            for field, held in _fields(name, value):
-                if isinstance(held, Proto):
+        for name, value in self._values.items():
+            for field, field_value in _fields(name, value):
+                if isinstance(field_value, Proto):
                     target = getattr(proto, field)
-                    (target.add() if OPTIONS[field].repeated else target).MergeFrom(held)
+                    (target.add() if OPTIONS[field].repeated else target).MergeFrom(field_value)
                 else:
-                    assign(proto, field, held)
+                    assign(proto, field, field_value)
         return proto
 
     def to_text(self) -> str:
-        """The solver as prototxt, its nets inline."""
+        """The solver as prototxt, with NetSpecs embedded."""
         return schema().to_text(self.to_proto())
 
 
@@ -115,19 +125,19 @@ def _checked_net(name: str, value: Any) -> Any:
 
 
 def _fields(name: str, value: Any) -> list[tuple[str, Any]]:
-    """What a stated field becomes: itself, or one inline net after another."""
+    """The SolverParameter fields for one value: the field itself, or a net field per net."""
     if name not in INLINE and name not in INLINE.values():
         return [(name, value)]
-    found = []
+    fields = []
     for net in value if isinstance(value, list) else [value]:
         inline = not isinstance(net, str)
         field = INLINE.get(name, name) if inline else name
-        found.append((field, _reread(net) if inline else net))
-    return found
+        fields.append((field, _recomposed(net) if inline else net))
+    return fields
 
 
-def _reread(net: Any) -> Any:
-    """A net as a message of the schema as it is composed now."""
+def _recomposed(net: Any) -> Any:
+    """A net as a message of the current schema."""
     if isinstance(net, NetSpec):
         return NetSpec.to_proto(net)
     return schema().parse_bytes(net.SerializeToString(), "NetParameter")

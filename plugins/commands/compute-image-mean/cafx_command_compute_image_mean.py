@@ -13,18 +13,20 @@ if TYPE_CHECKING:
 
 LEGACY_DIMS = (1, 2, 3, 4)
 DATA_FIELD = 5
+"""Field numbers of BlobProto: num, channels, height, width; data."""
 CHUNK = 64
+"""Number of images that one thread sums at a time."""
 
 
 @click.command()
 @click.argument("database", metavar="DB", type=click.Path(file_okay=False))
 @click.argument("out", metavar="[MEAN]", required=False, type=click.Path(dir_okay=False))
-@click.option("--backend", "-b", metavar="NAME", help="LMDB or LEVELDB; default what is there.")
+@click.option("--backend", "-b", metavar="NAME", help="LMDB or LEVELDB (default: detected).")
 @threads_option
 def compute_image_mean(database: str, out: str | None, backend: str | None, threads: int) -> None:
-    """Compute the mean image of DB, print the mean of each channel, and write it to MEAN.
+    """Compute the mean image of DB, print the mean of each channel and write the image to MEAN.
 
-    The images stream by, one chunk at a time. MEAN is the binaryproto that mean_file names.
+    Images are streamed, not loaded at once. MEAN is a binaryproto, for mean_file in a net.
 
     Example: cafx compute-image-mean train_lmdb mean.binaryproto
     """
@@ -41,7 +43,7 @@ def compute_image_mean(database: str, out: str | None, backend: str | None, thre
 
 
 def _sum(reader: Any, threads: int) -> tuple[int, Any]:
-    """How many images, and their sum in float64."""
+    """The number of images, and their sum in float64."""
     import itertools
 
     from cafx_lib_feed.datum import DatumReader
@@ -49,19 +51,19 @@ def _sum(reader: Any, threads: int) -> tuple[int, Any]:
     datums, items = DatumReader(), reader.items()
     chunks = iter(lambda: [(key, datums.read(key, v)) for key, v in itertools.islice(items, CHUNK)], [])
     count, total, shape = 0, None, None
-    with progress(in_order(_sum_chunk, chunks, threads), None, "adding up") as sums:
-        for number, added, key in sums:
+    with progress(in_order(_sum_chunk, chunks, threads), None, "summing") as sums:
+        for number, partial_sum, key in sums:
             if total is None:
-                total, shape = added.astype("f8"), added.shape
+                total, shape = partial_sum.astype("f8"), partial_sum.shape
             else:
-                _require(key, added.shape, shape)
-                total += added
+                _check_shape(key, partial_sum.shape, shape)
+                total += partial_sum
             count += number
     return count, total
 
 
 def _sum_chunk(chunk: list[tuple[bytes, Any]]) -> tuple[int, Any, bytes]:
-    """How many images a chunk has, their sum, and its first key."""
+    """The number of images in a chunk, their sum, and the first key."""
     import numpy as np
 
     from cafx_lib_feed.datum import key_text
@@ -74,25 +76,27 @@ def _sum_chunk(chunk: list[tuple[bytes, Any]]) -> tuple[int, Any, bytes]:
             pixels = decode(example.image, None, f"of item {key_text(key)}").transpose(2, 0, 1)
         if total is None:
             total = np.zeros(pixels.shape, np.uint32 if pixels.dtype == np.uint8 else np.float64)
-        _require(key, pixels.shape, total.shape)
+        _check_shape(key, pixels.shape, total.shape)
         total += pixels
     return len(chunk), total, chunk[0][0]
 
 
-def _require(key: bytes, shape: Any, expected: Any) -> None:
+def _check_shape(key: bytes, shape: Any, expected: Any) -> None:
     from cafx.kernel import CafxError
     from cafx.kernel.blob import shape_text
     from cafx_lib_feed.datum import key_text
 
     if shape != expected:
         raise CafxError(
-            f"item {key_text(key)} has another shape", found=shape_text(shape), expected=shape_text(expected),
-            remedy="convert with --resize",
-        )  # fmt: skip
+            f"item {key_text(key)} differs in shape from the items before it",
+            found=shape_text(shape),
+            expected=shape_text(expected),
+            remedy="convert the images with --resize",
+        )
 
 
 def _write(path: Path, mean: Any) -> None:
-    """A BlobProto with the four numbers of before `shape`, as Caffe's tool writes it."""
+    """Write a BlobProto with the legacy fields for four dimensions, as Caffe's tool does."""
     from cafx.kernel.net import atomic_write
     from cafx_format_binaryproto import wire
 

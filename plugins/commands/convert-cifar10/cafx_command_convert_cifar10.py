@@ -1,4 +1,4 @@
-"""``cafx convert-cifar10``: databases of CIFAR-10's binary files."""
+"""``cafx convert-cifar10``: databases from the binary files of CIFAR-10."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cafx_lib_feed.tools import backend_option, create, progress, write_all
 
 SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
-IN_FILE = 10_000
+IMAGES_PER_FILE = 10_000
 BATCHES = 5
-DIGITS = 5
+KEY_DIGITS = 5
 
 
 @click.command()
@@ -21,41 +21,43 @@ DIGITS = 5
 @click.argument("out", type=click.Path(file_okay=False))
 @backend_option
 def convert_cifar10(folder: str, out: str, backend: str) -> None:
-    """Make cifar10_train_BACKEND and cifar10_test_BACKEND in OUT of the binary files in FOLDER.
+    """Write the databases cifar10_train_BACKEND and cifar10_test_BACKEND to OUT from the binary files in FOLDER.
 
-    Of data_batch_1.bin to data_batch_5.bin, gzipped or not, those that are there become the
-    training set.
+    The training set is whichever of data_batch_1–5.bin (optionally gzipped) are found.
 
     Example: cafx convert-cifar10 cifar-10-batches-bin/ .
     """
     from cafx.kernel import CafxError
 
     source = Path(folder)
-    train = [(i, path) for i in range(BATCHES) for path in _found(source, f"data_batch_{i + 1}.bin")]
-    test = [(0, path) for path in _found(source, "test_batch.bin")]
+    train = [(i, path) for i in range(BATCHES) for path in _existing(source, f"data_batch_{i + 1}.bin")]
+    test = [(0, path) for path in _existing(source, "test_batch.bin")]
     if not train and not test:
         raise CafxError(
-            "has none of CIFAR-10's files", where=folder, expected="data_batch_1.bin … and test_batch.bin",
+            "contains none of CIFAR-10's files",
+            where=folder,
+            expected="data_batch_1.bin … and test_batch.bin",
             remedy="unpack cifar-10-binary.tar.gz",
-        )  # fmt: skip
+        )
     if not Path(out).is_dir():
-        raise CafxError("is no folder", where=out, remedy=f"mkdir -p {out}")
+        raise CafxError("is not a folder", where=out, remedy=f"mkdir -p {out}")
     for name, files in (("train", train), ("test", test)):
         if not files:
             click.echo(f"no {name} files in {folder}", err=True)
             continue
         path = Path(out) / f"cifar10_{name}_{backend.lower()}"
-        with create(path, backend) as writer, progress(_items(files), len(files) * IN_FILE, name) as items:
+        with create(path, backend) as writer, progress(_items(files), len(files) * IMAGES_PER_FILE, name) as items:
             count = write_all(writer, items)
         click.echo(f"{count} images written to {path}")
 
 
-def _found(folder: Path, name: str) -> list[Path]:
-    """The file of that name, or else the same gzipped, if there is one."""
+def _existing(folder: Path, name: str) -> list[Path]:
+    """The file, or else its gzipped version, if either exists."""
     return [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()][:1]
 
 
-def _unpacked(path: Path) -> bytes:
+def _read(path: Path) -> bytes:
+    """The contents of a file, decompressed if it is gzipped."""
     import gzip
 
     from cafx.kernel import CafxError
@@ -64,23 +66,25 @@ def _unpacked(path: Path) -> bytes:
     try:
         return gzip.decompress(read_file(path)) if path.suffix == ".gz" else read_file(path)
     except (OSError, EOFError) as error:
-        raise CafxError(f"cannot be unpacked: {error}", where=str(path)) from None
+        raise CafxError(f"cannot be decompressed: {error}", where=str(path)) from None
 
 
 def _items(files: list[tuple[int, Path]]) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and Datums of the images of some files."""
+    """Keys and Datums of the images in numbered files."""
     import numpy as np
 
     from cafx.kernel import CafxError
     from cafx_lib_feed.datum import datum_bytes
 
     for number, path in files:
-        held = np.frombuffer(_unpacked(path), np.uint8)
-        if not held.size or held.size % (1 + PIXELS):
+        contents = np.frombuffer(_read(path), np.uint8)
+        if not contents.size or contents.size % (1 + PIXELS):
             raise CafxError(
-                "is not one of CIFAR-10's binary files", where=str(path), found=f"{held.size} bytes",
+                "is not a binary file of CIFAR-10",
+                where=str(path),
+                found=f"{contents.size} bytes",
                 expected=f"a multiple of {1 + PIXELS}",
-            )  # fmt: skip
-        for index, row in enumerate(held.reshape(-1, 1 + PIXELS)):
-            key = f"{number * IN_FILE + index:0{DIGITS}d}".encode()
+            )
+        for index, row in enumerate(contents.reshape(-1, 1 + PIXELS)):
+            key = f"{number * IMAGES_PER_FILE + index:0{KEY_DIGITS}d}".encode()
             yield key, datum_bytes(row[1:].reshape(SHAPE), int(row[0]))

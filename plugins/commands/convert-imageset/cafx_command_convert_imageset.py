@@ -1,4 +1,4 @@
-"""``cafx convert-imageset``: a database of the images a list names."""
+"""``cafx convert-imageset``: a database from a list of images."""
 
 from __future__ import annotations
 
@@ -15,40 +15,56 @@ if TYPE_CHECKING:
     from cafx.kernel import CafxError
 
 Line = tuple[int, str, int]
+"""Number, path and label of a line of the list."""
 
 
 @click.command()
 @click.argument("root", metavar="ROOT")
 @click.argument("listed", metavar="LIST", type=click.Path(dir_okay=False))
 @click.argument("out", metavar="DB", type=click.Path())
-@click.option("--encoded", is_flag=True, help="Store image files as they are, not pixels.")
-@click.option("--encode-type", metavar="EXT", default="", help="Store them all as png, jpg, ...; implies --encoded.")
-@click.option("--gray", is_flag=True, help="One channel.")
+@click.option("--encoded", is_flag=True, help="Store encoded image files instead of pixels.")
+@click.option("--encode-type", metavar="EXT", default="", help="Encode all images as png, jpg, …; implies --encoded.")
+@click.option("--gray", is_flag=True, help="Convert to grayscale.")
 @click.option("--resize", metavar="HxW", help="Resize to this height and width, e.g. 256x256.")
-@click.option("--shuffle", is_flag=True, help="In another order than the list's.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of that order.")
-@click.option("--check-size", is_flag=True, help="Refuse an image with another number of bytes.")
+@click.option("--shuffle", is_flag=True, help="Shuffle the list.")
+@click.option("--seed", type=int, metavar="N", default=0, show_default=True, help="Seed for --shuffle.")
+@click.option("--check-size", is_flag=True, help="Fail if image sizes differ.")
 @click.option(
     "--on-bad",
     type=click.Choice(["skip", "stop"]),
     default="skip",
     show_default=True,
-    help="An image that cannot be read: report it and go on, or stop.",
+    help="If an image cannot be read: skip it or stop.",
 )
-@click.option("--resume", is_flag=True, help="Go on with a database that was left unfinished.")
-@click.option("--negative-labels", is_flag=True, help="Take labels below 0.")
+@click.option("--resume", is_flag=True, help="Resume an unfinished database.")
+@click.option("--negative-labels", is_flag=True, help="Allow negative labels.")
 @backend_option
 @threads_option
 def convert_imageset(
-    root: str, listed: str, out: str, encoded: bool, encode_type: str, gray: bool, resize: str | None,
-    shuffle: bool, seed: int, check_size: bool, on_bad: str, resume: bool, negative_labels: bool,
-    backend: str, threads: int,
-) -> None:  # fmt: skip
-    """Make the database DB of the images LIST names, one `PATH LABEL` a line, below ROOT.
+    root: str,
+    listed: str,
+    out: str,
+    encoded: bool,
+    encode_type: str,
+    gray: bool,
+    resize: str | None,
+    shuffle: bool,
+    seed: int,
+    check_size: bool,
+    on_bad: str,
+    resume: bool,
+    negative_labels: bool,
+    backend: str,
+    threads: int,
+) -> None:
+    """Write the images named in LIST, one `PATH LABEL` per line, to the database DB.
 
-    Keys and values are those of Caffe's convert_imageset, and Caffe reads what this writes.
+    Paths are relative to ROOT. Keys and values equal those of Caffe's convert_imageset, and Caffe can
+    read the database.
 
-    Example: cafx convert-imageset images/ train.txt train_lmdb --resize 256x256 --shuffle
+    \b
+    Example:
+    cafx convert-imageset images/ train.txt train_lmdb --resize 256x256 --shuffle
     """
     from cafx.kernel import CafxError
     from cafx_lib_feed.lists import read_list
@@ -57,35 +73,42 @@ def convert_imageset(
     negative = next((line for line in lines if line[2] < 0), None)
     if negative and not negative_labels:
         raise CafxError(
-            f"the label of '{negative[1]}' is negative", where=listed, found=negative[2],
-            remedy="count classes from 0, or give --negative-labels",
-        )  # fmt: skip
+            f"the label of '{negative[1]}' is negative",
+            where=listed,
+            found=negative[2],
+            remedy="number classes from 0, or allow it with --negative-labels",
+        )
     height, width = _size(resize)
     read = functools.partial(
-        _read, root=_root(root, lines[0][1]), color=not gray, height=height, width=width,
-        encoded=encoded or bool(encode_type), suffix=_suffix(encode_type),
-    )  # fmt: skip
+        _read,
+        root=_root(root, lines[0][1]),
+        color=not gray,
+        height=height,
+        width=width,
+        encoded=encoded or bool(encode_type),
+        suffix=_suffix(encode_type),
+    )
     bad: list[CafxError] = []
-    with _reporting(bad, out), create(out, backend, append=resume, resumable=True) as writer:
+    with _report_at_end(bad, out), create(out, backend, append=resume, resumable=True) as writer:
         done = _done(writer.last_key(), lines, out) if resume else 0
         if done:
-            click.echo(f"{done} of {len(lines)} lines were done before")
+            click.echo(f"resuming after {done} of {len(lines)} lines")
         with progress(in_order(read, lines[done:], threads), len(lines) - done, "converting") as results:
-            count = write_all(writer, _good(results, bad, on_bad == "stop", check_size))
+            count = write_all(writer, _valid(results, bad, on_bad == "stop", check_size))
     click.echo(f"{count} images written to {out}" + (f", {len(bad)} skipped" if bad else ""))
     if bad and not done + count:
         raise CafxError(
-            "none of the images can be read", where=listed, remedy="see above; ROOT is what paths begin with"
+            "none of the images can be read", where=listed, remedy="see above; ROOT is the prefix of all paths"
         )
 
 
 @contextlib.contextmanager
-def _reporting(bad: list[CafxError], out: str) -> Iterator[None]:
-    """Tell in the end, however it comes, what was skipped, and how to go on after an interruption."""
+def _report_at_end(bad: list[CafxError], out: str) -> Iterator[None]:
+    """At the end, even after an error, print what was skipped; after Ctrl-C, how to resume."""
     try:
         yield
     except KeyboardInterrupt:
-        click.echo(f"{out} is unfinished; the same command goes on with --resume", err=True)
+        click.echo(f"{out} is unfinished; run the same command with --resume to continue", err=True)
         raise
     finally:
         for error in bad:
@@ -93,7 +116,7 @@ def _reporting(bad: list[CafxError], out: str) -> Iterator[None]:
 
 
 def _root(root: str, first: str) -> str:
-    """What paths begin with: Caffe's prefix, or a folder whose slash was left out."""
+    """The prefix of all paths, as in Caffe; a folder may be given without its trailing slash."""
     from pathlib import Path
 
     return f"{root}/" if Path(root).is_dir() and not Path(root + first).exists() else root
@@ -112,23 +135,24 @@ def _size(resize: str | None) -> tuple[int, int]:
     if not resize:
         return 0, 0
     height, _, width = resize.lower().partition("x")
-    if not (height.isdigit() and (width or height).isdigit()) or not int(height) * int(width or height):
-        raise click.BadParameter(f"{resize!r} is no size; give --resize 256x256", param_hint="--resize")
-    return int(height), int(width or height)
+    width = width or height
+    if not (height.isdigit() and width.isdigit()) or not int(height) * int(width):
+        raise click.BadParameter(f"{resize!r} is not a size; try --resize 256x256", param_hint="--resize")
+    return int(height), int(width)
 
 
 def _suffix(encode_type: str) -> str:
-    """The file format meant by --encode-type, if any."""
+    """The file suffix of --encode-type; empty without it."""
     from cafx_lib_feed.images import cv2
 
     suffix = encode_type.lower().lstrip(".")
     if suffix and not cv2().haveImageWriter(f".{suffix}"):
-        raise click.BadParameter(f"{encode_type!r} is no image format; give png or jpg", param_hint="--encode-type")
+        raise click.BadParameter(f"{encode_type!r} is not an image format; try png or jpg", param_hint="--encode-type")
     return suffix
 
 
 def _done(key: bytes | None, lines: list[Line], out: str) -> int:
-    """How many lines a database has behind it: its last key is that of a line."""
+    """The number of lines that are in the database already, according to its last key."""
     from cafx.kernel import CafxError
 
     if key is None:
@@ -136,49 +160,50 @@ def _done(key: bytes | None, lines: list[Line], out: str) -> int:
     number = key.split(b"_", 1)[0]
     if not number.isdigit() or int(number) >= len(lines) or key != _key(lines[int(number)]):
         raise CafxError(
-            "was not made of this list in this order", where=out,
+            "was created from another list or in another order",
+            where=out,
             found=f"key {key.decode('utf-8', 'backslashreplace')}",
-            remedy="give the same list, --shuffle and --seed, or choose another name",
-        )  # fmt: skip
+            remedy="use the same list, --shuffle and --seed, or choose another name",
+        )
     return int(number) + 1
 
 
 def _key(line: Line) -> bytes:
-    """The key of a line, as Caffe's tool makes it."""
+    """The key of a line, as in Caffe."""
     return f"{line[0]:08d}_{line[1]}".encode("utf-8", "surrogateescape")
 
 
 def _read(
     line: Line, root: str, color: bool, height: int, width: int, encoded: bool, suffix: str
 ) -> tuple[bytes, bytes, int] | CafxError:
-    """Key, Datum and size of an image; an image that cannot be read as the error that says so."""
+    """Key, Datum and size of an image, or the error if it cannot be read."""
     from cafx.kernel import CafxError
     from cafx_lib_feed.datum import datum_bytes
     from cafx_lib_feed.images import decode, encode, planes, read_bytes, resize
 
     _, name, label = line
     try:
-        held = read_bytes(root + name)
-        image = decode(held, 3 if color else 1, f"'{root + name}'")
+        contents = read_bytes(root + name)
+        image = decode(contents, 3 if color else 1, f"'{root + name}'")
         if height:
             image = resize(image, height, width)
         if not encoded:
             value, size = datum_bytes(planes(image), label, encoded=False), image.size
         else:
             ending = name.rpartition(".")[2].lower()
-            wanted = suffix or ending
-            if height or not (wanted == ending or (wanted, ending) == ("jpg", "jpeg")):
-                held = encode(image, f".{wanted}", f"'{root + name}'")
-            value, size = datum_bytes(None, label, image=held, encoded=True), len(held)
+            target = suffix or ending
+            if height or not (target == ending or (target, ending) == ("jpg", "jpeg")):
+                contents = encode(image, f".{target}", f"'{root + name}'")
+            value, size = datum_bytes(None, label, image=contents, encoded=True), len(contents)
     except CafxError as error:
         return error
     return _key(line), value, size
 
 
-def _good(
+def _valid(
     results: Iterator[tuple[bytes, bytes, int] | CafxError], bad: list[CafxError], stop: bool, check_size: bool
 ) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values; errors go to ``bad``, or end it."""
+    """Keys and values of valid images; errors are appended to ``bad`` or, with ``stop``, raised."""
     from cafx.kernel import CafxError
 
     first: int | None = None
@@ -192,7 +217,9 @@ def _good(
         first = size if first is None else first
         if check_size and size != first:
             raise CafxError(
-                f"item '{key.decode('utf-8', 'backslashreplace')}' has another size", found=size,
-                expected=first, remedy="resize: --resize 256x256",
-            )  # fmt: skip
+                f"item '{key.decode('utf-8', 'backslashreplace')}' differs in size from the first",
+                found=size,
+                expected=first,
+                remedy="resize all images: --resize 256x256",
+            )
         yield key, value

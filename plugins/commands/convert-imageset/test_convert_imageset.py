@@ -36,7 +36,7 @@ def contents(path: Path) -> list[tuple[bytes, bytes]]:
 
 @pytest.mark.skipif(not LINES, reason=f"no golden data in {FORMATS}")
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line.split(":")[0])
-def test_databases_are_those_of_caffe(line: str, tmp_path: Path) -> None:
+def test_databases_equal_those_of_caffe(line: str, tmp_path: Path) -> None:
     name, _, command = line.partition(": ")
     options = shlex.split(command)[1:-1]
     sizes = dict(each[2:].split("=") for each in options if each.startswith("--resize_"))
@@ -45,10 +45,10 @@ def test_databases_are_those_of_caffe(line: str, tmp_path: Path) -> None:
         options += ["--resize", f"{sizes['resize_height']}x{sizes['resize_width']}"]
     with inside(FORMATS):
         run(*options, tmp_path / "db")
-    found, expected = contents(tmp_path / "db"), contents(FORMATS / "db" / name)
-    assert [key for key, _ in found] == [key for key, _ in expected]
+    items, expected = contents(tmp_path / "db"), contents(FORMATS / "db" / name)
+    assert [key for key, _ in items] == [key for key, _ in expected]
     if "resize" not in name and "jpeg" not in name:  # resizing and JPEG differ between libraries' versions
-        assert found == expected
+        assert items == expected
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def images(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_bad_image_is_skipped_or_stops(images: Path) -> None:
+def test_an_unreadable_image_is_skipped_or_stops_the_conversion(images: Path) -> None:
     (images / "4 a.png").write_bytes(b"broken")
     (images / "7 a.png").unlink()
     output = run(f"{images}/", images / "list", images / "db")
@@ -74,17 +74,17 @@ def test_a_bad_image_is_skipped_or_stops(images: Path) -> None:
 
 
 @pytest.mark.parametrize("shuffle", [(), ("--shuffle", "--seed", "3")])
-def test_an_unfinished_database_is_finished(images: Path, shuffle: tuple[str, ...]) -> None:
+def test_an_unfinished_database_is_resumed(images: Path, shuffle: tuple[str, ...]) -> None:
     run(f"{images}/", images / "list", images / "whole", *shuffle)
     order = [key.split(b"_", 1)[1].decode() for key, _ in contents(images / "whole")]
     assert (order == sorted(order, key=lambda name: int(name.split()[0]))) is not bool(shuffle)
     broken = images / order[8]
-    held = broken.read_bytes()
+    original = broken.read_bytes()
     broken.write_bytes(b"not yet")
     with pytest.raises(CafxError):
         run(f"{images}/", images / "list", images / "db", "--on-bad", "stop", *shuffle)
-    broken.write_bytes(held)
-    with pytest.raises(CafxError, match="not made of this list in this order"):
+    broken.write_bytes(original)
+    with pytest.raises(CafxError, match="created from another list or in another order"):
         run(f"{images}/", images / "list", images / "db", "--resume", "--shuffle", "--seed", "4")
     assert "8 of 12" in run(f"{images}/", images / "list", images / "db", "--resume", *shuffle)
     assert contents(images / "db") == contents(images / "whole")
@@ -92,7 +92,7 @@ def test_an_unfinished_database_is_finished(images: Path, shuffle: tuple[str, ..
 
 def test_sizes_labels_and_targets_are_checked(images: Path) -> None:
     (images / "5 a.png").write_bytes(encode(np.zeros((6, 6, 3), np.uint8), ".png", ""))
-    with pytest.raises(CafxError, match=r"5 a\.png.* another size"):
+    with pytest.raises(CafxError, match=r"5 a\.png.* differs in size"):
         run(f"{images}/", images / "list", images / "db", "--check-size")
     run(f"{images}/", images / "list", images / "sized", "--check-size", "--resize", "4x3")
     with pytest.raises(CafxError, match="already exists"):
@@ -102,7 +102,7 @@ def test_sizes_labels_and_targets_are_checked(images: Path) -> None:
         run(f"{images}/", images / "list", images / "negative")
 
 
-def test_a_database_goes_on_only_as_what_it_is(images: Path) -> None:
+def test_resuming_needs_a_database_of_the_same_kind(images: Path) -> None:
     run(f"{images}/", images / "list", images / "db")
     with pytest.raises(CafxError, match="backend: LMDB"):
         run(f"{images}/", images / "list", images / "db", "--resume", "--backend", "leveldb")
@@ -112,14 +112,14 @@ def test_a_database_goes_on_only_as_what_it_is(images: Path) -> None:
         run(f"{images}/", images / "list", images / "list", "--resume")
 
 
-def test_a_folder_s_slash_may_be_left_out_but_not_be_another_folder(images: Path) -> None:
+def test_the_trailing_slash_of_a_folder_is_optional(images: Path) -> None:
     assert "12 images" in run(images, images / "list", images / "db")
     with pytest.raises(CafxError, match="none of the images"):
         run(images / "nowhere", images / "list", images / "none")
     assert not (images / "none").exists()
 
 
-def test_an_encode_type_implies_encoded_and_is_known(images: Path) -> None:
+def test_an_encode_type_implies_encoded_and_is_validated(images: Path) -> None:
     run(images, images / "list", images / "db", "--encode-type", "JPG")
     datums = [DatumReader().read(key, memoryview(value)) for key, value in contents(images / "db")]
     assert all(bytes((datum.image or b"")[:2]) == b"\xff\xd8" for datum in datums)
@@ -128,7 +128,7 @@ def test_an_encode_type_implies_encoded_and_is_known(images: Path) -> None:
     assert "foo" in refused.output
 
 
-def test_an_interrupted_run_says_how_to_go_on(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_says_how_to_resume(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cafx_command_convert_imageset._read", interrupt_at_five)
     result = CliRunner().invoke(convert_imageset, [str(images), str(images / "list"), str(images / "db"), "-j", "1"])
     assert result.exit_code != 0

@@ -1,4 +1,4 @@
-"""``cafx convert-mnist``: a database of MNIST's files."""
+"""``cafx convert-mnist``: a database from the files of MNIST."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from cafx_lib_feed.tools import backend_option, create, progress, write_all
 
 IMAGES, LABELS = 2051, 2049
+"""Magic numbers of idx files of bytes with three axes and with one."""
 GZIP = b"\x1f\x8b"
 
 
@@ -20,22 +21,26 @@ GZIP = b"\x1f\x8b"
 @click.argument("out", metavar="DB", type=click.Path())
 @backend_option
 def convert_mnist(images: str, labels: str, out: str, backend: str) -> None:
-    """Make the database DB of MNIST's files IMAGES and LABELS, as they are or gzipped.
+    """Write MNIST's files IMAGES and LABELS (optionally gzipped) to the database DB.
 
-    Example: cafx convert-mnist train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz mnist_train_lmdb
+    \b
+    Example:
+    cafx convert-mnist train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz \\
+        mnist_train_lmdb
     """
     from cafx.kernel import CafxError
     from cafx_lib_feed.datum import datum_bytes
 
-    pixels, marks = read_idx(images, IMAGES), read_idx(labels, LABELS)
-    if len(pixels) != len(marks):
+    pixels, classes = read_idx(images, IMAGES), read_idx(labels, LABELS)
+    if len(pixels) != len(classes):
         raise CafxError(
-            "images and labels differ in number", found=f"{len(pixels)} and {len(marks)}",
-            remedy="take two files of one set",
-        )  # fmt: skip
+            "images and labels differ in number",
+            found=f"{len(pixels)} and {len(classes)}",
+            remedy="use the two files of one set",
+        )
     items = (
         (f"{number:08d}".encode(), datum_bytes(image[None], int(label)))
-        for number, (image, label) in enumerate(zip(pixels, marks, strict=True))
+        for number, (image, label) in enumerate(zip(pixels, classes, strict=True))
     )
     with create(out, backend) as writer, progress(items, len(pixels), "converting") as shown:
         count = write_all(writer, shown)
@@ -43,26 +48,37 @@ def convert_mnist(images: str, labels: str, out: str, backend: str) -> None:
 
 
 def read_idx(path: str, magic: int) -> Any:
-    """The bytes of an idx file as an array; CafxError where it is not what ``magic`` says."""
+    """The contents of an idx file.
+
+    Args:
+        path: the file, optionally gzipped.
+        magic: `IMAGES` or `LABELS`.
+
+    Raises:
+        CafxError: the file is of another kind, or its size does not match its header.
+    """
     import numpy as np
 
     from cafx.kernel import CafxError
     from cafx.kernel.schema import read_file, sniff
 
-    held = read_file(path)
-    if held.startswith(GZIP):
+    contents = read_file(path)
+    if contents.startswith(GZIP):
         try:
-            held = gzip.decompress(held)
+            contents = gzip.decompress(contents)
         except (OSError, EOFError) as error:
-            raise CafxError(f"cannot be unpacked: {error}", where=path) from None
+            raise CafxError(f"cannot be decompressed: {error}", where=path) from None
     axes = 3 if magic == IMAGES else 1
     head = 4 + 4 * axes
-    if len(held) < head or struct.unpack(">I", held[:4])[0] != magic:
-        raise CafxError(f"is not a file of MNIST's {'images' if axes > 1 else 'labels'}", where=path, found=sniff(held))
-    shape = struct.unpack(f">{axes}I", held[4:head])
-    if len(held) - head != int(np.prod(shape, dtype=object)):
+    if len(contents) < head or struct.unpack(">I", contents[:4])[0] != magic:
+        kind = "images" if axes > 1 else "labels"
+        raise CafxError(f"is not a file of MNIST {kind}", where=path, found=sniff(contents))
+    shape = struct.unpack(f">{axes}I", contents[4:head])
+    if len(contents) - head != int(np.prod(shape, dtype=object)):
         raise CafxError(
-            "is cut off, or too long", where=path, found=f"{len(held) - head} bytes after its head",
+            "is truncated or too long",
+            where=path,
+            found=f"{len(contents) - head} bytes after its header",
             expected="×".join(map(str, shape)),
-        )  # fmt: skip
-    return np.frombuffer(held, np.uint8, offset=head).reshape(shape)
+        )
+    return np.frombuffer(contents, np.uint8, offset=head).reshape(shape)

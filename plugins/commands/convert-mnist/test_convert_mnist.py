@@ -32,8 +32,8 @@ def test_each_image_becomes_a_datum(tmp_path: Path, pack: type[bytes]) -> None:
     labels = struct.pack(">2I", 2049, 5) + LABELS.tobytes()
     convert(tmp_path, pack(images), pack(labels))
     with open_database(tmp_path / "db") as reader:
-        found = [(key, bytes(value)) for key, value in reader.items()]
-    assert found == [(b"%08d" % i, datum_bytes(IMAGES[i][None], i)) for i in range(5)]
+        items = [(key, bytes(value)) for key, value in reader.items()]
+    assert items == [(b"%08d" % i, datum_bytes(IMAGES[i][None], i)) for i in range(5)]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""``cafx db``: what is in a database."""
+"""``cafx db``: inspecting databases."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Any
 
 import click
 
+from cafx.cli.options import json_option
 from cafx_lib_feed.tools import reading
 
-BAR = 40
+BAR_LENGTH = 40
+"""Characters of the longest bar of the histogram of labels."""
 
 
 @click.group()
 def db() -> None:
-    """Look into databases.
+    """Inspect databases.
 
     Example: cafx db inspect train_lmdb
     """
@@ -22,45 +24,57 @@ def db() -> None:
 
 @db.command()
 @click.argument("database", metavar="DB", type=click.Path(file_okay=False))
-@click.option("--backend", "-b", metavar="NAME", help="LMDB or LEVELDB; default what is there.")
-@click.option("--limit", "-n", type=click.IntRange(1), help="Look at the first N items only.")
-@click.option("--thumbnails", metavar="OUT.png", type=click.Path(dir_okay=False), help="Draw some of its images.")
-@click.option("--columns", type=click.IntRange(1, 100), default=8, show_default=True, help="Thumbnails a row.")
-@click.option("--side", type=click.IntRange(8, 1024), default=64, show_default=True, help="Pixels a thumbnail.")
-@click.option("--rgb", is_flag=True, help="Its pixels are red first, as CIFAR-10's are; else blue first.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.option("--backend", "-b", metavar="NAME", help="LMDB or LEVELDB (default: detected).")
+@click.option("--limit", "-n", type=click.IntRange(1), metavar="N", help="Inspect only the first N items.")
+@click.option(
+    "--thumbnails", metavar="OUT.png", type=click.Path(dir_okay=False), help="Write a picture of the first images."
+)
+@click.option(
+    "--columns", type=click.IntRange(1, 100), metavar="N", default=8, show_default=True, help="Thumbnails per row."
+)
+@click.option(
+    "--side", type=click.IntRange(8, 1024), metavar="N", default=64, show_default=True, help="Thumbnail size in pixels."
+)
+@click.option("--rgb", is_flag=True, help="Pixels are RGB, not BGR (as in CIFAR-10).")
+@json_option
 def inspect(
-    database: str, backend: str | None, limit: int | None, thumbnails: str | None, columns: int,
-    side: int, rgb: bool, as_json: bool,
-) -> None:  # fmt: skip
-    """Count the items of DB, their shapes and their labels, and draw thumbnails.
+    database: str,
+    backend: str | None,
+    limit: int | None,
+    thumbnails: str | None,
+    columns: int,
+    side: int,
+    rgb: bool,
+    as_json: bool,
+) -> None:
+    """Count the items, shapes and labels of DB, and draw thumbnails.
 
     Example: cafx db inspect train_lmdb --thumbnails train.png
     """
     import json
 
     with reading(database, backend) as reader:
-        found = _look(reader, limit)
-        drawn = _sheet(reader, columns, side, rgb) if thumbnails else None
+        summary = _summarise(reader, limit)
+        sheet = _thumbnails(reader, columns, side, rgb) if thumbnails else None
     if thumbnails:
-        _save(thumbnails, drawn)
+        _save(thumbnails, sheet)
     if as_json:
-        click.echo(json.dumps({"database": database, **found}))
+        click.echo(json.dumps({"database": database, **summary}))
         return
-    looked = "" if found["looked_at"] == found["items"] else f" ({found['looked_at']} looked at)"
-    click.echo(f"{database}: {found['items']} items{looked}, {found['bytes']:,} bytes")
-    click.echo(f"keys: {found['first_key']} ... {found['last_key']}")
-    for shape, count in found["shapes"].items():
+    inspected = "" if summary["looked_at"] == summary["items"] else f" ({summary['looked_at']} inspected)"
+    click.echo(f"{database}: {summary['items']} items{inspected}, {summary['bytes']:,} bytes")
+    click.echo(f"keys: {summary['first_key']} ... {summary['last_key']}")
+    for shape, count in summary["shapes"].items():
         click.echo(f"shape {shape}: {count}")
-    most = max(found["labels"].values())
-    for label, count in found["labels"].items():
-        click.echo(f"label {label:>6}: {count:>8} {'#' * max(1, BAR * count // most)}")
+    most = max(summary["labels"].values())
+    for label, count in summary["labels"].items():
+        click.echo(f"label {label:>6}: {count:>8} {'#' * max(1, BAR_LENGTH * count // most)}")
     if thumbnails:
         click.echo(thumbnails)
 
 
-def _look(reader: Any, limit: int | None) -> dict[str, Any]:
-    """What items hold, counted in one pass."""
+def _summarise(reader: Any, limit: int | None) -> dict[str, Any]:
+    """Sizes, keys, and counts of shapes and labels, in one pass."""
     import itertools
 
     from cafx.kernel.blob import shape_text
@@ -78,15 +92,18 @@ def _look(reader: Any, limit: int | None) -> dict[str, Any]:
         kind = "encoded" if example.pixels is None else str(example.pixels.dtype)
         shapes[f"{shape_text((image.shape[2], *image.shape[:2]))} {kind}"] += 1
     return {
-        "items": len(reader), "looked_at": sum(labels.values()), "bytes": size,
+        "items": len(reader),
+        "looked_at": sum(labels.values()),
+        "bytes": size,
         "first_key": first.decode("utf-8", "backslashreplace"),
         "last_key": last.decode("utf-8", "backslashreplace"),
-        "shapes": dict(shapes.most_common()), "labels": dict(sorted(labels.items())),
-    }  # fmt: skip
+        "shapes": dict(shapes.most_common()),
+        "labels": dict(sorted(labels.items())),
+    }
 
 
 def _image(key: bytes, example: Any) -> Any:
-    """An item's image as H×W×C."""
+    """The image of an item as H×W×C."""
     from cafx_lib_feed.datum import key_text
     from cafx_lib_feed.images import decode
 
@@ -95,29 +112,25 @@ def _image(key: bytes, example: Any) -> Any:
     return decode(example.image, None, f"of item {key_text(key)}")
 
 
-def _sheet(reader: Any, columns: int, side: int, rgb: bool) -> Any:
-    """The first images of a database, as many rows as columns, in one picture."""
+def _thumbnails(reader: Any, columns: int, side: int, rgb: bool) -> Any:
+    """A picture of the first images of a database, with as many rows as columns."""
     import itertools
 
     import numpy as np
 
     from cafx_lib_feed.datum import DatumReader
     from cafx_lib_feed.images import resize
+    from cafx_lib_pictures import image_grid
 
-    datums, small = DatumReader(), []
+    datums, images = DatumReader(), []
     for key, value in itertools.islice(reader.items(), columns * columns):
         image = _image(key, datums.read(key, value))
         if image.dtype != np.uint8:
             low, high = float(image.min()), float(image.max())
             image = ((image - low) * (255 / (high - low or 1))).astype(np.uint8)
         image = image[:, :, :3] if image.shape[2] >= 3 else image[:, :, :1].repeat(3, axis=2)
-        small.append(resize(np.ascontiguousarray(image[:, :, ::-1] if rgb else image), side, side))
-    rows = -(-len(small) // columns)
-    sheet = np.full((rows * side, columns * side, 3), 255, np.uint8)
-    for index, image in enumerate(small):
-        top, left = index // columns * side, index % columns * side
-        sheet[top : top + side, left : left + side] = image
-    return sheet
+        images.append(resize(np.ascontiguousarray(image[:, :, ::-1] if rgb else image), side, side))
+    return image_grid(images, columns)
 
 
 def _save(path: str, sheet: Any) -> None:

@@ -17,29 +17,29 @@ from cafx_lib_feed.images import read_image
 
 @pytest.mark.parametrize("backend", ["LMDB", "LEVELDB"])
 @pytest.mark.parametrize("encoded", [False, True])
-def test_what_is_in_a_database(backend: str, encoded: bool, tmp_path: Path) -> None:
+def test_items_shapes_and_labels_are_counted(backend: str, encoded: bool, tmp_path: Path) -> None:
     path = samples.database(backend, encoded)
     options = ["inspect", path, "--thumbnails", str(tmp_path / "out.png"), "--columns", "2", "--side", "16", "--json"]
-    found = json.loads(CliRunner().invoke(db, options, catch_exceptions=False).output)
-    assert found["items"] == samples.COUNT
-    assert found["labels"] == {"0": 2, "1": 2, "2": 1}
-    assert found["shapes"] == {f"3×8×7 {'encoded' if encoded else 'uint8'}": samples.COUNT}
+    summary = json.loads(CliRunner().invoke(db, options, catch_exceptions=False).output)
+    assert summary["items"] == samples.COUNT
+    assert summary["labels"] == {"0": 2, "1": 2, "2": 1}
+    assert summary["shapes"] == {f"3×8×7 {'encoded' if encoded else 'uint8'}": samples.COUNT}
     assert read_image(tmp_path / "out.png").shape == (32, 32, 3)
     assert np.ptp(read_image(tmp_path / "out.png")) > 0
 
 
 def test_it_prints_a_histogram() -> None:
     output = CliRunner().invoke(db, ["inspect", samples.database(), "--limit", "3"], catch_exceptions=False).output
-    assert "5 items (3 looked at)" in output
+    assert "5 items (3 inspected)" in output
     assert output.count("#") >= 3
 
 
-def test_a_missing_database() -> None:
+def test_a_missing_database_is_an_error() -> None:
     with pytest.raises(CafxError, match="no database"):
         CliRunner().invoke(db, ["inspect", "nowhere"], catch_exceptions=False)
 
 
-def test_thumbnails_of_pixels_that_are_red_first(tmp_path: Path) -> None:
+def test_thumbnails_of_rgb_pixels(tmp_path: Path) -> None:
     sheets = []
     for more in ([], ["--rgb"]):
         options = ["inspect", samples.database(), "--thumbnails", str(tmp_path / "out.png"), *more]
@@ -49,7 +49,7 @@ def test_thumbnails_of_pixels_that_are_red_first(tmp_path: Path) -> None:
     assert (sheets[0] != sheets[1]).any()
 
 
-def test_what_is_wrong_with_an_item_names_its_database(tmp_path: Path) -> None:
+def test_errors_in_items_name_the_database(tmp_path: Path) -> None:
     with registry().load("database", "LMDB").create(tmp_path / "bad") as writer:
         writer.put([(b"a", b"\xff")])
     with pytest.raises(CafxError, match=r"bad: item 'a' is not a Datum"):

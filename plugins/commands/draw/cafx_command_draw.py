@@ -1,4 +1,4 @@
-"""``cafx draw``: a net as a graph, layers coloured by kind, shapes on the edges."""
+"""``cafx draw``: a net as a graph, with layers coloured by kind and shapes on the edges."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 import click
 import graphviz
 
+from cafx.cli.lazy import Settings
+from cafx.cli.options import state_options
 from cafx.kernel import CafxError, registry
 from cafx.kernel.blob import shape_text
 from cafx.kernel.net import SPLIT_ROLE, NetDefinition, Node, atomic_write, connect
@@ -16,7 +18,7 @@ from cafx.kernel.net import SPLIT_ROLE, NetDefinition, Node, atomic_write, conne
 COLOURS = {"data": "#cfe8cf", "loss": "#f6c8c8", "weights": "#c9dcf3", "other": "#ececec"}
 TEXT_FORMATS = (".dot", ".gv")
 IMAGE_FORMATS = (".svg", ".png", ".pdf")
-OPTIONS_A_LINE = 2
+OPTIONS_PER_LINE = 2
 
 Shapes = dict[str, str]
 Counts = dict[str, int]
@@ -24,42 +26,54 @@ Counts = dict[str, int]
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False), metavar="NET")
-@click.option("--out", "-o", default="net.svg", show_default=True, help="A .svg, .png, .pdf or .dot file.")
-@click.option("--rankdir", type=click.Choice(["TB", "LR", "BT", "RL"]), default="TB", show_default=True)
-@click.option("--phase", type=click.Choice(["TRAIN", "TEST"], case_sensitive=False), default="TRAIN", show_default=True)
-@click.option("--level", default=0, show_default=True, help="The level.")
-@click.option("--stage", "-s", multiple=True, help="A stage to set; may be repeated.")
-@click.option("--no-shapes", is_flag=True, help="Draw what the file states; its data need not be here.")
+@click.option(
+    "--out", "-o", metavar="FILE", default="net.svg", show_default=True, help="A .svg, .png, .pdf or .dot file."
+)
+@click.option(
+    "--rankdir",
+    type=click.Choice(["TB", "LR", "BT", "RL"]),
+    default="TB",
+    show_default=True,
+    help="Direction of data flow: TB is top to bottom.",
+)
+@state_options("TRAIN")
+@click.option("--no-shapes", is_flag=True, help="Draw without building the net; its data are not needed.")
 @click.pass_obj
 def draw(
-    tools: Any, file: str, out: str, rankdir: str, phase: str, level: int, stage: tuple[str, ...], no_shapes: bool
+    settings: Settings,
+    file: str,
+    out: str,
+    rankdir: str,
+    phase: str,
+    level: int,
+    stage: tuple[str, ...],
+    no_shapes: bool,
 ) -> None:
     """Draw NET (a net's or solver's prototxt, or a net.py) as a graph.
 
-    Data layers are green, losses red, layers with parameters blue (unless --no-shapes leaves
-    parameters unknown). A layer that works in place hangs below the one whose blob it changes.
-    Pictures need the program dot; a .dot file does not.
+    Data layers are green, losses red, layers with parameters blue (grey with --no-shapes). In-place layers
+    are stacked below the layer whose blob they change. Pictures need Graphviz's dot; a .dot file does not.
     """
     path = Path(out)
     if path.suffix not in TEXT_FORMATS + IMAGE_FORMATS:
-        raise CafxError("cannot be drawn to", where=out, expected="a file ending in .svg, .png, .pdf or .dot")
+        raise CafxError("unsupported picture format", where=out, expected="a file ending in .svg, .png, .pdf or .dot")
     state: dict[str, Any] = {"level": level, "stage": stage}
     if no_shapes:
-        graph = graph_of(tools.definition(file, phase, **state), rankdir)
+        graph = graph_of(settings.definition(file, phase, **state), rankdir)
     else:
-        graph = _built(tools, file, phase, state, rankdir)
-    content = graph.source.encode() if path.suffix in TEXT_FORMATS else _rendered(graph, path)
-    with atomic_write(path) as written:
-        written.write(content)
+        graph = _graph_of_built(settings, file, phase, state, rankdir)
+    content = graph.source.encode() if path.suffix in TEXT_FORMATS else _render(graph, path)
+    with atomic_write(path) as target:
+        target.write(content)
     click.echo(out)
 
 
-def _built(tools: Any, file: str, phase: str, state: dict[str, Any], rankdir: str) -> graphviz.Digraph:
-    """The graph with what only a net that is built knows."""
+def _graph_of_built(settings: Settings, file: str, phase: str, state: dict[str, Any], rankdir: str) -> graphviz.Digraph:
+    """The graph with shapes and parameter counts, for which the net is built."""
     try:
-        net = tools.net(file, phase, **state)
+        net = settings.net(file, phase, **state)
     except CafxError as error:
-        hint = "--no-shapes draws a net whose data is not here"
+        hint = "--no-shapes draws a net without its data"
         error.remedy = f"{error.remedy}; {hint}" if error.remedy else hint
         raise
     with net:
@@ -71,41 +85,49 @@ def _built(tools: Any, file: str, phase: str, state: dict[str, Any], rankdir: st
 def graph_of(
     definition: NetDefinition, rankdir: str = "TB", shapes: Shapes | None = None, counts: Counts | None = None
 ) -> graphviz.Digraph:
-    """One edge a blob that goes from one layer to another; automatic splits are not shown.
+    """The graph of a net, with one edge per blob and reader. Automatic splits are omitted.
 
     Args:
-        definition: a net's, splits in place.
-        rankdir: which way data flows: TB is from top to bottom.
-        shapes: of the blobs, as text by name.
-        counts: how many parameters a layer has, by its name.
+        definition: the net's definition after inserting splits.
+        rankdir: direction of data flow: TB is top to bottom.
+        shapes: shapes of blobs as text, by name.
+        counts: numbers of parameters, by name of layer.
     """
     shapes, counts = shapes or {}, counts or {}
     net = connect(definition, registry())
     names = dict(enumerate(net.blob_names))
-    split, maker, rows, edges = registry().load("role", SPLIT_ROLE), {}, {}, []
+    split = registry().load("role", SPLIT_ROLE)
+    producer: dict[int, int] = {}
+    rows: dict[int, list[str]] = {}
+    edges: list[tuple[int, int, int]] = []
     for index, node in enumerate(net.nodes):
         if node.proto.type == split and node.proto.name.endswith("_split"):
             names.update(dict.fromkeys(node.tops, names[node.bottoms[0]]))
-            maker.update(dict.fromkeys(node.tops, maker[node.bottoms[0]]))
+            producer.update(dict.fromkeys(node.tops, producer[node.bottoms[0]]))
             continue
-        home = maker[node.bottoms[0]] if node.bottoms and node.bottoms == node.tops else index
-        rows.setdefault(home, []).append(_row(node, counts.get(node.proto.name, 0)))
-        if home == index:
-            edges += [(maker[blob], index, blob) for blob in node.bottoms]
-        maker.update(dict.fromkeys(node.tops, home))
+        stack = producer[node.bottoms[0]] if node.bottoms and node.bottoms == node.tops else index
+        rows.setdefault(stack, []).append(_row(node, counts.get(node.proto.name, 0)))
+        if stack == index:
+            edges += [(producer[blob], index, blob) for blob in node.bottoms]
+        producer.update(dict.fromkeys(node.tops, stack))
     graph = _empty(definition.name, rankdir)
-    for home, told in rows.items():
-        graph.node(str(home), _stack(told))
+    for stack, cells in rows.items():
+        graph.node(str(stack), _stack(cells))
     for start, end, blob in edges:
         graph.edge(str(start), str(end), _label(names[blob], shapes.get(net.blob_names[blob])))
     for blob in net.outputs:
         graph.node(f"out{blob}", _label(names[blob], shapes.get(net.blob_names[blob])), shape="plaintext")
-        graph.edge(str(maker[blob]), f"out{blob}")
+        graph.edge(str(producer[blob]), f"out{blob}")
     return graph
 
 
 def kind_of(node: Node, count: int) -> str:
-    """By which colour a layer goes."""
+    """The kind of a layer, which decides its colour.
+
+    Args:
+        node: the layer.
+        count: its number of parameters.
+    """
     if node.layer_class.is_loss:
         return "loss"
     if node.layer_class.bottoms == 0:
@@ -121,7 +143,7 @@ def _empty(name: str, rankdir: str) -> graphviz.Digraph:
 
 
 def _row(node: Node, count: int) -> str:
-    """A layer as one cell of a table: name, type, its options in small print, its parameters."""
+    """A layer as one cell of an HTML table: name, type, options and number of parameters."""
     lines = [f"<b>{html.escape(node.proto.name)}</b>", html.escape(node.proto.type)]
     lines += [f'<font point-size="9">{line}</font>' for line in _options(node.proto)]
     lines += [f'<font point-size="9">{count:,} parameters</font>'] if count else []
@@ -129,14 +151,14 @@ def _row(node: Node, count: int) -> str:
 
 
 def _options(proto: Any) -> list[str]:
-    """The numbers and choices a layer states for itself, some to a line."""
-    told = []
-    for hung, message in proto.ListFields():
-        if hung.name.endswith("_param") and hung.message_type and not hung.is_repeated:
-            told += [
+    """The numeric and enum options that are set, `OPTIONS_PER_LINE` per line."""
+    texts = []
+    for nested, message in proto.ListFields():
+        if nested.name.endswith("_param") and nested.message_type and not nested.is_repeated:
+            texts += [
                 f"{field.name} {_value(field, value)}" for field, value in message.ListFields() if _is_short(field)
             ]
-    lines = [told[i : i + OPTIONS_A_LINE] for i in range(0, len(told), OPTIONS_A_LINE)]
+    lines = [texts[i : i + OPTIONS_PER_LINE] for i in range(0, len(texts), OPTIONS_PER_LINE)]
     return [html.escape(", ".join(line)) for line in lines]
 
 
@@ -145,7 +167,7 @@ def _is_short(field: Any) -> bool:
 
 
 def _value(field: Any, value: Any) -> str:
-    """A number or choice, or several, as prototxt has them."""
+    """One or several numbers or enum values, as in prototxt."""
     if field.is_repeated:
         return " ".join(_value_text(field, each) for each in value)
     return _value_text(field, value)
@@ -158,24 +180,24 @@ def _value_text(field: Any, value: Any) -> str:
 
 
 def _stack(rows: list[str]) -> str:
-    """A layer and, below it, those that work in place on what it makes."""
+    """A layer and, below it, the in-place layers on its tops."""
     return f'<<table border="0" cellborder="1" cellspacing="0" cellpadding="5" color="#555555">{"".join(rows)}</table>>'
 
 
 def _label(name: str, shape: str | None) -> str:
-    """Blob and shape, with room to the line beside them."""
+    """Blob and shape, with space between the text and the edge."""
     return graphviz.escape("\n".join(f"  {text}  " for text in (name, shape) if text))
 
 
-def _rendered(graph: graphviz.Digraph, path: Path) -> bytes:
+def _render(graph: graphviz.Digraph, path: Path) -> bytes:
     try:
         rendered: bytes = graph.pipe(format=path.suffix[1:])
     except graphviz.ExecutableNotFound:
         raise CafxError(
-            "the program dot is missing", remedy="install graphviz (apt install graphviz, brew install "
-            "graphviz), or write a text file: --out net.dot",
-        ) from None  # fmt: skip
+            "Graphviz's dot is not installed",
+            remedy="install it (apt install graphviz, brew install graphviz), or write a text file: --out net.dot",
+        ) from None
     except graphviz.CalledProcessError as error:
-        told = (error.stderr or b"").decode(errors="replace").strip().splitlines() or ["no reason given"]
-        raise CafxError(f"dot failed: {told[0]}", remedy="write a text file: --out net.dot") from None
+        lines = (error.stderr or b"").decode(errors="replace").strip().splitlines() or ["no reason given"]
+        raise CafxError(f"dot failed: {lines[0]}", remedy="write a text file: --out net.dot") from None
     return rendered

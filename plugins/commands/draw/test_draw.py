@@ -31,20 +31,20 @@ def net(tmp_path: Path) -> Path:
 
 
 def invoke(*arguments: str) -> Result:
-    """Run the command as ``cafx`` does, which builds nets for it."""
+    """Run the command with the services that ``cafx`` provides."""
 
     def build(path: str, phase: str, level: int, stage: tuple[str, ...]) -> Any:
         return Net(path, Phase[phase], level=level, stages=stage)
 
     def define(path: str, phase: str, level: int, stage: tuple[str, ...]) -> Any:
-        found = filter_layers(read_net(path, registry()), NetState(Phase[phase], level, stage))
-        return insert_splits(found, registry())
+        definition = filter_layers(read_net(path, registry()), NetState(Phase[phase], level, stage))
+        return insert_splits(definition, registry())
 
     return CliRunner().invoke(draw, arguments, obj=SimpleNamespace(net=build, definition=define))
 
 
 def source_of(path: Path) -> str:
-    """The text dot reads."""
+    """The DOT text of a net."""
     out = path.with_suffix(".dot")
     assert invoke(str(path), "--out", str(out)).exit_code == 0
     return out.read_text()
@@ -58,13 +58,13 @@ def test_layers_are_nodes_and_blobs_edges_with_shapes(net: Path) -> None:
     assert source.index("0 -> 1") < source.index("1 -> 3")
 
 
-def test_a_layer_in_place_hangs_below_the_one_whose_blob_it_changes(net: Path) -> None:
+def test_an_in_place_layer_is_stacked_below_the_producer_of_its_blob(net: Path) -> None:
     (stack,) = [line for line in source_of(net).splitlines() if "InnerProduct" in line]
     assert stack.count("<tr>") == 2
     assert stack.index("InnerProduct") < stack.index("ReLU")
 
 
-def test_automatic_splits_are_not_shown_but_stated_ones_are(net: Path) -> None:
+def test_only_explicit_splits_are_drawn(net: Path) -> None:
     net.write_text(NET.replace('bottom: "target" top: "loss"', 'bottom: "ip" top: "loss"'))
     source = source_of(net)
     assert "Split" not in source
@@ -74,16 +74,16 @@ def test_automatic_splits_are_not_shown_but_stated_ones_are(net: Path) -> None:
     assert source_of(net).count("<br/>Split") == 1
 
 
-def test_options_are_told_in_small_print(net: Path) -> None:
+def test_options_are_printed(net: Path) -> None:
     assert "num_output 3<" in source_of(net)
 
 
-def test_names_cannot_break_the_drawing(net: Path) -> None:
+def test_names_are_escaped(net: Path) -> None:
     net.write_text(NET.replace('"relu"', '"<b>&"'))
     assert "&lt;b&gt;&amp;" in source_of(net)
 
 
-def test_a_net_whose_data_is_not_here_is_drawn_without_shapes(net: Path, tmp_path: Path) -> None:
+def test_a_net_without_its_data_is_drawn_without_shapes(net: Path, tmp_path: Path) -> None:
     data = 'layer { name: "far" type: "Data" top: "far" data_param { source: "nowhere" batch_size: 2 } }'
     net.write_text(NET + data)
     refused = invoke(str(net), "--out", str(tmp_path / "net.dot"))
@@ -94,24 +94,24 @@ def test_a_net_whose_data_is_not_here_is_drawn_without_shapes(net: Path, tmp_pat
     assert "batch_size 2" in (tmp_path / "net.dot").read_text()
 
 
-def test_a_dot_file_needs_no_program(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dot_file_does_not_need_graphviz(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     out = tmp_path / "net.dot"
     assert invoke(str(net), "--out", str(out)).exit_code == 0
     assert out.read_text().startswith("digraph")
 
 
-def test_a_missing_program_is_told_with_the_remedy(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_missing_dot_has_a_remedy(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    done = invoke(str(net), "--out", str(tmp_path / "net.svg"))
-    assert isinstance(done.exception, CafxError)
-    assert "install graphviz" in str(done.exception)
+    result = invoke(str(net), "--out", str(tmp_path / "net.svg"))
+    assert isinstance(result.exception, CafxError)
+    assert "apt install graphviz" in str(result.exception)
     assert not (tmp_path / "net.svg").exists()
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="needs graphviz's dot")
 @pytest.mark.parametrize(("name", "begins"), [("net.svg", b"<?xml"), ("net.png", b"\x89PNG"), ("net.pdf", b"%PDF")])
-def test_a_picture(net: Path, tmp_path: Path, name: str, begins: bytes) -> None:
+def test_picture_formats(net: Path, tmp_path: Path, name: str, begins: bytes) -> None:
     assert invoke(str(net), "--out", str(tmp_path / name)).exit_code == 0
     assert (tmp_path / name).read_bytes().startswith(begins)
 
@@ -120,11 +120,11 @@ def test_an_unknown_format_is_refused(net: Path, tmp_path: Path) -> None:
     assert isinstance(invoke(str(net), "--out", "net.xyz").exception, CafxError)
 
 
-def test_a_failing_program_is_told_in_its_words(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_failing_dot_is_printed(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = tmp_path / "dot"
     fake.write_text("#!/bin/sh\necho 'no png here' >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    done = invoke(str(net), "--out", str(tmp_path / "net.png"))
-    assert isinstance(done.exception, CafxError)
-    assert "no png here" in str(done.exception)
+    result = invoke(str(net), "--out", str(tmp_path / "net.png"))
+    assert isinstance(result.exception, CafxError)
+    assert "no png here" in str(result.exception)

@@ -1,4 +1,4 @@
-"""``cafx extract-features``: what some blobs of a net hold, batch by batch, in a database or HDF5."""
+"""``cafx extract-features``: values of some blobs of a net, in a database or an HDF5 file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 
 import click
 
-AXES = 4
+from cafx.cli.options import EngineChoice, engine_options
+
+DATUM_AXES = 4
+"""Number of axes of a batch of Datums."""
 
 
 @click.command()
@@ -24,18 +27,21 @@ AXES = 4
     type=click.Choice(["lmdb", "leveldb", "hdf5"], case_sensitive=False),
     default="lmdb",
     show_default=True,
-    help="What to write.",
+    help="Output format.",
 )
-@click.option("--engine", "-e", metavar="NAME", help="numpy, onednn, ...; default the best.")
+@engine_options
 def extract_features(
-    weights: str, net: str, blobs: str, outs: str, batches: int, backend: str, engine: str | None
+    weights: str, net: str, blobs: str, outs: str, batches: int, backend: str, engine: EngineChoice
 ) -> None:
-    """Run NET with WEIGHTS for BATCHES batches and store each BLOB in the OUT of its place.
+    """Run NET with WEIGHTS for BATCHES batches and store each BLOB in the corresponding OUT.
 
-    A database gets an item an example, as Caffe's extract_features makes it; an HDF5 file a dataset
-    with the blob's name, which an HDF5Data layer reads.
+    Databases get one item per example, as with Caffe's extract_features. HDF5 files get one dataset, named after
+    the blob, which an HDF5Data layer can read.
 
-    Example: cafx extract-features net.caffemodel net.prototxt fc7,prob fc7_lmdb,prob_lmdb 10
+    \b
+    Example:
+    cafx extract-features net.caffemodel net.prototxt fc7,prob \\
+        fc7_lmdb,prob_lmdb 10
     """
     from cafx.kernel import TEST, CafxError, Net
 
@@ -43,22 +49,22 @@ def extract_features(
     if len(names) != len(paths):
         raise CafxError("blobs and outputs differ in number", found=f"{len(names)} and {len(paths)}")
     with contextlib.ExitStack() as stack:
-        built = stack.enter_context(Net(net, TEST, weights=weights, engine=engine, keep=names))
-        make = _hdf5 if backend.lower() == "hdf5" else _database
-        sinks = [make(stack, name, path, backend) for name, path in zip(names, paths, strict=True)]
+        built = stack.enter_context(Net(net, TEST, weights=weights, keep=names, **engine.keywords()))
+        open_output = _hdf5 if backend.lower() == "hdf5" else _database
+        outputs = [open_output(stack, name, path, backend) for name, path in zip(names, paths, strict=True)]
         count = dict.fromkeys(names, 0)
         for _ in range(batches):
             built.run_forward()
-            for name, sink in zip(names, sinks, strict=True):
+            for name, store in zip(names, outputs, strict=True):
                 values = built.blobs[name].host()
-                sink(values, count[name])
+                store(values, count[name])
                 count[name] += len(values) if values.ndim else 1
     for name, path in zip(names, paths, strict=True):
         click.echo(f"{path}: {count[name]} rows of '{name}'")
 
 
 def _database(stack: contextlib.ExitStack, name: str, path: str, backend: str) -> Callable[[Any, int], None]:
-    """Stores examples as Datums of floats under their numbers."""
+    """A function that stores examples as Datums of floats, with their numbers as keys."""
     from cafx.kernel import CafxError
     from cafx_lib_feed.datum import datum_bytes
     from cafx_lib_feed.tools import create
@@ -66,18 +72,20 @@ def _database(stack: contextlib.ExitStack, name: str, path: str, backend: str) -
     writer = stack.enter_context(create(path, backend))
 
     def store(values: Any, first: int) -> None:
-        if not 1 <= values.ndim <= AXES:
+        if not 1 <= values.ndim <= DATUM_AXES:
             raise CafxError(
-                f"blob '{name}' has {values.ndim} axes", expected=f"1 to {AXES}", remedy="--backend hdf5 takes any"
+                f"blob '{name}' has {values.ndim} axes",
+                expected=f"1 to {DATUM_AXES}",
+                remedy="--backend hdf5 stores any number",
             )
-        rows = values.reshape(values.shape + (1,) * (AXES - values.ndim)).astype("f4")
+        rows = values.reshape(values.shape + (1,) * (DATUM_AXES - values.ndim)).astype("f4")
         writer.put([(f"{first + i:010d}".encode(), datum_bytes(row)) for i, row in enumerate(rows)])
 
     return store
 
 
 def _hdf5(stack: contextlib.ExitStack, name: str, path: str, backend: str) -> Callable[[Any, int], None]:
-    """Stores rows in a dataset that grows."""
+    """A function that appends rows to a dataset."""
     import h5py
 
     from cafx.kernel import CafxError
@@ -86,10 +94,10 @@ def _hdf5(stack: contextlib.ExitStack, name: str, path: str, backend: str) -> Ca
     try:
         file = h5py.File(checked_target(Path(path)), "x")
     except OSError as error:
-        raise CafxError(f"cannot be made: {error}", where=path, remedy="choose another name") from error
+        raise CafxError(f"cannot be created: {error}", where=path, remedy="choose another name") from error
 
     @stack.push
-    def leave(kind: Any, *_: Any) -> None:
+    def close(kind: Any, *_: Any) -> None:
         file.close()
         if kind:
             Path(path).unlink()

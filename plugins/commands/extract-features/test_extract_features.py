@@ -1,4 +1,4 @@
-"""extract-features against Caffe's databases, and into HDF5."""
+"""extract-features: databases equal to Caffe's, and HDF5 files."""
 
 from __future__ import annotations
 
@@ -35,37 +35,37 @@ def contents(path: Path) -> dict[bytes, Any]:
 
 
 @pytest.mark.parametrize(("backend", "names", "batches"), [("lmdb", ("conv1", "fc"), 3), ("leveldb", ("fc",), 2)])
-def test_features_are_those_of_caffe(backend: str, names: tuple[str, ...], batches: int, tmp_path: Path) -> None:
+def test_features_equal_those_of_caffe(backend: str, names: tuple[str, ...], batches: int, tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}_{backend}" for name in names]
     run(*NET, ",".join(names), ",".join(map(str, paths)), batches, "--backend", backend)
     for path in paths:
-        found, expected = contents(path), contents(FORMATS / "features" / path.name)
-        assert list(found) == list(expected)
+        actual, expected = contents(path), contents(FORMATS / "features" / path.name)
+        assert list(actual) == list(expected)
         for key, values in expected.items():
-            np.testing.assert_allclose(found[key], values, rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(actual[key], values, rtol=1e-4, atol=1e-5)
 
 
-def test_hdf5_has_a_dataset_named_as_the_blob(tmp_path: Path) -> None:
+def test_the_dataset_in_hdf5_is_named_after_the_blob(tmp_path: Path) -> None:
     run(*NET, "fc", tmp_path / "fc.h5", 2, "--backend", "hdf5")
     with h5py.File(tmp_path / "fc.h5") as file:
         assert file["fc"].shape == (8, 5)
 
 
-def test_an_unknown_blob(tmp_path: Path) -> None:
+def test_an_unknown_blob_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CafxError, match="no blob 'none'"):
         run(*NET, "none", tmp_path / "out", 1)
 
 
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb", "hdf5"])
-def test_an_error_under_way_leaves_nothing_half_made(backend: str, tmp_path: Path, monkeypatch: Any) -> None:
+def test_an_error_leaves_no_partial_output(backend: str, tmp_path: Path, monkeypatch: Any) -> None:
     batches = iter(range(2))
 
     def forward(net: Net) -> dict[str, float]:
         if next(batches, None) is None:
             raise CafxError("the disk is gone")
-        return whole(net)
+        return original(net)
 
-    whole = Net.run_forward
+    original = Net.run_forward
     monkeypatch.setattr(Net, "run_forward", forward)
     with pytest.raises(CafxError, match="the disk is gone"):
         run(*NET, "fc", tmp_path / "out", 5, "--backend", backend)

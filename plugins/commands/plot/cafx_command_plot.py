@@ -1,9 +1,8 @@
-"""``cafx plot``: curves of loss, scores and learning rate, from our logs and from Caffe's."""
+"""``cafx plot``: curves of loss, scores and learning rate from logs of cafx and Caffe."""
 
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ import attrs
 import click
 
 from cafx.kernel.errors import CafxError
-from cafx.kernel.net import atomic_write
+from cafx_lib_pictures import save_figure
 
 LINE = re.compile(r"[IWEF](?:\d{4})?(\d{2})(\d{2}) (\d{2}):(\d{2}):(\d{2})\.(\d+)\s+\d+ [^\]]+\] (.*)")
 LOSS = re.compile(r"Iteration (\d+).*?, loss = (\S+)")
@@ -26,12 +25,19 @@ PANELS = ("loss", "score", "lr")
 LABELS = {"loss": "loss", "score": "score", "lr": "learning rate"}
 DPI = 120
 STYLES = ("-", "--", ":", "-.")
-WINDOWLESS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")  # matplotlib's backends for files
+FILE_BACKENDS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")
+"""Backends of matplotlib without windows."""
 
 
 @attrs.define
 class Curve:
-    """One value over a run: iteration, seconds since its start, value."""
+    """One quantity over a run.
+
+    Attributes:
+        panel: ``"loss"``, ``"score"`` or ``"lr"``.
+        label: the curve's name.
+        points: iteration, seconds since the start of the run, and value of each point.
+    """
 
     panel: str
     label: str
@@ -42,19 +48,22 @@ class Curve:
 class Curves:
     """The curves of one log, by name."""
 
-    found: dict[str, Curve] = attrs.field(factory=dict)
+    by_name: dict[str, Curve] = attrs.field(factory=dict)
 
     def add(self, name: str, iteration: int, seconds: float, value: float) -> None:
-        """One more point of the curve called ``name``, which says the panel it belongs to."""
+        """Add a point to the curve called ``name``; the name determines the panel."""
         panel = "lr" if name == "lr" else "loss" if "loss" in name.lower() else "score"
-        self.found.setdefault(name, Curve(panel, name)).points.append((iteration, seconds, value))
+        self.by_name.setdefault(name, Curve(panel, name)).points.append((iteration, seconds, value))
 
 
 def read(path: Path) -> Curves:
-    """The curves in a log: a metrics file (CSV or JSON lines), or text in Caffe's format.
+    """The curves in a log.
+
+    Args:
+        path: a metrics file (CSV or JSON lines), or a log in Caffe's format.
 
     Raises:
-        CafxError: the file cannot be read, or has no curve in it.
+        CafxError: the file cannot be read, is damaged, or contains no curve.
     """
     try:
         text = path.read_text("utf-8", "replace")
@@ -70,52 +79,74 @@ def read(path: Path) -> Curves:
         reader(text, curves)
     except (ValueError, KeyError, TypeError) as error:
         raise CafxError(f"is damaged: {error}", where=str(path)) from None
-    if not curves.found:
+    if not curves.by_name:
         raise CafxError(
-            "has no curve in it", where=str(path),
-            expected="what cafx train --log or --metrics writes, or a log of caffe train",
-        )  # fmt: skip
+            "contains no curve",
+            where=str(path),
+            expected="a file written by cafx train --log or --metrics, or a log of caffe train",
+        )
     return curves
 
 
 @click.command()
 @click.argument("logs", nargs=-1, required=True, type=click.Path(dir_okay=False), metavar="LOG...")
-@click.option("--out", "-o", default="training.png", show_default=True, help="A .png, .svg or .pdf file.")
-@click.option("--over", type=click.Choice(["iterations", "seconds"]), default="iterations", show_default=True)
-@click.option("--only", multiple=True, metavar="NAME", help="These curves only: loss, test/accuracy, lr, ...")
-@click.option("--smooth", type=click.IntRange(1), default=1, show_default=True, help="Mean over N points.")
-@click.option("--log-scale", is_flag=True, help="Losses on a logarithmic axis.")
-@click.option("--show", is_flag=True, help="Open a window too.")
+@click.option(
+    "--out", "-o", metavar="FILE", default="training.png", show_default=True, help="A .png, .svg or .pdf file."
+)
+@click.option(
+    "--over",
+    type=click.Choice(["iterations", "seconds"]),
+    default="iterations",
+    show_default=True,
+    help="Horizontal axis.",
+)
+@click.option("--only", multiple=True, metavar="NAME", help="Plot only these curves: loss, test/accuracy, lr, …")
+@click.option(
+    "--smooth", type=click.IntRange(1), metavar="N", default=1, show_default=True, help="Moving average over N points."
+)
+@click.option("--log-scale", is_flag=True, help="Logarithmic axis for losses.")
+@click.option("--show", is_flag=True, help="Also open a window.")
 def plot(
     logs: tuple[str, ...], out: str, over: str, only: tuple[str, ...], smooth: int, log_scale: bool, show: bool
 ) -> None:
-    """Plot the curves of one or several training runs over each other."""
+    """Plot the curves of one or several training runs on shared axes."""
     runs = list(zip(names_of([Path(log) for log in logs]), (read(Path(log)) for log in logs), strict=True))
-    names = {name for _, run in runs for name in run.found}
+    names = {name for _, run in runs for name in run.by_name}
     for unknown in set(only) - names:
         raise CafxError("no log has this curve", found=unknown, expected="one of " + ", ".join(sorted(names)))
     figure = _figure(show)
     draw(figure, runs, over, set(only) or names, smooth, log_scale)
-    _save(figure, Path(out))
+    save_figure(figure, out, DPI)
     click.echo(out)
     if show:
         _open_window(out)
 
 
 def names_of(logs: list[Path]) -> list[str]:
-    """How the runs are called: by their files' names, and no longer than tells them apart."""
-    ways = [[log.stem for log in logs], [log.name for log in logs], [str(log.with_suffix("")) for log in logs]]
-    return next((names for names in ways if len(set(names)) == len(logs)), [str(log) for log in logs])
+    """Names of runs: the shortest part of each path that distinguishes them."""
+    candidates = [[log.stem for log in logs], [log.name for log in logs], [str(log.with_suffix("")) for log in logs]]
+    return next((names for names in candidates if len(set(names)) == len(logs)), [str(log) for log in logs])
 
 
 def draw(
     figure: Any, runs: list[tuple[str, Curves]], over: str, names: set[str], smooth: int = 1, log_scale: bool = False
 ) -> None:
-    """Fill a figure: a panel each for losses, scores and rates, every run over the others.
+    """Draw runs into a figure, with one panel each for losses, scores and learning rates.
 
-    One run has a colour a curve; of several, each has a colour of its own, and the curves differ in style.
+    With one run, each curve has its own colour. With several, each run has its own colour, and curves differ in
+    line style.
+
+    Args:
+        figure: a matplotlib figure.
+        runs: name and curves of each run.
+        over: horizontal axis, ``"iterations"`` or ``"seconds"``.
+        names: curves to draw.
+        smooth: width of the moving average, in points.
+        log_scale: logarithmic axis for losses.
     """
-    kinds = {curve.label: curve.panel for _, curves in runs for curve in curves.found.values() if curve.label in names}
+    kinds = {
+        curve.label: curve.panel for _, curves in runs for curve in curves.by_name.values() if curve.label in names
+    }
     panels = [panel for panel in PANELS if panel in kinds.values()]
     figure.set_size_inches(8, 3 * len(panels) + 0.5)
     figure.set_layout_engine("constrained")
@@ -124,11 +155,13 @@ def draw(
             (label for label in kinds if kinds[label] == panel), key=lambda label: (label.startswith("test"), label)
         )
         for number, (run, curves) in enumerate(runs):
-            for place, label in enumerate(labels):
-                if label in curves.found:
-                    told, colour, style = (label, place, 0) if len(runs) == 1 else (f"{run}: {label}", number, place)
-                    line = _line(curves.found[label], over, smooth)
-                    axes.plot(*line, STYLES[style % len(STYLES)], color=f"C{colour}", label=told, linewidth=1)
+            for position, label in enumerate(labels):
+                if label in curves.by_name:
+                    text, colour, style = (
+                        (label, position, 0) if len(runs) == 1 else (f"{run}: {label}", number, position)
+                    )
+                    line = _line(curves.by_name[label], over, smooth)
+                    axes.plot(*line, STYLES[style % len(STYLES)], color=f"C{colour}", label=text, linewidth=1)
                     if label.startswith("test") or len(line[0]) == 1:
                         axes.lines[-1].set(marker="o", markersize=3)
         axes.set_ylabel(LABELS[panel])
@@ -142,7 +175,7 @@ def draw(
 
 
 def _figure(shown: bool) -> Any:
-    """A figure on its own, or one of a window, which needs a screen."""
+    """An empty figure; one in a window needs a screen."""
     if shown:
         import matplotlib.pyplot as plt
 
@@ -153,13 +186,13 @@ def _figure(shown: bool) -> Any:
 
 
 def _line(curve: Curve, over: str, smooth: int) -> tuple[list[float], list[float]]:
-    """What to draw of a curve: where its points lie, and their values."""
+    """Coordinates of a curve."""
     x = [float(point[0 if over == "iterations" else 1]) for point in curve.points]
     return x, _smoothed([point[2] for point in curve.points], smooth)
 
 
 def _smoothed(values: list[float], width: int) -> list[float]:
-    """The mean of each value and the up to ``width - 1`` before it."""
+    """The trailing moving average over up to ``width`` values."""
     windows = (values[max(0, i - width + 1) : i + 1] for i in range(len(values)))
     return [sum(window) / len(window) for window in windows]
 
@@ -167,39 +200,29 @@ def _smoothed(values: list[float], width: int) -> list[float]:
 def _open_window(out: str) -> None:
     import matplotlib.pyplot as plt
 
-    if plt.get_backend().lower() in WINDOWLESS:
-        raise CafxError("there is no screen to show it on", remedy=f"look at {out}")
+    if plt.get_backend().lower() in FILE_BACKENDS:
+        raise CafxError("no screen to open a window on", remedy=f"open {out}")
     plt.show()
-
-
-def _save(figure: Any, path: Path) -> None:
-    picture = io.BytesIO()
-    try:
-        figure.savefig(picture, dpi=DPI, format=path.suffix[1:] or None)
-    except ValueError as error:
-        raise CafxError(str(error), where=str(path), remedy="name a .png, .svg or .pdf file") from None
-    with atomic_write(path) as file:
-        file.write(picture.getvalue())
 
 
 def _read_log(text: str, curves: Curves) -> None:
     iteration, net = 0, 0
-    for seconds, said in _timed_lines(text):
-        if tested := TESTING.search(said):
+    for seconds, message in _timed_lines(text):
+        if tested := TESTING.search(message):
             iteration, net = int(tested[1]), int(tested[2])
-        elif rate := RATE.search(said):
+        elif rate := RATE.search(message):
             curves.add("lr", int(rate[1]), seconds, float(rate[2]))
-        elif loss := LOSS.search(said):
+        elif loss := LOSS.search(message):
             iteration = int(loss[1])
             curves.add("loss", iteration, seconds, float(loss[2]))
-        elif output := OUTPUT.search(said):
+        elif output := OUTPUT.search(message):
             prefix = "train" if output[1] == "Train" else f"test{net or ''}"
             if output[1] == "Test" or not output[2].lower().endswith("loss"):
                 curves.add(f"{prefix}/{output[2]}", iteration, seconds, float(output[3]))
 
 
 def _timed_lines(text: str) -> Iterator[tuple[float, str]]:
-    """Each log line's text, with the seconds since the first; a new year's day is a later day."""
+    """Seconds since the first line, and text, of each line; a date far in the past is in the next year."""
     start = last = None
     for line in text.splitlines():
         match = LINE.match(line)

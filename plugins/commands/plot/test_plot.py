@@ -1,4 +1,4 @@
-"""Reading logs and drawing them."""
+"""Reading and drawing logs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ JSON_LINES = '{"iteration": 0, "seconds": 0.1, "loss": null, "lr": 0.1}\n{"itera
 def points(path: Path, text: str, name: str) -> list[tuple[int, float, float]]:
     """The points of one curve of a log with this text."""
     path.write_text(text)
-    return read(path).found[name].points
+    return read(path).by_name[name].points
 
 
 def test_a_log_of_caffe_across_new_year(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_log_of_caffe_across_new_year(tmp_path: Path) -> None:
     assert points(log, CAFFE_LOG, "test/loss") == [(0, 0.900001, 2.4)]
 
 
-def test_a_log_whose_lines_tell_the_year(tmp_path: Path) -> None:
+def test_a_log_with_years(tmp_path: Path) -> None:
     later = CAFFE_LOG.replace("I1231", "I20151231").replace("I0101", "I20160101")
     assert points(tmp_path / "later.log", later, "loss") == [(0, 1.0, 2.5), (100, 10.0, 0.5)]
 
@@ -62,58 +62,58 @@ def test_files_without_curves_are_refused(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "head"), [("p.png", b"\x89PNG"), ("p.svg", b"<?xml")])
-def test_several_runs_go_into_one_picture(tmp_path: Path, name: str, head: bytes) -> None:
+def test_several_runs_share_one_picture(tmp_path: Path, name: str, head: bytes) -> None:
     (tmp_path / "a.log").write_text(CAFFE_LOG)
     (tmp_path / "b.csv").write_text(CSV)
     out = tmp_path / name
     logs = [str(tmp_path / "a.log"), str(tmp_path / "b.csv")]
-    done = CliRunner().invoke(plot, [*logs, "--out", str(out), "--over", "seconds", "--log-scale", "--smooth", "2"])
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(plot, [*logs, "--out", str(out), "--over", "seconds", "--log-scale", "--smooth", "2"])
+    assert result.exit_code == 0, result.output
     assert out.read_bytes().startswith(head)
 
 
-def test_a_curve_nobody_logged_is_told(tmp_path: Path) -> None:
+def test_an_unknown_curve_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text(CSV)
-    done = CliRunner().invoke(plot, [str(tmp_path / "b.csv"), "--only", "top5"])
-    assert isinstance(done.exception, CafxError)
-    assert "test/accuracy" in str(done.exception)
+    result = CliRunner().invoke(plot, [str(tmp_path / "b.csv"), "--only", "top5"])
+    assert isinstance(result.exception, CafxError)
+    assert "test/accuracy" in str(result.exception)
 
 
-def test_runs_are_told_apart_by_no_more_than_it_takes() -> None:
+def test_names_of_runs_are_as_short_as_possible() -> None:
     assert names_of([Path("a/slow.log"), Path("a/fast.log")]) == ["slow", "fast"]
     assert names_of([Path("a/run.log"), Path("a/run.csv")]) == ["run.log", "run.csv"]
     assert names_of([Path("a/run.log"), Path("b/run.log")]) == ["a/run", "b/run"]
 
 
-def test_a_run_has_one_colour_in_every_panel_where_there_are_several() -> None:
+def test_each_of_several_runs_has_one_colour() -> None:
     curves = Curves()
     for name in ("test/loss", "loss", "test/accuracy", "train/accuracy"):
         curves.add(name, 0, 0.0, 1.0)
     several, one = Figure(), Figure()
-    draw(several, [("a", curves), ("b", curves)], "iterations", set(curves.found))
+    draw(several, [("a", curves), ("b", curves)], "iterations", set(curves.by_name))
     losses, scores = ({line.get_label(): line for line in axes.lines} for axes in several.axes)
     assert losses["a: loss"].get_color() == losses["a: test/loss"].get_color() == scores["a: test/accuracy"].get_color()
     assert losses["a: loss"].get_color() != losses["b: loss"].get_color()
     assert losses["a: loss"].get_linestyle() == scores["a: train/accuracy"].get_linestyle() == "-"
     assert losses["a: test/loss"].get_linestyle() == scores["a: test/accuracy"].get_linestyle() == "--"
-    draw(one, [("a", curves)], "iterations", set(curves.found))
+    draw(one, [("a", curves)], "iterations", set(curves.by_name))
     assert [line.get_label() for line in one.axes[0].lines] == ["loss", "test/loss"]
     assert len({line.get_color() for line in one.axes[0].lines}) == 2
 
 
-def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text(CSV)
     for out in ("missing/p.png", "p.xyz"):
-        done = CliRunner().invoke(plot, [str(tmp_path / "b.csv"), "--out", str(tmp_path / out)])
-        assert isinstance(done.exception, CafxError)
+        result = CliRunner().invoke(plot, [str(tmp_path / "b.csv"), "--out", str(tmp_path / out)])
+        assert isinstance(result.exception, CafxError)
     assert [path.name for path in tmp_path.iterdir()] == ["b.csv"]
 
 
-def test_without_a_screen_the_picture_is_written_and_the_window_missed(
+def test_without_a_screen_the_picture_is_written_before_the_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("matplotlib.pyplot.get_backend", lambda: "agg")
     (tmp_path / "b.csv").write_text(CSV)
-    done = CliRunner().invoke(plot, [str(tmp_path / "b.csv"), "--out", str(tmp_path / "p.png"), "--show"])
-    assert "no screen" in str(done.exception)
+    result = CliRunner().invoke(plot, [str(tmp_path / "b.csv"), "--out", str(tmp_path / "p.png"), "--show"])
+    assert "no screen" in str(result.exception)
     assert (tmp_path / "p.png").is_file()

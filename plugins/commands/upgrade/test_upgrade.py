@@ -17,22 +17,22 @@ layers { name: "relu" type: RELU bottom: "data" top: "relu" }
 
 def test_a_net_is_printed(tmp_path: Path) -> None:
     (tmp_path / "old.prototxt").write_text(OLD_NET)
-    done = CliRunner().invoke(upgrade, [str(tmp_path / "old.prototxt")], catch_exceptions=False)
-    net = schema().parse_text(done.stdout, "NetParameter")
+    result = CliRunner().invoke(upgrade, [str(tmp_path / "old.prototxt")], catch_exceptions=False)
+    net = schema().parse_text(result.stdout, "NetParameter")
     assert [layer.type for layer in net.layer] == ["Input", "ReLU"]
     assert not net.layers
-    assert "brought to today's form" in done.stderr
+    assert "upgraded" in result.stderr
 
 
-def test_what_is_new_already_stays(tmp_path: Path) -> None:
+def test_a_current_net_is_unchanged(tmp_path: Path) -> None:
     (tmp_path / "new.prototxt").write_text('# a comment: here\nname: "new"\nlayer { name: "a" type: "ReLU" }')
     out = tmp_path / "out.prototxt"
-    done = CliRunner().invoke(upgrade, [str(tmp_path / "new.prototxt"), str(out)], catch_exceptions=False)
+    result = CliRunner().invoke(upgrade, [str(tmp_path / "new.prototxt"), str(out)], catch_exceptions=False)
     assert schema().read_text(out, "NetParameter").layer[0].type == "ReLU"
-    assert "already" in done.stderr
+    assert "already" in result.stderr
 
 
-def test_a_solver_names_its_type(tmp_path: Path) -> None:
+def test_the_type_of_a_solver_is_upgraded(tmp_path: Path) -> None:
     (tmp_path / "solver.prototxt").write_text('# old\nnet: "x.prototxt"\nsolver_type: ADAGRAD\n')
     out = tmp_path / "out.prototxt"
     CliRunner().invoke(upgrade, [str(tmp_path / "solver.prototxt"), str(out)], catch_exceptions=False)
@@ -51,14 +51,14 @@ def test_binary_stays_binary(tmp_path: Path) -> None:
 
 def test_binary_is_not_printed(tmp_path: Path) -> None:
     (tmp_path / "old.caffemodel").write_bytes(schema().parse_text(OLD_NET, "NetParameter").SerializeToString())
-    done = CliRunner().invoke(upgrade, [str(tmp_path / "old.caffemodel")])
-    assert done.exit_code == 2
-    assert "name a file" in done.output
+    result = CliRunner().invoke(upgrade, [str(tmp_path / "old.caffemodel")])
+    assert result.exit_code == 2
+    assert "name an output file" in result.output
 
 
 @pytest.mark.parametrize("content", [b"\x00\x01\x02", b"<html>not found</html>", b"version https://git-lfs"])
-def test_other_files_are_refused_and_nothing_is_written(tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_refused_without_output(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "odd").write_bytes(content)
-    done = CliRunner().invoke(upgrade, [str(tmp_path / "odd"), str(tmp_path / "out")])
-    assert isinstance(done.exception, CafxError)
+    result = CliRunner().invoke(upgrade, [str(tmp_path / "odd"), str(tmp_path / "out")])
+    assert isinstance(result.exception, CafxError)
     assert not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""What ``debug_info`` logs: the mean magnitude of every blob as the passes go."""
+"""``debug_info``: the mean magnitude of every blob after each forward pass, backward pass and update."""
 
 from __future__ import annotations
 
@@ -15,31 +15,35 @@ log = logging.getLogger("cafx.net")
 
 
 class DebugInfo:
-    """Logs one line a blob to the logger ``cafx.net``, worded as Caffe's log parsers expect."""
+    """Logs one line per blob to the logger ``cafx.net``, in the format that Caffe's log parsers expect.
+
+    Args:
+        net: the net to observe.
+    """
 
     def __init__(self, net: Net) -> None:
         self.net = net
 
     def forward(self, step: Step) -> None:
-        """After a step's forward: its tops, and the parameters that go into it."""
+        """After a step's forward pass: log its tops and parameters."""
         for part in step.layers:
             for top in part.tops:
-                _line("Forward", part, f"top blob {top.name} data", top.synced_data)
+                _log_blob("Forward", part, f"top blob {top.name} data", top.synced_data)
             for i, blob in enumerate(part.layer.blobs):
-                _line("Forward", part, f"param blob {i} data", blob.synced_data)
+                _log_blob("Forward", part, f"param blob {i} data", blob.synced_data)
 
     def backward(self, step: Step) -> None:
-        """After a step's backward: the gradients of its bottoms and parameters."""
+        """After a step's backward pass: log its input and parameter gradients."""
         for part in reversed(step.layers):
-            for bottom, wanted in zip(part.bottoms, part.propagate_down, strict=True):
-                if wanted:
-                    _line("Backward", part, f"bottom blob {bottom.name} diff", bottom.synced_diff)
+            for bottom, needs_gradient in zip(part.bottoms, part.propagate_down, strict=True):
+                if needs_gradient:
+                    _log_blob("Backward", part, f"bottom blob {bottom.name} diff", bottom.synced_diff)
             for i, blob in enumerate(part.layer.blobs):
                 if part.layer.param_propagate_down[i]:
-                    _line("Backward", part, f"param blob {i} diff", blob.synced_diff)
+                    _log_blob("Backward", part, f"param blob {i} diff", blob.synced_diff)
 
     def update(self) -> None:
-        """Before an update: the norms of all parameters, then each one's mean and its gradient's."""
+        """Before an update: log the norms of all parameters, and the magnitude of each and of its gradient."""
         parameters = learnable(self.net.parameters)
         data = [parameter.blob.host() for parameter in parameters]
         diff = [parameter.blob.synced_diff.read(HOST) for parameter in parameters]
@@ -55,21 +59,21 @@ class DebugInfo:
                 "    [Update] Layer %s, param %s data: %g; diff: %g",
                 self.net.layer_names[parameter.layer],
                 parameter.name,
-                mean(parameter.blob.synced_data),
-                mean(parameter.blob.synced_diff),
+                mean_magnitude(parameter.blob.synced_data),
+                mean_magnitude(parameter.blob.synced_diff),
             )
 
 
-def mean(array: SyncedArray) -> float:
-    """The mean magnitude of an array's values."""
+def mean_magnitude(array: SyncedArray) -> float:
+    """The mean absolute value; 0 for an empty array."""
     values = array.read(HOST)
     return float(np.abs(values).mean()) if values.size else 0.0
 
 
 def _norm(arrays: Sequence[Any], order: int) -> float:
-    """The L1 or L2 norm of all arrays together."""
+    """The L1 or L2 norm of the concatenated arrays."""
     return float(np.linalg.norm([np.linalg.norm(array.reshape(-1), order) for array in arrays], order))
 
 
-def _line(which: str, planned: LayerPlan, what: str, array: Any) -> None:
-    log.info("    [%s] Layer %s, %s: %g", which, planned.layer.name, what, mean(array))
+def _log_blob(direction: str, planned: LayerPlan, blob: str, array: SyncedArray) -> None:
+    log.info("    [%s] Layer %s, %s: %g", direction, planned.layer.name, blob, mean_magnitude(array))

@@ -15,7 +15,7 @@ layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y"
 """
 
 
-def test_each_pass_logs_the_mean_magnitude_of_what_it_wrote(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_pass_logs_the_mean_magnitude_of_its_outputs(caplog: pytest.LogCaptureFixture) -> None:
     net = Net(schema().parse_text(NET, "NetParameter"), engine="numpy")
     with caplog.at_level(logging.INFO, "cafx.net"):
         net.forward(x=np.array([[1.0, -1, 2], [0, 0, 0]]))

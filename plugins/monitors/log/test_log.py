@@ -1,4 +1,4 @@
-"""The log reads as Caffe's own does: by its log parser's patterns, and to the number it prints."""
+"""The log matches the patterns of Caffe's log parser and the numbers that Caffe prints."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def lines(tmp_path: Path) -> list[str]:
     return path.read_text().splitlines()
 
 
-def test_every_line_has_glogs_head(lines: list[str]) -> None:
+def test_every_line_has_the_header_of_glog(lines: list[str]) -> None:
     head = re.compile(r"^I(\d{4}) (\d\d:\d\d:\d\d\.\d{6}) +\d+ \w+\.cpp:\d+\] .")
     assert all(head.match(line) for line in lines)
 
 
 def test_the_log_parser_of_caffe_finds_time_rates_and_outputs(lines: list[str]) -> None:
-    """Its way: cut the line at blanks for the time, remember the iteration, search the rest."""
-    begun = next(line for line in lines if "Solving" in line)
-    stamp = begun.strip().split()
+    """As the parser does: split the first line for the time, remember the iteration, search for the rest."""
+    start = next(line for line in lines if "Solving" in line)
+    stamp = start.strip().split()
     assert datetime.strptime(stamp[0][1:] + stamp[1], "%m%d%H:%M:%S.%f").month == int(stamp[0][1:3])
     iteration, rates, trained, tested = -1, {}, {}, {}
     for line in lines:
@@ -72,24 +72,24 @@ def test_the_log_parser_of_caffe_finds_time_rates_and_outputs(lines: list[str]) 
     assert trained[2, "loss"] < trained[0, "loss"]
 
 
-def test_the_lines_are_worded_as_caffes(lines: list[str]) -> None:
-    said = [line.split("] ", 1)[1] for line in lines]
-    assert said[0] == "Solving Tiny"
-    assert said[1] == "Learning Rate Policy: fixed"
-    assert said[2] == "Iteration 0, Testing net (#0)"
-    assert said[3] == "Test loss: 2"
-    assert said[4] == "    Test net output #0: loss = 1 (* 2 = 2 loss)"
-    assert re.fullmatch(r"Iteration 0 \(\S+ iter/s, \S+s/2 iters\), loss = 2", said[5])
-    assert said[6] == "    Train net output #0: loss = 1 (* 2 = 2 loss)"
-    assert said[7] == "Iteration 0, lr = 0.01"
-    assert any(re.fullmatch(r"Snapshotting to binary proto file \S+_iter_4\.caffemodel", line) for line in said)
-    assert any(re.fullmatch(r"Iteration 4, loss = \S+", line) for line in said)
-    assert said[-1] == "Optimization Done."
+def test_lines_equal_those_of_caffe(lines: list[str]) -> None:
+    messages = [line.split("] ", 1)[1] for line in lines]
+    assert messages[0] == "Solving Tiny"
+    assert messages[1] == "Learning Rate Policy: fixed"
+    assert messages[2] == "Iteration 0, Testing net (#0)"
+    assert messages[3] == "Test loss: 2"
+    assert messages[4] == "    Test net output #0: loss = 1 (* 2 = 2 loss)"
+    assert re.fullmatch(r"Iteration 0 \(\S+ iter/s, \S+s/2 iters\), loss = 2", messages[5])
+    assert messages[6] == "    Train net output #0: loss = 1 (* 2 = 2 loss)"
+    assert messages[7] == "Iteration 0, lr = 0.01"
+    assert any(re.fullmatch(r"Snapshotting to binary proto file \S+_iter_4\.caffemodel", line) for line in messages)
+    assert any(re.fullmatch(r"Iteration 4, loss = \S+", line) for line in messages)
+    assert messages[-1] == "Optimization Done."
 
 
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs the golden data beside the repository")
 @pytest.mark.parametrize("case", [path.parent.name for path in sorted(GOLDEN.glob("*/cli_log.json"))])
-def test_it_prints_the_numbers_caffe_prints(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_equal_those_of_caffe(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = set(re.findall(r'type: "(\w+)"', (GOLDEN / case / "net.prototxt").read_text()))
     known = {name for kind in ("layer", "filler", "policy", "solver") for name in registry().names(kind)}
     policy = re.findall(r'lr_policy: "(\w+)"', (GOLDEN / case / "solver_cli.prototxt").read_text())
@@ -103,19 +103,19 @@ def test_it_prints_the_numbers_caffe_prints(case: str, tmp_path: Path, monkeypat
         solver.monitors.add(Log("run.log"))
         solver.solve()
     printed = json.loads(Path("cli_log.json").read_text())
-    said = Path("run.log").read_text().splitlines()
-    losses = [m.groups() for line in said if (m := re.search(r"Iteration (\d+).*, loss = (\S+)", line))]
-    rates = [m.groups() for line in said if (m := re.search(r"Iteration (\d+), lr = (\S+)", line))]
+    messages = Path("run.log").read_text().splitlines()
+    losses = [m.groups() for line in messages if (m := re.search(r"Iteration (\d+).*, loss = (\S+)", line))]
+    rates = [m.groups() for line in messages if (m := re.search(r"Iteration (\d+), lr = (\S+)", line))]
     scores, iteration = [], "0"
-    for line in said:
+    for line in messages:
         if m := re.search(r"Iteration (\d+), Testing", line):
             iteration = m[1]
         if m := re.search(r"Test loss: (\S+)", line):
             scores.append((iteration, -1, "Test loss", m[1]))
         if m := TEST_OUTPUT.search(line):
             scores.append((iteration, int(m[1]), m[2], m[3]))
-    for found, expected in ((losses, printed["train"]), (rates, printed["lr"])):
-        assert [int(i) for i, _ in found] == [i for i, _ in expected]
-        np.testing.assert_allclose([float(v) for _, v in found], [v for _, v in expected], rtol=PRINTED)
+    for actual, expected in ((losses, printed["train"]), (rates, printed["lr"])):
+        assert [int(i) for i, _ in actual] == [i for i, _ in expected]
+        np.testing.assert_allclose([float(v) for _, v in actual], [v for _, v in expected], rtol=PRINTED)
     assert [(int(i), n, name) for i, n, name, _ in scores] == [tuple(row[:3]) for row in printed["test"]]
     np.testing.assert_allclose([float(row[3]) for row in scores], [row[3] for row in printed["test"]], rtol=PRINTED)

@@ -1,4 +1,4 @@
-"""metrics: every value of a training run in a file for programs, CSV or JSON lines."""
+"""metrics: loss, learning rate and test scores of every iteration as CSV or JSON lines."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import IO, Any
 import numpy as np
 
 from cafx.kernel import CafxError, Solver, hookimpl
+from cafx_lib_scores import flatten
 
 COLUMNS = ["iteration", "seconds", "loss", "lr"]
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 
 class Metrics:
-    """One row an iteration (iteration, seconds, loss, lr) and one a test (its scores).
+    """One row per iteration (iteration, seconds, loss, lr), and one row per test with its scores.
 
-    A score's name is ``test/NAME`` (``test1/NAME`` for the second test net; ``NAME[2]`` for a value
-    of many). A file that ends in .jsonl holds one JSON object a line, any other is CSV. A run that
-    goes on from a snapshot adds to the file; any other starts it anew.
+    A score is named ``test/NAME``, or ``test1/NAME`` for the second test net, and ``test/NAME[2]`` for
+    one value of an array. A run that resumes from a snapshot appends to the file; any other overwrites it.
 
     Args:
-        target: the file.
+        target: the file. One ending in .jsonl has one JSON object per line, any other is CSV.
 
     Raises:
         CafxError: the file cannot be written.
@@ -40,28 +40,28 @@ class Metrics:
 
     @hookimpl
     def training_started(self, solver: Solver) -> None:
-        """Open the file; a run that goes on adds to it where its columns are the same."""
+        """Open the file; a resumed run appends to it if the columns are the same."""
         if self.file is not None:
             return
         self.columns = COLUMNS + _score_names(solver)
-        goes_on = solver.iter > 0 and (self._is_json() or self._header() == self.columns)
-        self.file = _open(self.path, "a" if goes_on else "w")
-        if not goes_on and not self._is_json():
+        append = solver.iter > 0 and (self._is_json() or self._header() == self.columns)
+        self.file = _open(self.path, "a" if append else "w")
+        if not append and not self._is_json():
             csv.writer(self.file).writerow(self.columns)
 
     @hookimpl
     def iteration_finished(self, solver: Solver, loss: float, rate: float) -> None:
-        """The loss and rate of the iteration just done."""
-        self._write({**self._when(solver.iter - 1), "loss": loss, "lr": _short(rate)})
+        """Write loss and learning rate of the last iteration."""
+        self._write({**self._when(solver.iter - 1), "loss": loss, "lr": _rounded(rate)})
 
     @hookimpl
     def test_finished(self, solver: Solver, index: int, scores: dict[str, Any]) -> None:
-        """A test's scores."""
+        """Write the scores of a test."""
         self._write({**self._when(solver.iter), **_named(index, scores)})
 
     @hookimpl
     def training_finished(self, solver: Solver) -> None:
-        """Have it all on disk."""
+        """Flush the file."""
         if self.file is not None:
             self.file.flush()
 
@@ -86,6 +86,7 @@ class Metrics:
 
 
 def _score_names(solver: Solver) -> list[str]:
+    """The columns of all test nets."""
     names: list[str] = []
     for index, net in enumerate(solver.test_nets):
         shapes = {name: np.zeros(net.blobs[name].shape) for name in net.outputs}
@@ -96,17 +97,13 @@ def _score_names(solver: Solver) -> list[str]:
 
 
 def _named(index: int, scores: dict[str, Any]) -> dict[str, float]:
-    prefix = f"test{index or ''}"
-    named = {}
-    for name, value in scores.items():
-        values = np.asarray(value).reshape(-1)
-        for i, each in enumerate(values):
-            named[f"{prefix}/{name}" + (f"[{i}]" if values.size > 1 else "")] = float(each)
-    return named
+    """The scores of a test by column."""
+    prefixed = {f"test{index or ''}/{name}": value for name, value in scores.items()}
+    return dict(flatten(prefixed, "{name}[{index}]"))
 
 
-def _short(rate: float) -> float:
-    """A rate as a person wrote it: options are float32, in which 0.01 is 0.00999999978."""
+def _rounded(rate: float) -> float:
+    """A learning rate without the error of float32 options, in which 0.01 is 0.00999999978."""
     return float(f"{rate:.7g}")
 
 
@@ -115,6 +112,5 @@ def _open(path: Path, mode: str) -> IO[str]:
         return path.open(mode, newline="", encoding="utf-8")
     except OSError as error:
         raise CafxError(
-            f"cannot be written: {error.strerror}", where=str(path),
-            remedy="name a file in a folder that is there",
-        ) from None  # fmt: skip
+            f"cannot be written: {error.strerror}", where=str(path), remedy="name a file in an existing folder"
+        ) from None

@@ -34,7 +34,7 @@ def train(path: Path, iterations: int = 4, resume: Path | None = None) -> Path:
     return path.parent / f"tiny_iter_{iterations}.solverstate"
 
 
-def test_csv_has_a_row_an_iteration_and_a_row_a_test(tmp_path: Path) -> None:
+def test_csv_has_one_row_per_iteration_and_per_test(tmp_path: Path) -> None:
     train(tmp_path / "run.csv")
     with (tmp_path / "run.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -44,14 +44,14 @@ def test_csv_has_a_row_an_iteration_and_a_row_a_test(tmp_path: Path) -> None:
     assert {row["lr"] for row in rows} == {"0.01", ""}
 
 
-def test_json_lines_hold_the_same(tmp_path: Path) -> None:
+def test_json_lines_have_the_same_values(tmp_path: Path) -> None:
     train(tmp_path / "run.jsonl")
     rows = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
     assert [row["iteration"] for row in rows if "loss" in row] == [0, 1, 2, 3]
     assert rows[0].keys() == {"iteration", "seconds", "test/loss"}
 
 
-def test_a_resumed_run_adds_to_its_file(tmp_path: Path) -> None:
+def test_a_resumed_run_appends_to_its_file(tmp_path: Path) -> None:
     state = train(tmp_path / "run.csv", 2)
     before = (tmp_path / "run.csv").read_text()
     train(tmp_path / "run.csv", 4, state)
@@ -60,6 +60,6 @@ def test_a_resumed_run_adds_to_its_file(tmp_path: Path) -> None:
     assert after.count("iteration") == 1
 
 
-def test_a_file_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
+def test_an_unwritable_file_is_an_error_before_training(tmp_path: Path) -> None:
     with pytest.raises(CafxError, match="cannot be written"):
         Metrics(str(tmp_path / "missing" / "run.csv"))

@@ -1,4 +1,4 @@
-"""What the progress monitor shows, on a terminal and without one."""
+"""Output of the progress monitor, with and without a terminal."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ base_lr: 0.01 lr_policy: "fixed" max_iter: 4 test_iter: 2 test_interval: 2 displ
 """
 
 
-def shown(tmp_path: Path, terminal: bool, width: int = 120) -> str:
-    """Everything written while a small net trains."""
+def output_of(tmp_path: Path, terminal: bool, width: int = 120) -> str:
+    """Everything printed while a small net trains."""
     options = schema().parse_text(SOLVER, "SolverParameter")
     options.snapshot_prefix = str(tmp_path / "tiny")
     text = io.StringIO()
@@ -35,9 +35,9 @@ def shown(tmp_path: Path, terminal: bool, width: int = 120) -> str:
     return text.getvalue()
 
 
-def test_without_a_terminal_there_are_plain_lines(tmp_path: Path) -> None:
-    lines = shown(tmp_path, terminal=False).splitlines()
-    assert lines[0].startswith("Training Tiny: 8 parameters, SGD, 4 images an iteration")
+def test_without_a_terminal_plain_lines_are_printed(tmp_path: Path) -> None:
+    lines = output_of(tmp_path, terminal=False).splitlines()
+    assert lines[0].startswith("Training Tiny: 8 parameters, SGD, 4 images per iteration")
     assert lines[1] == "iteration 0  test: loss 1"
     assert lines[2].startswith("iteration 2/4  loss ")
     assert "lr 0.01" in lines[2]
@@ -46,15 +46,15 @@ def test_without_a_terminal_there_are_plain_lines(tmp_path: Path) -> None:
     assert "\x1b" not in "".join(lines)
 
 
-def test_on_a_terminal_there_is_a_bar_and_tests_are_lines(tmp_path: Path) -> None:
-    text = shown(tmp_path, terminal=True)
+def test_a_terminal_shows_a_bar_and_lines_for_tests(tmp_path: Path) -> None:
+    text = output_of(tmp_path, terminal=True)
     assert "4/4" in text
     assert "iteration 2  test: loss " in text
     assert "snapshot: " in text
 
 
-def test_in_a_narrow_terminal_iterations_loss_and_time_are_left(tmp_path: Path) -> None:
-    text = shown(tmp_path, terminal=True, width=60)
+def test_a_narrow_terminal_shows_iterations_loss_and_time(tmp_path: Path) -> None:
+    text = output_of(tmp_path, terminal=True, width=60)
     assert "4/4" in text
     assert "…" not in text
     assert " left" in text

@@ -1,4 +1,4 @@
-"""tensorboard: a training run as event files, which ``tensorboard --logdir runs`` shows."""
+"""tensorboard: a training run as event files for ``tensorboard --logdir runs``."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from cafx.kernel import CafxError, Solver, hookimpl
+from cafx_lib_scores import flatten
 
 FLUSH_SECONDS = 10
 BINS = np.concatenate([-(powers := 1e-12 * 1.1 ** np.arange(774))[::-1], [0], powers])
-"""Where TensorFlow's histograms have their edges: powers of 1.1 from 1e-12 to 1e20."""
+"""Edges of TensorFlow's histograms: powers of 1.1 from 1e-12 to 1e20, of both signs."""
 
 
 class TensorBoard:
-    """Scalars ``train/loss``, ``train/lr`` and ``test/NAME``; a histogram a parameter with each snapshot.
+    """Scalars ``train/loss``, ``train/lr`` and ``test/NAME``; with each snapshot, one histogram per parameter.
 
-    Scores of the second test net are ``test1/NAME``; those of a blob of many values
-    ``test/NAME/2``. A run that goes on from a snapshot hides what was written beyond it.
+    Scores of the second test net are named ``test1/NAME``, values of an array ``test/NAME/2``. A run
+    that resumes from a snapshot hides events that were written after it.
 
     Args:
-        target: the folder, one a run.
+        target: the folder, one per run.
 
     Raises:
         CafxError: the folder cannot be written.
@@ -40,12 +41,12 @@ class TensorBoard:
             Path(target).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CafxError(
-                f"cannot be written: {error.strerror}", where=target, remedy="name a folder that can be made"
+                f"cannot be written: {error.strerror}", where=target, remedy="name a folder that can be created"
             ) from None
 
     @hookimpl
     def training_started(self, solver: Solver) -> None:
-        """Begin an event file; no thread writes it, so that a full disk is told here and not elsewhere."""
+        """Open an event file. It is written without a thread, so that a full disk raises an error here."""
         if self.writer is None:
             self.writer = EventsWriter(str(Path(self.folder) / "events"), f".{os.getpid()}")
             if solver.iter:
@@ -53,31 +54,28 @@ class TensorBoard:
 
     @hookimpl
     def iteration_finished(self, solver: Solver, loss: float, rate: float) -> None:
-        """Loss and rate, at the number of iterations done."""
+        """Write loss and learning rate at the number of completed iterations."""
         self._scalar("train/loss", loss, solver.iter)
         self._scalar("train/lr", rate, solver.iter)
 
     @hookimpl
     def test_finished(self, solver: Solver, index: int, scores: dict[str, Any]) -> None:
-        """A test's scores."""
-        for name, value in scores.items():
-            values = np.asarray(value).reshape(-1)
-            for number, each in enumerate(values):
-                tag = f"test{index or ''}/{name}" + (f"/{number}" if values.size > 1 else "")
-                self._scalar(tag, float(each), solver.iter)
+        """Write the scores of a test."""
+        for name, value in flatten(scores, "{name}/{index}"):
+            self._scalar(f"test{index or ''}/{name}", value, solver.iter)
 
     @hookimpl
     def snapshot_saved(self, solver: Solver, weights: str, state: str) -> None:
-        """How each parameter's values are spread."""
+        """Write a histogram of each parameter."""
         for layer in solver.net.layers:
             for index, blob in enumerate(layer.blobs):
                 if blob.count_:
-                    spread = summary.histogram(f"{layer.name}/{index}", blob.host(), BINS)
-                    self._write(solver.iter, summary=spread)
+                    histogram = summary.histogram(f"{layer.name}/{index}", blob.host(), BINS)
+                    self._write(solver.iter, summary=histogram)
 
     @hookimpl
     def training_finished(self, solver: Solver) -> None:
-        """Have it all on disk."""
+        """Flush and close the event file."""
         if self.writer is not None:
             self.writer.close()
             self.writer = None
@@ -85,10 +83,10 @@ class TensorBoard:
     def _scalar(self, tag: str, value: float, iteration: int) -> None:
         self._write(iteration, summary=summary.scalar(tag, value))
 
-    def _write(self, iteration: int, **what: Any) -> None:
-        """One event; what was written is on disk some seconds later."""
+    def _write(self, iteration: int, **content: Any) -> None:
+        """Write one event; it is flushed after at most `FLUSH_SECONDS` seconds of further events."""
         assert self.writer is not None, "training_started comes first"
-        self.writer.write_event(Event(wall_time=time.time(), step=iteration, **what))
+        self.writer.write_event(Event(wall_time=time.time(), step=iteration, **content))
         if time.monotonic() - self.flushed > FLUSH_SECONDS:
             self.writer.flush()
             self.flushed = time.monotonic()

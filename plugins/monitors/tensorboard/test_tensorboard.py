@@ -1,4 +1,4 @@
-"""Event files, read back record by record."""
+"""Event files, parsed record by record."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ base_lr: 0.125 lr_policy: "fixed" max_iter: 3 test_iter: 1 test_interval: 3
 
 
 def events(folder: Path) -> list[Any]:
-    """Every event: a record is its length, that length's checksum, the event, the event's checksum."""
-    found = []
+    """All events. A record is length, checksum of the length, event, checksum of the event."""
+    events = []
     for path in sorted(folder.glob("events.*")):
         content, start = path.read_bytes(), 0
         while start < len(content):
             (length,) = struct.unpack_from("<Q", content, start)
-            found.append(Event.FromString(content[start + 12 : start + 12 + length]))
+            events.append(Event.FromString(content[start + 12 : start + 12 + length]))
             start += length + 16
-    return found
+    return events
 
 
 def train(folder: Path) -> None:
@@ -45,7 +45,7 @@ def train(folder: Path) -> None:
         solver.solve()
 
 
-def test_losses_rates_and_scores_are_scalars(tmp_path: Path) -> None:
+def test_losses_learning_rates_and_scores_are_scalars(tmp_path: Path) -> None:
     train(tmp_path / "runs")
     scalars: dict[str, list[tuple[int, float]]] = {}
     for event in events(tmp_path / "runs"):
@@ -60,19 +60,19 @@ def test_losses_rates_and_scores_are_scalars(tmp_path: Path) -> None:
     assert losses[2] < losses[1] < losses[0]
 
 
-def test_a_snapshot_brings_a_histogram_a_parameter(tmp_path: Path) -> None:
+def test_a_snapshot_adds_one_histogram_per_parameter(tmp_path: Path) -> None:
     train(tmp_path / "runs")
     tags = {v.tag for event in events(tmp_path / "runs") for v in event.summary.value if v.HasField("histo")}
     assert tags == {"ip/0", "ip/1"}
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CafxError, match="cannot be written"):
         TensorBoard(str(tmp_path / "file" / "runs"))
 
 
-def test_a_run_that_goes_on_hides_what_lies_beyond_its_snapshot(tmp_path: Path) -> None:
+def test_a_resumed_run_hides_events_after_its_snapshot(tmp_path: Path) -> None:
     options = schema().parse_text(SOLVER, "SolverParameter")
     options.snapshot_prefix = str(tmp_path / "tiny")
     for resume in (None, tmp_path / "tiny_iter_3.solverstate"):
@@ -85,13 +85,13 @@ def test_a_run_that_goes_on_hides_what_lies_beyond_its_snapshot(tmp_path: Path) 
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_drops_the_monitor_in_one_line(
+def test_a_full_disk_disables_the_monitor_with_one_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(record_writer, "open_file", lambda _: Path("/dev/full").open("wb"))  # noqa: SIM115
     train(tmp_path / "runs")
-    told = [record.message for record in caplog.records if "TensorBoard" in record.message]
-    assert len(told) == 1
-    assert "No space left" in told[0]
+    messages = [record.message for record in caplog.records if "TensorBoard" in record.message]
+    assert len(messages) == 1
+    assert "No space left" in messages[0]
     assert capfd.readouterr().err == ""
     assert (tmp_path / "tiny_iter_3.caffemodel").is_file()

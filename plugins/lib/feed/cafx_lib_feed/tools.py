@@ -21,15 +21,15 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 backend_option = click.option(
-    "--backend",
-    "-b",
-    metavar="NAME",
-    default="lmdb",
-    show_default=True,
-    help="Kind of database: lmdb, leveldb, or another that is installed.",
+    "--backend", "-b", metavar="NAME", default="lmdb", show_default=True, help="Database plugin: lmdb, leveldb, …"
 )
 threads_option = click.option(
-    "--threads", "-j", type=click.IntRange(1), default=os.cpu_count() or 1, help="Worker threads (default: all cores)."
+    "--threads",
+    "-j",
+    type=click.IntRange(1),
+    metavar="N",
+    default=os.cpu_count() or 1,
+    help="Worker threads (default: all cores).",
 )
 
 

@@ -1,4 +1,4 @@
-"""A net's schedule as plain values."""
+"""A net's program as plain values: steps, routines, shapes and memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from cafx.kernel.net import Step
 
 
 def describe(net: Net) -> dict[str, Any]:
-    """Name, state, each step, and what memory it all takes, ready for JSON."""
-    learned = {id(blob): blob for blobs in net.params.values() for blob in blobs}
-    shared = {id(blob.synced_data): blob for blob in learned.values()}
+    """Name, state, every step and the memory of a net, ready for JSON.
+
+    Returns:
+        ``name``, ``phase``, ``engine``, ``inputs``, ``outputs``; ``layers``, one row per step;
+        ``parameters``, their number, shared ones counted once; ``memory`` in bytes, where
+        ``pooled`` is the size of blobs that share buffers and ``pool`` that of the buffers.
+    """
+    parameters = {id(blob): blob for blobs in net.params.values() for blob in blobs}
+    unique = {id(blob.synced_data): blob for blob in parameters.values()}
     blobs = {id(blob.synced_data): blob for blob in net.blobs.values()}
     return {
         "name": net.name,
@@ -20,9 +26,9 @@ def describe(net: Net) -> dict[str, Any]:
         "inputs": net.inputs,
         "outputs": net.outputs,
         "layers": [_row(step, net) for step in net.program.steps],
-        "parameters": sum(blob.count_ for blob in shared.values()),
+        "parameters": sum(blob.count_ for blob in unique.values()),
         "memory": {
-            "parameters": sum(map(_nbytes, shared.values())),
+            "parameters": sum(map(_nbytes, unique.values())),
             "blobs": sum(map(_nbytes, blobs.values())),
             "pooled": net.memory.alone,
             "pool": net.memory.pool,
@@ -33,7 +39,7 @@ def describe(net: Net) -> dict[str, Any]:
 def _row(step: Step, net: Net) -> dict[str, Any]:
     parts = step.layers
     parameters = [blob for part in parts for blob in part.layer.blobs]
-    made = {id(blob.synced_data): blob for part in parts for blob in part.tops if blob not in part.bottoms}
+    outputs = {id(blob.synced_data): blob for part in parts for blob in part.tops if blob not in part.bottoms}
     return {
         "name": step.name,
         "type": "+".join(part.layer.type for part in parts),
@@ -45,13 +51,13 @@ def _row(step: Step, net: Net) -> dict[str, Any]:
         "tops": [_blob(blob) for blob in step.tops],
         "parameters": sum(blob.count_ for blob in parameters),
         "parameter_shapes": [list(blob.shape) for blob in parameters],
-        "bytes": sum(map(_nbytes, [*made.values(), *parameters])),
+        "bytes": sum(map(_nbytes, [*outputs.values(), *parameters])),
     }
 
 
 def _place(step: Step, net: Net) -> str:
-    """The routine's own place where it names one, else the engine's."""
-    return step.routines[0].place_of(step.layers[0].tops[0]).name if step.tops else net.engine.place.name
+    """Where the routine works."""
+    return step.routines[0].place_of(step.tops[0]).name if step.tops else net.engine.place.name
 
 
 def _blob(blob: Blob) -> dict[str, Any]:

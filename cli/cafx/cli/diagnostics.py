@@ -1,0 +1,31 @@
+"""What training and scoring report on standard error besides results: warnings and ``debug_info``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import numpy as np
+
+
+def log_warnings() -> None:
+    """Print warnings and errors logged by the kernel and by plugins, one line each."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    log = logging.getLogger("cafx")
+    if not log.handlers:
+        log.addHandler(handler)
+
+
+def log_debug_info(*, to_terminal: bool) -> None:
+    """Enable ``debug_info``'s log records; a log monitor writes them to its own file."""
+    log = logging.getLogger("cafx.net")
+    log.setLevel(logging.INFO)
+    if to_terminal:
+        log.addHandler(logging.StreamHandler(sys.stderr))
+
+
+def silence_overflow() -> None:
+    """Silence NumPy's overflow warnings; non-finite values are reported by name."""
+    np.seterr(all="ignore")

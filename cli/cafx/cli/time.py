@@ -1,0 +1,105 @@
+"""``cafx time``: timing a net layer by layer."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cafx.cli.options import FILE, data_option, engine_options, json_option, split_commas, state_options, weights_option
+from cafx.cli.terminal import console
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cafx.cli.timing import Row, Timing
+
+RATES = ("GFLOP/s", "of peak", "reorders")
+TYPE_WIDTH = 100
+"""Console width from which the table has a column for the layer type."""
+RATES_WIDTH = 76
+"""Console width from which the table has the columns `RATES`."""
+WHOLE_GFLOPS = 10
+"""GFLOP/s from which no decimals are printed."""
+
+
+@click.command()
+@click.argument("model", type=FILE)
+@weights_option
+@click.option(
+    "--iterations",
+    "-n",
+    type=click.IntRange(1),
+    metavar="N",
+    default=50,
+    show_default=True,
+    help="Number of passes to time.",
+)
+@click.option(
+    "--warmup", type=click.IntRange(0), metavar="N", default=2, show_default=True, help="Untimed warm-up passes."
+)
+@engine_options
+@state_options("TRAIN")
+@data_option
+@json_option
+def time(model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_json: bool, **options: Any) -> None:
+    """Time the forward and backward passes of MODEL, layer by layer and in total.
+
+    In TEST phase, or if no layer needs a gradient, only the forward pass is timed. Fused layers share
+    a line.
+
+    GFLOP/s is computed from the layer's nominal multiply-adds. "of peak" compares it with a large matrix
+    product on this machine; Winograd convolutions can exceed 100 %. "reorders": number and cost (in
+    milliseconds) of memory-layout changes per pass.
+    """
+    from cafx.cli.nets import build_net
+    from cafx.cli.timing import measure
+
+    with build_net(model, options.pop("phase"), weights=split_commas(weights), **options) as net:
+        timing = measure(net, iterations, warmup)
+    if as_json:
+        click.echo(json.dumps(timing.summary()))
+        return
+    console().print(_table(timing, console().width), markup=False)
+    text = f"total: {timing.forward + timing.backward:.3f} ms"
+    if timing.peak:
+        text += f"; peak (large matrix product): {timing.peak:.0f} GFLOP/s"
+    console().print(text, markup=False, highlight=False)
+
+
+def _table(timing: Timing, width: int) -> Table:
+    """One row per step; narrow consoles omit the layer type, then the rates."""
+    from rich import box
+    from rich.table import Table
+
+    title = f"{timing.net}: milliseconds per pass, mean of {timing.iterations}, engine {timing.engine}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    with_type = width >= TYPE_WIDTH
+    for name in ("layer", "type", "routine") if with_type else ("layer", "routine"):
+        table.add_column(name, overflow="fold")
+    for name in ("forward", "backward", "share", *(RATES if width >= RATES_WIDTH else ())):
+        table.add_column(name, justify="right", no_wrap=True)
+    shown = len(table.columns)
+    total = timing.total()
+    for row in timing.rows:
+        table.add_row(*_cells(row, total, with_type=with_type)[:shown])
+    table.add_section()
+    table.add_row(*_cells(total, total, with_type=with_type)[:shown])
+    return table
+
+
+def _cells(row: Row, total: Row, *, with_type: bool) -> list[str]:
+    """The cells of one row; a dash if a value does not apply."""
+    spent, total_spent = row.forward + row.backward, total.forward + total.backward
+    return [
+        row.name,
+        *([row.type] if with_type else []),
+        row.routine,
+        f"{row.forward:.3f}",
+        f"{row.backward:.3f}" if row.backward else "-",
+        f"{spent / total_spent if total_spent else 0:.1%}",
+        "-" if row.gflops is None else f"{row.gflops:.0f}" if row.gflops >= WHOLE_GFLOPS else f"{row.gflops:.2g}",
+        "-" if row.of_peak is None else f"{row.of_peak:.0%}",
+        f"{row.reorders:.0f}: {row.reordering:.3f}" if row.reorders else "-",
+    ]
