@@ -10,16 +10,16 @@ from cafx.kernel import Unsupported
 from .. import native
 from ..api.constants import Arg, DataType, Tag
 from ..api.library import load
-from ..api.memory import MemoryDesc
+from ..api.memory import Memory, MemoryDesc
 from ..api.primitives import PrimitiveDesc
 from ..api.windowed import Window, convolution
 from ..operands import Operand
 from ..routine import Run, pick
 from ..routines.weighted import Bytes, Weighted
-from ..winograd.matrices import AHEAD
+from ..winograd.matrices import FORWARD
 
 if TYPE_CHECKING:
-    from ..winograd.convolution import Tiles
+    from ..winograd.convolution import WinogradConvolution
 
 BLOCK = 16
 FEW_CHANNELS = 4
@@ -37,7 +37,7 @@ class Convolution(Weighted):
         tiles: computes it by Winograd's tiles where that is faster.
     """
 
-    tiles: Tiles | None = None
+    tiles: WinogradConvolution | None = None
 
     def plan(self) -> None:
         """Choose layouts by the number of channels; blocks of 16 where channels fill them."""
@@ -63,21 +63,33 @@ class Convolution(Weighted):
         step.note = "Winograd's tiles" if self.tiles else ""
         self.settle_weights()
 
-    def _tiles(self) -> Tiles | None:
+    def _tiles(self) -> WinogradConvolution | None:
         """Winograd's way, where it is a way and a shorter one."""
         window, group, (taps, *others) = self.window, self.layer.options.group, self.layer.window.kernel
-        if others != [taps] or taps not in AHEAD or (self.engine.type == DataType.BF16 and load().has_amx):
+        if others != [taps] or taps not in FORWARD or (self.engine.type == DataType.BF16 and load().has_amx):
             return None
         if {*window.stride, *window.dilation} != {1} or max(window.pad) >= taps:
             return None
         if native.unavailable():
             return None
-        from ..winograd.convolution import Tiles  # needs llvmlite, which is not everywhere
+        from ..winograd.convolution import WinogradConvolution  # needs llvmlite, which is not everywhere
 
-        if not Tiles.fits(self.source[1] // group, self.made[1] // group, group):
+        if not WinogradConvolution.fits(self.source[1] // group, self.made[1] // group, group):
             return None
-        tiles = Tiles(self, self.source, self.made, taps, window.pad, group)
-        return tiles if tiles.pay(training=self.training) else None
+        tiles = WinogradConvolution(
+            self.source,
+            self.made,
+            taps,
+            window.pad,
+            group,
+            threads=self.engine.threads,
+            bfloat16=self.engine.type == DataType.BF16,
+            scratch=self._scratch,
+        )
+        return tiles if tiles.is_faster(training=self.training) else None
+
+    def _scratch(self, name: str, count: int) -> Memory:
+        return self.engine.spare(name, MemoryDesc.plain((count,)))
 
     def _blocked(self) -> bool:
         """Whether all primitives read and write blocks of 16 channels."""
@@ -102,20 +114,20 @@ class Convolution(Weighted):
     ) -> Sequence[Run]:
         """What computes y."""
         if self.tiles:
-            return self.tiles.forward(x, weights, bias, y, self.slope)
+            return [self.tiles.forward(x, weights, bias, y, self.slope).bind()]
         return super().forward_calls(x, weights, bias, y, *more)
 
     def data_calls(self, back: PrimitiveDesc, dy: Operand, dx: Operand) -> tuple[Operand, Sequence[Run]]:
         """The weights to be read, and what computes dx."""
         if self.tiles:
             weights = self.weights(self.tiles.weights)
-            return weights, self.tiles.backward_data(dy, weights, dx)
+            return weights, [self.tiles.backward_data(dy, weights, dx).bind()]
         return super().data_calls(back, dy, dx)
 
     def weights_calls(self, back: PrimitiveDesc, x: Operand, dy: Operand, to: Mapping[int, Any]) -> Sequence[Run]:
         """What computes the gradients of weights and bias."""
         if self.tiles:
-            return self.tiles.backward_weights(x, dy, to.get(Arg.DIFF_WEIGHTS), to.get(Arg.DIFF_BIAS))
+            return [self.tiles.backward_weights(x, dy, to.get(Arg.DIFF_WEIGHTS), to.get(Arg.DIFF_BIAS)).bind()]
         return super().weights_calls(back, x, dy, to)
 
     def check(self) -> None:

@@ -8,7 +8,7 @@ from cafx.kernel import Unsupported
 
 from .. import native
 from ..api.constants import DataType
-from ..api.memory import MemoryDesc
+from ..api.memory import Memory, MemoryDesc
 from ..api.primitives import PrimitiveDesc
 from ..api.products import inner_product_backward_data, inner_product_backward_weights, inner_product_forward
 from ..operands import Operand
@@ -73,7 +73,12 @@ class InnerProduct(Weighted):
             return super().forward_calls(x, weights, bias, y, *more)
         from ..routines.small_product import product  # needs llvmlite, which is not everywhere
 
-        return [product(self.engine, self.layer.rows, self.layer.outputs[1], (x, weights, bias, y), self.slope)]
+        shape = *self.layer.rows, self.layer.outputs[1]
+        memory, threads = (x, weights, bias, y), self.engine.threads
+        return [product(shape, memory, self.slope, threads=threads, scratch=self._scratch).bind()]
+
+    def _scratch(self, name: str, count: int) -> Memory:
+        return self.engine.spare(name, MemoryDesc.plain((count,)))
 
     def source_desc(self, desc: MemoryDesc) -> MemoryDesc:
         """The bottom with all its axes, row-major: the rows' very bytes."""
