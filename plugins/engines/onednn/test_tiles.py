@@ -18,7 +18,7 @@ from cafx_engine_onednn.winograd import matrices
 
 convolution = pytest.importorskip("cafx_engine_onednn.winograd.convolution", exc_type=ImportError)
 correlation = pytest.importorskip("cafx_engine_onednn.winograd.correlation", exc_type=ImportError)
-weights_gradient = pytest.importorskip("cafx_engine_onednn.winograd.weights_gradient", exc_type=ImportError)
+builder = pytest.importorskip("cafx_engine_onednn.winograd.builder", exc_type=ImportError)
 REASON = OneDNN.unavailable() or native.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"{REASON}")
 WinogradConvolution = convolution.WinogradConvolution
@@ -150,8 +150,7 @@ def test_every_pass_agrees_with_the_numpy_engine(
     @given(cases)
     def check(case: Case) -> None:
         monkeypatch.setattr(correlation, "THREAD_BYTES", case.thread_bytes)
-        monkeypatch.setattr(correlation, "SHARED_BYTES", case.shared_bytes)
-        monkeypatch.setattr(weights_gradient, "SHARED_BYTES", case.shared_bytes)
+        monkeypatch.setattr(builder, "SHARED_BYTES", case.shared_bytes)
         results, expected = run(case, "onednn"), run(case, "numpy")
         assume(results)
         for name, value in expected.items():

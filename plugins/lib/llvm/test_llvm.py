@@ -22,6 +22,7 @@ from cafx_lib_llvm.cache import Cache, default_folder
 
 pytestmark = pytest.mark.skipif(cafx_lib_llvm.unavailable() is not None, reason=f"{cafx_lib_llvm.unavailable()}")
 kernels = pytest.importorskip("cafx_lib_llvm.kernels", exc_type=ImportError)
+emitter = pytest.importorskip("cafx_lib_llvm.emitter", exc_type=ImportError)
 build = pytest.importorskip("cafx_lib_llvm.build", exc_type=ImportError)
 
 VECTOR = 16
@@ -121,6 +122,22 @@ def test_a_matrix_is_transposed() -> None:
     expected = matrix.T.copy()
     run(transpose(), Vectors(VECTOR), matrix)
     np.testing.assert_array_equal(matrix, expected)
+
+
+def test_bfloat16_values_are_rounded_to_nearest_even() -> None:
+    @kernels.kernel(Vectors, cafx_lib_llvm.FLOATS, emitter.BFLOAT16S)
+    def narrow_and_widen(e: Any) -> None:
+        values, narrow = e.parameters
+        e.store(e.load(values), narrow)
+        e.store(e.load(narrow), values)
+
+    step = 2**-7
+    cases = {1 + step / 2: 1, 1 + step * 1.5: 1 + step * 2, 1 + step * 0.51: 1 + step, -1 - step * 0.49: -1}
+    cases |= {np.inf: np.inf, np.nan: np.nan}
+    values = np.zeros(VECTOR, np.float32)
+    values[: len(cases)] = list(cases)
+    run(narrow_and_widen(), Vectors(1), values, np.zeros(VECTOR, np.uint16))
+    np.testing.assert_array_equal(values[: len(cases)], list(cases.values()))
 
 
 def test_parameters_choose_among_kernels_that_are_compiled_once() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-FORMATS = {int: "<q", float: "<f4x"}
+FORMATS = {int: "q", float: "f4x"}
 """Formats of `struct` for the types of fields: each takes eight bytes."""
 
 
@@ -23,26 +25,35 @@ class Arguments:
 
     def pack(self) -> npt.NDArray[np.int64]:
         """The fields in memory."""
-        parts = [struct.pack(FORMATS[kind], value) for kind, value in _values(self)]
-        return np.frombuffer(bytearray(b"".join(parts)), np.int64)
+        format_, values = _packing(type(self))
+        return np.frombuffer(bytearray(format_.pack(*values(self))), np.int64)
 
 
-def fields(record: type[Arguments]) -> list[tuple[str, Any]]:
-    """Names and types of a record's fields, in order."""
+@functools.cache
+def fields(record: type[Arguments]) -> dict[str, Any]:
+    """The types of a record's fields, by name and in order."""
     resolved: Any = attrs.resolve_types(record)
-    return [(field.name, field.type) for field in attrs.fields(resolved)]
+    return {field.name: field.type for field in attrs.fields(resolved)}
 
 
-def layout(record: type[Arguments]) -> str:
-    """Names and types of all fields as text, nested records included."""
-    parts = [f"{name}:{kind.__name__ if kind in FORMATS else layout(kind)}" for name, kind in fields(record)]
-    return f"({' '.join(parts)})"
-
-
-def _values(record: Arguments) -> Iterator[tuple[type, Any]]:
-    for name, kind in fields(type(record)):
-        value = getattr(record, name)
+def flattened(record: type[Arguments]) -> dict[str, type]:
+    """The types of all fields; those of nested records by dotted names."""
+    types: dict[str, type] = {}
+    for name, kind in fields(record).items():
         if kind in FORMATS:
-            yield kind, value
+            types[name] = kind
         else:
-            yield from _values(value)
+            types |= {f"{name}.{inner}": each for inner, each in flattened(kind).items()}
+    return types
+
+
+@functools.cache
+def _packing(record: type[Arguments]) -> tuple[struct.Struct, Callable[[Any], list[Any]]]:
+    """The format of a record, and a function that lists its values."""
+    types = flattened(record)
+    getters = [operator.attrgetter(name) for name in types]
+
+    def values(arguments: Any) -> list[Any]:
+        return [get(arguments) for get in getters]
+
+    return struct.Struct("<" + "".join(FORMATS[kind] for kind in types.values())), values

@@ -12,7 +12,7 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -53,14 +53,6 @@ class Cache:
 
     folder: Path | None
     limit: int = LIMIT
-
-    def get_or_make(self, key: str, make: Callable[[], bytes]) -> bytes:
-        """The entry of a key; made and kept where there is none."""
-        entry = self.get(key)
-        if entry is None:
-            entry = make()
-            self.put(key, entry)
-        return entry
 
     def get(self, key: str) -> bytes | None:
         """The entry of a key, or None. A damaged or foreign entry is removed."""

@@ -85,7 +85,7 @@ class Emitter:
     def _load_record(self, record: type[Arguments], offset: int) -> tuple[Any, int]:
         """The fields of a record, and the offset behind it."""
         values = SimpleNamespace()
-        for name, kind in fields(record):
+        for name, kind in fields(record).items():
             if kind in (int, float):
                 value = self.load_int(self.address, offset)
                 offset += 1

@@ -7,16 +7,16 @@ import hashlib
 import importlib.util
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec
+from typing import Any, Concatenate, Generic, ParamSpec
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
 from cafx_lib_llvm import build
-from cafx_lib_llvm.arguments import Arguments, layout
+from cafx_lib_llvm.arguments import Arguments, flattened
 from cafx_lib_llvm.cache import Cache, default_folder
 from cafx_lib_llvm.emitter import Emitter
 
@@ -55,13 +55,54 @@ class Kernel:
         return KernelCall(self.address, arguments.pack())
 
 
+class KernelFunction(Generic[P]):
+    """A function that writes IR, turned into one that returns the compiled kernel; see `kernel`."""
+
+    def __init__(
+        self, write: Callable[Concatenate[Emitter, P], None], arguments: type[Arguments], parameters: Sequence[Any]
+    ) -> None:
+        self._write, self._arguments, self._parameters = write, arguments, parameters
+        self._signature = inspect.signature(write)
+        self._source = source_hash(write.__module__)  # now, because files may change after they are imported
+        self._kernels: dict[tuple[Any, ...], Kernel] = {}
+        functools.update_wrapper(self, write)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Kernel:
+        """The kernel for these parameters."""
+        bound = self._signature.bind(None, *args, **kwargs)
+        bound.apply_defaults()
+        choice = tuple(bound.arguments.values())
+        with _lock:
+            if choice not in self._kernels:
+                self._kernels[choice] = self._load(choice, lambda e: self._write(e, *args, **kwargs))
+            return self._kernels[choice]
+
+    def _load(self, choice: tuple[Any, ...], write: Callable[[Emitter], None]) -> Kernel:
+        key = self._key(choice)
+        name = f"{self._write.__name__}_{key}"
+        cache = Cache(default_folder() if self._source else None)
+        code = cache.get(key)
+        if code is None:
+            emitter = Emitter(name, self._arguments, self._parameters)
+            write(emitter)
+            code = build.compile_ir(emitter.finish())
+            cache.put(key, code)
+        return Kernel(build.load(code, name), self._arguments)
+
+    def _key(self, choice: tuple[Any, ...]) -> str:
+        """A hash of everything that the code depends on."""
+        name = self._write.__module__, self._write.__qualname__
+        parts = name, choice, flattened(self._arguments), self._source, build.target()
+        return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
 def kernel(
     arguments: type[Arguments], *parameters: Any
-) -> Callable[[Callable[Concatenate[Emitter, P], None]], Callable[P, Kernel]]:
+) -> Callable[[Callable[Concatenate[Emitter, P], None]], KernelFunction[P]]:
     """Turn a function that writes IR into one that returns the compiled kernel.
 
     The function takes an `Emitter` and further parameters, which choose one of several kernels. Each kernel
-    is compiled once per process at most. Compiled code is kept on disk; the key of an entry consists of those
+    is compiled at most once per process. Compiled code is kept on disk; the key of an entry consists of those
     parameters, the source files of the function's package and of this one, and `build.target`. So what the
     function writes must depend on nothing else: addresses, for example, must be arguments.
 
@@ -70,34 +111,7 @@ def kernel(
         parameters: LLVM types of further parameters of the compiled function, for what differs from call
             to call.
     """
-
-    def decorate(write: Callable[Concatenate[Emitter, P], None]) -> Callable[P, Kernel]:
-        source = source_hash(write.__module__)  # of the files as they are imported, which may change later
-        signature = inspect.signature(write)
-        kernels: dict[tuple[Any, ...], Kernel] = {}
-
-        def compiled(*args: P.args, **kwargs: P.kwargs) -> Kernel:
-            bound = signature.bind(None, *args, **kwargs)  # type: ignore[arg-type]
-            bound.apply_defaults()
-            choice = bound.args[1:]
-            with _lock:
-                if choice not in kernels:
-                    parts = write.__module__, write.__qualname__, choice, layout(arguments), source, build.target()
-                    key = hashlib.sha256(repr(parts).encode()).hexdigest()
-                    name = f"{write.__name__}_{key}"
-
-                    def make() -> bytes:
-                        emitter = Emitter(name, arguments, parameters)
-                        write(emitter, *args, **kwargs)
-                        return build.compile_ir(emitter.finish())
-
-                    code = Cache(default_folder()).get_or_make(key, make) if source else make()
-                    kernels[choice] = Kernel(build.load(code, name), arguments)
-                return kernels[choice]
-
-        return functools.wraps(write)(compiled)
-
-    return decorate
+    return lambda write: KernelFunction(write, arguments, parameters)
 
 
 def source_hash(module: str) -> str:

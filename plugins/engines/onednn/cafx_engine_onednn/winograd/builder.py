@@ -12,11 +12,13 @@ from . import gemm
 from .filter_transforms import FilterArguments
 from .matrices import Matrix, Scheme
 from .program import FLOAT_BYTES, Bytes, Cells, Region, Scratch, Task, Tasks
-from .tiling import BLOCK, COMPONENT_PAD, Shape, TileGrid, TransformLayout, channel_blocks, split
+from .tiling import BLOCK, COMPONENT_PAD, Range, Shape, TileGrid, TransformLayout, channel_blocks, split
 from .transforms import InputTransformArguments, input_transform
 
 TASKS_PER_THREAD = 4
 """Into how many tasks work is divided that all threads share."""
+SHARED_BYTES = 8 << 20
+"""Memory of the tiles in the transform domain that all threads share."""
 
 
 @attrs.frozen
@@ -143,6 +145,19 @@ class ProgramBuilder:
         """The layout of tiles of activations in the transform domain."""
         return TransformLayout(self.scheme.components, channel_blocks(shape[1]), capacity, start)
 
+    def transformed(self, name: str, shape: Shape, capacity: int) -> Transformed:
+        """Tiles of activations in a scratch buffer."""
+        layout = self.layout(shape, capacity)
+        return Transformed(self.scratch(name, layout.end), layout)
+
+    def tiles_within(self, budget: int) -> int:
+        """Tiles whose inputs and outputs take at most so many bytes in the transform domain."""
+        return budget // (FLOAT_BYTES * self.scheme.components * self.filters.padded_channels)
+
+    def shared_chunks(self, grid: TileGrid) -> list[Range]:
+        """Chunks of tiles that all threads work on together."""
+        return grid.chunks(self.tiles_within(SHARED_BYTES))
+
     def panels(self, columns: int) -> list[tuple[int, gemm.Panels]]:
         """The panels of every group."""
         panels = gemm.panels(columns // BLOCK)
@@ -187,7 +202,7 @@ class ProgramBuilder:
         ]
 
     def transform_input(
-        self, matrix: Matrix, image: Image, grid: TileGrid, tiles: tuple[int, int], to: Transformed, at: int = 0
+        self, matrix: Matrix, image: Image, grid: TileGrid, tiles: Range, to: Transformed, at: int = 0
     ) -> KernelCall:
         """Transform tiles of an image.
 
@@ -211,8 +226,3 @@ class ProgramBuilder:
                 tiles=grid.range(*tiles, image.shape),
             )
         )
-
-
-def tiles_within(budget: int, scheme: Scheme, filters: Filters) -> int:
-    """Tiles whose inputs and outputs take so many bytes in the transform domain."""
-    return budget // (FLOAT_BYTES * scheme.components * filters.padded_channels)

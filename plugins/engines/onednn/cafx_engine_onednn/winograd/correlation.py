@@ -15,19 +15,15 @@ import attrs
 from cafx_lib_llvm import KernelCall
 
 from . import gemm
-from .builder import Filters, Image, ProgramBuilder, Resources, Transformed, tiles_within
+from .builder import Filters, Image, ProgramBuilder, Resources, Transformed
 from .filter_transforms import PadArguments, filter_transform, pad, rotated_filter_transform
 from .matrices import Scheme
 from .program import OWN, Bytes, Region, Task, Tasks
-from .tiling import BLOCK, TILE_MULTIPLE, TileGrid, round_up, split
+from .tiling import BLOCK, TILE_MULTIPLE, Range, TileGrid, round_up, split
 from .transforms import OutputTransformArguments, output_transform
 
 THREAD_BYTES = 1 << 20
 """Memory of a thread's tiles in the transform domain, which should stay in its caches."""
-SHARED_BYTES = 8 << 20
-"""Memory of the tiles in the transform domain that all threads share."""
-Range = tuple[int, int]
-"""The first of some tiles or components, and their number."""
 
 
 @attrs.frozen
@@ -77,10 +73,9 @@ class Correlation(ProgramBuilder):
             )
             transforms.append([pad().call(arguments)])
         epilogue = Epilogue(padded, 1.0 if slope is None else slope)
-        chunks = grid.chunks(tiles_within(THREAD_BYTES, self.scheme, filters), self.resources.threads)
+        chunks = grid.chunks(self.tiles_within(THREAD_BYTES), self.resources.threads)
         if len(chunks) * filters.products > 2 * grid.tiles * filters.padded_channels:
-            shared = grid.chunks(tiles_within(SHARED_BYTES, self.scheme, filters))
-            return self.program(1, [transforms, *self._by_component(x, y, grid, shared, epilogue)])
+            return self.program(1, [transforms, *self._by_component(x, y, grid, epilogue)])
         tasks, scratch = self._by_tile(x, y, grid, chunks, epilogue)
         return self.program(scratch, [transforms, tasks])
 
@@ -101,16 +96,12 @@ class Correlation(ProgramBuilder):
         ]
         return tasks, products.layout.end
 
-    def _by_component(
-        self, x: Image, y: Image, grid: TileGrid, chunks: Sequence[Range], epilogue: Epilogue
-    ) -> list[list[Task]]:
+    def _by_component(self, x: Image, y: Image, grid: TileGrid, epilogue: Epilogue) -> list[list[Task]]:
         """Three phases per chunk of tiles; the products are divided by component."""
-        capacity, components = round_up(chunks[0][1]), self.scheme.components
-        layouts = self.layout(x.shape, capacity), self.layout(y.shape, capacity)
-        inputs, products = (
-            Transformed(self.scratch(name, layout.end), layout)
-            for name, layout in zip(("inputs", "products"), layouts, strict=True)
-        )
+        chunks, components = self.shared_chunks(grid), self.scheme.components
+        capacity = round_up(chunks[0][1])
+        inputs = self.transformed("inputs", x.shape, capacity)
+        products = self.transformed("products", y.shape, capacity)
         matrix = self.scheme.input_transform
         phases: list[list[Task]] = []
         for first, count in chunks:

@@ -9,6 +9,8 @@ import attrs
 from cafx_lib_llvm import LANES, Arguments
 
 Shape = tuple[int, int, int, int]
+Range = tuple[int, int]
+"""The first of some tiles, components or other things, and their number."""
 BLOCK = LANES
 """Channels of a block: those of a pixel lie side by side in memory."""
 TILE_MULTIPLE = 12
@@ -64,7 +66,7 @@ class TileGrid:
         """Tiles of all images."""
         return self.shape[0] * self.rows * self.columns
 
-    def chunks(self, largest: int, multiple_of: int = 1) -> list[tuple[int, int]]:
+    def chunks(self, largest: int, multiple_of: int = 1) -> list[Range]:
         """First tile and number of tiles of chunks of about the same size.
 
         Args:
@@ -94,7 +96,7 @@ def round_up(tiles: int) -> int:
     return -(-tiles // TILE_MULTIPLE) * TILE_MULTIPLE
 
 
-def split(count: int, parts: int) -> Iterator[tuple[int, int]]:
+def split(count: int, parts: int) -> Iterator[Range]:
     """Start and length of at most ``parts`` ranges of about the same length that cover ``range(count)``."""
     size = -(-count // parts)
     for first in range(0, count, size):

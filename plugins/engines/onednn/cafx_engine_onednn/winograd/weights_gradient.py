@@ -9,8 +9,7 @@ from __future__ import annotations
 from cafx_lib_llvm import KernelCall
 
 from . import gemm
-from .builder import Image, ProgramBuilder, Transformed, tiles_within
-from .correlation import SHARED_BYTES
+from .builder import Image, ProgramBuilder, Transformed
 from .filter_transforms import PadArguments, filter_gradient, pad
 from .matrices import transpose
 from .program import Bytes, Region, Task, Tasks
@@ -29,13 +28,10 @@ class WeightsGradient(ProgramBuilder):
             weights, bias: the gradients to overwrite, those that are needed.
         """
         filters, grid = self.filters, TileGrid(dy.shape, self.scheme.outputs)
-        chunks = grid.chunks(tiles_within(SHARED_BYTES, self.scheme, filters))
+        chunks = self.shared_chunks(grid)
         capacity = round_up(chunks[0][1])
-        layouts = self.layout(x.shape, capacity), self.layout(dy.shape, capacity)
-        inputs, gradients = (
-            Transformed(self.scratch(name, layout.end), layout)
-            for name, layout in zip(("inputs", "products"), layouts, strict=True)
-        )
+        inputs = self.transformed("inputs", x.shape, capacity)
+        gradients = self.transformed("products", dy.shape, capacity)
         sums = self.scratch("bias", filters.group * filters.padded_outputs)
         adjoint = transpose(self.scheme.output_transform)
         phases: list[list[Task]] = []
