@@ -27,7 +27,7 @@ from cafx_lib_llvm.processor import features, unavailable
 
 if TYPE_CHECKING:
     from cafx_lib_llvm.emitter import BYTES, FLOAT, FLOATS, INT, INTS, LANE, LANES, Emitter, Loop, Value
-    from cafx_lib_llvm.kernels import Kernel, KernelCall, kernel
+    from cafx_lib_llvm.kernels import Kernel, KernelCall, KernelFunction, kernel
 
 __all__ = [
     "BYTES",
@@ -41,6 +41,7 @@ __all__ = [
     "Emitter",
     "Kernel",
     "KernelCall",
+    "KernelFunction",
     "Loop",
     "Value",
     "features",
@@ -48,7 +49,7 @@ __all__ = [
     "unavailable",
 ]
 
-_FROM_KERNELS = {"Kernel", "KernelCall", "kernel"}
+_FROM_KERNELS = {"Kernel", "KernelCall", "KernelFunction", "kernel"}
 
 
 def __getattr__(name: str) -> Any:

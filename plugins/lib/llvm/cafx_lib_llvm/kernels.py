@@ -64,18 +64,26 @@ class KernelFunction(Generic[P]):
         self._write, self._arguments, self._parameters = write, arguments, parameters
         self._signature = inspect.signature(write)
         self._source = source_hash(write.__module__)  # now, because files may change after they are imported
+        self._calls: dict[Any, Kernel] = {}
         self._kernels: dict[tuple[Any, ...], Kernel] = {}
         functools.update_wrapper(self, write)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Kernel:
         """The kernel for these parameters."""
+        call = args, tuple(kwargs.items())
+        if call not in self._calls:
+            with _lock:
+                self._calls[call] = self._once(*args, **kwargs)
+        return self._calls[call]
+
+    def _once(self, *args: P.args, **kwargs: P.kwargs) -> Kernel:
+        """The same, for parameters that may be given by position or by name."""
         bound = self._signature.bind(None, *args, **kwargs)
         bound.apply_defaults()
         choice = tuple(bound.arguments.values())
-        with _lock:
-            if choice not in self._kernels:
-                self._kernels[choice] = self._load(choice, lambda e: self._write(e, *args, **kwargs))
-            return self._kernels[choice]
+        if choice not in self._kernels:
+            self._kernels[choice] = self._load(choice, lambda e: self._write(e, *args, **kwargs))
+        return self._kernels[choice]
 
     def _load(self, choice: tuple[Any, ...], write: Callable[[Emitter], None]) -> Kernel:
         key = self._key(choice)

@@ -201,20 +201,23 @@ class ProgramBuilder:
             for first, some in split(count, self.tasks)
         ]
 
+    def input_kernel(self, matrix: Matrix) -> Kernel:
+        """The kernel that transforms tiles of activations with a matrix."""
+        return input_transform(matrix, self.scheme.outputs, bfloat16=self.resources.bfloat16)
+
     def transform_input(
-        self, matrix: Matrix, image: Image, grid: TileGrid, tiles: Range, to: Transformed, at: int = 0
+        self, kernel: Kernel, image: Image, grid: TileGrid, tiles: Range, to: Transformed, at: int = 0
     ) -> KernelCall:
-        """Transform tiles of an image.
+        """Transform tiles of activations.
 
         Args:
-            matrix: of the transform.
+            kernel: from `input_kernel`.
             image: the activations.
             grid: their tiles.
             tiles: the first and the number of those to transform.
             to: where they are written.
             at: index of the first one there.
         """
-        kernel = input_transform(matrix, self.scheme.outputs, bfloat16=self.resources.bfloat16)
         return kernel.call(
             InputTransformArguments(
                 source=Region(image.cell),

@@ -52,6 +52,8 @@ class Correlation(ProgramBuilder):
         self.rotated = rotated
         channels = filters.padded_inputs, filters.padded_outputs
         self.inputs, self.outputs = reversed(channels) if rotated else channels
+        self.to_components = self.input_kernel(scheme.input_transform)
+        self.to_outputs = output_transform(scheme.output_transform, bfloat16=resources.bfloat16)
 
     def prepare(self, x: Image, weights: Bytes, bias: Bytes | None, slope: float | None, y: Image) -> Tasks:
         """The program.
@@ -86,9 +88,9 @@ class Correlation(ProgramBuilder):
         capacity = round_up(chunks[0][1])
         inputs = Transformed(OWN, self.layout(x.shape, capacity))
         products = Transformed(OWN, self.layout(y.shape, capacity, inputs.layout.end))
-        tasks = [
+        tasks: list[Task] = [
             [
-                self.transform_input(self.scheme.input_transform, x, grid, tiles, inputs),
+                self.transform_input(self.to_components, x, grid, tiles, inputs),
                 *self._multiply(inputs, products, (0, self.scheme.components), (0, tiles[1])),
                 self._transform_output(products, y, grid, tiles, epilogue),
             ]
@@ -102,7 +104,6 @@ class Correlation(ProgramBuilder):
         capacity = round_up(chunks[0][1])
         inputs = self.transformed("inputs", x.shape, capacity)
         products = self.transformed("products", y.shape, capacity)
-        matrix = self.scheme.input_transform
         phases: list[list[Task]] = []
         for first, count in chunks:
             parts = [((first + at, some), at) for at, some in split(count, self.tasks)]
@@ -111,7 +112,7 @@ class Correlation(ProgramBuilder):
                 for at, some in split(round_up(count) // TILE_MULTIPLE, -(-self.tasks // components))
             ]
             phases += [
-                [[self.transform_input(matrix, x, grid, tiles, inputs, at)] for tiles, at in parts],
+                [[self.transform_input(self.to_components, x, grid, tiles, inputs, at)] for tiles, at in parts],
                 [self._multiply(inputs, products, (each, 1), tiles) for each in range(components) for tiles in rows],
                 [[self._transform_output(products, y, grid, tiles, epilogue, at)] for tiles, at in parts],
             ]
@@ -146,8 +147,7 @@ class Correlation(ProgramBuilder):
     def _transform_output(
         self, products: Transformed, y: Image, grid: TileGrid, tiles: Range, epilogue: Epilogue, at: int = 0
     ) -> KernelCall:
-        kernel = output_transform(self.scheme.output_transform, bfloat16=self.resources.bfloat16)
-        return kernel.call(
+        return self.to_outputs.call(
             OutputTransformArguments(
                 source=products.region(tile=at),
                 target=Region(y.cell),

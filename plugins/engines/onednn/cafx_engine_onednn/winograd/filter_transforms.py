@@ -7,7 +7,7 @@ which `gemm.multiply` reads. Channels that pad the last block are zero.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -70,7 +70,7 @@ def filter_transform(e: Emitter, scheme: Scheme) -> None:
     """G g Gᵀ. Rows of the panels are inputs, columns are outputs."""
     filters = _Filters(e, scheme)
     with filters.each() as (row, block, panel):
-        filters.transform(filters.load(row, lambda inside: filters.taps(inside, block)), panel, row)
+        filters.transform(filters.load(row, *filters.taps(block)), panel, row)
 
 
 @task_kernel(FilterArguments)
@@ -82,14 +82,11 @@ def rotated_filter_transform(e: Emitter, scheme: Scheme) -> None:
     with filters.each() as (outputs, block, panel):
         first = e.multiply(block, BLOCK)
         with e.loop(count) as tap:
-            place = e.at(
+            opposite = e.multiply(e.builder.sub(INT(count - 1), tap.index), BLOCK)
+            start = e.at(
                 filters.weights, e.multiply(outputs, args.block_stride), e.multiply(tap.index, args.tap_stride)
             )
-            opposite = e.multiply(e.builder.sub(INT(count - 1), tap.index), BLOCK)
-            rows = [
-                filters.load(e.add(first, i), lambda inside, start=place: [e.at(start, e.multiply(inside, BLOCK))])[0]
-                for i in range(BLOCK)
-            ]
+            rows = [filters.load(e.add(first, i), start)[0] for i in range(BLOCK)]
             for i, each in enumerate(e.transpose(rows)):
                 e.store(each, rotated, opposite, i * count * BLOCK)
         with e.loop(BLOCK) as output:
@@ -107,8 +104,8 @@ def filter_gradient(e: Emitter, scheme: Scheme) -> None:
         start = e.at(panel, e.multiply(row, filters.width))
         values = [e.load(start, e.multiply(args.stride, k)) for k in range(scheme.components)]
         taps = flat(transform(e, matrix, square(values, scheme.points)))
-        for place, each in zip(filters.taps(row, block), taps, strict=True):
-            e.store(each, place)
+        for first, each in zip(filters.taps(block), taps, strict=True):
+            e.store(each, first, e.multiply(row, BLOCK))
 
 
 @task_kernel(PadArguments)
@@ -140,23 +137,23 @@ class _Filters:
             start = e.at(self.transformed, e.multiply(first, args.rows, BLOCK), e.multiply(lane.index, BLOCK))
             yield e.add(args.first, row.index), e.add(first, lane.index), start
 
-    def taps(self, row: Value, block: Value) -> list[Value]:
-        """Pointers to the taps from one input to 16 outputs."""
+    def taps(self, block: Value) -> list[Value]:
+        """Pointers to the taps from the first input to a block of outputs."""
         e, args = self.e, self.e.arguments
-        start = e.at(self.weights, e.multiply(row, BLOCK), e.multiply(block, args.block_stride))
+        start = e.at(self.weights, e.multiply(block, args.block_stride))
         return [e.at(start, e.multiply(args.tap_stride, k)) for k in range(self.count)]
 
-    def load(self, row: Value, places: Callable[[Value], Sequence[Value]]) -> list[Value]:
-        """Vectors of an input; zeros for one that pads the last block.
+    def load(self, row: Value, *first: Value) -> list[Value]:
+        """Vectors of an input; zeros for an input that pads the last block.
 
         Args:
             row: the input.
-            places: pointers to the vectors of an input that exists.
+            first: pointers to the first input's vectors.
         """
         e, b, inputs = self.e, self.e.builder, self.e.arguments.inputs
         inside = b.icmp_signed("<", row, inputs)
-        nearest = b.select(inside, row, b.sub(inputs, INT(1)))
-        return [b.select(inside, e.load(each), self.zero) for each in places(nearest)]
+        offset = e.multiply(b.select(inside, row, b.sub(inputs, INT(1))), BLOCK)
+        return [b.select(inside, e.load(each, offset), self.zero) for each in first]
 
     def transform(self, taps: Sequence[Value], panel: Value, row: Value) -> None:
         """Taps to a row of a panel."""

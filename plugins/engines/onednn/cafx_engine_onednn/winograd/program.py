@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Concatenate, ParamSpec, Self
 
 import attrs
 import llvmlite.ir as ir
 import numpy as np
 
-from cafx_lib_llvm import FLOATS, INT, INTS, LANE, Arguments, Emitter, KernelCall, Value, kernel
+from cafx_lib_llvm import FLOATS, INT, INTS, LANE, Arguments, Emitter, KernelCall, KernelFunction, Value, kernel
 from cafx_lib_llvm.emitter import BFLOAT16S
 
 from ..api.memory import Memory
 from ..native import parallel, symbol
 from ..operands import Operand
 
+P = ParamSpec("P")
 Bytes = Operand | Memory
 Task = Sequence[KernelCall]
 """Calls made one after another by one thread. They share its scratch memory."""
@@ -69,7 +70,7 @@ class Cells:
                 self._cells[index][0] = memory.array.ctypes.data
 
 
-def task_kernel(arguments: type[Arguments]) -> Any:
+def task_kernel(arguments: type[Arguments]) -> Callable[[Callable[Concatenate[Emitter, P], None]], KernelFunction[P]]:
     """`kernel` for tasks: ``void(arguments *, float *scratch)``."""
     return kernel(arguments, FLOATS)
 

@@ -33,7 +33,8 @@ class WeightsGradient(ProgramBuilder):
         inputs = self.transformed("inputs", x.shape, capacity)
         gradients = self.transformed("products", dy.shape, capacity)
         sums = self.scratch("bias", filters.group * filters.padded_outputs)
-        adjoint = transpose(self.scheme.output_transform)
+        transform = self.input_kernel(self.scheme.input_transform)
+        adjoint = self.input_kernel(transpose(self.scheme.output_transform))
         phases: list[list[Task]] = []
         for index, (first, count) in enumerate(chunks):
             transforms: list[Task] = []
@@ -41,7 +42,7 @@ class WeightsGradient(ProgramBuilder):
                 tiles = first + at, some
                 task = [self.transform_input(adjoint, dy, grid, tiles, gradients, at)]
                 if weights:
-                    task.append(self.transform_input(self.scheme.input_transform, x, grid, tiles, inputs, at))
+                    task.append(self.transform_input(transform, x, grid, tiles, inputs, at))
                 transforms.append(task)
             products: list[Task] = []
             if weights:
