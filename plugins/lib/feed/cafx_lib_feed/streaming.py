@@ -90,8 +90,8 @@ class Stream:
     def fits(size: Shape, strides: Shape, out: Array) -> bool:
         """Whether there is a pass from bytes of size C×H×W to ``out``, whose rows fill a cache line or more."""
         channels, height, width = out.shape
-        inside = channels == size[0] and height <= size[1] and LINE <= width <= size[2]
-        has_kernel = channels <= MOST_CHANNELS and strides[2] in PIXEL_STRIDES
+        inside = channels == size[0] and 1 <= height <= size[1] and LINE <= width <= size[2]
+        has_kernel = 1 <= channels <= MOST_CHANNELS and strides[2] in PIXEL_STRIDES
         return inside and has_kernel and min(strides) > 0 and out.flags.carray
 
     def __call__(self, image: Array, top: int, left: int, flip: bool, out: Array) -> None:
@@ -121,7 +121,7 @@ def convert(e: Emitter, pixel_stride: int, flip: bool) -> None:
     A row is loaded as vectors that begin anywhere but never leave it.
     """
     rows = _Rows(e, pixel_stride, flip)
-    with e.loop(e.arguments.height, may_be_empty=True) as row, e.loop(e.arguments.channels) as channel:
+    with e.loop(e.arguments.height) as row, e.loop(e.arguments.channels) as channel:
         rows.convert(row.index, channel.index)
     with e.loop(e.arguments.channels) as channel:
         rows.end(channel.index)
