@@ -1,39 +1,63 @@
-"""Kernels and programs of them: what they compute, and that no task is lost or run twice."""
+"""Programs of kernels: every task runs once, in the order of the phases, on memory that may move."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
+from cafx.kernel.blob import SyncedArray
 from cafx_engine_onednn import OneDNN, native
+from cafx_engine_onednn.api.memory import Memory, MemoryDesc
+from cafx_engine_onednn.operands import Operand
+from cafx_lib_llvm import Arguments
+
+program = pytest.importorskip("cafx_engine_onednn.winograd.program", exc_type=ImportError)
+gemm = pytest.importorskip("cafx_engine_onednn.winograd.gemm", exc_type=ImportError)
+tiling = pytest.importorskip("cafx_engine_onednn.winograd.tiling", exc_type=ImportError)
 
 REASON = OneDNN.unavailable() or native.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"{REASON}")
+VECTOR = 16
 
 
-def floats(count: int) -> tuple[Any, np.ndarray]:
-    from cafx_engine_onednn.api.memory import Memory, MemoryDesc
-
+def floats(count: int) -> tuple[Memory, np.ndarray]:
     memory = Memory(MemoryDesc.plain((count,)))
     return memory, memory.array.view(np.float32)
 
 
-def test_each_task_runs_once_and_phases_in_order_run_after_run() -> None:
-    from cafx_engine_onednn.emitter import BLOCK, Emitter
-    from cafx_engine_onednn.winograd.program import Cells, Tasks
+@attrs.frozen(kw_only=True)
+class IncrementArguments(Arguments):
+    """Arguments of `increment`."""
 
-    e = Emitter("from", "to", "at")
-    place = e.product(e.number("at"), BLOCK)
-    more = e.builder.fadd(e.load(e.memory("from"), place), e.load(e.memory("to"), place))
-    e.store(e.builder.fadd(more, e.constant(1)), e.memory("to"), place)
-    kernel, cells = e.finish(), Cells()
+    source: program.Region
+    target: program.Region
+    vector: int
+    amount: float
+
+
+@program.task_kernel(IncrementArguments)
+def increment(e: Any) -> None:
+    """Add a vector of the source and an amount to the target's."""
+    source, target = program.pointer(e, e.arguments.source), program.pointer(e, e.arguments.target)
+    place = e.multiply(e.arguments.vector, VECTOR)
+    total = e.builder.fadd(e.load(source, place), e.load(target, place))
+    e.store(e.builder.fadd(total, e.splat(e.arguments.amount)), target, place)
+
+
+def task(source: program.Region, target: program.Region, vector: int, amount: float = 1) -> Any:
+    arguments = IncrementArguments(source=source, target=target, vector=vector, amount=amount)
+    return [increment().call(arguments)]
+
+
+def test_each_task_runs_once_and_phases_run_in_order() -> None:
+    cells = program.Cells()
     (first, a), (second, b), (scratch, _) = floats(640), floats(640), floats(64)
-    one, two = cells.of(first), cells.of(second)
-    there = [[(kernel, kernel.arguments(**{"from": one, "to": two, "at": i}))] for i in range(40)]
-    back = [[(kernel, kernel.arguments(**{"from": two, "to": one, "at": 39 - i}))] for i in range(40)]
-    run = Tasks(2, cells, scratch, [there, back])
+    one, two = program.Region(cells.of(first)), program.Region(cells.of(second))
+    phases = [[task(one, two, i) for i in range(40)], [task(two, one, 39 - i) for i in range(40)]]
+    run = program.Tasks(2, cells, scratch, phases)
     x = y = 0
     for _ in range(200):
         run()
@@ -46,14 +70,10 @@ def test_each_task_runs_once_and_phases_in_order_run_after_run() -> None:
 
 
 def test_a_program_follows_memory_that_moves() -> None:
-    from cafx_engine_onednn.emitter import Emitter
-    from cafx_engine_onednn.winograd.program import Cells, Tasks
-
-    e = Emitter("to")
-    e.store(e.constant(3), e.memory("to"))
-    kernel, cells = e.finish(), Cells()
-    (memory, before), (_, after), (scratch, _) = floats(16), floats(16), floats(64)
-    run = Tasks(1, cells, scratch, [[[(kernel, kernel.arguments(to=cells.of(memory)))]]])
+    cells = program.Cells()
+    (memory, before), (_, after), (scratch, _) = floats(VECTOR), floats(VECTOR), floats(64)
+    region = program.Region(cells.of(memory))
+    run = program.Tasks(1, cells, scratch, [[task(region, region, 0, amount=3)]])
     run()
     memory.rebind(after)
     before[...] = 0
@@ -62,35 +82,21 @@ def test_a_program_follows_memory_that_moves() -> None:
     np.testing.assert_array_equal(after, 3.0)
 
 
-def test_sixteen_vectors_are_transposed() -> None:
-    from cafx_engine_onednn.emitter import BLOCK, INT, Emitter
-    from cafx_engine_onednn.winograd.program import Cells, Tasks
-
-    e = Emitter("of")
-    values = e.memory("of")
-    for i, row in enumerate(e.transposed([e.load(values, INT(i * BLOCK)) for i in range(BLOCK)])):
-        e.store(row, values, INT(i * BLOCK))
-    kernel, cells = e.finish(), Cells()
-    (memory, held), (scratch, _) = floats(BLOCK * BLOCK), floats(64)
-    held[...] = np.arange(BLOCK * BLOCK)
-    Tasks(1, cells, scratch, [[[(kernel, kernel.arguments(of=cells.of(memory)))]]])()
-    np.testing.assert_array_equal(held.reshape(BLOCK, BLOCK), np.arange(BLOCK * BLOCK).reshape(BLOCK, BLOCK).T)
-
-
-def test_a_kernel_refuses_arguments_it_does_not_have() -> None:
-    from cafx_engine_onednn.winograd.gemm import sums
-
-    with pytest.raises(TypeError, match=r"expected .*'inner'.*; received"):
-        sums().arguments(left=0)
+def test_operands_are_bound_when_the_program_first_runs() -> None:
+    cells, (scratch, _) = program.Cells(), floats(64)
+    operand = Operand(SyncedArray(VECTOR, np.float32), MemoryDesc.plain((VECTOR,)))
+    region = program.Region(cells.of(operand))
+    run = program.Tasks(1, cells, scratch, [[task(region, region, 0)]])
+    assert operand.memory is None
+    run()
+    np.testing.assert_array_equal(operand.memory.array, np.float32(1))
 
 
 @pytest.mark.parametrize("blocks", range(1, 20))
 def test_panels_cover_all_columns_once(blocks: int) -> None:
-    from cafx_engine_onednn.winograd.gemm import panels
-
     covered = [
         first + panel * width + lane
-        for first, width, count in panels(blocks)
+        for first, width, count in gemm.panels(blocks)
         for panel in range(count)
         for lane in range(width)
     ]
@@ -98,13 +104,19 @@ def test_panels_cover_all_columns_once(blocks: int) -> None:
 
 
 @pytest.mark.parametrize("tiles", [(1, 5, 7), (3, 28, 28), (2, 13, 13)])
-@pytest.mark.parametrize("most", [1, 30, 1000])
-@pytest.mark.parametrize("even", [1, 2, 5])
-def test_parts_cover_all_tiles_once(tiles: tuple[int, int, int], most: int, even: int) -> None:
-    from cafx_engine_onednn.winograd.tiling import Grid
-
+@pytest.mark.parametrize("largest", [1, 30, 1000])
+@pytest.mark.parametrize("multiple_of", [1, 2, 5])
+def test_chunks_cover_all_tiles_once(tiles: tuple[int, int, int], largest: int, multiple_of: int) -> None:
     images, height, width = tiles
-    grid = Grid((images, 16, height, width), 2)
-    parts = grid.parts(most, even)
-    assert [first for first, _ in parts] == list(np.cumsum([0, *(count for _, count in parts)])[:-1])
-    assert sum(count for _, count in parts) == grid.tiles == images * -(-height // 2) * -(-width // 2)
+    grid = tiling.TileGrid((images, 16, height, width), 2)
+    chunks = grid.chunks(largest, multiple_of)
+    assert [first for first, _ in chunks] == list(np.cumsum([0, *(count for _, count in chunks)])[:-1])
+    assert sum(count for _, count in chunks) == grid.tiles == images * -(-height // 2) * -(-width // 2)
+
+
+@pytest.mark.parametrize("count", [1, 7, 12, 100])
+@pytest.mark.parametrize("parts", [1, 3, 16])
+def test_a_split_covers_the_range_once(count: int, parts: int) -> None:
+    ranges = list(tiling.split(count, parts))
+    assert [index for first, some in ranges for index in range(first, first + some)] == list(range(count))
+    assert len(ranges) <= parts

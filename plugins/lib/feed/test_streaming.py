@@ -1,4 +1,4 @@
-"""The compiled pass against NumPy's formula, bit by bit, and what takes its place where it cannot be made."""
+"""The compiled pass equals NumPy's formula bit by bit, and NumPy replaces it where it is unavailable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ THREADS, ROUNDS = 4, 20
 
 @pytest.fixture
 def fresh() -> Iterator[None]:
-    """Whether there is a pass is asked anew, now and afterwards."""
+    """Forget whether the compiled pass is available, before and after a test."""
     transform.streaming.cache_clear()
     yield
     transform.streaming.cache_clear()
@@ -34,38 +34,44 @@ def fresh() -> Iterator[None]:
 
 @st.composite
 def passes(draw: st.DrawFn) -> dict[str, Any]:
-    """Images, windows, means and places of results of all kinds."""
-    channels, apart = draw(st.sampled_from([(1, True), (1, False), (3, True), (3, False), (5, True)]))
+    """Images, windows, means and alignments of results."""
+    channels, planar = draw(st.sampled_from([(1, True), (1, False), (3, True), (3, False), (5, True)]))
     height, width = draw(st.integers(1, 30)), draw(st.integers(LINE, 70))
     rows, columns = draw(st.integers(1, height)), draw(st.integers(LINE, width))
     return {
-        "channels": channels, "apart": apart, "size": (height, width), "window": (rows, columns),
-        "top": draw(st.integers(0, height - rows)), "left": draw(st.integers(0, width - columns)),
-        "flip": draw(st.booleans()), "mean": draw(st.sampled_from(["image", "channels", "one"])),
-        "scale": draw(st.floats(-2, 2, width=32)), "start": draw(st.integers(0, LINE - 1)),
+        "channels": channels,
+        "planar": planar,
+        "size": (height, width),
+        "window": (rows, columns),
+        "top": draw(st.integers(0, height - rows)),
+        "left": draw(st.integers(0, width - columns)),
+        "flip": draw(st.booleans()),
+        "mean": draw(st.sampled_from(["image", "channels", "one"])),
+        "scale": draw(st.floats(-2, 2, width=32)),
+        "start": draw(st.integers(0, LINE - 1)),
         "seed": draw(st.integers(0, 999)),
-    }  # fmt: skip
+    }
 
 
 @settings(deadline=None, max_examples=300)
 @given(passes())
-def test_the_pass_is_numpy_s_formula_and_writes_nothing_else(case: dict[str, Any]) -> None:
+def test_the_pass_equals_numpy_s_formula_and_writes_nothing_else(case: dict[str, Any]) -> None:
     rng = np.random.default_rng(case["seed"])
     channels, (height, width), (rows, columns) = case["channels"], case["size"], case["window"]
     pixels = rng.integers(0, 256, (channels, height, width), np.uint8)
-    image = pixels if case["apart"] else np.ascontiguousarray(pixels.transpose(1, 2, 0))
-    view = image if case["apart"] else image.transpose(2, 0, 1)
+    image = pixels if case["planar"] else np.ascontiguousarray(pixels.transpose(1, 2, 0))
+    view = image if case["planar"] else image.transpose(2, 0, 1)
     mean = rng.random({"image": view.shape, "channels": (channels, 1, 1), "one": (1, 1, 1)}[case["mean"]], np.float32)
     mean *= np.float32(255)
     cut = np.s_[:, case["top"] : case["top"] + rows, case["left"] : case["left"] + columns]
     expected = (view[cut] - (mean[cut] if case["mean"] == "image" else mean)) * np.float32(case["scale"])
     count = expected.size
     memory = np.full(AROUND + case["start"] + count + AROUND, UNTOUCHED, np.float32)
-    found = memory[AROUND + case["start"] :][:count].reshape(expected.shape)
-    assert streaming.Stream.fits(view.shape, view.strides, found)
-    made = streaming.Stream(view.strides, found.shape, mean, case["scale"])
-    made(image, case["top"], case["left"], case["flip"], found)
-    np.testing.assert_array_equal(found, expected[..., ::-1] if case["flip"] else expected)
+    out = memory[AROUND + case["start"] :][:count].reshape(expected.shape)
+    assert streaming.Stream.fits(view.shape, view.strides, out)
+    stream = streaming.Stream(view.strides, out.shape, mean, case["scale"])
+    stream(image, case["top"], case["left"], case["flip"], out)
+    np.testing.assert_array_equal(out, expected[..., ::-1] if case["flip"] else expected)
     assert (memory[: AROUND + case["start"]] == UNTOUCHED).all()
     assert (memory[AROUND + case["start"] + count :] == UNTOUCHED).all()
 
@@ -75,6 +81,8 @@ def test_the_pass_is_numpy_s_formula_and_writes_nothing_else(case: dict[str, Any
     [
         ((3, 40, 40), (1600, 40, 1), (3, 40, LINE - 1)),
         ((3, 40, 40), (1600, 40, 1), (3, 41, 40)),
+        ((3, 40, 40), (1600, 40, 1), (3, 0, 40)),
+        ((0, 40, 40), (1600, 40, 1), (0, 40, 40)),
         ((3, 40, 40), (1600, 40, 1), (3, 40, 41)),
         ((3, 40, 40), (1600, 40, 1), (1, 40, 40)),
         ((4, 40, 40), (1, 160, 4), (4, 40, 40)),
@@ -82,11 +90,11 @@ def test_the_pass_is_numpy_s_formula_and_writes_nothing_else(case: dict[str, Any
         ((17, 40, 40), (1600, 40, 1), (17, 40, 40)),
     ],
 )
-def test_what_the_pass_cannot_do_is_left_to_numpy(size: Any, strides: Any, shape: Any) -> None:
+def test_unsupported_layouts_are_left_to_numpy(size: Any, strides: Any, shape: Any) -> None:
     assert not streaming.Stream.fits(size, strides, np.empty(shape, np.float32))
 
 
-def test_results_with_gaps_or_of_another_type_are_left_to_numpy() -> None:
+def test_results_with_gaps_or_of_another_dtype_are_left_to_numpy() -> None:
     size, strides = (3, 40, 40), (1600, 40, 1)
     assert streaming.Stream.fits(size, strides, np.empty((3, 40, 40), np.float32))
     assert not streaming.Stream.fits(size, strides, np.empty((3, 40, 80), np.float32)[:, :, ::2])
@@ -97,20 +105,26 @@ def test_results_with_gaps_or_of_another_type_are_left_to_numpy() -> None:
 
 
 def options(tmp_path: Any) -> list[dict[str, Any]]:
-    """All that a transform_param may ask for."""
+    """Combinations of the options of transform_param."""
     mean = np.random.default_rng(2).random((3, SIDE, SIDE), np.float32) * np.float32(255)
     write_binaryproto(tmp_path / "mean", mean[None])
     means: list[dict[str, Any]] = [
-        {}, {"mean_file": str(tmp_path / "mean")}, {"mean_value": [104, 117, 123.5]}, {"mean_value": [7]},
-    ]  # fmt: skip
+        {},
+        {"mean_file": str(tmp_path / "mean")},
+        {"mean_value": [104, 117, 123.5]},
+        {"mean_value": [7]},
+    ]
     return [
         {**each, "crop_size": crop, "mirror": mirror, "scale": scale}
-        for each in means for crop in (0, CROP) for mirror in (False, True) for scale in (1, 1 / 256)
-    ]  # fmt: skip
+        for each in means
+        for crop in (0, CROP)
+        for mirror in (False, True)
+        for scale in (1, 1 / 256)
+    ]
 
 
 def results(work: Transformer, pixels: Any, draws: Draws) -> list[Any]:
-    """What becomes of images decoded and raw, one by one."""
+    """Transformed images, given as decoded images and as raw pixels."""
     shape = work.shape(pixels.shape[1:])
     out = np.empty((2, len(pixels), *shape), np.float32)
     for index, each in enumerate(pixels):
@@ -120,26 +134,26 @@ def results(work: Transformer, pixels: Any, draws: Draws) -> list[Any]:
 
 
 @pytest.mark.parametrize("phase", list(Phase))
-def test_a_transformer_gives_the_same_with_the_pass_and_without(
+def test_a_transformer_gives_the_same_results_with_and_without_the_pass(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch, phase: Phase
 ) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (4, 3, SIDE, SIDE), dtype=np.uint8)
     for each in options(tmp_path):
-        found = []
+        outputs = []
         for absent in (False, True):
             with monkeypatch.context() as patch:
                 if absent:
                     patch.setattr(transform, "streaming", lambda: None)
                 work = Transformer(TransformationParameter(**each), phase, CafxError)
-                found += results(work, pixels, work.draw(lambda: np.random.default_rng(3), len(pixels)))
-                assert all((made is None) == absent for made in work._streams.values())
-        for other in found[1:]:
-            np.testing.assert_array_equal(found[0], other, str(each))
+                outputs += results(work, pixels, work.draw(lambda: np.random.default_rng(3), len(pixels)))
+                assert all((stream is None) == absent for stream in work._streams.values())
+        for other in outputs[1:]:
+            np.testing.assert_array_equal(outputs[0], other, str(each))
 
 
 @pytest.mark.usefixtures("fresh")
-def test_without_llvmlite_there_is_no_pass_and_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.split(".")[0] == "llvmlite"]:
+def test_without_llvmlite_numpy_does_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] in ("llvmlite", "cafx_lib_llvm")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "llvmlite", None)
     monkeypatch.delitem(sys.modules, "cafx_lib_feed.streaming")
@@ -151,7 +165,7 @@ def test_without_llvmlite_there_is_no_pass_and_no_error(monkeypatch: pytest.Monk
     assert (out == 2.0 * image[0, 0, 0]).all()
 
 
-def test_threads_share_one_transformer_and_its_layouts() -> None:
+def test_threads_may_share_a_transformer() -> None:
     work = Transformer(TransformationParameter(mean_value=[3], scale=0.5), Phase.TEST, CafxError)
 
     def share(thread: int) -> None:
@@ -169,7 +183,7 @@ def test_threads_share_one_transformer_and_its_layouts() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_cut_off_jpegs_are_decoded_or_refused_as_ever(channels: int) -> None:
+def test_truncated_jpegs_are_decoded_or_refused_as_by_opencv(channels: int) -> None:
     image = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     good = images.cv2().imencode(".jpg", image)[1].tobytes()
     work = Transformer(TransformationParameter(), Phase.TEST, CafxError)
@@ -180,8 +194,8 @@ def test_cut_off_jpegs_are_decoded_or_refused_as_ever(channels: int) -> None:
             with pytest.raises(CafxError, match="cannot be decoded"):
                 images.decode(good[:size], channels, "it", work.decoded)
             continue
-        found = images.decode(good[:size], channels, "it", work.decoded)
+        decoded = images.decode(good[:size], channels, "it", work.decoded)
         out = np.empty((channels, SIDE, SIDE), np.float32)
-        work.image(found, out, Draws(), 0)
-        np.testing.assert_array_equal(out, found.transpose(2, 0, 1))
-        np.testing.assert_array_equal(found.reshape(expected.shape), expected)
+        work.image(decoded, out, Draws(), 0)
+        np.testing.assert_array_equal(out, decoded.transpose(2, 0, 1))
+        np.testing.assert_array_equal(decoded.reshape(expected.shape), expected)

@@ -1,4 +1,4 @@
-"""Whether kernels can be made for the processor at hand, and the threads of oneDNN that run them."""
+"""Whether JIT-compiled kernels can run here, and oneDNN's OpenMP threads, which run them."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ import cafx_lib_llvm
 
 from .threads import openmp
 
-NEEDED = frozenset({"avx2", "fma"})
-WIDE = "avx512f"
+REQUIRED = frozenset({"avx2", "fma"})
+AVX512 = "avx512f"
 
 
 @functools.cache
 def unavailable() -> str | None:
-    """Why no code can be made or run here, or None."""
+    """The reason why kernels cannot be compiled or run here, or None."""
     reason: str | None = cafx_lib_llvm.unavailable()
     if reason:
         return reason
-    if missing := NEEDED - cafx_lib_llvm.features():
+    if missing := REQUIRED - cafx_lib_llvm.features():
         return f"the processor lacks {', '.join(sorted(missing))}"
     if not hasattr(openmp(), "GOMP_parallel"):
-        return "oneDNN's threads are not those of OpenMP"
+        return "oneDNN's threads are not GNU OpenMP's"
     return None
 
 
 def registers() -> int:
-    """How many vectors of 16 values the processor holds at once."""
-    return 32 if WIDE in cafx_lib_llvm.features() else 8
+    """How many vectors of 16 floats fit into the processor's registers."""
+    return 32 if AVX512 in cafx_lib_llvm.features() else 8
 
 
 @functools.cache
@@ -42,8 +42,10 @@ def symbol(name: str) -> int:
 
 @functools.cache
 def parallel() -> Callable[[int, int, int, int], None]:
-    """OpenMP's way to run a function of one pointer on several threads: function, pointer, threads, flags."""
-    made: Callable[[int, int, int, int], None] = CFUNCTYPE(None, c_void_p, c_void_p, c_uint, c_int)(
-        symbol("GOMP_parallel")
-    )
-    return made
+    """OpenMP's call of a function on several threads.
+
+    Its arguments are the function's address, the pointer passed to it, the number of threads, and flags.
+    """
+    signature = CFUNCTYPE(None, c_void_p, c_void_p, c_uint, c_int)
+    call: Callable[[int, int, int, int], None] = signature(symbol("GOMP_parallel"))
+    return call

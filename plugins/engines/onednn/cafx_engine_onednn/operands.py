@@ -151,3 +151,7 @@ class Window:
     def bind(self) -> Memory:
         """The memory object, which follows the operand's."""
         return self.operand.bind().window(self.desc)
+
+
+Bindable = Operand | Window | Memory
+"""What an argument of a call can be."""

@@ -20,11 +20,10 @@ from .api.pointwise import binary, eltwise_backward, eltwise_forward
 from .api.primitives import Call, CallSequence, PrimitiveDesc
 from .build import Build
 from .layouts import Conversion
-from .operands import Operand, Window
+from .operands import Bindable, Operand
 from .threads import use_threads
 
 SLOW = ("ref", "simple:any")
-Bindable = Operand | Window | Memory
 
 
 @attrs.frozen(eq=False)
@@ -107,7 +106,22 @@ class Reordering:
         return Conversion(self.invocation.bind())
 
 
-Work = Callable[[], None] | Invocation | Reordering
+class Deferred:
+    """Work that takes time to prepare, such as compiling kernels: done when it is bound.
+
+    Args:
+        prepare: returns what is called.
+    """
+
+    def __init__(self, prepare: Callable[[], Callable[[], None]]) -> None:
+        self._prepare = prepare
+
+    def bind(self) -> Callable[[], None]:
+        """What ``prepare`` returns."""
+        return self._prepare()
+
+
+Work = Callable[[], None] | Invocation | Reordering | Deferred
 
 
 class Execution:
@@ -175,7 +189,7 @@ def _joined(work: Sequence[Work]) -> Iterable[Callable[[], None]]:
         if calls:
             yield CallSequence(calls)
             calls = []
-        yield each.bind() if isinstance(each, Reordering) else each
+        yield each.bind() if isinstance(each, (Reordering, Deferred)) else each
     if calls:
         yield CallSequence(calls)
 
@@ -449,6 +463,7 @@ __all__ = [
     "UNFUSED",
     "Accelerated",
     "Bindable",
+    "Deferred",
     "Execution",
     "Fusion",
     "Gradients",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cafx.kernel import Unsupported
@@ -14,12 +15,12 @@ from ..api.memory import MemoryDesc
 from ..api.primitives import PrimitiveDesc
 from ..api.windowed import Window, convolution
 from ..operands import Operand
-from ..routine import Bindable, Work, pick
-from ..winograd.matrices import AHEAD
+from ..routine import Bindable, Deferred, Work, pick
+from ..winograd.matrices import FORWARD
 from .weighted import Weighted
 
 if TYPE_CHECKING:
-    from ..winograd.convolution import Tiles
+    from ..winograd.convolution import WinogradConvolution
 
 BLOCK = 16
 FEW_CHANNELS = 4
@@ -34,10 +35,10 @@ class Convolution(Weighted):
     """Convolution over one to three spatial axes, with groups and dilation.
 
     Attributes:
-        tiles: computes it by Winograd's algorithm, where that is faster.
+        winograd: computes it by Winograd's algorithm, where that is faster.
     """
 
-    tiles: Tiles | None = None
+    winograd: WinogradConvolution | None = None
 
     def choose(self) -> None:
         """Choose layouts by the number of channels; blocks of 16 where channels fill them."""
@@ -46,39 +47,48 @@ class Convolution(Weighted):
         self.source_shape, self.result_shape = self.bottoms[0].shape, self.tops[0].shape
         self.weight_dims = self.grouped()
         self.window = self.geometry()
-        self.tiles = self._tiles()
+        self.winograd = self._winograd()
         candidates = list(self._candidates())
         uneven = any(count // layer.options.group % BLOCK for count in (self.source_shape[1], self.result_shape[1]))
         self.prefer = "jit:" if uneven else ""
         self.forward_desc = pick(*(lambda c=c: self._forward_desc(*c) for c in candidates))
         residual = self.fusion.residual
-        if residual and (self.tiles or self.forward_desc.dst != self.layout(residual.addend)):
+        if residual and (self.winograd or self.forward_desc.dst != self.layout(residual.addend)):
             raise Unsupported("a sum in another layout, or by Winograd's algorithm")
         self.build.set_layout(self.result, self.forward_desc.dst)
         if any(self.learns):
             self.backward_weights = self._backward_weights()
         if self.training and self.propagate_down[0]:
             self.backward_data = self._backward_data()
-        if self.tiles and not self._blocked():
-            self.tiles = None
-        self.note = "Winograd" if self.tiles else ""
+        if self.winograd and not self._blocked():
+            self.winograd = None
+        self.note = "Winograd" if self.winograd else ""
         self.prefer_weights_layout()
 
-    def _tiles(self) -> Tiles | None:
+    def _winograd(self) -> WinogradConvolution | None:
         """Winograd's algorithm, where it applies and is faster."""
         window, group, (taps, *others) = self.window, self.layer.options.group, self.layer.window.kernel
-        if others != [taps] or taps not in AHEAD or (self.engine.type == DataType.BF16 and load().has_amx):
+        if others != [taps] or taps not in FORWARD or (self.engine.type == DataType.BF16 and load().has_amx):
             return None
         if {*window.stride, *window.dilation} != {1} or max(window.pad) >= taps:
             return None
         if native.unavailable():
             return None
-        from ..winograd.convolution import Tiles  # needs llvmlite, which is not everywhere
+        from ..winograd.convolution import WinogradConvolution  # needs llvmlite, which is not everywhere
 
-        if not Tiles.fits(self.source_shape[1] // group, self.result_shape[1] // group, group):
+        if not WinogradConvolution.fits(self.source_shape[1] // group, self.result_shape[1] // group, group):
             return None
-        tiles = Tiles(self.build, self.source_shape, self.result_shape, taps, window.pad, group)
-        return tiles if tiles.pay(training=self.training) else None
+        winograd = WinogradConvolution(
+            self.source_shape,
+            self.result_shape,
+            taps,
+            window.pad,
+            group,
+            threads=self.engine.threads,
+            bfloat16=self.engine.type == DataType.BF16,
+            scratch=self.build.scratch.floats,
+        )
+        return winograd if winograd.is_faster(training=self.training) else None
 
     def _blocked(self) -> bool:
         """Whether all primitives read and write blocks of 16 channels."""
@@ -92,34 +102,35 @@ class Convolution(Weighted):
     @property
     def weights_layout(self) -> MemoryDesc:
         """The layout of the weights."""
-        return self.tiles.weights if self.tiles else super().weights_layout
+        return self.winograd.weights if self.winograd else super().weights_layout
 
     @property
     def forward_weights(self) -> MemoryDesc:
         """The layout in which forward reads the weights."""
-        return self.tiles.weights if self.tiles else super().forward_weights
+        return self.winograd.weights if self.winograd else super().forward_weights
 
     def forward_calls(
         self, x: Operand, weights: Bindable, bias: Bindable | None, y: Operand, *addends: Operand
     ) -> Sequence[Work]:
         """What computes y."""
-        if self.tiles:
-            return self.tiles.forward(x, weights, bias, y, self.fusion.slope)
+        if self.winograd:
+            return [Deferred(partial(self.winograd.forward, x, weights, bias, y, self.fusion.slope))]
         return super().forward_calls(x, weights, bias, y, *addends)
 
     def data_calls(self, desc: PrimitiveDesc, dy: Operand, dx: Operand) -> tuple[Operand, Sequence[Work]]:
         """The weights to be read, and what computes dx."""
-        if self.tiles:
-            weights = self.weights(self.tiles.weights)
-            return weights, self.tiles.backward_data(dy, weights, dx)
+        if self.winograd:
+            weights = self.weights(self.winograd.weights)
+            return weights, [Deferred(partial(self.winograd.backward_data, dy, weights, dx))]
         return super().data_calls(desc, dy, dx)
 
     def weights_calls(
         self, desc: PrimitiveDesc, x: Operand, dy: Operand, targets: Mapping[int, Bindable]
     ) -> Sequence[Work]:
         """What computes the gradients of weights and bias."""
-        if self.tiles:
-            return self.tiles.backward_weights(x, dy, targets.get(Arg.DIFF_WEIGHTS), targets.get(Arg.DIFF_BIAS))
+        if self.winograd:
+            gradients = targets.get(Arg.DIFF_WEIGHTS), targets.get(Arg.DIFF_BIAS)
+            return [Deferred(partial(self.winograd.backward_weights, x, dy, *gradients))]
         return super().weights_calls(desc, x, dy, targets)
 
     def check(self) -> None:
@@ -154,7 +165,7 @@ class Convolution(Weighted):
         inputs, outputs = self.source_shape[1] // group, self.result_shape[1] // group
         depthwise = inputs == outputs == 1
         kept = self.kept_layout(self.weight_dims) if kind == DataType.F32 else None
-        if self.tiles:
+        if self.winograd:
             blocks = ACTIVATIONS[4]
             yield (
                 MemoryDesc.tagged(self.source_shape, blocks, kind),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from cafx.kernel import Unsupported
 
@@ -12,7 +13,7 @@ from ..api.memory import MemoryDesc
 from ..api.primitives import PrimitiveDesc
 from ..api.products import inner_product_backward_data, inner_product_backward_weights, inner_product_forward
 from ..operands import Operand
-from ..routine import Bindable, Work, pick
+from ..routine import Bindable, Deferred, Work, pick
 from .weighted import Weighted
 
 BLOCK = 16
@@ -74,11 +75,10 @@ class InnerProduct(Weighted):
             return super().forward_calls(x, weights, bias, y, *addends)
         from .small_product import product  # needs llvmlite, which is not everywhere
 
-        return [
-            product(
-                self.build, self.layer.input_shape, self.layer.output_shape[1], (x, weights, bias, y), self.fusion.slope
-            )
-        ]
+        shape = *self.layer.input_shape, self.layer.output_shape[1]
+        threads, scratch = self.engine.threads, self.build.scratch.floats
+        memory = x, weights, bias, y
+        return [Deferred(partial(product, shape, memory, self.fusion.slope, threads=threads, scratch=scratch))]
 
     def source_desc(self, desc: MemoryDesc) -> MemoryDesc:
         """The bottom with all its axes, row-major: the same bytes as the rows."""

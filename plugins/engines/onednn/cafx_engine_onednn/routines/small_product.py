@@ -1,86 +1,106 @@
-"""Few rows times weights that lie as they are: what is read once is best read where it is."""
+"""A few rows times row-major weights, for small inference batches: the weights are read only once."""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
+import attrs
 
-from ..emitter import BLOCK, FLOAT, INT, Emitter, Kernel, Value, slope_bits
+from cafx_lib_llvm import FLOAT, INT, LANES, Arguments, Emitter
+
 from ..native import registers
-from ..routine import Bindable
-from ..winograd.program import Cells, Tasks
-from ..winograd.tiling import shares
-from .inner_product import FEWEST_OUTPUTS
+from ..routines.inner_product import FEWEST_OUTPUTS
+from ..winograd.program import Bytes, Cells, Region, Scratch, Tasks, pointer, task_kernel
+from ..winograd.tiling import split
 
-ZEROS = (1 << 16) + 16
-"""The slot of a bias that is none."""
-PARTS = 8
-"""Tasks a thread."""
+TASKS_PER_THREAD = 8
 
 
-def together(rows: int) -> int:
-    """How many outputs are computed at a time, their sums in registers."""
+@attrs.frozen(kw_only=True)
+class RowsArguments(Arguments):
+    """Arguments of `multiply_rows`.
+
+    Attributes:
+        x, weights, bias, y: inputs, parameters and outputs, all row-major.
+        slope: of the ReLU; 1 for none.
+        first, count: of the groups of outputs to compute.
+        blocks: of 16 inputs.
+        outputs: per row.
+    """
+
+    x: Region
+    weights: Region
+    bias: Region
+    y: Region
+    slope: float
+    first: int
+    count: int
+    blocks: int
+    outputs: int
+
+
+def outputs_per_group(rows: int) -> int:
+    """How many outputs of each row are computed together, their sums held in registers."""
     return max(1, min(FEWEST_OUTPUTS, registers() * 3 // 4 // rows))
 
 
-@cache
-def dots(rows: int) -> Kernel:
-    """y = unit(w · x + b) for ``count`` turns of outputs from ``first`` on: sums over ``inner`` blocks of 16.
-
-    The last turn begins early where outputs do not fill it.
-    """
-    e = Emitter("x", "weights", "bias", "slope", "y", "first", "count", "inner", "outputs")
-    b, some, inner, outputs = e.builder, together(rows), e.number("inner"), e.number("outputs")
-    x, weights, bias, y = (e.memory(name) for name in ("x", "weights", "bias", "y"))
-    row, slope = e.product(inner, BLOCK), e.scalar("slope")
-    slope, zero = b.extract_element(slope, INT(0)), FLOAT(0.0)
-    last = b.sub(outputs, INT(some))
-
-    def turn(index: Value) -> None:
-        wanted = e.product(e.sum(e.number("first"), index), some)
-        start = b.select(b.icmp_signed("<", wanted, last), wanted, last)
-
-        def block(index: Value, *held: Value) -> list[Value]:
-            at = e.product(index, BLOCK)
-            lines = [e.load(weights, e.product(e.sum(start, INT(k)), row), at) for k in range(some)]
-            values = [e.load(x, e.product(row, n), at) for n in range(rows)]
+@task_kernel(RowsArguments)
+def multiply_rows(e: Emitter, rows: int) -> None:
+    """y = relu(x · wᵀ + b) for groups of outputs. The last group overlaps the one before if outputs do not fill it."""
+    args, b, some = e.arguments, e.builder, outputs_per_group(rows)
+    x, weights, bias, y = (pointer(e, each) for each in (args.x, args.weights, args.bias, args.y))
+    row, last = e.multiply(args.blocks, LANES), b.sub(args.outputs, INT(some))
+    with e.loop(args.count) as group:
+        start = e.multiply(e.add(args.first, group.index), some)
+        start = b.select(b.icmp_signed("<", start, last), start, last)
+        with e.loop(args.blocks, [e.constant(0)] * (some * rows)) as block:
+            at = e.multiply(block.index, LANES)
+            lines = [e.load(weights, e.multiply(e.add(start, k), row), at) for k in range(some)]
+            values = [e.load(x, e.multiply(row, n), at) for n in range(rows)]
             pairs = [(line, value) for line in lines for value in values]
-            return [e.fma(*pair, total) for pair, total in zip(pairs, held, strict=True)]
-
-        for index, each in enumerate(e.loop(inner, block, [e.constant(0)] * (some * rows))):
+            block.carry([e.fma(*pair, total) for pair, total in zip(pairs, block.values, strict=True)])
+        for index, each in enumerate(block.values):
             k, n = divmod(index, rows)
-            where = e.sum(start, INT(k))
-            total = b.fadd(e.total(each), b.load(b.gep(bias, [where])))
-            scaled = b.fmul(total, slope)
-            positive = b.fcmp_ordered(">", total, zero)
-            b.store(b.select(positive, total, scaled), b.gep(y, [e.sum(e.product(outputs, n), where)]))
-
-    e.loop(e.number("count"), turn)
-    return e.finish()
+            output = e.add(start, k)
+            total = b.fadd(e.sum_lanes(each), b.load(e.at(bias, output)))
+            positive = b.fcmp_ordered(">", total, FLOAT(0.0))
+            result = b.select(positive, total, b.fmul(total, args.slope))
+            b.store(result, e.at(y, e.multiply(args.outputs, n), output))
 
 
 def product(
-    build: Any, rows: tuple[int, int], outputs: int, memory: tuple[Bindable, Bindable, Bindable | None, Bindable],
+    shape: tuple[int, int, int],
+    memory: tuple[Bytes, Bytes, Bytes | None, Bytes],
     slope: float | None,
-) -> Tasks:  # fmt: skip
-    """y = unit(w · x + b) as a program.
+    *,
+    threads: int,
+    scratch: Scratch,
+) -> Tasks:
+    """y = relu(x · wᵀ + b) as a program.
 
     Args:
-        build: whose threads and memory are used.
-        rows: how many, and their length.
-        outputs: how many a row has.
+        shape: rows, inputs and outputs.
         memory: x, w, b or None, and y.
-        slope: of the unit, or None.
+        slope: of the ReLU, or None.
+        threads: how many to use.
+        scratch: provider of scratch buffers.
     """
-    count, length = rows
-    kernel, cells = dots(count), Cells()
-    zeros = build.scratch.floats("no bias", outputs)
-    held = (zeros if each is None else each for each in memory)
-    where = dict(zip(("x", "weights", "bias", "y"), map(cells.of, held), strict=True))
-    unit = slope_bits(slope)
-    turns = -(-outputs // together(count))
+    (rows, inputs, outputs), (x, weights, bias, y), cells = shape, memory, Cells()
+    zeros = scratch("small_product.zeros", outputs)
+    regions = [Region(cells.of(zeros if each is None else each)) for each in (x, weights, bias, y)]
+    operands = dict(zip(("x", "weights", "bias", "y"), regions, strict=True))
+    kernel, groups = multiply_rows(rows), -(-outputs // outputs_per_group(rows))
     tasks = [
-        [(kernel, kernel.arguments(**where, slope=unit, first=f, count=n, inner=length // BLOCK, outputs=outputs))]
-        for f, n in shares(turns, PARTS * build.engine.threads)
+        [
+            kernel.call(
+                RowsArguments(
+                    **operands,
+                    slope=1.0 if slope is None else slope,
+                    first=first,
+                    count=count,
+                    blocks=inputs // LANES,
+                    outputs=outputs,
+                )
+            )
+        ]
+        for first, count in split(groups, TASKS_PER_THREAD * threads)
     ]
-    return Tasks(build.engine.threads, cells, build.scratch.floats("threads", build.engine.threads), [tasks])
+    return Tasks(threads, cells, scratch("small_product.threads", threads), [tasks])

@@ -1,1 +1,1 @@
-"""Convolutions by Winograd's minimal filtering, in kernels compiled by LLVM."""
+"""Convolutions by Winograd's minimal filtering, in JIT-compiled kernels."""

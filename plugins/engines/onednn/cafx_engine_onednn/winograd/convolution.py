@@ -1,115 +1,124 @@
-"""Convolutions by Winograd's tiles, run by kernels made for this processor."""
+"""The three passes of a convolution by Winograd's minimal filtering."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from ..api.constants import Tag
 from ..api.memory import MemoryDesc
-from ..emitter import BLOCK
-from ..winograd.matrices import AHEAD, BACK, WEIGHTS, Scheme, fewest
-from ..winograd.passes import Bytes, Correlation, Kernels, WeightsGradient
-from ..winograd.program import Tasks
-from ..winograd.tiling import Grid, Shape, blocks, rounded
+from .builder import Filters, Resources
+from .correlation import Correlation
+from .matrices import BACKWARD_DATA, BACKWARD_WEIGHTS, FORWARD, Scheme, fewest_products
+from .program import Bytes, Scratch, Tasks
+from .tiling import BLOCK, Shape, TileGrid, channel_blocks, round_up
+from .weights_gradient import WeightsGradient
 
-MOVING, TURNING = 15, 22
-"""How many multiplications take as long as one factor of activations, and as one value of weights or
-their factors, is made or read."""
-WORTH = 0.8
-"""The share of the direct way's cost below which tiles are taken."""
-LEAST = 1 << 25
-"""Multiplications below which kernels are not worth being made, which takes a second."""
-
-MOST_FILLED = 2.5
-"""By how much products may grow where channels do not fill blocks; direct ways are as slow there."""
+ACTIVATION_COST, WEIGHT_COST = 15, 22
+"""Time to transform one value of the activations, and one of the weights, in multiplications."""
+WORTHWHILE = 0.8
+"""Share of direct convolution's cost below which Winograd's is used."""
+LEAST_MULTIPLICATIONS = 1 << 25
+"""Smaller convolutions are not worth compiling kernels for, which takes about a second."""
+MOST_PADDING = 2.5
+"""By how much padding channels to blocks may multiply the work. Direct convolutions are slow there, too."""
 
 
-class Tiles:
-    """The three passes of one convolution.
+class WinogradConvolution:
+    """The passes of one convolution with stride 1 and square filters of 3 × 3 or 5 × 5 taps.
 
     Args:
-        build: whose threads and memory are used.
         source, result: shapes of bottom and top.
-        taps: of the kernel, along each axis.
-        pad: of rows and columns.
-        group: into how many parts the channels are divided.
+        taps: of the filter, along each axis.
+        pad: rows and columns of zeros.
+        group: number of groups.
+        threads: how many to use.
+        bfloat16: whether bottom and top are bfloat16.
+        scratch: provider of scratch buffers.
     """
 
     def __init__(
-        self, build: Any, source: Sequence[int], result: Sequence[int], taps: int, pad: Sequence[int],
+        self,
+        source: Sequence[int],
+        result: Sequence[int],
+        taps: int,
+        pad: Sequence[int],
         group: int,
-    ) -> None:  # fmt: skip
-        self.build, self.taps, self.pad = build, taps, (pad[0], pad[1])
+        *,
+        threads: int,
+        bfloat16: bool,
+        scratch: Scratch,
+    ) -> None:
+        self.resources = Resources(threads, bfloat16, scratch)
+        self.taps, self.pad = taps, (pad[0], pad[1])
         self.source, self.result = _four(source), _four(result)
-        self.kernels = Kernels(group, source[1] // group, result[1] // group, taps)
+        self.filters = Filters(group, source[1] // group, result[1] // group, taps)
 
     @property
-    def ahead(self) -> Scheme:
-        """The algebra of the way ahead."""
-        return fewest(AHEAD[self.taps], *self.result[2:])
+    def forward_scheme(self) -> Scheme:
+        """F(m, r) of the forward pass."""
+        return fewest_products(FORWARD[self.taps], *self.result[2:])
 
     @property
-    def back(self) -> Scheme:
-        """That of the way back to the bottom."""
-        return fewest(BACK[self.taps], *self.source[2:])
+    def data_scheme(self) -> Scheme:
+        """F(m, r) of the input gradient."""
+        return fewest_products(BACKWARD_DATA[self.taps], *self.source[2:])
 
     @property
-    def adding(self) -> Scheme:
-        """That of the weights' gradient."""
-        return fewest(WEIGHTS[self.taps], *self.result[2:])
+    def weights_scheme(self) -> Scheme:
+        """F(m, r) of the weight gradient."""
+        return fewest_products(BACKWARD_WEIGHTS[self.taps], *self.result[2:])
 
     @staticmethod
     def fits(inputs: int, outputs: int, group: int) -> bool:
-        """Whether channels of a group fill blocks of 16, or of the only one fill them well enough."""
-        filled = blocks(inputs) * blocks(outputs) * BLOCK**2
-        return filled == inputs * outputs or (group == 1 and filled <= MOST_FILLED * inputs * outputs)
+        """Whether the channels of a group fill blocks of 16; those of a single group may be padded a little."""
+        padded = channel_blocks(inputs) * channel_blocks(outputs) * BLOCK**2
+        return padded == inputs * outputs or (group == 1 and padded <= MOST_PADDING * inputs * outputs)
 
-    def pay(self, *, training: bool) -> bool:
-        """Whether they cost clearly less than the direct way, in multiplications' worth of time."""
-        ways = [(self.ahead, self.result)]
+    def is_faster(self, *, training: bool) -> bool:
+        """Whether the passes are estimated to take clearly less time than direct convolution."""
+        passes = [(self.forward_scheme, self.result)]
         if training:
-            ways += [(self.back, self.source), (self.adding, self.result)]
-        direct = math.prod(self.result[2:]) * self.result[0] * self.kernels.products * self.taps**2
-        return direct > LEAST and sum(self._cost(*way) for way in ways) < WORTH * len(ways) * direct
+            passes += [(self.data_scheme, self.source), (self.weights_scheme, self.result)]
+        direct = math.prod(self.result[2:]) * self.result[0] * self.filters.products * self.taps**2
+        cost = sum(self._cost(scheme, shape) for scheme, shape in passes)
+        return direct > LEAST_MULTIPLICATIONS and cost < WORTHWHILE * len(passes) * direct
 
-    def _cost(self, scheme: Scheme, made: Shape) -> int:
-        """What a pass takes with results of some shape."""
-        factors, tiles = scheme.factors**2, Grid(made, scheme.results).tiles
-        k = self.kernels
-        products = rounded(tiles) * k.products + MOVING * tiles * k.group * (k.rows + k.columns)
-        return factors * products + TURNING * (self.taps**2 + factors) * k.products
+    def _cost(self, scheme: Scheme, written: Shape) -> int:
+        """The estimated time, in multiplications, of a pass that writes images of some shape."""
+        filters, tiles = self.filters, TileGrid(written, scheme.outputs).tiles
+        products = round_up(tiles) * filters.products + ACTIVATION_COST * tiles * filters.padded_channels
+        return scheme.components * products + WEIGHT_COST * (self.taps**2 + scheme.components) * filters.products
 
     @property
     def weights(self) -> MemoryDesc:
-        """How the weights lie."""
-        k = self.kernels
-        dims = k.outputs, k.inputs, k.taps, k.taps
-        if k.group == 1:
+        """The layout of the weights."""
+        filters = self.filters
+        dims = filters.outputs, filters.inputs, filters.taps, filters.taps
+        if filters.group == 1:
             return MemoryDesc.tagged(dims, Tag.W2_I16O)
-        return MemoryDesc.tagged((k.group, *dims), Tag.GW2_I16O)
+        return MemoryDesc.tagged((filters.group, *dims), Tag.GW2_I16O)
 
-    def forward(self, x: Bytes, weights: Bytes, bias: Bytes | None, y: Bytes, slope: float | None) -> list[Tasks]:
-        """y = unit(x ⋆ w + b)."""
-        made = Correlation(self.build, self.ahead, self.kernels, around=False)
-        source, result = made.image(self.source, x, self.pad), made.image(self.result, y)
-        return [made.prepare(source, weights, bias, slope, result)]
+    def forward(self, x: Bytes, weights: Bytes, bias: Bytes | None, y: Bytes, slope: float | None) -> Tasks:
+        """y = relu(x ⋆ w + b), with a ReLU of some negative slope or none."""
+        correlation = Correlation(self.resources, self.forward_scheme, self.filters, rotated=False)
+        source, result = correlation.image(self.source, x, self.pad), correlation.image(self.result, y)
+        return correlation.prepare(source, weights, bias, slope, result)
 
-    def backward_data(self, dy: Bytes, weights: Bytes, dx: Bytes) -> list[Tasks]:
-        """∇x = ∇y ⋆ w turned around, its inputs and outputs exchanged."""
-        around = self.taps - 1 - self.pad[0], self.taps - 1 - self.pad[1]
-        made = Correlation(self.build, self.back, self.kernels, around=True)
-        source, result = made.image(self.result, dy, around), made.image(self.source, dx)
-        return [made.prepare(source, weights, None, None, result)]
+    def backward_data(self, dy: Bytes, weights: Bytes, dx: Bytes) -> Tasks:
+        """∂x = ∂y ⋆ w, with w rotated by 180° and its inputs and outputs swapped."""
+        pad = self.taps - 1 - self.pad[0], self.taps - 1 - self.pad[1]
+        correlation = Correlation(self.resources, self.data_scheme, self.filters, rotated=True)
+        source, result = correlation.image(self.result, dy, pad), correlation.image(self.source, dx)
+        return correlation.prepare(source, weights, None, None, result)
 
-    def backward_weights(self, x: Bytes, dy: Bytes, weights: Bytes | None, bias: Bytes | None) -> list[Tasks]:
-        """∇w and ∇b, of those there are; overwritten."""
-        made = WeightsGradient(self.build, self.adding, self.kernels)
-        source, result = made.image(self.source, x, self.pad), made.image(self.result, dy)
-        return [made.prepare(source, result, weights, bias)]
+    def backward_weights(self, x: Bytes, dy: Bytes, weights: Bytes | None, bias: Bytes | None) -> Tasks:
+        """∂w and ∂b, those that are given; they are overwritten."""
+        gradient = WeightsGradient(self.resources, self.weights_scheme, self.filters)
+        source, result = gradient.image(self.source, x, self.pad), gradient.image(self.result, dy)
+        return gradient.prepare(source, result, weights, bias)
 
 
-def _four(shape: Iterable[int]) -> tuple[int, int, int, int]:
+def _four(shape: Iterable[int]) -> Shape:
     images, channels, height, width = shape
     return images, channels, height, width

@@ -1,155 +1,197 @@
-"""Kernels that multiply matrices of factors, a few rows and a panel of columns at a time in registers."""
+"""Matrix products in the transform domain: a few rows and a panel of columns at a time, in registers."""
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Sequence
 
-from ..emitter import BLOCK, INT, Emitter, Kernel, Value
+import attrs
+
+from cafx_lib_llvm import INT, Arguments, Emitter, Value
+
 from ..native import registers
+from .program import Region, pointer, task_kernel
+from .tiling import BLOCK, TILE_MULTIPLE
 
-ROWS = 12
-"""Tiles come in multiples of this many."""
-TOGETHER = 4
-"""Values of the inner axis that one turn of the innermost loop takes."""
-MATRICES = tuple(f"{name}{what}" for name in ("left", "right", "result") for what in ("", "_at", "_step"))
-"""The memory, where in it the matrices begin and how far it is from factor to factor."""
+UNROLLED = 4
+"""Terms of a sum per iteration of the innermost loop."""
+Panels = tuple[int, int, int]
 
 
-def panels(blocks: int) -> list[tuple[int, int, int]]:
-    """Panels for so many blocks of columns: first block, blocks of a panel, panels."""
-    most = 4 if registers() >= 32 else 1
-    count = -(-blocks // most)
+def panels(blocks: int) -> list[Panels]:
+    """Division of blocks of columns into panels: first block, blocks per panel, number of panels."""
+    widest = 4 if registers() >= 32 else 1
+    count = -(-blocks // widest)
     narrow = blocks // count
     wider = blocks - narrow * count
-    found = [(0, narrow + 1, wider), (wider * (narrow + 1), narrow, count - wider)]
-    return [each for each in found if each[2]]
+    both = [(0, narrow + 1, wider), (wider * (narrow + 1), narrow, count - wider)]
+    return [each for each in both if each[2]]
 
 
-@cache
-def ahead(width: int) -> Kernel:
-    """Of each factor ``outer`` tiles × ``inner`` blocks times panels of so many blocks: tiles × columns.
+@attrs.frozen(kw_only=True)
+class ProductArguments(Arguments):
+    """Arguments of `multiply`.
 
-    Tiles lie in blocks that have room for ``lane`` of them.
+    Attributes:
+        left, right, result: the matrices of the first component.
+        left_stride, right_stride, result_stride: floats from component to component.
+        capacity: tiles for which left and result have space.
+        components: how many to multiply.
+        blocks: of the axis that is summed over.
+        tiles: rows of the result, a multiple of `TILE_MULTIPLE`.
+        panels: of the result's columns.
     """
-    e = Emitter(*MATRICES, "lane", "factors", "inner", "outer", "panels")
-    rows = 6 if width >= 3 or registers() < 32 else ROWS
-    left, right, result = _matrices(e)
-    lane, inner = e.product(e.number("lane"), BLOCK), e.number("inner")
-    turns = e.builder.sdiv(e.number("outer"), INT(rows))
 
-    def part(a: Value, b: Value, out: Value) -> None:
-        def block(index: Value, *held: Value) -> list[Value]:
-            values, panel = e.at(a, e.product(index, lane)), e.at(b, e.product(index, BLOCK * BLOCK * width))
+    left: Region
+    right: Region
+    result: Region
+    left_stride: int
+    right_stride: int
+    result_stride: int
+    capacity: int
+    components: int
+    blocks: int
+    tiles: int
+    panels: int
 
-            def turn(index: Value, *held: Value) -> list[Value]:
-                found, first = list(held), e.product(index, TOGETHER)
-                for k in range(TOGETHER):
-                    row = e.at(panel, e.product(e.sum(first, INT(k)), BLOCK * width))
-                    columns = [e.load(row, INT(n * BLOCK)) for n in range(width)]
-                    _multiply(e, [e.at(values, first, INT(k + i * BLOCK)) for i in range(rows)], columns, found)
-                return found
 
-            return e.loop(BLOCK // TOGETHER, turn, held)
+@task_kernel(ProductArguments)
+def multiply(e: Emitter, width: int) -> None:
+    """result = left · right for each component.
 
-        sums = e.loop(inner, block, [e.constant(0)] * (rows * width))
+    Left is blocks × tiles × 16, right panels × (blocks · 16) × (width · 16), and result
+    (panels · width) × tiles × 16.
+    """
+    args = e.arguments
+    rows = 6 if width >= 3 or registers() < 32 else TILE_MULTIPLE
+    left, right, result = (pointer(e, each) for each in (args.left, args.right, args.result))
+    lane, blocks = e.multiply(args.capacity, BLOCK), args.blocks
+    turns = e.builder.sdiv(args.tiles, INT(rows))
+    with e.loop(args.components) as component, e.loop(args.panels) as panel, e.loop(turns) as turn:
+        start = e.multiply(turn.index, rows * BLOCK)
+        values = e.at(left, e.multiply(component.index, args.left_stride), start)
+        columns = e.at(
+            right,
+            e.multiply(component.index, args.right_stride),
+            e.multiply(panel.index, blocks, BLOCK * BLOCK * width),
+        )
+        out = e.at(result, e.multiply(component.index, args.result_stride), e.multiply(panel.index, lane, width), start)
+        sums = _panel_product(e, values, columns, (rows, width), lane, blocks)
         for index, each in enumerate(sums):
             i, n = divmod(index, width)
-            e.store(each, out, INT(i * BLOCK), e.product(lane, n))
-
-    def factor(f: Value) -> None:
-        a, b, out = (e.at(m, e.product(f, e.number(f"{n}_step"))) for n, m in (left, right, result))
-
-        def panel(p: Value) -> None:
-            columns = e.at(b, e.product(p, inner, BLOCK * BLOCK * width))
-            to = e.at(out, e.product(p, lane, width))
-
-            def some(r: Value) -> None:
-                start = e.product(r, rows * BLOCK)
-                part(e.at(a, start), columns, e.at(to, start))
-
-            e.loop(turns, some)
-
-        e.loop(e.number("panels"), panel)
-
-    e.loop(e.number("factors"), factor)
-    return e.finish()
+            e.store(each, out, i * BLOCK, e.multiply(lane, n))
 
 
-@cache
-def back(width: int) -> Kernel:
-    """Of each factor ``outer`` blocks of inputs × ``inner`` tiles times panels of tiles × columns.
+def _panel_product(
+    e: Emitter, left: Value, right: Value, shape: tuple[int, int], lane: Value, blocks: Value
+) -> Sequence[Value]:
+    """A few rows times a panel of columns."""
+    rows, width = shape
+    with e.loop(blocks, [e.constant(0)] * (rows * width)) as block:
+        values = e.at(left, e.multiply(block.index, lane))
+        panel = e.at(right, e.multiply(block.index, BLOCK * BLOCK * width))
+        with e.loop(BLOCK // UNROLLED, block.values) as turn:
+            sums, first = turn.values, e.multiply(turn.index, UNROLLED)
+            for k in range(UNROLLED):
+                row = e.at(panel, e.multiply(e.add(first, k), BLOCK * width))
+                columns = [e.load(row, n * BLOCK) for n in range(width)]
+                scalars = [e.at(values, first, k + i * BLOCK) for i in range(rows)]
+                sums = _add_products(e, scalars, columns, sums)
+            turn.carry(sums)
+        block.carry(turn.values)
+    return block.values
 
-    Where ``add`` is not 0, this is added to what the panels hold.
+
+@attrs.frozen(kw_only=True)
+class TransposedProductArguments(Arguments):
+    """Arguments of `multiply_transposed`.
+
+    Attributes:
+        left, right, result: the matrices.
+        capacity: tiles for which left and right have space.
+        tiles: how many are summed over.
+        blocks: of left's channels, the rows of the result.
+        panels: of the result's columns.
+        accumulate: whether the products are added to the result.
     """
-    e = Emitter(*MATRICES, "lane", "factors", "inner", "outer", "panels", "add")
+
+    left: Region
+    right: Region
+    result: Region
+    capacity: int
+    tiles: int
+    blocks: int
+    panels: int
+    accumulate: int
+
+
+@task_kernel(TransposedProductArguments)
+def multiply_transposed(e: Emitter, width: int) -> None:
+    """result = leftᵀ · right, or result += leftᵀ · right, of one component.
+
+    Left is blocks × tiles × 16, right (panels · width) × tiles × 16, and result
+    panels × (blocks · 16) × (width · 16).
+    """
+    args = e.arguments
     rows = 4 if width == 4 or registers() < 32 else 8
-    left, right, result = _matrices(e)
-    lane, outer = e.product(e.number("lane"), BLOCK), e.number("outer")
-    add = e.builder.icmp_signed("!=", e.number("add"), INT(0))
-    zero = e.constant(0)
-
-    def part(a: Value, b: Value, out: Value) -> None:
-        def tile(t: Value, *held: Value) -> list[Value]:
-            found, row = list(held), e.product(t, BLOCK)
-            columns = [e.load(b, row, e.product(lane, n)) for n in range(width)]
-            _multiply(e, [e.at(a, row, INT(i)) for i in range(rows)], columns, found)
-            return found
-
-        places = [INT((i * width + n) * BLOCK) for i in range(rows) for n in range(width)]
-        before = [e.builder.select(add, e.load(out, place), zero) for place in places]
-        for place, each in zip(places, e.loop(e.number("inner"), tile, before), strict=True):
+    left, right, result = (pointer(e, each) for each in (args.left, args.right, args.result))
+    lane, blocks = e.multiply(args.capacity, BLOCK), args.blocks
+    accumulate = e.builder.icmp_signed("!=", args.accumulate, INT(0))
+    places = [(i * width + n) * BLOCK for i in range(rows) for n in range(width)]
+    with e.loop(args.panels) as panel, e.loop(blocks) as block, e.loop(BLOCK // rows) as part:
+        first = e.multiply(part.index, rows)
+        values = e.at(left, e.multiply(block.index, lane), first)
+        columns = e.at(right, e.multiply(panel.index, lane, width))
+        out = e.at(
+            result,
+            e.multiply(e.add(e.multiply(panel.index, blocks), block.index), BLOCK * BLOCK * width),
+            e.multiply(first, width * BLOCK),
+        )
+        before = [e.builder.select(accumulate, e.load(out, place), e.constant(0)) for place in places]
+        with e.loop(args.tiles, before) as tile:
+            row = e.multiply(tile.index, BLOCK)
+            vectors = [e.load(columns, row, e.multiply(lane, n)) for n in range(width)]
+            scalars = [e.at(values, row, i) for i in range(rows)]
+            tile.carry(_add_products(e, scalars, vectors, tile.values))
+        for place, each in zip(places, tile.values, strict=True):
             e.store(each, out, place)
 
-    def factor(f: Value) -> None:
-        a, b, out = (e.at(m, e.product(f, e.number(f"{n}_step"))) for n, m in (left, right, result))
 
-        def panel(p: Value) -> None:
-            columns = e.at(b, e.product(p, lane, width))
-            to = e.at(out, e.product(p, outer, BLOCK * BLOCK * width))
+@attrs.frozen(kw_only=True)
+class SumArguments(Arguments):
+    """Arguments of `sum_tiles`.
 
-            def block(c: Value) -> None:
-                values, first = e.at(a, e.product(c, lane)), e.at(to, e.product(c, BLOCK * BLOCK * width))
+    Attributes:
+        source, result: a matrix of blocks × tiles × 16, and 16 sums per block.
+        capacity: tiles for which the source has space.
+        tiles, blocks: how many.
+        accumulate: whether the sums are added to the result.
+    """
 
-                def some(h: Value) -> None:
-                    part(e.at(values, e.product(h, rows)), columns, e.at(first, e.product(h, rows * width * BLOCK)))
-
-                e.loop(BLOCK // rows, some)
-
-            e.loop(outer, block)
-
-        e.loop(e.number("panels"), panel)
-
-    e.loop(e.number("factors"), factor)
-    return e.finish()
+    source: Region
+    result: Region
+    capacity: int
+    tiles: int
+    blocks: int
+    accumulate: int
 
 
-@cache
-def sums() -> Kernel:
-    """The sum of ``inner`` tiles in each of ``outer`` blocks; ``add``: to what is there."""
-    e = Emitter("left", "left_at", "result", "result_at", "lane", "inner", "outer", "add")
-    left, result = (e.at(e.memory(name), e.number(f"{name}_at")) for name in ("left", "result"))
-    add = e.builder.icmp_signed("!=", e.number("add"), INT(0))
-
-    def block(c: Value) -> None:
-        values, out = e.at(left, e.product(c, e.number("lane"), BLOCK)), e.at(result, e.product(c, BLOCK))
-
-        def tile(t: Value, held: Value) -> list[Value]:
-            return [e.builder.fadd(held, e.load(values, e.product(t, BLOCK)))]
-
-        before = e.builder.select(add, e.load(out), e.constant(0))
-        e.store(e.loop(e.number("inner"), tile, [before])[0], out)
-
-    e.loop(e.number("outer"), block)
-    return e.finish()
+@task_kernel(SumArguments)
+def sum_tiles(e: Emitter) -> None:
+    """The sum over the tiles of one component."""
+    args = e.arguments
+    source, result = pointer(e, args.source), pointer(e, args.result)
+    accumulate = e.builder.icmp_signed("!=", args.accumulate, INT(0))
+    with e.loop(args.blocks) as block:
+        values = e.at(source, e.multiply(block.index, args.capacity, BLOCK))
+        out = e.at(result, e.multiply(block.index, BLOCK))
+        before = e.builder.select(accumulate, e.load(out), e.constant(0))
+        with e.loop(args.tiles, [before]) as tile:
+            tile.carry([e.builder.fadd(tile.values[0], e.load(values, e.multiply(tile.index, BLOCK)))])
+        e.store(tile.values[0], out)
 
 
-def _matrices(e: Emitter) -> list[tuple[str, Value]]:
-    return [(name, e.at(e.memory(name), e.number(f"{name}_at"))) for name in ("left", "right", "result")]
-
-
-def _multiply(e: Emitter, scalars: list[Value], columns: list[Value], held: list[Value]) -> None:
-    """Add the products of scalars (at pointers) and columns to what is held, row by row."""
-    for i, pointer in enumerate(scalars):
-        value = e.splat(e.builder.load(pointer))
-        for n, column in enumerate(columns):
-            held[i * len(columns) + n] = e.fma(value, column, held[i * len(columns) + n])
+def _add_products(e: Emitter, scalars: Sequence[Value], columns: Sequence[Value], sums: Sequence[Value]) -> list[Value]:
+    """Sums, row by row, plus the products of scalars (given as pointers) and columns."""
+    values = [e.splat(e.builder.load(each)) for each in scalars]
+    products = [(value, column) for value in values for column in columns]
+    return [e.fma(*pair, total) for pair, total in zip(products, sums, strict=True)]

@@ -1,19 +1,22 @@
-"""Winograd's minimal filtering: the matrices, exact before they are rounded once.
+"""Winograd's minimal filtering: its matrices, exact fractions that are rounded only once.
 
-m results of a correlation with r taps come of the products of n values and n taps, seen from another
-basis; in two dimensions of their squares:
+F(m, r) computes m outputs of a correlation with r taps from the products of transformed inputs and transformed
+taps. Nested in two dimensions:
 
     Y = Aᵀ ((G g Gᵀ) ⊙ (Bᵀ d B)) A
 
-The weights' gradient is the same bilinear form seen from another side: Gᵀ ((Bᵀ d B) ⊙ (A Yʹ Aᵀ)) G.
+with the input transform Bᵀ, the filter transform G and the output transform Aᵀ. The gradient of the filter is the
+same bilinear form:
 
-The more results a tile has, the fewer products and the more rounding. Points other than 0, 1, -1 and
-infinity make values of unlike size. What is said of errors below was measured with 128 channels of 28 × 28
-(3 taps) and 64 of 27 × 27 (5 taps), root of the mean square, and that of direct sums is oneDNN's.
+    ∂g = Gᵀ ((Bᵀ d B) ⊙ (A ∂Y Aᵀ)) G
+
+Larger tiles need fewer products and lose more precision, and so do interpolation points other than 0, 1, -1 and
+infinity. The errors stated below are root mean squares relative to oneDNN's direct convolution, measured on 128
+channels of 28 × 28 (3 taps) and 64 channels of 27 × 27 (5 taps).
 
 Sources: Winograd, Arithmetic Complexity of Computations (1980); Lavin and Gray, Fast Algorithms for
-Convolutional Neural Networks (2015); Barabasz and others, Error Analysis and Improving the Accuracy of
-Winograd Convolution for Deep Neural Networks (2020).
+Convolutional Neural Networks (2015); Barabasz et al., Error Analysis and Improving the Accuracy of Winograd
+Convolution for Deep Neural Networks (2020).
 """
 
 from __future__ import annotations
@@ -28,64 +31,79 @@ Matrix = tuple[tuple[Fraction, ...], ...]
 ZERO, ONE = Fraction(0), Fraction(1)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen
 class Scheme:
-    """One dimension of a way to correlate.
+    """F(m, r) in one dimension.
 
     Attributes:
-        results, taps: m and r.
-        spread: Bᵀ, from m + r - 1 values to factors.
-        kernel: G, from r taps to factors.
-        gather: Aᵀ, from products to m results.
+        outputs: m.
+        taps: r.
+        input_transform: Bᵀ, points × (m + r - 1).
+        filter_transform: G, points × r.
+        output_transform: Aᵀ, m × points.
     """
 
-    results: int
+    outputs: int
     taps: int
-    spread: Matrix
-    kernel: Matrix
-    gather: Matrix
+    input_transform: Matrix
+    filter_transform: Matrix
+    output_transform: Matrix
 
     @property
-    def side(self) -> int:
-        """How many values m results are made of."""
-        return self.results + self.taps - 1
+    def inputs(self) -> int:
+        """Values that m outputs depend on: m + r - 1."""
+        return self.outputs + self.taps - 1
 
     @property
-    def factors(self) -> int:
-        """How many products they take."""
-        return len(self.spread)
+    def points(self) -> int:
+        """Products, one per interpolation point."""
+        return len(self.input_transform)
 
     @property
-    def ones(self) -> int:
-        """A product that is part of every result with factor one."""
-        return next(i for i in range(self.factors) if all(row[i] == 1 for row in self.gather))
+    def components(self) -> int:
+        """Products in two dimensions: values of a tile in the transform domain."""
+        return self.points**2
+
+    @property
+    def unit_point(self) -> int:
+        """The point whose product is part of every output with coefficient 1."""
+        return next(i for i in range(self.points) if all(row[i] == 1 for row in self.output_transform))
 
 
-def scheme(results: int, taps: int, points: Iterable[str]) -> Scheme:
-    """From the points where polynomials are taken, besides infinity: m + r - 2 of them."""
-    where = [Fraction(point) for point in points]
-    others = {p: [q for q in where if q != p] for p in where}
-    spread = [[*_polynomial(others[p]), ZERO] for p in where] + [_polynomial(where)]
-    kernel = [[p**k / _product(p - q for q in others[p]) for k in range(taps)] for p in where]
-    gather = [[*(p**k for p in where), Fraction(k == results - 1)] for k in range(results)]
-    last = [Fraction(k == taps - 1) for k in range(taps)]
-    return Scheme(results, taps, _frozen(spread), _frozen([*kernel, last]), _frozen(gather))
+def scheme(outputs: int, taps: int, points: Iterable[str]) -> Scheme:
+    """F(m, r) by Toom and Cook's construction.
+
+    Args:
+        outputs: m.
+        taps: r.
+        points: the m + r - 2 interpolation points besides infinity.
+    """
+    finite = [Fraction(point) for point in points]
+    others = {p: [q for q in finite if q != p] for p in finite}
+    last_output = [Fraction(k == outputs - 1) for k in range(outputs)]
+    last_tap = [Fraction(k == taps - 1) for k in range(taps)]
+    input_transform = [[*_polynomial(others[p]), ZERO] for p in finite] + [_polynomial(finite)]
+    filter_transform = [[p**k / _product(p - q for q in others[p]) for k in range(taps)] for p in finite]
+    output_transform = [[*(p**k for p in finite), last] for k, last in enumerate(last_output)]
+    transforms = input_transform, [*filter_transform, last_tap], output_transform
+    return Scheme(outputs, taps, *map(_frozen, transforms))
 
 
-def joined(first: Scheme, second: Scheme) -> Scheme:
-    """A longer correlation as the sum of two: taps of the one, then taps of the other."""
-    side = first.side + second.taps
-    spread = [[*row, *[ZERO] * (side - first.side)] for row in first.spread]
-    spread += [[*[ZERO] * first.taps, *row] for row in second.spread]
-    kernel = [[*row, *[ZERO] * second.taps] for row in first.kernel]
-    kernel += [[*[ZERO] * first.taps, *row] for row in second.kernel]
-    gather = [[*one, *other] for one, other in zip(first.gather, second.gather, strict=True)]
-    taps = first.taps + second.taps
-    return Scheme(first.results, taps, _frozen(spread), _frozen(kernel), _frozen(gather))
+def concatenate(first: Scheme, second: Scheme) -> Scheme:
+    """A correlation with the taps of both, as the sum of two correlations."""
+    inputs = first.inputs + second.taps
+    more = [ZERO] * (inputs - first.inputs)
+    input_transform = [[*row, *more] for row in first.input_transform]
+    input_transform += [[*[ZERO] * first.taps, *row] for row in second.input_transform]
+    filter_transform = [[*row, *[ZERO] * second.taps] for row in first.filter_transform]
+    filter_transform += [[*[ZERO] * first.taps, *row] for row in second.filter_transform]
+    rows = zip(first.output_transform, second.output_transform, strict=True)
+    transforms = input_transform, filter_transform, [[*one, *other] for one, other in rows]
+    return Scheme(first.outputs, first.taps + second.taps, *map(_frozen, transforms))
 
 
-def turned(matrix: Matrix) -> Matrix:
-    """Rows and columns exchanged."""
+def transpose(matrix: Matrix) -> Matrix:
+    """The transpose."""
     return tuple(zip(*matrix, strict=True))
 
 
@@ -95,31 +113,35 @@ def _product(factors: Iterable[Fraction]) -> Fraction:
 
 def _polynomial(roots: Iterable[Fraction]) -> list[Fraction]:
     """The coefficients of Π (x - root), the constant first."""
-    found = [ONE]
+    coefficients = [ONE]
     for root in roots:
-        found = [low - root * high for low, high in zip([ZERO, *found], [*found, ZERO], strict=True)]
-    return found
+        shifted = zip([ZERO, *coefficients], [*coefficients, ZERO], strict=True)
+        coefficients = [low - root * high for low, high in shifted]
+    return coefficients
 
 
 def _frozen(rows: Sequence[Sequence[Fraction]]) -> Matrix:
     return tuple(tuple(row) for row in rows)
 
 
-FEW = scheme(2, 3, ("0", "1", "-1"))
-AHEAD = {3: (FEW,), 5: (joined(FEW, scheme(2, 2, ("0", "-1"))),)}
-"""Rounding ahead decides which units and maxima pass gradients, so little of it is wanted: by taps, ways
-with the points 0, 1, -1 and infinity alone, whose error is 1 to 1.7 times that of direct sums, for 16 and
-49 products instead of 36 and 100."""
+F2_3 = scheme(2, 3, ("0", "1", "-1"))
+FORWARD = {3: (F2_3,), 5: (concatenate(F2_3, scheme(2, 2, ("0", "-1"))),)}
+"""Schemes of the forward pass by number of taps. Its rounding errors decide which ReLUs and maxima pass gradients,
+so only the points 0, 1, -1 and infinity are used: errors of 1 to 1.7, with 16 and 49 products instead of 36 and
+100."""
 
 POINTS = ("0", "1", "-1", "1/2", "-2", "2", "-1/2")
-BACK = {3: (scheme(4, 3, POINTS[:5]),), 5: (scheme(4, 5, POINTS),)}
-"""What is lost on the way back stays as small as it is: 4.5 and 5.7 times a direct sum's error, for 4 and
-6.25 times fewer products."""
+BACKWARD_DATA = {3: (scheme(4, 3, POINTS[:5]),), 5: (scheme(4, 5, POINTS),)}
+"""Schemes of the input gradient, whose errors are not amplified: 4.5 and 5.7, with 4 and 6.25 times fewer
+products."""
 
-WEIGHTS = {3: (*BACK[3], scheme(5, 3, ("0", "1", "-1", "1/2", "-1/2", "-2")), scheme(6, 3, POINTS)), 5: BACK[5]}
-"""The weights' gradients are sums so long that all of these have less error than direct sums."""
+BACKWARD_WEIGHTS = {
+    3: (*BACKWARD_DATA[3], scheme(5, 3, ("0", "1", "-1", "1/2", "-1/2", "-2")), scheme(6, 3, POINTS)),
+    5: BACKWARD_DATA[5],
+}
+"""Schemes of the weight gradient. Its sums are so long that direct summation has the larger error."""
 
 
-def fewest(schemes: Iterable[Scheme], height: int, width: int) -> Scheme:
-    """The way that takes the fewest products for results of height × width, the first of equals."""
-    return min(schemes, key=lambda s: -(-height // s.results) * -(-width // s.results) * s.factors**2)
+def fewest_products(schemes: Iterable[Scheme], height: int, width: int) -> Scheme:
+    """The scheme with the fewest products for outputs of height × width; the first of several."""
+    return min(schemes, key=lambda s: -(-height // s.outputs) * -(-width // s.outputs) * s.components)

@@ -1,133 +1,199 @@
-"""Programs of kernels: phases of tasks that any thread may take, all of a phase before any of the next."""
+"""Programs of kernels: phases of tasks which any thread may take, each phase completed before the next."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, ParamSpec, Self
 
+import attrs
 import llvmlite.ir as ir
 import numpy as np
 
-from ..api.memory import Memory
-from ..emitter import FLOAT, INT, LANE, Emitter, Kernel, Value
-from ..native import parallel, symbol
-from ..operands import Operand
+from cafx_lib_llvm import FLOATS, INT, INTS, LANE, Arguments, Emitter, KernelCall, KernelFunction, Value, kernel
+from cafx_lib_llvm.emitter import BFLOAT16S
 
-Task = Sequence[tuple[Kernel, Any]]
-"""Kernels with their arguments, one after another on one thread, which share its scratch memory."""
+from ..api.memory import Memory
+from ..native import parallel, symbol
+from ..operands import Bindable
+
+P = ParamSpec("P")
+Bytes = Bindable
+Task = Sequence[KernelCall]
+"""Calls made one after another by one thread. They share its scratch memory."""
+Scratch = Callable[[str, int], Memory]
+"""A provider of scratch buffers, given a name and a number of floats. The same name gives the same buffer, which
+may grow and move; memory objects follow it."""
+OWN = 0
+"""The cell of a thread's own scratch memory."""
+FLOAT_BYTES = 4
+
+
+@attrs.frozen
+class Region(Arguments):
+    """Memory from an offset on.
+
+    Attributes:
+        cell: of the memory; see `Cells`.
+        start: the offset in values.
+    """
+
+    cell: int
+    start: int = 0
 
 
 class Cells:
-    """Where kernels find the addresses of memory, which may move between runs."""
+    """Cells hold the addresses of memory, which may move between runs; kernels are given the cells' addresses."""
 
     def __init__(self) -> None:
+        self._sources: list[Bytes] = []
         self._memories: list[Memory] = []
         self._arrays: list[Any] = []
         self._cells: list[Any] = []
 
-    def of(self, held: Operand | Memory) -> int:
-        """The address of the cell of some memory."""
-        memory = held.bind() if isinstance(held, Operand) else held
+    def of(self, source: Bytes) -> int:
+        """The address of a new cell. An operand is bound by `bind` only."""
         cell = np.zeros(1, np.int64)
-        self._memories.append(memory)
-        self._arrays.append(None)
+        self._sources.append(source)
         self._cells.append(cell)
         return int(cell.ctypes.data)
 
+    def bind(self) -> None:
+        """Bind the operands to memory."""
+        self._memories = [each if isinstance(each, Memory) else each.bind() for each in self._sources]
+        self._arrays = [None] * len(self._memories)
+
     def fill(self) -> None:
-        """Bring them up to date."""
+        """Write the current addresses to the cells."""
         for index, memory in enumerate(self._memories):
             if memory.array is not self._arrays[index]:
                 self._arrays[index] = memory.array
                 self._cells[index][0] = memory.array.ctypes.data
 
 
-class Tasks:
-    """Phases of tasks, called as one.
+def task_kernel(arguments: type[Arguments]) -> Callable[[Callable[Concatenate[Emitter, P], None]], KernelFunction[P]]:
+    """`kernel` for tasks: ``void(arguments *, float *scratch)``."""
+    return kernel(arguments, FLOATS)
 
-    Which thread takes a task is left open: what tasks of a phase write must not overlap.
+
+def pointer(e: Emitter, region: Any, *, bfloat16: bool = False) -> Value:
+    """A pointer to a `Region` among a task kernel's arguments, of float32 or bfloat16 values."""
+    b, (scratch,) = e.builder, e.parameters
+    own = b.icmp_signed("==", region.cell, INT(OWN))
+    readable = b.select(own, b.ptrtoint(e.address, INT), region.cell)
+    address = b.load(b.inttoptr(readable, INTS))
+    start = b.select(own, scratch, b.inttoptr(address, FLOATS))
+    return e.at(b.bitcast(start, BFLOAT16S) if bfloat16 else start, region.start)
+
+
+class Tasks:
+    """A program: phases of tasks, run by one call.
+
+    Any thread may run any task of a phase, so tasks of one phase must not write to the same memory.
 
     Args:
         threads: how many to use.
-        cells: of the memory the kernels work on.
-        scratch: memory for all threads.
+        cells: of the memory that the kernels work on.
+        scratch: memory that is divided among the threads.
+        phases: the tasks.
     """
 
     def __init__(self, threads: int, cells: Cells, scratch: Memory, phases: Sequence[Sequence[Task]]) -> None:
-        self._cells, self._threads = cells, threads
+        self._cells, self._threads, self._bound = cells, threads, False
         tasks = [task for phase in phases for task in phase]
-        ends = np.cumsum([0, *(len(task) for task in tasks)])
-        self._keep: list[Any] = [scratch, *([arguments for _, arguments in task] for task in tasks)]
-        steps = [[kernel.address, arguments.ctypes.data] for task in tasks for kernel, arguments in task]
+        calls = [[call.address, call.arguments.ctypes.data] for task in tasks for call in task]
         counts = np.cumsum([0, *(len(phase) for phase in phases)])
-        share = scratch.desc.size // threads // FLOAT_BYTES
-        head = [len(phases), *map(self._held, (steps, ends, counts, counts[:-1])), cells.of(scratch), share]
-        self._program = np.array(head, np.int64)
+        self._keep: list[Any] = [scratch, *([call.arguments for call in task] for task in tasks)]
+        program = ProgramArguments(
+            phases=len(phases),
+            calls=self._in_memory(calls),
+            ends=self._in_memory(np.cumsum([0, *(len(task) for task in tasks)])),
+            counts=self._in_memory(counts),
+            taken=self._in_memory(counts[:-1]),
+            scratch=cells.of(scratch),
+            share=scratch.desc.size // threads // FLOAT_BYTES,
+            thread_number=symbol("omp_get_thread_num"),
+            barrier=symbol("GOMP_barrier"),
+        )
+        self._call = run_tasks().call(program)
 
-    def _held(self, values: Any) -> int:
+    def _in_memory(self, values: Any) -> int:
         array = np.array(values, np.int64)
         self._keep.append(array)
         return int(array.ctypes.data)
 
+    def bind(self) -> Self:
+        """Bind all operands to memory, unless that is done."""
+        if not self._bound:
+            self._cells.bind()
+            self._bound = True
+        return self
+
     def __call__(self) -> None:
-        """Run all."""
+        """Run the program."""
+        self.bind()
         self._cells.fill()
-        parallel()(runner(), self._program.ctypes.data, self._threads, 0)
+        parallel()(self._call.address, self._call.arguments.ctypes.data, self._threads, 0)
 
 
-FLOAT_BYTES = 4
-PHASES, STEPS, ENDS, COUNTS, TAKEN, SCRATCH, SHARE = range(7)
+@attrs.frozen(kw_only=True)
+class ProgramArguments(Arguments):
+    """A program in memory.
 
-
-@cache
-def runner() -> int:
-    """The address of what each thread runs.
-
-    A thread takes the next task of a phase by adding one to the phase's counter, and waits behind the
-    last for the others; counters begin where the phase before ends, and are put back when all is done.
+    Attributes:
+        phases: how many.
+        calls: address of pairs of a kernel's address and that of its arguments.
+        ends: address of the index of each task's first call, and of the end.
+        counts: address of the index of each phase's first task, and of the end.
+        taken: address of each phase's counter, the index of the next task to take.
+        scratch: cell of the scratch memory.
+        share: floats of it per thread.
+        thread_number, barrier: addresses of OpenMP's functions.
     """
-    e = Emitter()
-    b = e.builder
-    program = e.arguments
 
-    def get(array: Value, index: Value) -> Value:
-        return b.load(b.gep(array, [index]))
+    phases: int
+    calls: int
+    ends: int
+    counts: int
+    taken: int
+    scratch: int
+    share: int
+    thread_number: int
+    barrier: int
 
-    def array(which: int) -> Value:
-        return b.inttoptr(get(program, INT(which)), INT.as_pointer())
 
-    def call(name: str, result: Any = None) -> Value:
-        kind = ir.FunctionType(result or ir.VoidType(), [])
-        return b.call(b.inttoptr(INT(symbol(name)), kind.as_pointer()), [])
+@kernel(ProgramArguments)
+def run_tasks(e: Emitter) -> None:
+    """What each thread runs.
 
-    steps, ends, counts, taken = map(array, (STEPS, ENDS, COUNTS, TAKEN))
-    thread = b.sext(call("omp_get_thread_num", LANE), INT)
-    base = b.inttoptr(get(array(SCRATCH), INT(0)), FLOAT.as_pointer())
-    scratch = b.gep(base, [e.product(thread, get(program, INT(SHARE)))])
-    kernel = ir.FunctionType(ir.VoidType(), [INT.as_pointer(), FLOAT.as_pointer()]).as_pointer()
-
-    def step(index: Value) -> None:
-        at = e.product(index, 2)
-        function = b.inttoptr(get(steps, at), kernel)
-        b.call(function, [b.inttoptr(get(steps, e.sum(at, INT(1))), INT.as_pointer()), scratch])
-
-    def phase(index: Value) -> None:
-        counter, end = b.gep(taken, [index]), get(counts, e.sum(index, INT(1)))
-        again, work, done = (b.append_basic_block() for _ in range(3))
-        b.branch(again)
-        b.position_at_end(again)
-        task = b.atomic_rmw("add", counter, INT(1), "seq_cst")
+    A thread takes the next task of a phase by incrementing the phase's counter, and after the last task
+    waits for the other threads. The first thread resets the counters at the end.
+    """
+    b, program = e.builder, e.arguments
+    calls, ends, counts, taken, scratch = (
+        b.inttoptr(address, INTS)
+        for address in (program.calls, program.ends, program.counts, program.taken, program.scratch)
+    )
+    thread = b.sext(b.call(_function(e, program.thread_number, LANE), []), INT)
+    own = b.gep(b.inttoptr(e.load_int(scratch, 0), FLOATS), [e.multiply(thread, program.share)])
+    with e.loop(program.phases) as phase:
+        end = e.load_int(counts, e.add(phase.index, 1))
+        take, work, done = (b.append_basic_block() for _ in range(3))
+        b.branch(take)
+        b.position_at_end(take)
+        task = b.atomic_rmw("add", b.gep(taken, [phase.index]), INT(1), "seq_cst")
         b.cbranch(b.icmp_signed("<", task, end), work, done)
         b.position_at_end(work)
-        first = get(ends, task)
-        e.loop(b.sub(get(ends, e.sum(task, INT(1))), first), lambda i: step(e.sum(first, i)))
-        b.branch(again)
+        first = e.load_int(ends, task)
+        with e.loop(b.sub(e.load_int(ends, e.add(task, 1)), first)) as call:
+            pair = e.multiply(e.add(first, call.index), 2)
+            function = _function(e, e.load_int(calls, pair), ir.VoidType(), INTS, FLOATS)
+            b.call(function, [b.inttoptr(e.load_int(calls, e.add(pair, 1)), INTS), own])
+        b.branch(take)
         b.position_at_end(done)
-        call("GOMP_barrier")
+        b.call(_function(e, program.barrier, ir.VoidType()), [])
+    with e.if_then(b.icmp_signed("==", thread, INT(0))), e.loop(program.phases) as phase:
+        b.store(e.load_int(counts, phase.index), b.gep(taken, [phase.index]))
 
-    phases = get(program, INT(PHASES))
-    e.loop(phases, phase)
-    with b.if_then(b.icmp_signed("==", thread, INT(0))):
-        e.loop(phases, lambda i: b.store(get(counts, i), b.gep(taken, [i])) and None)
-    return e.finish().address
+
+def _function(e: Emitter, address: Value, result: Any, *parameters: Any) -> Value:
+    return e.builder.inttoptr(address, ir.FunctionType(result, parameters).as_pointer())

@@ -1,111 +1,139 @@
-"""How a convolution is divided into Winograd's tiles, and these into tasks."""
+"""Division of a convolution into Winograd tiles, and of the tiles into tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import attrs
 
-from ..emitter import BLOCK
-from ..winograd.gemm import ROWS
+from cafx_lib_llvm import LANES, Arguments
 
 Shape = tuple[int, int, int, int]
-VALUE = 4
-CACHED = 1 << 20
-"""Bytes of factors that a thread takes at a time, to stay in its caches."""
-AT_ONCE = 8 << 20
-"""Bytes of factors that all threads take at a time, where their products are added up."""
-PAD = BLOCK
-"""Values between factors, so that these do not fall together in a cache."""
+Range = tuple[int, int]
+"""The first of some tiles, components or other things, and their number."""
+BLOCK = LANES
+"""Channels of a block: those of a pixel lie side by side in memory."""
+TILE_MULTIPLE = 12
+"""Matrix products take tiles in multiples of this number."""
+COMPONENT_PAD = BLOCK
+"""Floats between components, so that they do not compete for the same lines of a cache."""
+
+
+@attrs.frozen(kw_only=True)
+class TileRange(Arguments):
+    """Some tiles of images, as kernels see them.
+
+    Attributes:
+        first, count: of the tiles.
+        rows, columns: tiles per image.
+        height, width: of an image.
+        blocks: of its channels.
+    """
+
+    first: int
+    count: int
+    rows: int
+    columns: int
+    height: int
+    width: int
+    blocks: int
 
 
 @attrs.frozen
-class Grid:
-    """The tiles of images N × C × H × W: of ``step`` × ``step`` results each.
+class TileGrid:
+    """The tiles of the images N × C × H × W that a pass writes.
 
     Attributes:
-        shape: of the results.
-        step: from tile to tile.
+        shape: of the images.
+        side: of a tile.
     """
 
     shape: Shape
-    step: int
+    side: int
 
     @property
     def rows(self) -> int:
-        """Tiles one above the other."""
-        return -(-self.shape[2] // self.step)
+        """Tiles per image from top to bottom."""
+        return -(-self.shape[2] // self.side)
 
     @property
     def columns(self) -> int:
-        """Tiles side by side."""
-        return -(-self.shape[3] // self.step)
+        """Tiles per image from left to right."""
+        return -(-self.shape[3] // self.side)
 
     @property
     def tiles(self) -> int:
-        """How many there are."""
+        """Tiles of all images."""
         return self.shape[0] * self.rows * self.columns
 
-    def parts(self, most: int, even: int = 1) -> list[tuple[int, int]]:
-        """First tile and number of tiles of parts of about the same size, none above ``most``.
+    def chunks(self, largest: int, multiple_of: int = 1) -> list[Range]:
+        """First tile and number of tiles of chunks of about the same size.
 
         Args:
-            most: tiles of a part; at least `ROWS` are taken.
-            even: the number of parts is a multiple of this, if there are tiles enough.
+            largest: tiles per chunk; at least `TILE_MULTIPLE` are taken.
+            multiple_of: the number of chunks is a multiple of this where there are enough tiles.
         """
-        count = -(-self.tiles // max(most, ROWS))
-        count = -(-count // even) * even
-        size = rounded(-(-self.tiles // count))
+        count = -(-self.tiles // max(largest, TILE_MULTIPLE))
+        count = -(-count // multiple_of) * multiple_of
+        size = round_up(-(-self.tiles // count))
         return [(first, min(size, self.tiles - first)) for first in range(0, self.tiles, size)]
 
+    def range(self, first: int, count: int, image: Shape) -> TileRange:
+        """Some of the tiles in images of any size and number of channels."""
+        return TileRange(
+            first=first,
+            count=count,
+            rows=self.rows,
+            columns=self.columns,
+            height=image[2],
+            width=image[3],
+            blocks=channel_blocks(image[1]),
+        )
 
-def rounded(tiles: int) -> int:
-    """Tiles as kernels take them: in multiples of `ROWS`."""
-    return -(-tiles // ROWS) * ROWS
+
+def round_up(tiles: int) -> int:
+    """The next multiple of `TILE_MULTIPLE`."""
+    return -(-tiles // TILE_MULTIPLE) * TILE_MULTIPLE
 
 
-def shares(count: int, parts: int) -> Iterator[tuple[int, int]]:
-    """First and number of each of up to ``parts`` parts of ``count`` things."""
+def split(count: int, parts: int) -> Iterator[Range]:
+    """Start and length of at most ``parts`` ranges of about the same length that cover ``range(count)``."""
     size = -(-count // parts)
     for first in range(0, count, size):
         yield first, min(size, count - first)
 
 
 @attrs.frozen
-class Factors:
-    """Matrices of factors in memory: C/16 × so many tiles × 16 each.
+class TransformLayout:
+    """Layout of tiles in the transform domain: for each component a matrix of C/16 × tiles × 16.
 
     Attributes:
+        components: how many there are.
         blocks: C/16.
-        lane: room for so many tiles.
-        begin: values before the first.
+        capacity: tiles for which there is space.
+        start: floats before the first matrix.
     """
 
-    count: int
+    components: int
     blocks: int
-    lane: int
-    begin: int = 0
+    capacity: int
+    start: int = 0
 
     @property
-    def step(self) -> int:
-        """Values from factor to factor."""
-        return self.blocks * self.lane * BLOCK + PAD
+    def stride(self) -> int:
+        """Floats from component to component."""
+        return self.blocks * self.capacity * BLOCK + COMPONENT_PAD
 
     @property
     def end(self) -> int:
-        """Values to the end of the last."""
-        return self.begin + self.count * self.step
+        """Floats up to the end of the last matrix."""
+        return self.start + self.components * self.stride
 
-    def at(self, factor: int, block: int = 0, tile: int = 0) -> int:
-        """Where a tile of a block of a factor lies."""
-        return self.begin + factor * self.step + (block * self.lane + tile) * BLOCK
+    def at(self, component: int, block: int = 0, tile: int = 0) -> int:
+        """Offset of a tile of a block of channels."""
+        return self.start + component * self.stride + (block * self.capacity + tile) * BLOCK
 
 
-def blocks(channels: int) -> int:
-    """How many blocks of 16 they fill or begin."""
+def channel_blocks(channels: int) -> int:
+    """Blocks of 16 that hold so many channels."""
     return -(-channels // BLOCK)
-
-
-def extent(shape: Sequence[int]) -> dict[str, int]:
-    """What kernels want to know of an image."""
-    return {"height": shape[2], "width": shape[3], "blocks": blocks(shape[1])}

@@ -1,0 +1,231 @@
+"""What the programs of all three passes have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from cafx_lib_llvm import Kernel, KernelCall
+
+from . import gemm
+from .filter_transforms import FilterArguments
+from .matrices import Matrix, Scheme
+from .program import FLOAT_BYTES, Bytes, Cells, Region, Scratch, Task, Tasks
+from .tiling import BLOCK, COMPONENT_PAD, Range, Shape, TileGrid, TransformLayout, channel_blocks, split
+from .transforms import InputTransformArguments, input_transform
+
+TASKS_PER_THREAD = 4
+"""Into how many tasks work is divided that all threads share."""
+SHARED_BYTES = 8 << 20
+"""Memory of the tiles in the transform domain that all threads share."""
+
+
+@attrs.frozen
+class Filters:
+    """The weights of a convolution: O/16 × taps × I × 16 per group.
+
+    Attributes:
+        group: number of groups.
+        inputs, outputs: channels per group.
+        taps: along each axis.
+    """
+
+    group: int
+    inputs: int
+    outputs: int
+    taps: int
+
+    @property
+    def padded_inputs(self) -> int:
+        """Inputs, the last block padded."""
+        return channel_blocks(self.inputs) * BLOCK
+
+    @property
+    def padded_outputs(self) -> int:
+        """Outputs, the last block padded."""
+        return channel_blocks(self.outputs) * BLOCK
+
+    @property
+    def padded_channels(self) -> int:
+        """Inputs and outputs of all groups, padded."""
+        return self.group * (self.padded_inputs + self.padded_outputs)
+
+    @property
+    def products(self) -> int:
+        """Products per component of a tile."""
+        return self.group * self.padded_inputs * self.padded_outputs
+
+    @property
+    def stride(self) -> int:
+        """Floats from component to component in the transform domain."""
+        return self.padded_inputs * self.padded_outputs + COMPONENT_PAD
+
+    def start(self, group: int, component: int, components: int) -> int:
+        """Offset of a component of a group in the transform domain."""
+        return (group * components + component) * self.stride
+
+
+@attrs.frozen
+class Resources:
+    """What programs need from the engine.
+
+    Attributes:
+        threads: how many to use.
+        bfloat16: whether activations are bfloat16.
+        scratch: provider of scratch buffers.
+    """
+
+    threads: int
+    bfloat16: bool
+    scratch: Scratch
+
+
+@attrs.frozen
+class Image:
+    """Activations in memory.
+
+    Attributes:
+        shape: N × C × H × W.
+        cell: of their memory.
+        pad: rows and columns by which the first tile begins outside.
+    """
+
+    shape: Shape
+    cell: int
+    pad: tuple[int, int] = (0, 0)
+
+
+@attrs.frozen
+class Transformed:
+    """Activations in the transform domain.
+
+    Attributes:
+        cell: of their memory.
+        layout: of their values.
+    """
+
+    cell: int
+    layout: TransformLayout
+
+    def region(self, component: int = 0, block: int = 0, tile: int = 0) -> Region:
+        """The memory from a component's tile on."""
+        return Region(self.cell, self.layout.at(component, block, tile))
+
+
+class ProgramBuilder:
+    """Base class of the passes.
+
+    Args:
+        resources: of the engine.
+        scheme: F(m, r).
+        filters: dimensions of the weights.
+    """
+
+    def __init__(self, resources: Resources, scheme: Scheme, filters: Filters) -> None:
+        self.resources, self.scheme, self.filters = resources, scheme, filters
+        self.cells = Cells()
+        self.tasks = TASKS_PER_THREAD * resources.threads
+        self.transformed_filters = self.scratch("filters", filters.group * scheme.components * filters.stride)
+
+    def image(self, shape: Shape, memory: Bytes, pad: tuple[int, int] = (0, 0)) -> Image:
+        """Activations in memory."""
+        return Image(shape, self.cells.of(memory), pad)
+
+    def scratch(self, name: str, count: int) -> int:
+        """The cell of a scratch buffer of floats."""
+        return self.cells.of(self.resources.scratch(f"winograd.{name}", count))
+
+    def program(self, scratch: int, phases: Sequence[Sequence[Task]]) -> Tasks:
+        """The program, with so many floats of scratch memory per thread."""
+        threads = self.resources.threads
+        return Tasks(threads, self.cells, self.resources.scratch("winograd.threads", threads * scratch), phases)
+
+    def layout(self, shape: Shape, capacity: int, start: int = 0) -> TransformLayout:
+        """The layout of tiles of activations in the transform domain."""
+        return TransformLayout(self.scheme.components, channel_blocks(shape[1]), capacity, start)
+
+    def transformed(self, name: str, shape: Shape, capacity: int) -> Transformed:
+        """Tiles of activations in a scratch buffer."""
+        layout = self.layout(shape, capacity)
+        return Transformed(self.scratch(name, layout.end), layout)
+
+    def tiles_within(self, budget: int) -> int:
+        """Tiles whose inputs and outputs take at most so many bytes in the transform domain."""
+        return budget // (FLOAT_BYTES * self.scheme.components * self.filters.padded_channels)
+
+    def shared_chunks(self, grid: TileGrid) -> list[Range]:
+        """Chunks of tiles that all threads work on together."""
+        return grid.chunks(self.tiles_within(SHARED_BYTES))
+
+    def panels(self, columns: int) -> list[tuple[int, gemm.Panels]]:
+        """The panels of every group."""
+        panels = gemm.panels(columns // BLOCK)
+        return [(group, each) for group in range(self.filters.group) for each in panels]
+
+    def transform_filters(
+        self, kernel: Callable[[Scheme], Kernel], weights: int, size: tuple[int, int], count: int
+    ) -> list[Task]:
+        """Tasks of one of the filters' transforms.
+
+        Args:
+            kernel: the transform.
+            weights: the cell of the weights.
+            size: rows and columns of the matrices in the transform domain.
+            count: rows, or blocks of rows, to divide among tasks.
+        """
+        (rows, columns), filters, components = size, self.filters, self.scheme.components
+        tap_stride = filters.inputs * BLOCK
+        block_stride = tap_stride * filters.taps**2
+        compiled = kernel(self.scheme)
+        return [
+            [
+                compiled.call(
+                    FilterArguments(
+                        weights=Region(weights, group * channel_blocks(filters.outputs) * block_stride),
+                        inputs=filters.inputs,
+                        block_stride=block_stride,
+                        tap_stride=tap_stride,
+                        transformed=Region(self.transformed_filters, filters.start(group, 0, components)),
+                        stride=filters.stride,
+                        rows=rows,
+                        panel=panel,
+                        panels=panels,
+                        width=width,
+                        first=first,
+                        count=some,
+                    )
+                )
+            ]
+            for group, (panel, width, panels) in self.panels(columns)
+            for first, some in split(count, self.tasks)
+        ]
+
+    def input_kernel(self, matrix: Matrix) -> Kernel:
+        """The kernel that transforms tiles of activations with a matrix."""
+        return input_transform(matrix, self.scheme.outputs, bfloat16=self.resources.bfloat16)
+
+    def transform_input(
+        self, kernel: Kernel, image: Image, grid: TileGrid, tiles: Range, to: Transformed, at: int = 0
+    ) -> KernelCall:
+        """Transform tiles of activations.
+
+        Args:
+            kernel: from `input_kernel`.
+            image: the activations.
+            grid: their tiles.
+            tiles: the first and the number of those to transform.
+            to: where they are written.
+            at: index of the first one there.
+        """
+        return kernel.call(
+            InputTransformArguments(
+                source=Region(image.cell),
+                target=to.region(tile=at),
+                pad_top=image.pad[0],
+                pad_left=image.pad[1],
+                stride=to.layout.stride,
+                capacity=to.layout.capacity,
+                tiles=grid.range(*tiles, image.shape),
+            )
+        )

@@ -1,0 +1,160 @@
+"""Programs of the forward pass and of the input gradient.
+
+Tiles are transformed, each component's matrix of tiles × channels is multiplied with that of the filters, and
+the products are transformed to outputs. With few weights each thread does all of this for some tiles, within its
+caches. With many weights all threads work on the same tiles, each on some components, so that the filters are
+read from memory only once per chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from cafx_lib_llvm import KernelCall
+
+from . import gemm
+from .builder import Filters, Image, ProgramBuilder, Resources, Transformed
+from .filter_transforms import PadArguments, filter_transform, pad, rotated_filter_transform
+from .matrices import Scheme
+from .program import OWN, Bytes, Region, Task, Tasks
+from .tiling import BLOCK, TILE_MULTIPLE, Range, TileGrid, round_up, split
+from .transforms import OutputTransformArguments, output_transform
+
+THREAD_BYTES = 1 << 20
+"""Memory of a thread's tiles in the transform domain, which should stay in its caches."""
+
+
+@attrs.frozen
+class Epilogue:
+    """What follows the output transform.
+
+    Attributes:
+        bias: the cell of one value per padded channel.
+        slope: of the ReLU; 1 for none.
+    """
+
+    bias: int
+    slope: float
+
+
+class Correlation(ProgramBuilder):
+    """y = relu(x ⋆ w + b).
+
+    Args:
+        resources, scheme, filters: as for `ProgramBuilder`.
+        rotated: whether the filters are rotated by 180° and their inputs and outputs swapped.
+    """
+
+    def __init__(self, resources: Resources, scheme: Scheme, filters: Filters, *, rotated: bool) -> None:
+        super().__init__(resources, scheme, filters)
+        self.rotated = rotated
+        channels = filters.padded_inputs, filters.padded_outputs
+        self.inputs, self.outputs = reversed(channels) if rotated else channels
+        self.to_components = self.input_kernel(scheme.input_transform)
+        self.to_outputs = output_transform(scheme.output_transform, bfloat16=resources.bfloat16)
+
+    def prepare(self, x: Image, weights: Bytes, bias: Bytes | None, slope: float | None, y: Image) -> Tasks:
+        """The program.
+
+        Args:
+            x, y: bottom and top.
+            weights, bias: the parameters.
+            slope: of the ReLU, or None.
+        """
+        filters, grid = self.filters, TileGrid(y.shape, self.scheme.outputs)
+        kernel = rotated_filter_transform if self.rotated else filter_transform
+        count = self.inputs // BLOCK if self.rotated else self.inputs
+        transforms = self.transform_filters(kernel, self.cells.of(weights), (self.inputs, self.outputs), count)
+        padded = self.scratch("bias" if bias else "zeros", self.outputs * filters.group)
+        if bias:
+            source = Region(self.cells.of(bias))
+            arguments = PadArguments(
+                source=source, target=Region(padded), values=y.shape[1], count=self.outputs * filters.group
+            )
+            transforms.append([pad().call(arguments)])
+        epilogue = Epilogue(padded, 1.0 if slope is None else slope)
+        chunks = grid.chunks(self.tiles_within(THREAD_BYTES), self.resources.threads)
+        if len(chunks) * filters.products > 2 * grid.tiles * filters.padded_channels:
+            return self.program(1, [transforms, *self._by_component(x, y, grid, epilogue)])
+        tasks, scratch = self._by_tile(x, y, grid, chunks, epilogue)
+        return self.program(scratch, [transforms, tasks])
+
+    def _by_tile(
+        self, x: Image, y: Image, grid: TileGrid, chunks: Sequence[Range], epilogue: Epilogue
+    ) -> tuple[list[Task], int]:
+        """One task per chunk of tiles, and the floats of scratch memory it needs."""
+        capacity = round_up(chunks[0][1])
+        inputs = Transformed(OWN, self.layout(x.shape, capacity))
+        products = Transformed(OWN, self.layout(y.shape, capacity, inputs.layout.end))
+        tasks: list[Task] = [
+            [
+                self.transform_input(self.to_components, x, grid, tiles, inputs),
+                *self._multiply(inputs, products, (0, self.scheme.components), (0, tiles[1])),
+                self._transform_output(products, y, grid, tiles, epilogue),
+            ]
+            for tiles in chunks
+        ]
+        return tasks, products.layout.end
+
+    def _by_component(self, x: Image, y: Image, grid: TileGrid, epilogue: Epilogue) -> list[list[Task]]:
+        """Three phases per chunk of tiles; the products are divided by component."""
+        chunks, components = self.shared_chunks(grid), self.scheme.components
+        capacity = round_up(chunks[0][1])
+        inputs = self.transformed("inputs", x.shape, capacity)
+        products = self.transformed("products", y.shape, capacity)
+        phases: list[list[Task]] = []
+        for first, count in chunks:
+            parts = [((first + at, some), at) for at, some in split(count, self.tasks)]
+            rows = [
+                (at * TILE_MULTIPLE, some * TILE_MULTIPLE)
+                for at, some in split(round_up(count) // TILE_MULTIPLE, -(-self.tasks // components))
+            ]
+            phases += [
+                [[self.transform_input(self.to_components, x, grid, tiles, inputs, at)] for tiles, at in parts],
+                [self._multiply(inputs, products, (each, 1), tiles) for each in range(components) for tiles in rows],
+                [[self._transform_output(products, y, grid, tiles, epilogue, at)] for tiles, at in parts],
+            ]
+        return phases
+
+    def _multiply(self, left: Transformed, result: Transformed, components: Range, tiles: Range) -> list[KernelCall]:
+        """Multiply some components of some tiles with the filters."""
+        (component, count), (first, some), filters = components, tiles, self.filters
+        input_blocks, output_blocks = self.inputs // BLOCK, self.outputs // BLOCK
+        return [
+            gemm.multiply(width).call(
+                gemm.ProductArguments(
+                    left=left.region(component, group * input_blocks, first),
+                    right=Region(
+                        self.transformed_filters,
+                        filters.start(group, component, self.scheme.components) + panel * self.inputs * BLOCK,
+                    ),
+                    result=result.region(component, group * output_blocks + panel, first),
+                    left_stride=left.layout.stride,
+                    right_stride=filters.stride,
+                    result_stride=result.layout.stride,
+                    capacity=left.layout.capacity,
+                    components=count,
+                    blocks=input_blocks,
+                    tiles=round_up(some),
+                    panels=panels,
+                )
+            )
+            for group, (panel, width, panels) in self.panels(self.outputs)
+        ]
+
+    def _transform_output(
+        self, products: Transformed, y: Image, grid: TileGrid, tiles: Range, epilogue: Epilogue, at: int = 0
+    ) -> KernelCall:
+        return self.to_outputs.call(
+            OutputTransformArguments(
+                source=products.region(tile=at),
+                target=Region(y.cell),
+                stride=products.layout.stride,
+                capacity=products.layout.capacity,
+                bias=Region(epilogue.bias),
+                slope=epilogue.slope,
+                tiles=grid.range(*tiles, y.shape),
+            )
+        )

@@ -1,0 +1,106 @@
+"""Programs of the parameter gradients.
+
+Inputs and output gradients are transformed chunk by chunk; all threads multiply them, each some components, and
+accumulate the products, which are transformed to the weights' gradient at the end.
+"""
+
+from __future__ import annotations
+
+from cafx_lib_llvm import KernelCall
+
+from . import gemm
+from .builder import Image, ProgramBuilder, Transformed
+from .filter_transforms import PadArguments, filter_gradient, pad
+from .matrices import transpose
+from .program import Bytes, Region, Task, Tasks
+from .tiling import BLOCK, TileGrid, round_up, split
+
+
+class WeightsGradient(ProgramBuilder):
+    """∂w = x ⋆ ∂y and ∂b = Σ ∂y."""
+
+    def prepare(self, x: Image, dy: Image, weights: Bytes | None, bias: Bytes | None) -> Tasks:
+        """The program.
+
+        Args:
+            x: the input.
+            dy: the output gradient.
+            weights, bias: the gradients to overwrite, those that are needed.
+        """
+        filters, grid = self.filters, TileGrid(dy.shape, self.scheme.outputs)
+        chunks = self.shared_chunks(grid)
+        capacity = round_up(chunks[0][1])
+        inputs = self.transformed("inputs", x.shape, capacity)
+        gradients = self.transformed("products", dy.shape, capacity)
+        sums = self.scratch("bias", filters.group * filters.padded_outputs)
+        transform = self.input_kernel(self.scheme.input_transform)
+        adjoint = self.input_kernel(transpose(self.scheme.output_transform))
+        phases: list[list[Task]] = []
+        for index, (first, count) in enumerate(chunks):
+            transforms: list[Task] = []
+            for at, some in split(count, self.tasks):
+                tiles = first + at, some
+                task = [self.transform_input(adjoint, dy, grid, tiles, gradients, at)]
+                if weights:
+                    task.append(self.transform_input(transform, x, grid, tiles, inputs, at))
+                transforms.append(task)
+            products: list[Task] = []
+            if weights:
+                components = range(self.scheme.components)
+                products += [self._multiply(inputs, gradients, each, count, index > 0) for each in components]
+            if bias:
+                products.append([self._sum(gradients, count, sums, index > 0)])
+            phases += [transforms, products]
+        phases.append(self._finish(weights, bias, sums, dy.shape[1]))
+        return self.program(1, phases)
+
+    def _finish(self, weights: Bytes | None, bias: Bytes | None, sums: int, outputs: int) -> list[Task]:
+        """Transform the weights' gradient, and copy the bias's."""
+        filters = self.filters
+        tasks: list[Task] = []
+        if weights:
+            size = filters.padded_inputs, filters.padded_outputs
+            tasks += self.transform_filters(filter_gradient, self.cells.of(weights), size, filters.inputs)
+        if bias:
+            target = Region(self.cells.of(bias))
+            tasks.append([pad().call(PadArguments(source=Region(sums), target=target, values=outputs, count=outputs))])
+        return tasks
+
+    def _multiply(
+        self, inputs: Transformed, gradients: Transformed, component: int, tiles: int, accumulate: bool
+    ) -> list[KernelCall]:
+        """The products of one component, added to those of earlier chunks."""
+        filters = self.filters
+        input_blocks, output_blocks = filters.padded_inputs // BLOCK, filters.padded_outputs // BLOCK
+        return [
+            gemm.multiply_transposed(width).call(
+                gemm.TransposedProductArguments(
+                    left=inputs.region(component, group * input_blocks),
+                    right=gradients.region(component, group * output_blocks + panel),
+                    result=Region(
+                        self.transformed_filters,
+                        filters.start(group, component, self.scheme.components) + panel * filters.padded_inputs * BLOCK,
+                    ),
+                    capacity=inputs.layout.capacity,
+                    tiles=tiles,
+                    blocks=input_blocks,
+                    panels=panels,
+                    accumulate=accumulate,
+                )
+            )
+            for group, (panel, width, panels) in self.panels(filters.padded_outputs)
+        ]
+
+    def _sum(self, gradients: Transformed, tiles: int, sums: int, accumulate: bool) -> KernelCall:
+        """The sums of the output gradient, which are one of its components."""
+        point = self.scheme.unit_point
+        return gemm.sum_tiles().call(
+            gemm.SumArguments(
+                source=gradients.region(point * self.scheme.points + point),
+                result=Region(sums),
+                capacity=gradients.layout.capacity,
+                tiles=tiles,
+                blocks=gradients.layout.blocks,
+                accumulate=accumulate,
+            )
+        )
