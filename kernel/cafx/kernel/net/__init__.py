@@ -21,7 +21,6 @@ from cafx.kernel.net.formats import (
     Format,
     LayerWeights,
     TrainingState,
-    atomic_write,
     format_named,
     format_of,
     not_weights,
@@ -36,7 +35,6 @@ from cafx.kernel.net.plan import LayerPlan, NetPlan
 from cafx.kernel.net.program import Observer, Program, Step, Update
 from cafx.kernel.net.random import Streams
 from cafx.kernel.net.routine import Compilation, Reference, Routine, Unsupported
-from cafx.kernel.net.state import first_not_finite
 from cafx.kernel.net.weights import Copied
 
 __all__ = [
@@ -85,11 +83,9 @@ __all__ = [
     "Use",
     "aligned",
     "arity_text",
-    "atomic_write",
     "connect",
     "default_threads",
     "filter_layers",
-    "first_not_finite",
     "fits",
     "format_named",
     "format_of",

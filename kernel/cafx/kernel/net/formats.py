@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import attrs
 import numpy.typing as npt
@@ -163,37 +160,6 @@ def read_weights(path: str | Path, plugins: Registry) -> list[LayerWeights]:
     return format_of(Path(path), plugins).read_weights(Path(path))
 
 
-@contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file under a temporary name and rename it to ``path`` once it is complete and on disk.
-
-    Raises:
-        CafxError: the folder is missing or the disk is full; an existing file is left unchanged.
-    """
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-        temporary = None
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise CafxError(
-            f"cannot be written: {error.strerror}",
-            where=str(path),
-            remedy="check that the folder exists and is writable, and that there is disk space left",
-        ) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
 def not_weights(path: Path, head: bytes, reason: str) -> CafxError:
     """The error for a file that is not a complete weights file.
 
@@ -208,17 +174,3 @@ def not_weights(path: Path, head: bytes, reason: str) -> CafxError:
         found=sniff(head),
         remedy="download the file again (git lfs pull, or from the model's download link)",
     )
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -189,8 +189,10 @@ class Program:
         """All learned parameters in one flat array; made when first asked for, and kept by later programs."""
         if self.plan.arena is not None:
             return self.plan.arena
+        arena = self._make_arena(learnable(self.plan.parameters))
         self._release_routines()  # what they hold of the parameters' old memory
-        return self._make_arena(learnable(self.plan.parameters))
+        self.attach()
+        return arena
 
     @property
     def arena_if_made(self) -> Arena | None:

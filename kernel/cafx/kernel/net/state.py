@@ -1,15 +1,11 @@
-"""What a net carries beside its parameters: random streams, layers' states, and how to look inside."""
+"""What a net carries beside its parameters: random streams, layers' states."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from cafx.kernel.blob import Blob
 from cafx.kernel.net.layer import Layer
-from cafx.kernel.net.plan import LayerPlan
 from cafx.kernel.net.program import Observer
 from cafx.kernel.net.random import Streams
 from cafx.kernel.registry import Registry
@@ -35,15 +31,3 @@ def debug_observer(net: Any, plugins: Registry) -> Observer:
     """What logs the mean magnitude of every blob: the plugin of role ``debug_info``."""
     observer: Observer = plugins.load("role", DEBUG_ROLE)(net)
     return observer
-
-
-def first_not_finite(layers: Sequence[LayerPlan]) -> tuple[str, Blob] | None:
-    """The first layer, in forward order, with a NaN or infinity, and the blob it is in.
-
-    Blobs whose memory others have used since are passed over.
-    """
-    for planned in layers:
-        for blob in (*planned.layer.blobs, *planned.tops):
-            if blob.synced_data.current and not np.isfinite(blob.host()).all():
-                return planned.layer.name, blob
-    return None

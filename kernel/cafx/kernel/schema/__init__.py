@@ -31,7 +31,7 @@ from cafx.kernel.schema.message import (
     within,
 )
 from cafx.kernel.schema.scalars import INTEGER_RANGES, SCALAR_KINDS
-from cafx.kernel.schema.source import HEAD, read_file, read_head, sniff
+from cafx.kernel.schema.source import HEAD, atomic_write, read_file, read_head, sniff
 from cafx.kernel.schema.text import layer_lines
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "TransformationParameter",
     "above",
     "at_least",
+    "atomic_write",
     "compose",
     "declared_by",
     "derived_number",

@@ -13,19 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel.blob import HOST
 from cafx.kernel.errors import CafxError
-from cafx.kernel.net import Engine, Net, first_not_finite, make_engine
+from cafx.kernel.net import Engine, Net, make_engine
 from cafx.kernel.registry import Registry, registry
 from cafx.kernel.schema import Phase
 from cafx.kernel.training import snapshot
+from cafx.kernel.training.finite import FiniteCheck
 from cafx.kernel.training.hooks import Lazy, Monitors
 from cafx.kernel.training.rules import Policy, UpdateRule
 from cafx.kernel.training.solver_file import check_options, net_sources, read_solver
 
 log = logging.getLogger("cafx.solver")
-NEVER = 2**31 - 1
-"""An iteration that never comes."""
 
 
 class Action(Enum):
@@ -94,7 +92,7 @@ class Solver:
         self.iter = 0
         self.rate = 0.0
         self._losses: list[Any] = []
-        self._not_finite_at: Any = self.net.context.xp.full((), NEVER)
+        self._finite = FiniteCheck(self.net, self.prefix, enabled=not allow_nan)
         self.monitors = Monitors()
         self.action: Callable[[], Action] = lambda: Action.NONE
         self.stopped = False
@@ -162,7 +160,7 @@ class Solver:
         """Run some iterations and return the smoothed loss."""
         self.monitors.call("training_started", solver=self)
         self._run(iterations)
-        self._check_recorded()
+        self._finite.report()
         return self.smoothed_loss
 
     def _run(self, iterations: int) -> None:
@@ -173,6 +171,8 @@ class Solver:
             if self.stopped:
                 return
             loss = self.iterate()
+            if self.options.display and self.iter % self.options.display == 0:
+                self._finite.report()
             self.monitors.call("iteration_finished", solver=self, loss=Lazy(partial(float, loss)), rate=self.rate)
             self._obey(self.action())
             every = self.options.snapshot
@@ -202,42 +202,16 @@ class Solver:
             net.run_backward()
             loss = loss + net.loss_value
         loss = loss / options.iter_size
-        self._check(net.context.xp.isfinite(loss), "the loss is not finite at")
+        self._finite.check(net.context.xp.isfinite(loss), "the loss is not finite at", self.iter)
         self._remember_loss(loss)
         self.rate = self.policy.rate(self.iter)
         if net.observer:
             net.observer.update()
         self.update.run(self.rate, self.iter)
         if not self.allow_nan:
-            self._check(self.update.finite(), "a parameter is not finite after the update of")
+            self._finite.check(self.update.finite(), "a parameter is not finite after the update of", self.iter)
         self.iter += 1
         return loss
-
-    def _check(self, finite: Any, what: str) -> None:
-        """Stop if a value is not finite. On a device the first such iteration is recorded, and read later."""
-        if self.allow_nan:
-            return
-        if self.net.engine.place is HOST:
-            if not finite:
-                raise self._not_finite(what, self.iter)
-            return
-        first = self.net.context.xp.minimum(self._not_finite_at, self.iter)
-        self._not_finite_at = self.net.context.xp.where(finite, self._not_finite_at, first)
-
-    def _check_recorded(self) -> None:
-        """Stop if a value was not finite in an earlier iteration on a device."""
-        if self.net.engine.place is not HOST and int(self._not_finite_at) != NEVER:
-            raise self._not_finite("loss or parameters are not finite since", int(self._not_finite_at))
-
-    def _not_finite(self, what: str, iteration: int) -> CafxError:
-        found = first_not_finite(self.net.program.plan.layers)
-        first = f"first non-finite blob: '{found[1].name}' of layer '{found[0]}'" if found else "only its outputs"
-        return CafxError(
-            f"{what} iteration {iteration} ({first})",
-            where="solver",
-            remedy="lower base_lr, set clip_gradients, or look at that layer's input; "
-            f"snapshots up to here are kept ({self.prefix}_iter_*)",
-        )
 
     def test_all(self) -> list[dict[str, npt.NDArray[Any]]]:
         """Test every test net; returns the mean of each output.
@@ -259,7 +233,7 @@ class Solver:
 
         With test_compute_loss the mean objective is there too, under "(loss)".
         """
-        self._check_recorded()
+        self._finite.report()
         self.monitors.call("test_started", solver=self, index=index)
         net, batches = self.test_nets[index], self.options.test_iter[index]
         totals: dict[str, npt.NDArray[Any]] = {}
@@ -278,7 +252,7 @@ class Solver:
 
     def snapshot(self) -> tuple[Path, Path]:
         """Write weights and state, each whole or not at all; returns the two paths."""
-        self._check_recorded()
+        self._finite.report()
         self._snapshot_due = False
         weights, state = snapshot.write(self)
         self.monitors.call("snapshot_saved", solver=self, weights=str(weights), state=str(state))
