@@ -291,6 +291,20 @@ class WrongEngine(Engine):
     name = "wrong"
 
 
+@wrong("read-by-engines")
+class ReadInSecret(Bent):
+    """A layer whose docstring does not say that an engine reads ``secret``."""
+
+    secret = 1.0
+
+
+class ReadingRoutine(WrongRoutine):
+    """Reads an attribute that the layer does not list."""
+
+    def forward(self) -> None:
+        self.planned.tops[0].mutable_data[...] = self.layer.secret * self.planned.bottoms[0].data
+
+
 def run(check: str, layer: type[Any]) -> None:
     """Run one check on a layer of this process, on all its cases."""
     plugins = Registry()
@@ -298,6 +312,9 @@ def run(check: str, layer: type[Any]) -> None:
     if layer is WRONG["engines"]:
         plugins.add("engine", "wrong", WrongEngine)
         plugins.add("engine.wrong", "Bent", WrongRoutine)
+    if layer is ReadInSecret:
+        plugins.add("engine", "wrong", WrongEngine)
+        plugins.add("engine.wrong", "Bent", ReadingRoutine)
     subject = Subject.of("Bent", plugins)
     found = load_checks()[check]
     for case in subject.cases if found.per_case else (None,):

@@ -1,12 +1,9 @@
 """The conformance suite of cafx: what every layer, first-party or not, is held to."""
 
 from cafx.conformance.cases import Bottom, Case, distinct, labels, normal, uniform, values
+from cafx.conformance.checks import load_checks
 from cafx.conformance.harness import Run, Trial, run_layer, run_rule
-from cafx.conformance.suite import CheckFailure, Subject, items, load_checks
-from cafx.conformance.suite import layer_suite as _layer_suite
-
-load_checks()
-layer_suite = _layer_suite
+from cafx.conformance.suite import CheckFailure, Subject, items, layer_suite
 
 __version__ = "0.1.0"
 __all__ = [

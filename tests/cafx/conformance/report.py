@@ -12,7 +12,8 @@ from typing import Any
 
 import attrs
 
-from cafx.conformance.suite import Item, Subject, items, load_checks
+from cafx.conformance.checks import load_checks
+from cafx.conformance.suite import Item, Subject, items
 from cafx.kernel import CafxError, Registry
 from cafx.kernel.registry import KINDS, Plugin, installed
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -154,11 +153,3 @@ def has_bottoms(subject: Subject, case: Case | None) -> str | None:
     """Applies to cases with bottoms."""
     cases = [case] if case else subject.cases
     return None if any(each.bottoms for each in cases) else "it has no bottoms"
-
-
-@functools.cache
-def load_checks() -> dict[str, Check]:
-    """Every check, by id."""
-    from cafx.conformance import checks_declaration, checks_maths, checks_running  # noqa: F401
-
-    return CHECKS

@@ -20,7 +20,7 @@ BLOCK = 16
 MOST_ROWS = 8
 """With more rows blocked weights are faster."""
 FEWEST_OUTPUTS = 6
-"""As many as may be computed together."""
+"""As many as a small product computes together."""
 
 
 class InnerProduct(Weighted):

@@ -7,11 +7,12 @@ import attrs
 from cafx_lib_llvm import FLOAT, INT, LANES, Arguments, Emitter
 
 from ..native import registers
-from ..routines.inner_product import FEWEST_OUTPUTS
 from ..winograd.program import Bytes, Cells, Region, Scratch, Tasks, pointer, task_kernel
 from ..winograd.tiling import split
 
 TASKS_PER_THREAD = 8
+MOST_OUTPUTS = 6
+"""Outputs computed together at most. Matrices must have as many."""
 
 
 @attrs.frozen(kw_only=True)
@@ -39,7 +40,7 @@ class RowsArguments(Arguments):
 
 def outputs_per_group(rows: int) -> int:
     """How many outputs of each row are computed together, their sums held in registers."""
-    return max(1, min(FEWEST_OUTPUTS, registers() * 3 // 4 // rows))
+    return max(1, min(MOST_OUTPUTS, registers() * 3 // 4 // rows))
 
 
 @task_kernel(RowsArguments)
