@@ -27,7 +27,7 @@ log = logging.getLogger("cafx.solver")
 
 
 class Action(Enum):
-    """What a signal asks of a running solver between two iterations."""
+    """What a signal requests of a running solver between two iterations."""
 
     NONE = 0
     STOP = 1
@@ -35,27 +35,27 @@ class Action(Enum):
 
 
 class Solver:
-    """Trains a net as a SolverParameter says.
+    """Trains a net according to a SolverParameter.
 
     Args:
         options: the SolverParameter message; `load` reads one from a file.
-        source: the file it came from: nets are looked for beside it too, snapshots named after it.
+        source: the file it was read from; nets are also searched beside it, and snapshots are named after it.
         engine, precision, threads, device: as for `Net`; the test nets use the same engine.
-        seed: of the random streams, instead of ``random_seed``.
+        seed: seed of the random streams, instead of ``random_seed``.
         dtype: as for `Net`.
-        keep, keep_tests: as for `Net`, for the training net and for the test nets.
-        allow_nan: go on when the loss is not finite.
-        plugins: where plugins are found; default the environment.
+        keep, keep_tests: ``keep`` of the training net and of the test nets; see `Net`.
+        allow_nan: continue when the loss or a parameter is not finite.
+        plugins: where plugins are found; by default the environment.
 
     Attributes:
         net, test_nets: the nets.
-        iter: iterations done.
-        rate: the learning rate of the last iteration.
+        iter: number of completed iterations.
+        rate: learning rate of the last iteration.
         losses, smoothed_loss: the last ``average_loss`` losses, and their mean.
         update: what applies the rule to the parameters.
         monitors: who listens; see `cafx.kernel.training.hooks`.
-        action: called between iterations; what it returns is done.
-        copied: what was taken from each file that ``weights`` names.
+        action: called between iterations; returns what to do.
+        copied: what was copied from each file in the option ``weights``.
     """
 
     def __init__(
@@ -96,11 +96,11 @@ class Solver:
         self.monitors = Monitors()
         self.action: Callable[[], Action] = lambda: Action.NONE
         self.stopped = False
-        self._snapshot_due = False
+        self._snapshot_due = self._announced = False
         self.copied = snapshot.start_from_weights(self)
 
     def _plugin(self, kind: str, name: str) -> Any:
-        """The rule or policy of that name, made for these options; errors name the solver's file."""
+        """The rule or policy of that name; errors name the solver's file."""
         try:
             return self.plugins.load(kind, name)(self.options)
         except CafxError as error:
@@ -109,7 +109,7 @@ class Solver:
 
     @classmethod
     def load(cls, path: str | Path, **settings: Any) -> Solver:
-        """The solver a prototxt file describes; ``settings`` are those of the constructor."""
+        """Create a solver from a prototxt file; ``settings`` are those of the constructor."""
         return cls(read_solver(path, settings.get("plugins") or registry()), path, **settings)
 
     @property
@@ -131,15 +131,18 @@ class Solver:
         self._losses = [*self._losses, loss][-self.options.average_loss :]
 
     def solve(self, resume: str | Path | None = None) -> bool:
-        """Train from here (or from the state file ``resume``) to max_iter, test and snapshot.
+        """Train to max_iter, with tests and snapshots.
+
+        Args:
+            resume: a solverstate file to resume from; None to continue from the present iteration.
 
         Returns:
-            Whether max_iter was reached, rather than training stopped on the way.
+            Whether max_iter was reached; False if training was stopped before.
         """
         if resume:
             self.restore(resume)
         options = self.options
-        self.monitors.call("training_started", solver=self)
+        self._start()
         self._run(max(0, options.max_iter - self.iter))
         if options.snapshot_after_train and not (options.snapshot and self.iter % options.snapshot == 0):
             self.snapshot()
@@ -151,17 +154,24 @@ class Solver:
         return not self.stopped
 
     def _show_final_loss(self) -> None:
-        """One more batch forward, to tell the loss after the last update."""
+        """Run one more batch forward, for the loss after the last update."""
         self.net.run_forward()
         self._remember_loss(self.net.loss)
         self.monitors.call("final_loss", solver=self, loss=self.net.loss)
 
     def step(self, iterations: int = 1) -> float:
         """Run some iterations and return the smoothed loss."""
-        self.monitors.call("training_started", solver=self)
+        self._start()
         self._run(iterations)
         self._finite.report()
         return self.smoothed_loss
+
+    def _start(self) -> None:
+        """Announce the nets, the first time, and the training."""
+        for net in () if self._announced else (self.net, *self.test_nets):
+            self.monitors.call("net_built", net=net)
+        self._announced = True
+        self.monitors.call("training_started", solver=self)
 
     def _run(self, iterations: int) -> None:
         self.stopped = False
@@ -214,9 +224,9 @@ class Solver:
         return loss
 
     def test_all(self) -> list[dict[str, npt.NDArray[Any]]]:
-        """Test every test net; returns the mean of each output.
+        """Run all tests and return the mean of each output.
 
-        A test that is stopped leaves no trace: who resumes begins it anew, on the same batches.
+        A test that is stopped leaves no trace: after a resume it starts again, on the same batches.
         """
         before = [net.state() for net in self.test_nets]
         scores = []
@@ -229,9 +239,13 @@ class Solver:
         return scores
 
     def test(self, index: int = 0) -> dict[str, npt.NDArray[Any]]:
-        """Run test net ``index`` for its test_iter batches; returns the mean of each output.
+        """Run a test net for its test_iter batches.
 
-        With test_compute_loss the mean objective is there too, under "(loss)".
+        Args:
+            index: number of the test net.
+
+        Returns:
+            The mean of each output by name; with test_compute_loss also that of the objective, "(loss)".
         """
         self._finite.report()
         self.monitors.call("test_started", solver=self, index=index)
@@ -251,7 +265,7 @@ class Solver:
         return means
 
     def snapshot(self) -> tuple[Path, Path]:
-        """Write weights and state, each whole or not at all; returns the two paths."""
+        """Write weights and solverstate, each atomically; returns the two paths."""
         self._finite.report()
         self._snapshot_due = False
         weights, state = snapshot.write(self)
@@ -259,11 +273,11 @@ class Solver:
         return weights, state
 
     def restore(self, path: str | Path) -> None:
-        """Go on from a state file: weights, history, iteration and, if it has them, all streams."""
+        """Resume from a solverstate: weights, history, iteration and, if it has them, all random streams."""
         snapshot.restore(self, Path(path))
 
     def close(self) -> None:
-        """Release what the nets hold."""
+        """Release the nets' threads, files and databases."""
         for net in (self.net, *self.test_nets):
             net.close()
 
@@ -274,6 +288,6 @@ class Solver:
         self.close()
 
     def _obey(self, action: Action) -> None:
-        # taken between iterations only: in the middle of a test there is nothing to go on from
+        # acted on between iterations only: the middle of a test cannot be resumed
         self._snapshot_due = self._snapshot_due or action is Action.SNAPSHOT
         self.stopped = self.stopped or action is Action.STOP

@@ -16,7 +16,7 @@ from .api.products import matmul
 from .build import Build
 from .fusion import fuse
 from .layouts import reorders
-from .threads import physical_threads
+from .threads import limit_blas, physical_threads
 
 PRECISIONS = {"float32": DataType.F32, "bf16": DataType.BF16}
 
@@ -50,6 +50,7 @@ class OneDNN(Engine):
             raise CafxError(
                 "precision bf16 cannot run here: the processor has neither AVX512-BF16 nor AMX", remedy="use float32"
             )
+        limit_blas(self.threads)
         self.type = PRECISIONS[precision]
         self.stream = Stream()
 

@@ -53,15 +53,13 @@ def use_threads(count: int) -> None:
 
 
 def physical_threads() -> int:
-    """OMP_NUM_THREADS, else the number of physical cores this process may use; BLAS is limited to it too."""
+    """OMP_NUM_THREADS, else the number of physical cores this process may use."""
     stated = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
-    count = int(stated) if stated.isdigit() and int(stated) else _physical_cores()
-    _limit_blas(count)
-    return count
+    return int(stated) if stated.isdigit() and int(stated) else _physical_cores()
 
 
-@functools.cache
-def _limit_blas(count: int) -> None:
+def limit_blas(count: int) -> None:
+    """Limit NumPy's matrix products, in layers that run as written, to ``count`` threads."""
     threadpoolctl.threadpool_limits(count, user_api="blas")
 
 
