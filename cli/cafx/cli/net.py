@@ -51,8 +51,9 @@ def _footer(description: dict[str, Any]) -> list[str]:
         f"blobs: {size_text(memory['blobs'])}",
     ]
     if memory["pooled"]:
-        kind = "activations" if description["phase"] == "TEST" else "gradients"
+        kind = "activations" if description["phase"] == "TEST" else "activations and gradients"
         lines.append(f"{kind}: {size_text(memory['pooled'])}, {size_text(memory['pool'])} after sharing")
+    lines.append(f"in use while passes run: {size_text(memory['total'])}")
     return lines
 
 

@@ -14,7 +14,8 @@ def describe(net: Net) -> dict[str, Any]:
     Returns:
         ``name``, ``phase``, ``engine``, ``inputs``, ``outputs``; ``layers``, one row per step;
         ``parameters``, their number, shared ones counted once; ``memory`` in bytes, where
-        ``pooled`` is the size of blobs that share buffers and ``pool`` that of the buffers.
+        ``pooled`` is the size of blobs that share buffers and ``pool`` that of the buffers,
+        and ``total`` that of everything in use while passes run.
     """
     parameters = {id(blob): blob for blobs in net.params.values() for blob in blobs}
     unique = {id(blob.synced_data): blob for blob in parameters.values()}
@@ -32,6 +33,7 @@ def describe(net: Net) -> dict[str, Any]:
             "blobs": sum(map(_nbytes, blobs.values())),
             "pooled": net.memory.alone,
             "pool": net.memory.pool,
+            "total": net.program.nbytes,
         },
     }
 

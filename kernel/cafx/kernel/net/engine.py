@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
+import attrs
 import numpy as np
 
 from cafx.kernel.blob import HOST, Place, SyncedArray
@@ -124,7 +125,9 @@ class Engine:
     def plan_memory(self, compilation: Compilation, steps: Sequence[Step]) -> MemoryPlan:
         """Which arrays share memory."""
         plan = compilation.plan
-        return plan_memory(steps, plan.kept, has_backward=plan.has_backward)
+        memory = plan_memory(steps, plan.kept, has_backward=plan.has_backward)
+        held = sum(routine.nbytes for step in steps for routine in step.routines)
+        return attrs.evolve(memory, held=compilation.nbytes + held)
 
     def bind(
         self, compilation: Compilation, parts: Sequence[Step], steps: Sequence[Step], memory: MemoryPlan

@@ -101,12 +101,14 @@ class MemoryPlan:
         expired: for each step of a forward pass, then of a backward pass, the shared copies that
             it is the last to use.
         conversions: how many times a pass converts an array from place to place.
+        held: bytes that routines hold beside the buffers, between passes or for one call.
     """
 
     buffers: Sequence[Buffer] = ()
     pools: Sequence[tuple[Place, int]] = ()
     expired: Sequence[Sequence[Buffer]] = ()
     conversions: int = 0
+    held: int = 0
 
     @property
     def pool(self) -> int:

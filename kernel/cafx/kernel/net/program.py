@@ -209,6 +209,24 @@ class Program:
         """
         return self._make_update(rule, options, self.arena)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays in use while passes run: parameters and their diffs, blobs, what routines hold.
+
+        Layers' own buffers and a solver's history come on top.
+        """
+        parameters = {p.blob.synced_data for p in learnable(self.plan.parameters)}
+        parameters |= {p.blob.synced_diff for p in learnable(self.plan.parameters) if self.plan.has_backward}
+        copies = dict.fromkeys(parameters, 0)
+        blobs = 0
+        for buffer in self.memory.buffers:
+            if buffer.storage in copies:
+                copies[buffer.storage] += buffer.nbytes
+            elif not buffer.shared:
+                blobs += buffer.nbytes
+        learned = sum(max(nbytes, storage.nbytes) for storage, nbytes in copies.items())
+        return learned + blobs + self.memory.pool + self.memory.held
+
     def attach(self) -> None:
         """Allocate the pools and take its memory into use."""
         pools = {place.memory: place.allocate_bytes(nbytes) for place, nbytes in self.memory.pools}

@@ -34,6 +34,11 @@ class Compilation:
         self.plan = plan
         self.parameter_places: dict[SyncedArray, Place] = {}
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the routines of the net share, such as scratch buffers."""
+        return 0
+
     def prefer_place(self, parameter: Blob, place: Place) -> None:
         """Say where a parameter is best kept."""
         self.parameter_places[parameter.synced_data] = place
@@ -104,6 +109,11 @@ class Routine:
         made, read = (planned.tops, planned.bottoms) if kind == "synced_data" else (needed, planned.tops)
         shared = {getattr(blob, kind) for blob in read}
         return [blob for blob in made if blob in read or getattr(blob, kind) not in shared]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes it holds between passes, beside the arrays it declares."""
+        return 0
 
     def release(self) -> None:
         """Free what is only needed while the program is in use; the next pass allocates it again."""

@@ -31,6 +31,11 @@ class Build(Compilation):
         self.aliased: set[SyncedArray] = set()
         self._layouts: dict[SyncedArray, MemoryDesc] = {}
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the scratch buffers."""
+        return self.scratch.nbytes
+
     def layout_of(self, blob: Blob) -> MemoryDesc | None:
         """The layout in which a blob's writer leaves it; None for row-major."""
         desc = self._layouts.get(blob.synced_data)

@@ -88,6 +88,7 @@ class Invocation:
 
     def __init__(self, build: Build, desc: PrimitiveDesc, arguments: Mapping[int, Bindable]) -> None:
         self.build, self.desc, self.arguments = build, desc, dict(arguments)
+        build.scratch.reserve(desc)
 
     def bind(self) -> Call:
         """The prepared call."""

@@ -15,11 +15,12 @@ class Scratch:
         self.scratchpad = Scratchpad()
         self._buffers: dict[str, tuple[object, weakref.WeakSet[Memory]]] = {}
         self._sizes: dict[str, int] = {}
+        self._needed = 0
 
     @property
     def nbytes(self) -> int:
         """Bytes of all buffers."""
-        return sum(self._sizes.values()) + self.scratchpad.size
+        return sum(self._sizes.values()) + max(self.scratchpad.size, self._needed)
 
     def __call__(self, name: str, desc: MemoryDesc) -> Memory:
         """A buffer for one call. The same name gives the same bytes, grown as needed.
@@ -41,6 +42,10 @@ class Scratch:
     def floats(self, name: str, count: int) -> Memory:
         """A buffer of ``count`` float32 values."""
         return self(name, MemoryDesc.plain((count,)))
+
+    def reserve(self, primitive: PrimitiveDesc) -> None:
+        """Take note that a primitive will need the scratchpad."""
+        self._needed = max(self._needed, primitive.scratchpad.size)
 
     def pad(self, primitive: PrimitiveDesc) -> dict[int, Memory]:
         """The scratchpad as an argument of a primitive; empty if it needs none."""

@@ -1,7 +1,9 @@
 """Finding and loading libdnnl, and turning its status codes into errors."""
 
+import contextlib
 import ctypes
 import functools
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +22,10 @@ DISTRIBUTIONS = ("onednn-cpu-gomp", "onednn")
 CPU = 1  # the engine kind
 IN_ORDER = 1  # the stream flag
 REMEDY = "pip install onednn-cpu-gomp"
+SPIN_SETTINGS = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
+SPINS = "10000"
+"""How often a thread of GNU OpenMP polls before it sleeps. Its default, 300,000, is no faster on an idle machine
+and several times slower beside another busy process (tests/benchmarks/busy.py)."""
 
 
 class DnnlError(CafxError):
@@ -45,12 +51,26 @@ def candidates() -> Iterator[str]:
     yield SONAME
 
 
+@contextlib.contextmanager
+def bounded_spinning() -> Iterator[None]:
+    """Limit OpenMP's busy waiting, unless the user has set it; OpenMP reads it as it is loaded."""
+    if any(name in os.environ for name in SPIN_SETTINGS):
+        yield
+        return
+    os.environ[SPIN_SETTINGS[0]] = SPINS
+    try:
+        yield
+    finally:
+        del os.environ[SPIN_SETTINGS[0]]
+
+
 class Library:
     """A loaded libdnnl with typed functions, its CPU engine and its facts."""
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._dll = ctypes.CDLL(path)
+        with bounded_spinning():
+            self._dll = ctypes.CDLL(path)
         self._functions: dict[str, Callable[..., Any]] = {}
         for name, arguments in STATUS.items():
             self._declare(name, ctypes.c_int, arguments)
