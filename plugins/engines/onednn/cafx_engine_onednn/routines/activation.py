@@ -18,8 +18,9 @@ from ..api.constants import Alg, Arg
 from ..api.memory import MemoryDesc
 from ..api.pointwise import eltwise_backward, eltwise_forward
 from ..api.primitives import PrimitiveDesc
-from ..operands import Operand
-from ..routine import NOTHING, Bindable, Execution, Run, Unary, pick
+from ..execution import NOTHING, Execution, Run
+from ..operands import Bindable, Operand
+from ..routine import Unary, pick
 
 FROM_TOP = {Alg.LOGISTIC_DST, Alg.TANH_DST, Alg.ELU_DST}
 SMALLEST = np.finfo(np.float32).tiny

@@ -12,8 +12,9 @@ from ..api.constants import Arg, Norm
 from ..api.memory import Memory, MemoryDesc
 from ..api.normalization import batch_norm_backward, batch_norm_forward
 from ..api.primitives import PrimitiveDesc
-from ..operands import Operand
-from ..routine import Accelerated, Bindable, Execution, Gradients, Invocation, Run, Work, pick
+from ..execution import Execution, Invocation, Run, Work
+from ..operands import Bindable, Operand
+from ..routine import Accelerated, Gradients, pick
 from .convolution import ACTIVATIONS
 
 ARGS = {Norm.SCALE: (Arg.SCALE, Arg.DIFF_SCALE), Norm.SHIFT: (Arg.SHIFT, Arg.DIFF_SHIFT)}

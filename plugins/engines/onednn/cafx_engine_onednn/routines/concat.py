@@ -7,9 +7,10 @@ from cafx.kernel import Unsupported
 from ..api.constants import Arg, source_arg
 from ..api.memory import MemoryDesc
 from ..api.pointwise import concat, reorder
+from ..execution import Execution, Run, Work
 from ..layouts import is_row_major
 from ..operands import Operand
-from ..routine import Accelerated, Execution, Run, Work
+from ..routine import Accelerated
 
 BLOCK = 16
 

@@ -14,8 +14,9 @@ from ..api.library import load
 from ..api.memory import MemoryDesc
 from ..api.primitives import PrimitiveDesc
 from ..api.windowed import Window, convolution
-from ..operands import Operand
-from ..routine import Bindable, Deferred, Work, pick
+from ..execution import Deferred, Work
+from ..operands import Bindable, Operand
+from ..routine import pick
 from ..winograd.matrices import FORWARD
 from .weighted import Weighted
 

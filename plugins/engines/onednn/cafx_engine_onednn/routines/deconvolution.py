@@ -16,9 +16,10 @@ from ..api.pointwise import binary, reduction
 from ..api.primitives import PrimitiveDesc
 from ..api.products import matmul
 from ..api.windowed import convolution
+from ..execution import Execution, InOrder, Run, Work
 from ..layouts import is_row_major
-from ..operands import Operand
-from ..routine import UNFUSED, Bindable, Execution, Gradients, InOrder, Run, Work, pick
+from ..operands import Bindable, Operand
+from ..routine import UNFUSED, Gradients, pick
 from .convolution import Convolution
 
 SPARSE = 256

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cafx.kernel import Phase, Unsupported
 
-from ..routine import NOTHING, Accelerated, Run
+from ..execution import NOTHING, Run
+from ..routine import Accelerated
 
 
 class Dropout(Accelerated):

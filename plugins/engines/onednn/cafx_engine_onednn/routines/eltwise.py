@@ -13,9 +13,10 @@ from ..api.constants import Alg, Arg, source_arg
 from ..api.memory import MemoryDesc
 from ..api.pointwise import binary, weighted_sum
 from ..api.primitives import PrimitiveDesc
+from ..execution import NOTHING, Execution, InOrder, Run
 from ..layouts import place_of
 from ..operands import Operand
-from ..routine import NOTHING, Accelerated, Execution, InOrder, Run
+from ..routine import Accelerated
 
 
 class Eltwise(Accelerated):

@@ -12,8 +12,9 @@ from ..api.constants import DataType
 from ..api.memory import MemoryDesc
 from ..api.primitives import PrimitiveDesc
 from ..api.products import inner_product_backward_data, inner_product_backward_weights, inner_product_forward
-from ..operands import Operand
-from ..routine import Bindable, Deferred, Work, pick
+from ..execution import Deferred, Work
+from ..operands import Bindable, Operand
+from ..routine import pick
 from .weighted import Weighted
 
 BLOCK = 16

@@ -6,8 +6,9 @@ from ..api.constants import Alg, Arg
 from ..api.memory import Memory, MemoryDesc
 from ..api.normalization import lrn_backward, lrn_forward
 from ..api.primitives import PrimitiveDesc
-from ..operands import Operand
-from ..routine import Accelerated, Bindable, Execution, Run, pick
+from ..execution import Execution, Run
+from ..operands import Bindable, Operand
+from ..routine import Accelerated, pick
 from .convolution import ACTIVATIONS
 
 

@@ -10,8 +10,9 @@ from ..api.constants import Alg, Arg
 from ..api.memory import Memory, MemoryDesc
 from ..api.primitives import PrimitiveDesc
 from ..api.windowed import Window, pooling_backward, pooling_forward
-from ..operands import Operand
-from ..routine import Accelerated, Bindable, Execution, Run, Work, pick
+from ..execution import Execution, Run, Work
+from ..operands import Bindable, Operand
+from ..routine import Accelerated, pick
 from .convolution import ACTIVATIONS
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ..api.constants import Alg, Arg
 from ..api.pointwise import eltwise_backward, eltwise_forward
+from ..execution import Execution, Run
 from ..operands import Operand
-from ..routine import Execution, Run, Unary
+from ..routine import Unary
 
 
 class ReLU(Unary):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from ..api.constants import Arg
 from ..api.memory import MemoryDesc
 from ..api.normalization import softmax_backward, softmax_forward
+from ..execution import Execution, Run
 from ..operands import Operand
-from ..routine import Execution, Run, Unary, pick
+from ..routine import Unary, pick
 
 
 class Softmax(Unary):

@@ -10,8 +10,9 @@ from cafx.kernel.net import Access
 from ..api.constants import Arg, source_arg
 from ..api.memory import MemoryDesc
 from ..api.pointwise import weighted_sum
+from ..execution import NOTHING, Execution, Run
 from ..operands import Operand
-from ..routine import NOTHING, Accelerated, Execution, Run
+from ..routine import Accelerated
 
 
 class Split(Accelerated):

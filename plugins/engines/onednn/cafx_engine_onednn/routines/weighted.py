@@ -13,9 +13,10 @@ from ..api.constants import Alg, Arg, DataType, post_op_arg
 from ..api.memory import Memory, MemoryDesc
 from ..api.pointwise import reorder
 from ..api.primitives import PrimitiveDesc
+from ..execution import Execution, InOrder, Reordering, Run, Work
 from ..layouts import blocked_place, place_of
-from ..operands import Operand
-from ..routine import Accelerated, Bindable, Execution, Gradients, InOrder, Reordering, Run, Work
+from ..operands import Bindable, Operand
+from ..routine import Accelerated, Gradients
 from .folding import Folded
 
 

@@ -1,0 +1,183 @@
+"""Parts of a pass: operands that are declared first, and calls that are bound to memory before they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from cafx.kernel.net import Access
+
+from .api.memory import Memory
+from .api.primitives import Call, CallSequence, PrimitiveDesc
+from .build import Build
+from .layouts import Conversion
+from .operands import Bindable, Operand
+
+
+class Run(Protocol):
+    """Part of a pass: what it accesses is known before it runs."""
+
+    @property
+    def accesses(self) -> Sequence[Access]:
+        """What it reads and writes, in order."""
+
+    def __call__(self) -> None:
+        """Run it."""
+
+    def release(self) -> None:
+        """Let go of memory; the next run takes it again."""
+
+
+class Invocation:
+    """A primitive with the operands of its arguments: becomes a `Call` once these have memory.
+
+    Args:
+        build: the net being compiled.
+        desc: the primitive.
+        arguments: operand or memory for each argument.
+    """
+
+    def __init__(self, build: Build, desc: PrimitiveDesc, arguments: Mapping[int, Bindable]) -> None:
+        self.build, self.desc, self.arguments = build, desc, dict(arguments)
+        build.scratch.reserve(desc)
+
+    def bind(self) -> Call:
+        """The prepared call."""
+        memory = {arg: each if isinstance(each, Memory) else each.bind() for arg, each in self.arguments.items()}
+        return self.desc.build().prepare(self.build.engine.stream, memory | self.build.scratch.pad(self.desc))
+
+
+class Reordering:
+    """An invocation of a reorder, which counts as a conversion."""
+
+    def __init__(self, invocation: Invocation) -> None:
+        self.invocation = invocation
+
+    def bind(self) -> Conversion:
+        """The prepared, counting call."""
+        return Conversion(self.invocation.bind())
+
+
+class Deferred:
+    """Work that takes time to prepare, such as compiling kernels: done when it is bound.
+
+    Args:
+        prepare: returns what is called.
+    """
+
+    def __init__(self, prepare: Callable[[], Callable[[], None]]) -> None:
+        self._prepare = prepare
+
+    def bind(self) -> Callable[[], None]:
+        """What ``prepare`` returns."""
+        return self._prepare()
+
+
+Work = Callable[[], None] | Invocation | Reordering | Deferred
+
+
+class Execution:
+    """Operands brought up to date, calls run, results declared.
+
+    Args:
+        reads: what the calls read (or add to).
+        work: the calls, and whatever else runs between them.
+        writes: what they overwrite.
+        keeps: what they use as an earlier execution of the same routine left it.
+    """
+
+    def __init__(
+        self,
+        reads: Iterable[Operand],
+        work: Sequence[Work],
+        writes: Iterable[Operand] = (),
+        *,
+        keeps: Iterable[Operand] = (),
+    ) -> None:
+        self.reads, self.writes, self.keeps = tuple(reads), tuple(writes), tuple(keeps)
+        self._work = tuple(work)
+        self._calls: tuple[Callable[[], None], ...] | None = None
+        self._ready = False
+
+    @property
+    def accesses(self) -> list[Access]:
+        """What it reads and writes."""
+        return [Access(self.reads, self.writes, self.keeps)]
+
+    def release(self) -> None:
+        """Let go of the operands' memory."""
+        self._ready = False
+        for each in (*self.reads, *self.writes, *self.keeps):
+            each.release()
+
+    def bind(self) -> None:
+        """Take memory, and prepare the calls the first time."""
+        for each in (*self.reads, *self.writes, *self.keeps):
+            each.bind()
+        if self._calls is None:
+            self._calls = tuple(_joined(self._work))
+        self._ready = True
+
+    def __call__(self) -> None:
+        """Run it."""
+        if not self._ready:
+            self.bind()
+        for each in self.reads:
+            if not each.storage.holds(each.place, each.array):
+                each.refresh()
+        for run in self._calls:  # type: ignore[union-attr]
+            run()
+        for each in self.writes:
+            each.mark_written()
+
+
+def _joined(work: Sequence[Work]) -> Iterable[Callable[[], None]]:
+    """Bound, with consecutive calls as one sequence."""
+    calls: list[Call] = []
+    for each in work:
+        if isinstance(each, Invocation):
+            calls.append(each.bind())
+            continue
+        if calls:
+            yield CallSequence(calls)
+            calls = []
+        yield each.bind() if isinstance(each, (Reordering, Deferred)) else each
+    if calls:
+        yield CallSequence(calls)
+
+
+class InOrder:
+    """Runs one after another."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        self._runs = tuple(runs)
+
+    @property
+    def accesses(self) -> list[Access]:
+        """What they read and write."""
+        return [access for run in self._runs for access in run.accesses]
+
+    def release(self) -> None:
+        """Let go of memory."""
+        for run in self._runs:
+            run.release()
+
+    def __call__(self) -> None:
+        """Run all."""
+        for run in self._runs:
+            run()
+
+
+class Nothing:
+    """A pass with nothing to do."""
+
+    accesses: Sequence[Access] = ()
+
+    def __call__(self) -> None:
+        """Do nothing."""
+
+    def release(self) -> None:
+        """Hold nothing."""
+
+
+NOTHING = Nothing()
