@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from cafx.kernel.blob import Blob, Place, SyncedArray
@@ -124,18 +125,11 @@ class Reference(Routine):
 
     def __init__(self, compilation: Compilation, planned: LayerPlan) -> None:
         super().__init__(compilation, planned)
-        self._bottoms, self._tops = list(planned.bottoms), list(planned.tops)
-        self._down = list(planned.propagate_down)
+        bottoms, tops, down = list(planned.bottoms), list(planned.tops), list(planned.propagate_down)
+        self.forward = partial(planned.layer.forward, bottoms, tops)  # type: ignore[method-assign]
+        self.backward = partial(planned.layer.backward, tops, down, bottoms)  # type: ignore[method-assign]
 
     @property
     def name(self) -> str:
         """Nobody accelerates it."""
         return "plain"
-
-    def forward(self) -> None:
-        """The layer's forward."""
-        self.layer.forward(self._bottoms, self._tops)
-
-    def backward(self) -> None:
-        """The layer's backward."""
-        self.layer.backward(self._tops, self._down, self._bottoms)
