@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.conformance.cases import Bottom, Case, values
+from cafx.conformance.device import DeviceArray
 from cafx.kernel import Engine, Net, Phase, Registry, registry, schema
 from cafx.kernel.blob import HOST, SyncedArray
 from cafx.kernel.schema import Message, declared_by
@@ -178,14 +179,27 @@ def run_layer(
     return Run(trial.net, trial.layer, found, diffs, trial.param_diffs)
 
 
-def run_rule(type_name: str, gradients: npt.ArrayLike, rate: float = 0.1, **options: Any) -> list[Array]:
-    """The updates a solver's rule makes of one gradient after another, from an empty history."""
+def run_rule(
+    type_name: str, gradients: npt.ArrayLike, rate: float = 0.1, *, device: bool = False, **options: Any
+) -> list[Array]:
+    """Apply a solver's update rule to one gradient after another, starting from an empty history.
+
+    Args:
+        type_name: the solver's type.
+        gradients: one gradient per row.
+        rate: the learning rate.
+        device: run on arrays of the stand-in device, which refuse to mix with NumPy arrays.
+        options: fields of SolverParameter.
+
+    Returns:
+        The update of each iteration.
+    """
     plugins = registry()
-    stated = {"type": type_name, "base_lr": rate, "lr_policy": "fixed", **options}
-    rule = plugins.load("solver", type_name)(schema(plugins)["SolverParameter"](**stated))
-    rows = np.asarray(gradients)
-    history = [np.zeros_like(rows[0]) for _ in range(rule.slots)]
-    updates = [row.copy() for row in rows]
-    for iteration, diff in enumerate(updates):
-        rule.update(diff, history, rate, iteration)
+    fields = {"type": type_name, "base_lr": rate, "lr_policy": "fixed", **options}
+    rule = plugins.load("solver", type_name)(schema(plugins)["SolverParameter"](**fields))
+    place = DeviceArray if device else np.asarray
+    updates = [row.copy() for row in np.asarray(gradients)]
+    history = [place(np.zeros_like(updates[0])) for _ in range(rule.slots)]
+    for iteration, update in enumerate(updates):
+        rule.update(place(update), history, rate, iteration)  # in place
     return updates

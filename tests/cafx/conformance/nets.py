@@ -100,9 +100,7 @@ def param_gradients(net: Net) -> dict[str, Array]:
 
 def param_values(net: Net) -> dict[str, Array]:
     """Copies of all parameters, by ``layer.index``."""
-    return {
-        f"{layer}.{index}": blob.host() for layer, blobs in net.params.items() for index, blob in enumerate(blobs)
-    }
+    return {f"{layer}.{index}": blob.host() for layer, blobs in net.params.items() for index, blob in enumerate(blobs)}
 
 
 def assert_near(result: Any, expected: Any, tolerance: float, what: str = "") -> None:
