@@ -222,9 +222,7 @@ def torch_rate(path: Path, count: int) -> float:
 
 def waiting(text: str, iterations: int, engine: str | None) -> tuple[float, float]:
     """The share of training time spent waiting for the Data layer, and the seconds per iteration."""
-    options = parse(
-        'base_lr: 0.001 lr_policy: "fixed" max_iter: 1000000 snapshot_after_train: false', "SolverParameter"
-    )
+    options = parse('base_lr: 1e-9 lr_policy: "fixed" max_iter: 1000000 snapshot_after_train: false', "SolverParameter")
     options.net_param.CopyFrom(parse(text))
     with Solver(options, engine=engine, seed=1) as solver:
         layer, waited = solver.net.layers[0], [0.0]
