@@ -24,15 +24,6 @@ def shared_folder() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of reference data; skips the test if it does not exist."""
-    folder = shared_folder()
-    if folder is None:
-        pytest.skip(ABSENT)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def require_plugins() -> Callable[[Path], None]:
     """A function that skips the test if a prototxt needs layers or upgrades of plugins that are not installed."""
 

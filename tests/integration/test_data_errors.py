@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from cafx_format_binaryproto import write_binaryproto
 from cafx_lib_feed.database import open_database
 from cafx_lib_feed.datum import datum_bytes
 from cafx_lib_feed.images import encode
-from cafx_lib_feed.prefetch import Batch, Prefetcher, Source
 
 BACKENDS = ("LMDB", "LEVELDB")
 SHAPE = (3, 8, 7)
@@ -259,42 +257,6 @@ def test_invalid_hdf5_files_are_refused(tmp_path: Path) -> None:
     assert_refused(hdf5(listed), "lists no HDF5 file")
     assert_refused(hdf5(tmp_path / "nowhere"), "nowhere")
     assert_refused(hdf5(listed, "transform_param { scale: 2 }"), "transform")
-
-
-class Failing(Source):
-    """Fails at the third batch, in ``fetch`` or in ``fill``."""
-
-    def __init__(self, where: str, error: BaseException) -> None:
-        self.where, self.error = where, error
-
-    def fetch(self, batch: int) -> int:
-        if self.where == "fetch" and batch == 2:
-            raise self.error
-        return batch
-
-    def fill(self, fetched: int, number: int, batch: Batch) -> None:
-        if self.where == "fill" and number == 2:
-            raise self.error
-        batch.shape((2,))[0][...] = number
-
-
-@pytest.mark.parametrize("where", ["fetch", "fill"])
-@pytest.mark.parametrize("error", [ValueError("odd"), MemoryError(), SystemExit(3)])
-def test_a_worker_s_error_is_raised_at_its_batch_and_again(where: str, error: BaseException) -> None:
-    prefetcher = Prefetcher(Failing(where, error), 4, np.float32)
-    assert [float(prefetcher.next().arrays[0][0]) for _ in range(2)] == [0, 1]
-    for _ in range(2):
-        with pytest.raises(type(error)):
-            prefetcher.next()
-    prefetcher.close()
-
-
-def test_a_prefetcher_reuses_batches_and_ends_its_threads() -> None:
-    prefetcher = Prefetcher(Failing("nowhere", ValueError()), 3, np.float32, first=5)
-    batches = [prefetcher.next() for _ in range(200)]
-    assert len({id(batch) for batch in batches}) <= 4
-    prefetcher.close()
-    assert not any(thread.name.startswith("cafx-prefetch") for thread in threading.enumerate())
 
 
 def test_a_worker_s_error_is_the_cause_of_the_raised_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
