@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from peak import peak_bytes
+from measuring import peak_bytes
 
 MODELS = ("caffenet", "googlenet", "resnet50")
 IMAGE = {"caffenet": 227, "googlenet": 224, "resnet50": 224}

@@ -8,11 +8,10 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import time
 from typing import Any
 
 import torch
-from peak import peak_bytes
+from measuring import serve
 from torch import nn
 from torch.nn import functional
 
@@ -100,7 +99,7 @@ def exported(net: Any, data: Any, label: Any, threads: int) -> Any:
 
 
 def main() -> None:
-    """Read the net, then numbers of iterations, one per line; answer each with the seconds per iteration."""
+    """Read the net from the first line of input and run it on request."""
     setup = json.loads(sys.stdin.readline())
     mode, batch = setup["mode"], setup["shapes"]["data"]
     torch.set_num_threads(setup["threads"])
@@ -132,16 +131,7 @@ def main() -> None:
         net.eval()
     if mode == "onnxruntime":
         step = exported(net, data, label, setup["threads"])
-    for _ in range(3):
-        step()
-    print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        seconds = []
-        for _ in range(int(line)):
-            start = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - start)
-        print(json.dumps({"seconds": seconds, "peak": peak_bytes()}), flush=True)
+    serve(step)
 
 
 if __name__ == "__main__":

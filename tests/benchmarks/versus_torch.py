@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from measuring import serve
 from models import MODELS, Text
-from peak import peak_bytes
 
 HERE = Path(__file__).parent
 AVERAGE = 1  # PoolMethod.AVE
@@ -116,16 +116,7 @@ def cafx_worker() -> None:
         net = solver.net
         step = solver.step
     feed(net)
-    for _ in range(3):
-        step()
-    print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        seconds = []
-        for _ in range(int(line)):
-            start = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - start)
-        print(json.dumps({"seconds": seconds, "peak": peak_bytes()}), flush=True)
+    serve(step)
     if setup["layers"]:
         print_slowest_steps(net, not setup["test"])
 

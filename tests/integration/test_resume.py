@@ -138,10 +138,10 @@ def assert_same(one: list[Array], two: list[Array]) -> None:
 @pytest.mark.parametrize("file_format", ["BINARYPROTO", "HDF5"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path, kind: str, file_format: str) -> None:
-    whole, expected = recorded(write_solver(SEED, kind, file_format))
-    with whole:
-        whole.solve()
-        final = values(whole)
+    uninterrupted, expected = recorded(write_solver(SEED, kind, file_format))
+    with uninterrupted:
+        uninterrupted.solve()
+        final = values(uninterrupted)
     broken, before = recorded("solver.prototxt")
     with broken:
         broken.step(PAUSE)
@@ -157,31 +157,31 @@ def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path, kind: str, file
 
 
 def test_resuming_twice_changes_nothing(folder: Path) -> None:
-    whole, expected = recorded(write_solver(SEED))
-    with whole:
-        whole.solve()
-        final = values(whole)
+    uninterrupted, expected = recorded(write_solver(SEED))
+    with uninterrupted:
+        uninterrupted.solve()
+        final = values(uninterrupted)
     state: Path | None = None
     reported: dict[int, Any] = {}
     for stop in (10, 11, 60):
-        part, seen = recorded(write_solver(OTHER_SEED if state else SEED))
-        with part:
+        solver, recorder = recorded(write_solver(OTHER_SEED if state else SEED))
+        with solver:
             if state:
-                part.restore(state)
-            part.step(stop - part.iter)
-            _, state = part.snapshot()
-        reported |= seen.losses
-    last, seen = recorded("solver.prototxt")
+                solver.restore(state)
+            solver.step(stop - solver.iter)
+            _, state = solver.snapshot()
+        reported |= recorder.losses
+    last, recorder = recorded("solver.prototxt")
     with last:
         last.solve(resume=state)
         assert_same(values(last), final)
-    assert reported | seen.losses == expected.losses
+    assert reported | recorder.losses == expected.losses
 
 
 def test_stopping_during_a_test_changes_nothing(folder: Path) -> None:
-    whole, expected = recorded(write_solver(SEED))
-    with whole:
-        whole.solve()
+    uninterrupted, expected = recorded(write_solver(SEED))
+    with uninterrupted:
+        uninterrupted.solve()
     broken, before = recorded("solver.prototxt")
     with broken:
         actions = iter([Action.NONE] * (3 + 10 + 1) + [Action.STOP])  # the second batch of the second test
@@ -220,10 +220,10 @@ solver.solve(resume=sys.argv[1] if len(sys.argv) > 1 else None)
 @pytest.mark.parametrize("file_format", ["BINARYPROTO", "HDF5"])
 def test_the_newest_snapshot_is_usable_after_a_kill_at_any_moment(folder: Path, file_format: str) -> None:
     """The process saves a snapshot per iteration and is killed at random moments, repeatedly."""
-    whole, _ = recorded(write_solver(SEED, "Adam", file_format, KILLED_LENGTH))
-    with whole:
-        whole.step(KILLED_LENGTH)
-        final = values(whole)
+    uninterrupted, _ = recorded(write_solver(SEED, "Adam", file_format, KILLED_LENGTH))
+    with uninterrupted:
+        uninterrupted.step(KILLED_LENGTH)
+        final = values(uninterrupted)
     for path in folder.glob("run_iter_*"):
         path.unlink()
     moments = random.Random(1)

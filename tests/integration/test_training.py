@@ -310,9 +310,9 @@ def test_an_invalid_solver_raises_a_one_line_error(case: str, folder: Path) -> N
 
 def damaged_states(path: Path) -> Iterator[bytes]:
     """The bytes of a solverstate, truncated and overwritten."""
-    whole = path.read_bytes()
-    for length in (0, 1, len(whole) // 2, len(whole) - 1):
-        yield whole[:length]
+    content = path.read_bytes()
+    for length in (0, 1, len(content) // 2, len(content) - 1):
+        yield content[:length]
     yield b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
     yield bytes(range(256)) * 8
 

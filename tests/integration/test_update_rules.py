@@ -154,8 +154,8 @@ class Reference:
             decay = float32(self.options["weight_decay"]) * decay_mult
             value = self.values[index]
             penalty = value if self.options["regularization_type"] == "L2" else np.sign(value)
-            whole = gradient * scale / self.options["iter_size"] + decay * penalty
-            self.values[index] = value - self.update(index, whole, self.rate(iteration) * lr_mult, iteration)
+            penalised = gradient * scale / self.options["iter_size"] + decay * penalty
+            self.values[index] = value - self.update(index, penalised, self.rate(iteration) * lr_mult, iteration)
 
     def gradients(self) -> list[Array]:
         """The gradients of the next batch."""

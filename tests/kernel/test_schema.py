@@ -22,7 +22,7 @@ class TiltParameter(Message):
         RIGHT = 1
 
     angle: float = option(1, "float", 45.0, doc="degrees", check=within(0, 90))
-    way: Side = option(2, Side, Side.RIGHT, doc="direction")
+    side: Side = option(2, Side, Side.RIGHT, doc="direction")
     steps: tuple[int, ...] = option(3, "uint32", repeated=True, doc="steps", check=above(0))
     name: str = option(4, "string", doc="name")
 
@@ -47,9 +47,9 @@ def tilted() -> Schema:
 
 
 def test_defaults_and_presence() -> None:
-    options = TiltParameter(way="LEFT", steps=3)
-    assert (options.angle, options.way, options.steps, options.name) == (45.0, TiltParameter.Side.LEFT, (3,), None)
-    assert options.has("way")
+    options = TiltParameter(side="LEFT", steps=3)
+    assert (options.angle, options.side, options.steps, options.name) == (45.0, TiltParameter.Side.LEFT, (3,), None)
+    assert options.has("side")
     assert not options.has("angle")
 
 
@@ -59,8 +59,8 @@ def test_defaults_and_presence() -> None:
         ({"angel": 1}, r"unknown option 'angel'.*did you mean 'angle'"),
         ({"angle": "steep"}, r"angle='steep' is not valid: expected a number"),
         ({"angle": 91}, r"expected a value from 0 to 90"),
-        ({"way": "UP"}, r"expected one of LEFT, RIGHT"),
-        ({"way": 7}, r"expected one of LEFT, RIGHT"),
+        ({"side": "UP"}, r"expected one of LEFT, RIGHT"),
+        ({"side": 7}, r"expected one of LEFT, RIGHT"),
         ({"steps": [1, 0]}, r"expected more than 0"),
         ({"steps": [-1]}, r"expected a whole number ≥ 0, or a list of these"),
         ({"steps": [True]}, r"expected a whole number ≥ 0, or a list of these"),
@@ -73,10 +73,10 @@ def test_an_invalid_option_is_refused(given: dict[str, Any], message_pattern: st
 
 
 def test_options_survive_text(tilted: Schema) -> None:
-    text = 'name: "t" tilt_param { angle: 30 way: LEFT steps: 1 steps: 2 }'
+    text = 'name: "t" tilt_param { angle: 30 side: LEFT steps: 1 steps: 2 }'
     proto = tilted.parse_text(text, "LayerParameter")
     options = TiltParameter.from_proto(proto.tilt_param)
-    assert (options.angle, options.way.name, options.steps) == (30, "LEFT", (1, 2))
+    assert (options.angle, options.side.name, options.steps) == (30, "LEFT", (1, 2))
     again = tilted["LayerParameter"](name="t")
     options.fill(again.tilt_param)
     assert again == proto
@@ -88,7 +88,7 @@ def test_options_survive_text(tilted: Schema) -> None:
     [
         ("layer {\n  nme: 'a' }", r"f.prototxt:2: LayerParameter has no field 'nme'; did you mean 'name'"),
         ("\nlayer { sine_param { } }", r"f.prototxt:2: .*no field 'sine_param'.*pip install cafx-layer-sine"),
-        ("layer {\n tilt_param {\n way: UP } }", r"f.prototxt:3: unknown value 'UP'.*one of LEFT, RIGHT"),
+        ("layer {\n tilt_param {\n side: UP } }", r"f.prototxt:3: unknown value 'UP'.*one of LEFT, RIGHT"),
         ("layer { include { phase: TRIAN } }", r"f.prototxt:1: unknown value 'TRIAN' of Phase.*'TRAIN'"),
         ("layer { tilt_param { steps: -1 } }", r"f.prototxt:1: the value of 'steps' cannot be read.*-1"),
         ("layer {", r"f.prototxt:1: cannot be read as prototxt"),

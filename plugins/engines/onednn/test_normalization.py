@@ -49,8 +49,8 @@ def test_lrn_and_its_gradient_match_numpy(run, tag):
     out = run(forward, {Arg.SRC: x}, Arg.DST, *extra)
     assert_near(run.read(out[Arg.DST]), y)
     back = lrn_backward(Alg.LRN_ACROSS_CHANNELS, desc, desc, desc, *options, forward)
-    kept = {arg: out[arg] for arg in extra}
-    out = run(back, {Arg.SRC: x, Arg.DIFF_DST: g} | kept, Arg.DIFF_SRC)
+    stored = {arg: out[arg] for arg in extra}
+    out = run(back, {Arg.SRC: x, Arg.DIFF_DST: g} | stored, Arg.DIFF_SRC)
     assert_near(run.read(out[Arg.DIFF_SRC]), gx)
 
 
@@ -73,11 +73,11 @@ def test_batch_norm_and_its_gradients_match_numpy(run, tag, stats, relu):
     forward = batch_norm_forward(desc, desc, epsilon, flags)
     inputs = {Arg.SRC: x, Arg.SCALE: scale, Arg.SHIFT: shift}
     outputs = [Arg.DST] + ([Arg.WORKSPACE] if relu else [])
-    kept = {Arg.MEAN: mean, Arg.VARIANCE: variance}
+    stored = {Arg.MEAN: mean, Arg.VARIANCE: variance}
     if stats:
-        out = run(forward, inputs | kept, *outputs)
+        out = run(forward, inputs | stored, *outputs)
     else:
-        out = run(forward, inputs, *outputs, *kept)
+        out = run(forward, inputs, *outputs, *stored)
         assert_near(run.read(out[Arg.MEAN]), mean)
         assert_near(run.read(out[Arg.VARIANCE]), variance)
     assert_near(run.read(out[Arg.DST]), np.maximum(y, 0) if relu else y)
@@ -89,7 +89,7 @@ def test_batch_norm_and_its_gradients_match_numpy(run, tag, stats, relu):
         gx -= g_norm.mean(axes).reshape(column) + hat * (g_norm * hat).mean(axes).reshape(column)
     gx *= scale.reshape(column) / deviation
     back = batch_norm_backward(desc, desc, desc, epsilon, flags, forward)
-    inputs = {Arg.SRC: x, Arg.SCALE: scale, Arg.DIFF_DST: g} | kept
+    inputs = {Arg.SRC: x, Arg.SCALE: scale, Arg.DIFF_DST: g} | stored
     inputs |= {Arg.WORKSPACE: out[Arg.WORKSPACE]} if relu else {}
     out = run(back, inputs, Arg.DIFF_SRC, Arg.DIFF_SCALE, Arg.DIFF_SHIFT)
     assert_near(run.read(out[Arg.DIFF_SRC]), gx)

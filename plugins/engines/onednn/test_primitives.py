@@ -67,9 +67,9 @@ def reference_convolution(x, w, stride, pad, dilation, groups):
     kernel = w.shape[2:]
     y = 0
     for offset, reads, _ in taps(x.shape[2:], kernel, stride, pad, dilation):
-        seen = grouped(p[(slice(None), slice(None), *reads)], groups, 1)
+        inputs = grouped(p[(slice(None), slice(None), *reads)], groups, 1)
         tap = grouped(w[(slice(None), slice(None), *offset)], groups, 0)
-        y = y + np.einsum("ngi...,goi->ngo...", seen, tap)
+        y = y + np.einsum("ngi...,goi->ngo...", inputs, tap)
     return y.reshape(y.shape[0], -1, *y.shape[3:])
 
 
@@ -82,8 +82,8 @@ def reference_convolution_gradients(x, w, g, stride, pad, dilation, groups):
         tap = grouped(w[(slice(None), slice(None), *offset)], groups, 0)
         scattered = np.einsum("ngo...,goi->ngi...", gg, tap)
         dp[where] += scattered.reshape(dp[where].shape)
-        seen = grouped(p[where], groups, 1)
-        flat_g, flat_x = gg.reshape(*gg.shape[:3], -1), seen.reshape(*seen.shape[:3], -1)
+        inputs = grouped(p[where], groups, 1)
+        flat_g, flat_x = gg.reshape(*gg.shape[:3], -1), inputs.reshape(*inputs.shape[:3], -1)
         dw[(slice(None), slice(None), *offset)] = np.einsum("ngot,ngit->goi", flat_g, flat_x).reshape(dw.shape[:2])
     inside = tuple(slice(q, q + n) for q, n in zip(pad, x.shape[2:], strict=True))
     return dp[(slice(None), slice(None), *inside)], dw

@@ -59,7 +59,7 @@ PLAIN = {
     "several bottoms": ["Convolution-two", "Deconvolution-two"],
     "0 spatial axes": ["Convolution-no_space"],
     "draws in TRAIN phase": [f"Dropout-{case}" for case in ("plain", "some", "none", "all")],
-    "not in place": ["Dropout-tested-apart"],
+    "not in place": ["Dropout-tested-separate"],
     "a negative alpha": ["ELU-falling"],
     "only SUM": [f"Eltwise-{case}" for case in ("product", "product_of_three", "quotient", "maximum")],
     "transposed weights": ["InnerProduct-transposed"],
@@ -83,7 +83,7 @@ PLAIN = {
 
 def reason(name: str, case: Case, in_place: bool) -> str | None:
     """Why a case runs plain; None if a routine runs it."""
-    keys = {f"{name}-{case.name}", f"{name}-{case.name}-{'in_place' if in_place else 'apart'}"}
+    keys = {f"{name}-{case.name}", f"{name}-{case.name}-{'in_place' if in_place else 'separate'}"}
     return next((why for why, plain_cases in PLAIN.items() if keys & set(plain_cases)), None)
 
 
@@ -216,8 +216,8 @@ def test_routines_keep_the_blocked_layout_of_their_neighbours(
     name: str, in_place: bool, options: str, after: str, inputs: int, channels: int, called: Directions
 ) -> None:
     top = "one" if in_place else "u"
-    stated = {"inputs": inputs, "channels": channels, "top": top, "options": options, "after": after.format(top)}
-    text = SURROUNDED.format(type=name, **stated)
+    fields = {"inputs": inputs, "channels": channels, "top": top, "options": options, "after": after.format(top)}
+    text = SURROUNDED.format(type=name, **fields)
     (expected, _), (results, reorders) = accumulated(text, "numpy"), accumulated(text, "onednn")
     copies = in_place and name in AFFINE  # of values that are overwritten but needed by the backward pass
     partial = 2 * (inputs == 3)  # partly filled blocks: another layout for functions with f(0) != 0, or the convolution

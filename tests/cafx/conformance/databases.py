@@ -125,10 +125,10 @@ class DatabaseSuite:
             self.kind().create(tmp_path / "db")
         with self.kind().create(tmp_path / "db", append=True) as writer:
             assert writer.last_key() == ITEMS[-1][0]
-            writer.put([(b"0020", b"x"), (b"0000", b"anew")])
+            writer.put([(b"0020", b"x"), (b"0000", b"new")])
         with self.kind().open(tmp_path / "db") as reader:
             assert len(reader) == len(ITEMS) + 1
-            assert bytes(reader.get(b"0000")) == b"anew"
+            assert bytes(reader.get(b"0000")) == b"new"
         with pytest.raises(CafxError, match="parent folder does not exist"):
             self.kind().create(tmp_path / "none" / "db")
 

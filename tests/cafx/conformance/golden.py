@@ -87,19 +87,19 @@ class LayerCase:
         for key in self.tree("paramdiff/"):
             self.compare("paramdiff/" + key, _param(self.net, key).host_diff())
 
-    def compare(self, key: str, found: Any, expected: Any = None) -> None:
+    def compare(self, key: str, result: Any, expected: Any = None) -> None:
         """Record a difference beyond the tolerance."""
         expected = self.values[key] if expected is None else expected
-        difference = differs(found, expected)
+        difference = differs(result, expected)
         if difference:
             self.wrong.append(f"{key}: {difference}")
 
 
-def differs(found: Any, expected: npt.ArrayLike, relative: float = RELATIVE, absolute: float = ABSOLUTE) -> str | None:
+def differs(result: Any, expected: npt.ArrayLike, relative: float = RELATIVE, absolute: float = ABSOLUTE) -> str | None:
     """How two arrays differ, with tolerances relative to the largest value; None if they agree."""
-    if found is None:
+    if result is None:
         return "missing"
-    one, two = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    one, two = np.asarray(result, np.float64), np.asarray(expected, np.float64)
     if one.shape != two.shape:
         return f"shape {one.shape} instead of {two.shape}"
     if not one.size:
