@@ -26,7 +26,7 @@ MEBIBYTE = 1 << 20
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("models", nargs="*", default=MODELS, metavar="MODEL", help=f"default: {', '.join(MODELS)}")
     parser.add_argument("--torch", metavar="PYTHON", help="interpreter with PyTorch")
     parser.add_argument("--engine", action="append", help="engine of cafx (repeatable; default: numpy)")

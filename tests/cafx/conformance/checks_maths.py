@@ -216,7 +216,7 @@ def precision(subject: Subject, case: Case) -> None:
     for position, (single, double) in enumerate(zip(*results, strict=True)):
         problem = differs(single, double, SINGLE_TOLERANCE, SINGLE_TOLERANCE)
         if problem:
-            raise CheckFailure(f"array {position} of tops and gradients: float32 {problem} from float64")
+            raise CheckFailure(f"float32 and float64 disagree (array {position} of tops and gradients: {problem})")
 
 
 @check("empty-batch", "empty batches work or are refused with a CafxError", applies=has_bottoms)
