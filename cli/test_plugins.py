@@ -126,6 +126,6 @@ def test_eighty_columns_break_no_name_of_the_list(narrow: Callable[..., str]) ->
 def test_eighty_columns_break_no_name_of_the_checklist(narrow: Callable[..., str]) -> None:
     pytest.importorskip("cafx.conformance.report")
     output = narrow("check", "cafx-filler-xavier")
-    assert "│ loads │ the plugin can be imported and documents itself " in output
+    assert "│ loads │ the plugin can be imported and has a docstring " in output
     assert "plugin ┃" not in output
     assert "detail" not in output

@@ -1,4 +1,4 @@
-"""What the tests share: where reference material lies that is not part of the repository."""
+"""Fixtures and markers for reference data outside the repository."""
 
 from __future__ import annotations
 
@@ -13,43 +13,34 @@ from google.protobuf import text_format
 from cafx.kernel import registry, schema
 
 SHARED_SETTING = "CAFX_SHARED"
-ABSENT = f"the shared reference material is absent: set {SHARED_SETTING} to its folder"
+ABSENT = f"no reference data: set {SHARED_SETTING} to their folder"
 
 
 def shared_folder() -> Path | None:
-    """The folder CAFX_SHARED names, or ``shared`` beside the repository; None if there is none."""
-    stated = os.environ.get(SHARED_SETTING)
-    folder = Path(stated) if stated else Path(__file__).resolve().parents[2] / "shared"
+    """The folder named by CAFX_SHARED, or ``shared`` beside the repository; None if it does not exist."""
+    setting = os.environ.get(SHARED_SETTING)
+    folder = Path(setting) if setting else Path(__file__).resolve().parents[2] / "shared"
     return folder if folder.is_dir() else None
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """The folder of reference material; tests that need it skip where it is absent."""
-    folder = shared_folder()
-    if folder is None:
-        pytest.skip(ABSENT)
-    return folder
-
-
-@pytest.fixture(scope="session")
 def require_plugins() -> Callable[[Path], None]:
-    """Skip a test of a prototxt whose layers or old form no installed plugin knows."""
+    """A function that skips the test if a prototxt needs layers or upgrades of plugins that are not installed."""
 
     def require(prototxt: Path) -> None:
         text = prototxt.read_text("utf-8", "replace")
         missing = sorted(layer_types(text) - set(registry().names("layer")))
         if missing:
-            pytest.skip(f"no plugin is installed for {', '.join(missing)}")
+            pytest.skip(f"plugins not installed: {', '.join(missing)}")
         old = re.search(r"(?m)^\s*(layers\s*\{|input\s*:|input_shape\s*\{)", text)
         if old and not registry().names("upgrade"):
-            pytest.skip("no plugin is installed that upgrades old definitions")
+            pytest.skip("no installed plugin upgrades old definitions")
 
     return require
 
 
 def layer_types(text: str) -> set[str]:
-    """The types of a net's layers, as far as its text can be read."""
+    """The layer types in a prototxt; empty if it cannot be parsed."""
     net = schema()["NetParameter"]()
     try:
         text_format.Parse(text, net, allow_unknown_field=True)
@@ -59,14 +50,14 @@ def layer_types(text: str) -> set[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker that runs a test once for each of some shared files."""
+    """Declare the marker that runs a test once per file of reference data."""
     config.addinivalue_line(
-        "markers", "shared_files(pattern): run with `shared_file` being each shared file of that pattern"
+        "markers", "shared_files(pattern): run with `shared_file` set to each matching file of the reference data"
     )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run tests marked ``shared_files`` once a file, or skip them once where there are no files."""
+    """Run tests marked ``shared_files`` once per file, or skip them if there are none."""
     marker = metafunc.definition.get_closest_marker("shared_files")
     if marker is None:
         return

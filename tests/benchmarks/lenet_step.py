@@ -1,10 +1,11 @@
-"""One LeNet step (batch 64, forward and backward) on each engine, in milliseconds.
+"""Milliseconds per forward and backward pass of LeNet (batch 64) on each engine.
 
 uv run python tests/benchmarks/lenet_step.py
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 
@@ -16,7 +17,8 @@ ROUNDS, WARM_UP = 40, 5
 
 
 def main() -> None:
-    """Print median and minimum for every engine that can run here."""
+    """Print median and minimum for every available engine."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     proto = schema().parse_text(str(lenet(64)), "NetParameter")
     for plugin, engine in registry().usable("engine"):
         if engine.unavailable():
@@ -30,8 +32,8 @@ def main() -> None:
             net.run_forward()
             net.run_backward()
             seconds.append(time.perf_counter() - start)
-        kept = seconds[WARM_UP:]
-        print(f"{plugin.name}: median {statistics.median(kept) * 1e3:.1f} ms, least {min(kept) * 1e3:.1f} ms")
+        timed = seconds[WARM_UP:]
+        print(f"{plugin.name}: median {statistics.median(timed) * 1e3:.1f} ms, minimum {min(timed) * 1e3:.1f} ms")
 
 
 if __name__ == "__main__":

@@ -1,21 +1,22 @@
-"""Peak memory of training, whole process, beside PyTorch's for the same net on the processor.
+"""Peak memory of training on the CPU, compared with PyTorch's for the same net.
 
     python tests/benchmarks/memory.py --torch /path/to/python/with/torch [--batch 32] [MODEL ...]
 
-Each measurement is a process of its own that builds the net, trains two iterations with momentum
-and tells the most memory it ever held. PyTorch runs the very layers of the net's prototxt.
+Each measurement runs in a separate process that builds the net, trains two iterations with momentum
+and reports its peak memory. PyTorch runs the layers of the net's prototxt one by one.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+from measuring import peak_bytes
 
 MODELS = ("caffenet", "googlenet", "resnet50")
 IMAGE = {"caffenet": 227, "googlenet": 224, "resnet50": 224}
@@ -25,15 +26,15 @@ MEBIBYTE = 1 << 20
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", default=MODELS)
-    parser.add_argument("--torch", help="a Python that has PyTorch")
-    parser.add_argument("--engine", action="append", help="of cafx; default numpy")
-    parser.add_argument("--batch", type=int, default=32)
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("models", nargs="*", default=MODELS, metavar="MODEL", help=f"default: {', '.join(MODELS)}")
+    parser.add_argument("--torch", metavar="PYTHON", help="interpreter with PyTorch")
+    parser.add_argument("--engine", action="append", help="engine of cafx (repeatable; default: numpy)")
+    parser.add_argument("--batch", type=int, default=32, help="batch size (default: 32)")
     parser.add_argument("--one", nargs=2, metavar=("RUNNER", "FILE"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        run_one(*given.one)
+        measure(*given.one)
         return
     runners = [(sys.executable, engine) for engine in given.engine or ["numpy"]]
     runners += [(given.torch, "torch")] if given.torch else []
@@ -43,13 +44,13 @@ def main() -> None:
             path.write_text(json.dumps(description(model, given.batch)))
             for python, runner in runners:
                 command = [python, __file__, "--one", runner, str(path)]
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-                told = done.stdout.strip() or done.stderr.strip().splitlines()[-1]
-                print(f"{model:10} batch {given.batch}  {runner:8} {told}", flush=True)
+                run = subprocess.run(command, capture_output=True, text=True, check=False)
+                report = run.stdout.strip() or run.stderr.strip().splitlines()[-1]
+                print(f"{model:10} batch {given.batch}  {runner:8} {report}", flush=True)
 
 
 def description(model: str, batch: int) -> dict[str, Any]:
-    """The training net as prototxt, for cafx, and as plain values, for PyTorch."""
+    """The training net as prototxt for cafx and as plain values for PyTorch."""
     from google.protobuf.json_format import MessageToDict
 
     from cafx.dsl import NetSpec
@@ -58,10 +59,9 @@ def description(model: str, batch: int) -> dict[str, Any]:
 
     size = IMAGE[model]
     net = NetSpec(model)
-    net.data, net.label = L.DummyData(
-        ntop=2, shape=[{"dim": [batch, 3, size, size]}, {"dim": [batch]}],
-        data_filler=[{"type": "constant", "value": 0.5}, {"type": "constant", "value": 7}],
-    )  # fmt: skip
+    shapes = [{"dim": [batch, 3, size, size]}, {"dim": [batch]}]
+    fillers = [{"type": "constant", "value": value} for value in (0.5, 7)]
+    net.data, net.label = L.DummyData(ntop=2, shape=shapes, data_filler=fillers)
     proto = registry().load("model", model)(net, train=True).to_proto()
     for layer in list(proto.layer):
         if layer.type == "Accuracy":
@@ -70,12 +70,11 @@ def description(model: str, batch: int) -> dict[str, Any]:
     return {"text": schema().to_text(proto), "layers": layers, "batch": batch, "size": size}
 
 
-def run_one(runner: str, path: str) -> None:
-    """Train with one of the two and tell the peak."""
+def measure(runner: str, path: str) -> None:
+    """Train with PyTorch or an engine of cafx and print the peak."""
     given = json.loads(Path(path).read_text())
     note = train_torch(given) if runner == "torch" else train_cafx(given, runner)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEBIBYTE
-    print(f"peak {peak:7.0f} MiB  {note}")
+    print(f"peak {peak_bytes() / MEBIBYTE:7.0f} MiB  {note}")
 
 
 def train_cafx(given: dict[str, Any], engine: str) -> str:
@@ -89,12 +88,12 @@ def train_cafx(given: dict[str, Any], engine: str) -> str:
     with Solver(options, engine=engine, keep="outputs") as solver:
         solver.step(ITERATIONS)
         memory = solver.net.memory
-        saved = f"gradients {memory.pool / MEBIBYTE:.0f} MiB of {memory.alone / MEBIBYTE:.0f}"
-        return f"loss {solver.net.loss:.3f}, {saved}"
+        buffers = f"buffers {memory.alone / MEBIBYTE:.0f} MiB, {memory.pool / MEBIBYTE:.0f} MiB after sharing"
+        return f"loss {solver.net.loss:.3f}, {buffers}"
 
 
 def train_torch(given: dict[str, Any]) -> str:
-    """The same with PyTorch."""
+    """Two iterations of SGD with momentum in PyTorch."""
     import torch
 
     torch.manual_seed(1)
@@ -102,8 +101,8 @@ def train_torch(given: dict[str, Any]) -> str:
     labels = torch.full((given["batch"],), 7)
     parameters: dict[str, Any] = {}
     total = run_layers(given["layers"], {"data": data, "label": labels}, parameters)
-    held = [each for tensors in parameters.values() for each in tensors if each.requires_grad]
-    optimiser = torch.optim.SGD(held, lr=0.001, momentum=0.9)
+    learned = [each for tensors in parameters.values() for each in tensors if each.requires_grad]
+    optimiser = torch.optim.SGD(learned, lr=0.001, momentum=0.9)
     for iteration in range(ITERATIONS):
         if iteration:
             total = run_layers(given["layers"], {"data": data, "label": labels}, parameters)
@@ -116,7 +115,7 @@ def train_torch(given: dict[str, Any]) -> str:
 
 
 def run_layers(layers: list[dict[str, Any]], blobs: dict[str, Any], parameters: dict[str, Any]) -> Any:
-    """Forward through a prototxt's layers; parameters are made when a layer first asks for them."""
+    """Run the layers of a prototxt; a layer creates its parameters in its first run."""
     total = 0
     for index, layer in enumerate(layers):
         kind, name = layer["type"], layer["name"]
@@ -128,46 +127,45 @@ def run_layers(layers: list[dict[str, Any]], blobs: dict[str, Any], parameters: 
 
             total = total + layer.get("loss_weight", [1])[0] * torch.nn.functional.cross_entropy(*inputs)
             continue
-        made = ROUTINES[kind](layer, inputs, parameters.setdefault(name, []))
+        top = FUNCTIONS[kind](layer, inputs, parameters.setdefault(name, []))
         del inputs
-        blobs[layer["top"][0]] = made
-        for bottom in layer["bottom"]:  # nobody keeps what nobody reads any more
+        blobs[layer["top"][0]] = top
+        for bottom in layer["bottom"]:  # release blobs that no later layer reads
             later = any(bottom in other.get("bottom", ()) for other in layers[index + 1 :])
             if not later and bottom != layer["top"][0]:
                 blobs.pop(bottom, None)
     return total
 
 
-def convolution(layer: dict[str, Any], inputs: list[Any], held: list[Any]) -> Any:
+def convolution(layer: dict[str, Any], inputs: list[Any], params: list[Any]) -> Any:
     """Convolution."""
     import torch
 
     options = layer["convolution_param"]
     x, group = inputs[0], options.get("group", 1)
-    if not held:
+    if not params:
         kernel = options["kernel_size"][0]
         shape = (options["num_output"], x.shape[1] // group, kernel, kernel)
-        held.append(drawn(shape))
-        held.extend([zeros(shape[0])] if options.get("bias_term", True) else [])
-    return torch.nn.functional.conv2d(
-        x, held[0], held[1] if len(held) > 1 else None, options.get("stride", [1])[0],
-        options.get("pad", [0])[0], groups=group,
-    )  # fmt: skip
+        params.append(weights(shape))
+        params.extend([zeros(shape[0])] if options.get("bias_term", True) else [])
+    bias = params[1] if len(params) > 1 else None
+    stride, pad = options.get("stride", [1])[0], options.get("pad", [0])[0]
+    return torch.nn.functional.conv2d(x, params[0], bias, stride, pad, groups=group)
 
 
-def inner_product(layer: dict[str, Any], inputs: list[Any], held: list[Any]) -> Any:
+def inner_product(layer: dict[str, Any], inputs: list[Any], params: list[Any]) -> Any:
     """InnerProduct."""
     import torch
 
     x = inputs[0].flatten(1)
-    if not held:
+    if not params:
         count = layer["inner_product_param"]["num_output"]
-        held += [drawn((count, x.shape[1])), zeros(count)]
-    return torch.nn.functional.linear(x, *held)
+        params += [weights((count, x.shape[1])), zeros(count)]
+    return torch.nn.functional.linear(x, *params)
 
 
-def pooling(layer: dict[str, Any], inputs: list[Any], held: list[Any]) -> Any:
-    """Pooling, windows counted as Caffe counts them."""
+def pooling(layer: dict[str, Any], inputs: list[Any], params: list[Any]) -> Any:
+    """Pooling, with the output size rounded up as in Caffe."""
     import torch
 
     options = layer["pooling_param"]
@@ -177,18 +175,19 @@ def pooling(layer: dict[str, Any], inputs: list[Any], held: list[Any]) -> Any:
     return torch.nn.functional.max_pool2d(inputs[0], *size, ceil_mode=True)
 
 
-def batch_norm(layer: dict[str, Any], inputs: list[Any], held: list[Any]) -> Any:
-    """BatchNorm with the Scale behind it: PyTorch has them in one."""
+def batch_norm(layer: dict[str, Any], inputs: list[Any], params: list[Any]) -> Any:
+    """BatchNorm with the following Scale, which are one layer in PyTorch."""
     import torch
 
     count = inputs[0].shape[1]
-    if not held:
-        held += [zeros(count).add(1).detach().requires_grad_(), zeros(count), *torch.zeros(2, count)]
-    return torch.nn.functional.batch_norm(inputs[0], held[2], held[3], held[0], held[1], training=True)
+    if not params:
+        params += [zeros(count).add(1).detach().requires_grad_(), zeros(count), *torch.zeros(2, count)]
+    scale, shift, mean, variance = params
+    return torch.nn.functional.batch_norm(inputs[0], mean, variance, scale, shift, training=True)
 
 
-def drawn(shape: tuple[int, ...]) -> Any:
-    """Weights that keep the size of what goes through."""
+def weights(shape: tuple[int, ...]) -> Any:
+    """Weights that preserve the variance of activations."""
     import math
 
     import torch
@@ -197,16 +196,16 @@ def drawn(shape: tuple[int, ...]) -> Any:
 
 
 def zeros(count: int) -> Any:
-    """A bias."""
+    """A bias, initially zero."""
     import torch
 
     return torch.zeros(count, requires_grad=True)
 
 
 def functional(name: str, **options: Any) -> Any:
-    """A layer without parameters."""
+    """A layer without parameters, by the name of its function in PyTorch."""
 
-    def run(layer: dict[str, Any], inputs: list[Any], held: list[Any]) -> Any:
+    def run(layer: dict[str, Any], inputs: list[Any], params: list[Any]) -> Any:
         import torch
 
         return getattr(torch.nn.functional, name)(inputs[0], **options)
@@ -214,24 +213,24 @@ def functional(name: str, **options: Any) -> Any:
     return run
 
 
-def concat(layer: dict[str, Any], inputs: list[Any], held: list[Any]) -> Any:
-    """Concat along channels."""
+def concat(layer: dict[str, Any], inputs: list[Any], params: list[Any]) -> Any:
+    """Concatenation along channels."""
     import torch
 
     return torch.cat(inputs, 1)
 
 
-ROUTINES = {
+FUNCTIONS = {
     "Convolution": convolution,
     "InnerProduct": inner_product,
     "Pooling": pooling,
     "BatchNorm": batch_norm,
-    "Scale": lambda layer, inputs, held: inputs[0],
+    "Scale": lambda layer, inputs, params: inputs[0],
     "ReLU": functional("relu", inplace=True),
     "Dropout": functional("dropout", p=0.5),
     "LRN": functional("local_response_norm", size=5),
     "Concat": concat,
-    "Eltwise": lambda layer, inputs, held: inputs[0] + inputs[1],
+    "Eltwise": lambda layer, inputs, params: inputs[0] + inputs[1],
 }
 
 if __name__ == "__main__":

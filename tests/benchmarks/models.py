@@ -1,58 +1,67 @@
-"""The nets the benchmarks train, written as prototxt text: published architectures on synthetic data."""
+"""The nets that the benchmarks train, as prototxt text: published architectures on synthetic data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MSRA = 'weight_filler { type: "msra" }'
 LEARN = "param { lr_mult: 1 decay_mult: 1 } param { lr_mult: 2 decay_mult: 0 }"
-GENTLE = "param { lr_mult: 1 decay_mult: 1 }"
+LEARN_WEIGHTS = "param { lr_mult: 1 decay_mult: 1 }"
 
 
 class Text:
-    """A net in the making; each method adds layers and returns the name of the blob they make."""
+    """A net under construction; each method adds layers and returns the name of their top.
 
-    def __init__(self, shape: Iterable[int], classes: int) -> None:
-        dims = " ".join(f"dim: {n}" for n in shape)
-        batch = next(iter(shape))
+    Args:
+        shape: the shape of the input ``data``.
+        classes: the number of classes of the input ``label``.
+        source: layers that make ``data`` and ``label``; default: two Input layers.
+    """
+
+    def __init__(self, shape: Sequence[int], classes: int, source: str = "") -> None:
         self.classes = classes
-        self.lines = [
-            f'layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ {dims} }} }} }}',
-            f'layer {{ name: "label" type: "Input" top: "label" input_param {{ shape {{ dim: {batch} }} }} }}',
-        ]
+        self.lines = [source] if source else [_input("data", shape), _input("label", shape[:1])]
 
     def add(self, name: str, kind: str, bottoms: Iterable[str], top: str, rest: str = "") -> str:
-        """Any layer."""
+        """A layer of any type."""
         read = " ".join(f'bottom: "{bottom}"' for bottom in bottoms)
         self.lines.append(f'layer {{ name: "{name}" type: "{kind}" {read} top: "{top}" {rest} }}')
         return top
 
     def conv(
-        self, name: str, bottom: str, outputs: int, kernel: int, stride: int = 1, pad: int = 0,
-        group: int = 1, relu: bool = True, bias: bool = True,
-    ) -> str:  # fmt: skip
-        """A convolution and, unless told otherwise, a unit in place."""
+        self,
+        name: str,
+        bottom: str,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        pad: int = 0,
+        group: int = 1,
+        relu: bool = True,
+        bias: bool = True,
+    ) -> str:
+        """A convolution, by default with an in-place ReLU."""
         window = f"kernel_size: {kernel} stride: {stride} pad: {pad} group: {group}"
         term = "" if bias else "bias_term: false"
         rest = f"convolution_param {{ num_output: {outputs} {window} {term} {MSRA} }}"
-        self.add(name, "Convolution", [bottom], name, (LEARN if bias else GENTLE) + rest)
+        self.add(name, "Convolution", [bottom], name, (LEARN if bias else LEARN_WEIGHTS) + rest)
         return self.relu(name) if relu else name
 
     def relu(self, blob: str) -> str:
-        """A unit in place."""
+        """An in-place ReLU."""
         return self.add(f"relu_{blob}", "ReLU", [blob], blob)
 
     def pool(self, name: str, bottom: str, kernel: int, stride: int, pad: int = 0, method: str = "MAX") -> str:
-        """A pooling; kernel 0 for the whole plane."""
+        """A pooling layer; kernel 0 means global pooling."""
         window = f"kernel_size: {kernel} stride: {stride} pad: {pad}" if kernel else "global_pooling: true"
         return self.add(name, "Pooling", [bottom], name, f"pooling_param {{ pool: {method} {window} }}")
 
     def lrn(self, name: str, bottom: str) -> str:
-        """Local response normalisation as in AlexNet."""
+        """Local response normalisation with AlexNet's options."""
         return self.add(name, "LRN", [bottom], name, "lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 }")
 
     def dense(self, name: str, bottom: str, outputs: int, relu: bool = True, drop: float = 0.0) -> str:
-        """An inner product, with unit and dropout in place."""
+        """An inner product, with in-place ReLU and dropout if requested."""
         filler = f"inner_product_param {{ num_output: {outputs} {MSRA} }}"
         self.add(name, "InnerProduct", [bottom], name, LEARN + filler)
         if relu:
@@ -60,37 +69,43 @@ class Text:
         return self.drop(name, drop) if drop else name
 
     def drop(self, blob: str, ratio: float) -> str:
-        """Dropout in place."""
+        """In-place dropout."""
         return self.add(f"drop_{blob}", "Dropout", [blob], blob, f"dropout_param {{ dropout_ratio: {ratio} }}")
 
-    def norm(self, name: str, bottom: str, outputs: int, kernel: int, stride: int = 1, pad: int = 0,
-             relu: bool = True) -> str:  # fmt: skip
-        """A convolution without bias, normalised, scaled and shifted in place."""
+    def norm(
+        self, name: str, bottom: str, outputs: int, kernel: int, stride: int = 1, pad: int = 0, relu: bool = True
+    ) -> str:
+        """A convolution without bias, followed by in-place BatchNorm and Scale."""
         self.conv(name, bottom, outputs, kernel, stride, pad, relu=False, bias=False)
         self.add(f"bn_{name}", "BatchNorm", [name], name)
         self.add(f"scale_{name}", "Scale", [name], name, "scale_param { bias_term: true }")
         return self.relu(name) if relu else name
 
     def loss(self, name: str, bottom: str, weight: float = 1.0) -> str:
-        """Softmax and loss against the labels."""
+        """SoftmaxWithLoss of the scores and the labels."""
         return self.add(name, "SoftmaxWithLoss", [bottom, "label"], name, f"loss_weight: {weight}")
 
     def __str__(self) -> str:
         return "\n".join(self.lines)
 
 
-def lenet(batch: int = 64) -> Text:
-    """LeNet as Caffe's MNIST example has it."""
-    net = Text((batch, 1, 28, 28), 10)
+def _input(name: str, shape: Sequence[int]) -> str:
+    dims = " ".join(f"dim: {length}" for length in shape)
+    return f'layer {{ name: "{name}" type: "Input" top: "{name}" input_param {{ shape {{ {dims} }} }} }}'
+
+
+def lenet(batch: int = 64, source: str = "") -> Text:
+    """LeNet as in Caffe's MNIST example."""
+    net = Text((batch, 1, 28, 28), 10, source)
     blob = net.pool("pool1", net.conv("conv1", "data", 20, 5, relu=False), 2, 2)
     blob = net.pool("pool2", net.conv("conv2", blob, 50, 5, relu=False), 2, 2)
     net.loss("loss", net.dense("ip2", net.dense("ip1", blob, 500), 10, relu=False))
     return net
 
 
-def caffenet(batch: int = 32) -> Text:
+def caffenet(batch: int = 32, source: str = "") -> Text:
     """CaffeNet: AlexNet with pooling before normalisation."""
-    net = Text((batch, 3, 227, 227), 1000)
+    net = Text((batch, 3, 227, 227), 1000, source)
     blob = net.lrn("norm1", net.pool("pool1", net.conv("conv1", "data", 96, 11, 4), 3, 2))
     blob = net.lrn("norm2", net.pool("pool2", net.conv("conv2", blob, 256, 5, pad=2, group=2), 3, 2))
     blob = net.conv("conv3", blob, 384, 3, pad=1)
@@ -102,11 +117,17 @@ def caffenet(batch: int = 32) -> Text:
 
 
 INCEPTIONS = {
-    "3a": (64, 96, 128, 16, 32, 32), "3b": (128, 128, 192, 32, 96, 64),
-    "4a": (192, 96, 208, 16, 48, 64), "4b": (160, 112, 224, 24, 64, 64), "4c": (128, 128, 256, 24, 64, 64),
-    "4d": (112, 144, 288, 32, 64, 64), "4e": (256, 160, 320, 32, 128, 128),
-    "5a": (256, 160, 320, 32, 128, 128), "5b": (384, 192, 384, 48, 128, 128),
-}  # fmt: skip
+    "3a": (64, 96, 128, 16, 32, 32),
+    "3b": (128, 128, 192, 32, 96, 64),
+    "4a": (192, 96, 208, 16, 48, 64),
+    "4b": (160, 112, 224, 24, 64, 64),
+    "4c": (128, 128, 256, 24, 64, 64),
+    "4d": (112, 144, 288, 32, 64, 64),
+    "4e": (256, 160, 320, 32, 128, 128),
+    "5a": (256, 160, 320, 32, 128, 128),
+    "5b": (384, 192, 384, 48, 128, 128),
+}
+"""Channels of the 1×1, reduced and full 3×3, reduced and full 5×5, and pooled branches."""
 
 
 def _inception(net: Text, name: str, bottom: str) -> str:
@@ -144,7 +165,7 @@ def googlenet(batch: int = 16) -> Text:
 
 
 def resnet50(batch: int = 8) -> Text:
-    """ResNet-50, the stride in the first convolution of a block."""
+    """ResNet-50 with the stride in the first convolution of a block."""
     net = Text((batch, 3, 224, 224), 1000)
     blob = net.pool("pool1", net.norm("conv1", "data", 64, 7, 2, 3), 3, 2)
     for stage, (blocks, width) in enumerate(((3, 64), (4, 128), (6, 256), (3, 512)), 2):

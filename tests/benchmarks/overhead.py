@@ -1,10 +1,11 @@
-"""Scheduler overhead: microseconds a layer and pass on a net of trivial layers.
+"""Overhead of running a net: microseconds per layer and pass on a net of trivial layers.
 
 uv run python tests/benchmarks/overhead.py
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import time
 
@@ -14,21 +15,22 @@ LAYERS, ROUNDS = 200, 200
 
 
 class Trivial(Layer):
-    """Does nothing. Bottom: any shape. Top: the same."""
+    """Does nothing. Bottom: any shape. Top: the same shape."""
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The top is like the bottom."""
+        """Give the top the shape of the bottom."""
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
 def main() -> None:
-    """Print the medians."""
+    """Print medians over all rounds."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     plugins = Registry()
     plugins.add("layer", "Trivial", Trivial)
     text = 'force_backward: true layer { name: "x" type: "Input" top: "b0" input_param { shape { dim: 1 } } }'
@@ -42,7 +44,7 @@ def main() -> None:
             start = time.perf_counter()
             run()
             seconds.append(time.perf_counter() - start)
-        print(f"{name}: {statistics.median(seconds) / LAYERS * 1e6:.2f} µs a layer")
+        print(f"{name}: {statistics.median(seconds) / LAYERS * 1e6:.2f} µs per layer")
 
 
 if __name__ == "__main__":

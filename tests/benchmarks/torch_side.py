@@ -1,6 +1,6 @@
-"""PyTorch's side of the benchmark: the same prototxt as a module, trained in one of its modes.
+"""PyTorch's side of ``versus_torch.py``: the same net as a module, trained in one of PyTorch's modes.
 
-It runs under an interpreter that need not have cafx: the net comes as JSON on standard input.
+The interpreter needs PyTorch but not cafx: the net is read as JSON from standard input.
 """
 
 from __future__ import annotations
@@ -8,29 +8,28 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import time
-from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import serve
 from torch import nn
 from torch.nn import functional
 
 
 class Interpreted(nn.Module):
-    """The layers of a net, run in order on a dictionary of blobs; losses are added up."""
+    """Runs the layers of a net in order on a dictionary of blobs and adds up the losses."""
 
     def __init__(self, layers: list[dict[str, Any]], shapes: dict[str, list[int]]) -> None:
         super().__init__()
         self.layers = layers
-        self.made = nn.ModuleDict()
+        self.parts = nn.ModuleDict()
         for layer in layers:
-            module = make(layer, shapes)
+            module = module_of(layer, shapes)
             if module is not None:
-                self.made[layer["name"]] = module
+                self.parts[layer["name"]] = module
 
     def forward(self, data: Any, label: Any, losses: bool = True) -> Any:
-        """The objective, or without losses the last score."""
+        """The weighted sum of losses or, without losses, the last scores."""
         blobs = {"data": data}
         total = 0.0
         for layer in self.layers:
@@ -52,15 +51,15 @@ class Interpreted(nn.Module):
             elif kind == "Pooling" and options.get("global"):
                 y = x.mean((2, 3), keepdim=True)
             elif kind == "InnerProduct":
-                y = self.made[name](x.flatten(1))
+                y = self.parts[name](x.flatten(1))
             else:
-                y = self.made[name](x)
+                y = self.parts[name](x)
             blobs[layer["top"]] = y
         return total if losses else blobs["score"]
 
 
-def make(layer: dict[str, Any], shapes: dict[str, list[int]]) -> Any:
-    """The module of one layer, or None where a function does."""
+def module_of(layer: dict[str, Any], shapes: dict[str, list[int]]) -> Any:
+    """The module of one layer; None for layers without one."""
     kind, options = layer["type"], layer["options"]
     shape = shapes[layer["bottom"][0]] if layer["bottom"] else []
     if kind == "Convolution":
@@ -86,7 +85,7 @@ def make(layer: dict[str, Any], shapes: dict[str, list[int]]) -> Any:
 
 
 def exported(net: Any, data: Any, label: Any, threads: int) -> Any:
-    """The net's forward pass by ONNX Runtime, which must be installed beside PyTorch; it has no other."""
+    """The forward pass in ONNX Runtime, which must be installed along with PyTorch."""
     import io
 
     import onnxruntime
@@ -99,14 +98,8 @@ def exported(net: Any, data: Any, label: Any, threads: int) -> Any:
     return lambda: session.run(None, {"data": data.numpy()})
 
 
-def peak_bytes() -> int:
-    """The most memory this process has held; getrusage would tell that of whoever started it, if larger."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:"))
-
-
 def main() -> None:
-    """Read the net; then a number of iterations a line, answered by seconds each."""
+    """Read the net from the first line of input and run it on request."""
     setup = json.loads(sys.stdin.readline())
     mode, batch = setup["mode"], setup["shapes"]["data"]
     torch.set_num_threads(setup["threads"])
@@ -138,17 +131,7 @@ def main() -> None:
         net.eval()
     if mode == "onnxruntime":
         step = exported(net, data, label, setup["threads"])
-    for _ in range(3):
-        step()
-    print(json.dumps({"ready": True}), flush=True)
-    for line in sys.stdin:
-        seconds = []
-        for _ in range(int(line)):
-            start = time.perf_counter()
-            step()
-            seconds.append(time.perf_counter() - start)
-        peak = peak_bytes()
-        print(json.dumps({"seconds": seconds, "peak": peak}), flush=True)
+    serve(step)
 
 
 if __name__ == "__main__":

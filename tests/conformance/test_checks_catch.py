@@ -1,4 +1,4 @@
-"""Each check of the conformance suite is seen to catch a layer made wrong on purpose."""
+"""Each check of the conformance suite catches a layer that violates its requirement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class BentParameter(Message):
 
 
 class Bent(Layer):
-    """y = w (x + bend x²): a layer as it should be.
+    """y = w (x + bend x²): a correct layer.
 
     Bottom: any shape. Top: the same shape. Parameter: w, a scalar in an axis of length 1.
     Gradient: dx = dy w (1 + 2 bend x), dw = Σ dy (x + bend x²).
@@ -30,11 +30,11 @@ class Bent(Layer):
     Parameter: Any = BentParameter
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Make w."""
+        """Create w."""
         self.add_parameter((1,), FillerParameter(value=1.5))
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """The top is like the bottom."""
+        """Give the top the shape of the bottom."""
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -43,7 +43,7 @@ class Bent(Layer):
         top[0].mutable_data[...] = self.blobs[0].data * (x + self.options.bend * x * x)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Both gradients."""
+        """Compute both gradients."""
         x, dy, bend = bottom[0].data, top[0].diff, self.options.bend
         self.blobs[0].mutable_diff[...] += (dy * (x + bend * x * x)).sum()
         if propagate_down[0]:
@@ -51,7 +51,7 @@ class Bent(Layer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """Two."""
+        """Two cases with different numbers of axes."""
         yield Case("plain", (3, 4), options={"bend": 0.25})
         yield Case("more", (2, 3, 2))
 
@@ -60,14 +60,14 @@ WRONG: dict[str, type[Any]] = {}
 
 
 def wrong(check: str) -> Any:
-    """Enter a layer that ``check`` must catch."""
+    """Register a layer that ``check`` must catch."""
 
-    def enter(layer: type[Any]) -> type[Any]:
+    def register(layer: type[Any]) -> type[Any]:
         layer.__doc__ = layer.__doc__ or Bent.__doc__
         WRONG[check] = layer
         return layer
 
-    return enter
+    return register
 
 
 @wrong("entry-point")
@@ -101,12 +101,12 @@ class Unexercised(Bent):
 
 @message("lenient_param")
 class LenientParameter(Message):
-    """Options that take anything."""
+    """Options that accept anything."""
 
     bend: float = option(1, "float", 0.5, doc="factor of the square")
 
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**{k: v for k, v in given.items() if isinstance(v, float)})
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{k: v for k, v in options.items() if isinstance(v, float)})
 
 
 @wrong("options-validated")
@@ -116,7 +116,7 @@ class Lenient(Bent):
 
 @message("lossy_param")
 class LossyParameter(Message):
-    """Options that are lost on the way to a file."""
+    """Options that are lost in a file."""
 
     bend: float = option(1, "float", 0.5, doc="factor of the square")
 
@@ -131,7 +131,7 @@ class Lossy(Bent):
 
 
 @wrong("arity")
-class MoreBottomsThanUsed(Bent):
+class UntestedNumbersOfBottoms(Bent):
     bottoms = (1, 3)
 
 
@@ -165,7 +165,7 @@ class WrongParameterGradient(Bent):
 
 
 @wrong("accumulates")
-class Overwrites(Bent):
+class OverwritesParameterGradients(Bent):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.blobs[0].mutable_diff[...] = 0
         super().backward(top, propagate_down, bottom)
@@ -185,7 +185,7 @@ class WritesItsBottom(Bent):
 
 
 @wrong("in-place")
-class NotReallyInPlace(Bent):
+class WrongInPlace(Bent):
     in_place = True
 
 
@@ -198,7 +198,7 @@ class HalfPrecise(Bent):
 
 
 @wrong("empty-batch")
-class DividesByTheBatch(Bent):
+class FailsOnEmptyBatches(Bent):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         if not bottom[0].shape[0]:
             raise ZeroDivisionError
@@ -228,14 +228,14 @@ class RemembersTheFirstBatch(Bent):
 
 
 @wrong("seeded")
-class DrawsFromElsewhere(Bent):
+class IgnoresTheSeed(Bent):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         super().forward(bottom, top)
         top[0].mutable_data[...] += float(np.random.default_rng().uniform())
 
 
 @wrong("resume")
-class CountsForwards(Bent):
+class ForgetsItsState(Bent):
     keeps_state = True
     times = 0.0
 
@@ -258,24 +258,24 @@ class UsesNumpy(Bent):
 
 
 @wrong("save-load")
-class KeepsItsParameterElsewhere(Bent):
-    held: float | None = None
+class CachesItsParameter(Bent):
+    cached: float | None = None
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        if self.held is None:
-            self.held = float(self.blobs[0].data[0])
-        top[0].mutable_data[...] = self.held * bottom[0].data
+        if self.cached is None:
+            self.cached = float(self.blobs[0].data[0])
+        top[0].mutable_data[...] = self.cached * bottom[0].data
 
 
 @wrong("no-growth")
-class Hoards(Bent):
+class LeaksMemory(Bent):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self.hoard = [*getattr(self, "hoard", []), np.ones(10_000)]
+        self.leaked = [*getattr(self, "leaked", []), np.ones(10_000)]
         super().forward(bottom, top)
 
 
 class WrongRoutine(Routine):
-    """Forgets the square."""
+    """Omits the square."""
 
     def forward(self) -> None:
         self.planned.tops[0].mutable_data[...] = self.planned.bottoms[0].data
@@ -286,7 +286,7 @@ class WrongRoutine(Routine):
 
 
 class WrongEngine(Engine):
-    """Has a wrong routine."""
+    """An engine with a wrong routine."""
 
     name = "wrong"
 
@@ -306,7 +306,7 @@ class ReadingRoutine(WrongRoutine):
 
 
 def run(check: str, layer: type[Any]) -> None:
-    """Run one check on a layer of this process, on all its cases."""
+    """Run one check on a layer class, on all its cases."""
     plugins = Registry()
     plugins.add("layer", "Bent", layer)
     if layer is WRONG["engines"]:
@@ -316,23 +316,23 @@ def run(check: str, layer: type[Any]) -> None:
         plugins.add("engine", "wrong", WrongEngine)
         plugins.add("engine.wrong", "Bent", ReadingRoutine)
     subject = Subject.of("Bent", plugins)
-    found = load_checks()[check]
-    for case in subject.cases if found.per_case else (None,):
-        if found.applies(subject, case) is None:
-            found.run(subject, case) if found.per_case else found.run(subject)
+    selected = load_checks()[check]
+    for case in subject.cases if selected.per_case else (None,):
+        if selected.applies(subject, case) is None:
+            selected.run(subject, case) if selected.per_case else selected.run(subject)
 
 
 @pytest.mark.parametrize("check", sorted(load_checks()))
-def test_a_layer_as_it_should_be_passes(check: str) -> None:
+def test_a_correct_layer_passes(check: str) -> None:
     run(check, Bent)
 
 
 @pytest.mark.parametrize("check", sorted(load_checks()))
-def test_a_layer_made_wrong_is_caught(check: str) -> None:
-    assert check in WRONG, f"make a layer that {check} must catch"
+def test_a_wrong_layer_is_caught(check: str) -> None:
+    assert check in WRONG, f"add a layer that {check} must catch"
     with pytest.raises((CheckFailure, CafxError, ZeroDivisionError)):
         run(check, WRONG[check])
 
 
-def test_every_wrong_layer_is_for_a_check() -> None:
+def test_every_check_has_a_wrong_layer() -> None:
     assert set(WRONG) == set(load_checks())

@@ -1,4 +1,4 @@
-"""The suite of databases passes a third party's kind, and catches each way to make it wrong."""
+"""The database suite passes on a correct third-party kind and catches every wrong one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from cafx_lib_feed.database import Database, Item, Reader, Writer, damaged, empt
 from cafx_lib_feed.datum import datum_bytes
 
 MARK = "index.json"
-ELSEWHERE = ("ended_without_closing",)  # another process knows nothing of a kind that is made here
+SUBPROCESS = ("survive_a_process",)  # another process cannot import a kind that is defined here
 
 
 class FolderReader(Reader):
-    """An index of keys, and a file of values one after another."""
+    """An index of keys and a file of concatenated values."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,19 +33,19 @@ class FolderReader(Reader):
             raise damaged(path, error) from error
         if not self.index:
             raise empty(path)
-        if len(self.values) < max(sum(place) for place in self.index.values()):
-            raise damaged(path, "values are cut off")
+        if len(self.values) < max(sum(extent) for extent in self.index.values()):
+            raise damaged(path, "values are truncated")
 
-    def _held(self) -> dict[str, list[int]]:
+    def _open_index(self) -> dict[str, list[int]]:
         if self.index is None:
             raise CafxError("the database was closed", where=str(self.path))
         return self.index
 
     def __len__(self) -> int:
-        return len(self._held())
+        return len(self._open_index())
 
     def keys(self) -> Iterator[bytes]:
-        for key in self._held():
+        for key in self._open_index():
             yield key.encode()
 
     def items(self, start: int = 0) -> Iterator[Item]:
@@ -53,7 +53,7 @@ class FolderReader(Reader):
             yield key, self.get(key)
 
     def get(self, key: bytes) -> memoryview:
-        first, size = self._held()[key.decode()]
+        first, size = self._open_index()[key.decode()]
         return memoryview(self.values)[first : first + size]
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class FolderReader(Reader):
 
 
 class FolderWriter(Writer):
-    """The values are there before the index tells of them."""
+    """Writes values before it adds them to the index."""
 
     def __init__(self, path: Path) -> None:
         path.mkdir(exist_ok=True)
@@ -84,7 +84,7 @@ class FolderWriter(Writer):
 
 
 class Folder(Database):
-    """As it should be."""
+    """A correct kind of database."""
 
     name = "FOLDER"
     mark = MARK
@@ -101,12 +101,12 @@ def writing(**methods: Any) -> type[Database]:
 
 
 def forgetful_items(self: FolderReader, start: int = 0) -> Iterator[Item]:
-    """Lends the same memory over and over."""
-    held = bytearray(200)
+    """Yields the same memory for every item."""
+    memory = bytearray(200)
     for key in list(self.keys())[start:]:
         value = self.get(key)
-        held[: len(value)] = value
-        yield key, memoryview(held)[: len(value)]
+        memory[: len(value)] = value
+        yield key, memoryview(memory)[: len(value)]
 
 
 def put_one_by_one(self: FolderWriter, items: Sequence[tuple[bytes, bytes]]) -> None:
@@ -123,8 +123,8 @@ def trusting(self: FolderReader, path: Path) -> None:
         raise empty(path)
 
 
-class Cheeky(Folder):
-    """Writes over what is there."""
+class Overwriting(Folder):
+    """Overwrites an existing database."""
 
     @classmethod
     def create(cls, path: str | Path, *, append: bool = False) -> Writer:
@@ -133,7 +133,7 @@ class Cheeky(Folder):
         return super().create(path, append=append)
 
 
-class Lax(Folder):
+class RecognisesEverything(Folder):
     """Recognises every folder."""
 
     @classmethod
@@ -142,7 +142,7 @@ class Lax(Folder):
 
 
 class Small(FolderWriter):
-    """Holds a few items."""
+    """Stores only a few items."""
 
     def put(self, items: Sequence[tuple[bytes, bytes]]) -> None:
         super().put(items[:30])
@@ -161,8 +161,8 @@ class Tolerant(FolderReader):
 SHARED: dict[str, list[FolderReader]] = {}
 
 
-class Jealous(FolderReader):
-    """Closing one closes all."""
+class SharedReader(FolderReader):
+    """Closing one reader closes all."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -174,39 +174,39 @@ class Jealous(FolderReader):
 
 
 WRONG = {
-    "known_by_its_files": Lax,
-    "order_of_their_keys": reading(items=lambda self, start=0: iter(list(FolderReader.items(self))[start + 1 :])),
-    "values_hold": reading(items=forgetful_items),
+    "recognised_by_their_files": RecognisesEverything,
+    "ordered_by_key": reading(items=lambda self, start=0: iter(list(FolderReader.items(self))[start + 1 :])),
+    "values_stay_valid": reading(items=forgetful_items),
     "threads_share": reading(lends=False, get=lambda self, key: memoryview(b"other")),
-    "disturb": type("Wrong", (Folder,), {"reader": Jealous}),
+    "independent": type("Wrong", (Folder,), {"reader": SharedReader}),
     "closed_reader": reading(close=lambda self: None),
-    "not_written_over": Cheeky,
-    "whole_or_not_at_all": writing(put=put_one_by_one),
+    "not_overwritten": Overwriting,
+    "completely_or_not_at_all": writing(put=put_one_by_one),
     "grows": type("Wrong", (Folder,), {"writer": Small}),
-    "no_database": type("Wrong", (Folder,), {"reader": Tolerant}),
-    "cut_short": reading(__init__=trusting),
+    "other_files": type("Wrong", (Folder,), {"reader": Tolerant}),
+    "truncated": reading(__init__=trusting),
 }
 
 
 def run(kind: type[Database], tmp_path: Path, word: str = "test_") -> list[str]:
-    """The tests with a word in their names that a kind fails."""
+    """The tests that a kind fails, among those with a word in their names."""
     plugins = Registry()
     plugins.add("database", "FOLDER", kind)
     suite, failed = database_suite("FOLDER", plugins)(), []
     for name, test in inspect.getmembers(suite, inspect.ismethod):
-        if not name.startswith("test_") or word not in name or any(other in name for other in ELSEWHERE):
+        if not name.startswith("test_") or word not in name or any(other in name for other in SUBPROCESS):
             continue
         for number, share in enumerate([0.0, 0.5, 0.99] if "share" in inspect.signature(test).parameters else [None]):
             folder = tmp_path / f"{name}{number}"
             folder.mkdir()
             try:
                 test(folder, **({} if share is None else {"share": share}))
-            except (Exception, pytest.fail.Exception):  # noqa: BLE001 - however it fails, it is caught
+            except (Exception, pytest.fail.Exception):  # noqa: BLE001 - any failure counts
                 failed.append(name)
     return failed
 
 
-def test_a_third_party_s_kind_passes(tmp_path: Path) -> None:
+def test_a_correct_kind_passes(tmp_path: Path) -> None:
     assert run(Folder, tmp_path) == []
 
 
@@ -215,7 +215,7 @@ def test_a_wrong_kind_is_caught(word: str, tmp_path: Path) -> None:
     assert run(WRONG[word], tmp_path, word)
 
 
-def test_a_data_layer_reads_a_third_party_s_kind(tmp_path: Path) -> None:
+def test_data_layers_read_a_third_party_kind(tmp_path: Path) -> None:
     plugins = Registry()
     plugins.add("database", "FOLDER", Folder)
     with Folder.create(tmp_path / "db") as writer:

@@ -1,4 +1,4 @@
-"""What a net is built to, held against what Caffe builds: layers, splits, shapes, owners, multipliers."""
+"""Built nets equal Caffe's: layers, splits, shapes, parameter owners, multipliers."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ MULTIPLIER_DIGITS = 6
 
 @pytest.fixture(autouse=True)
 def unfilled_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave parameters as they are made: only shapes count here, and some nets are large."""
+    """Skip the fillers: only shapes are compared, and some nets are large."""
     monkeypatch.setattr("cafx.kernel.net.layer.fill", lambda *_: None)
 
 
 @pytest.mark.shared_files("golden/build/*.json")
-def test_a_net_is_built_as_caffe_builds_it(
-    shared_file: Path, shared: Path, require_plugins: Callable[[Path], None]
-) -> None:
+def test_built_nets_equal_caffe_s(shared_file: Path, shared: Path, require_plugins: Callable[[Path], None]) -> None:
     case = json.loads(shared_file.read_text())
     prototxt = source_of(shared_file, case["source"], shared)
     if not prototxt.exists():
-        pytest.skip(f"{prototxt.name} of {case['source']} is not among the shared prototxts")
+        pytest.skip(f"{prototxt.name} of {case['source']} is not in the reference data")
     require_plugins(prototxt)
     definition = read_net(prototxt, registry()).proto
     for replaced in case.get("replaced_data_layers", ()):
@@ -39,7 +37,7 @@ def test_a_net_is_built_as_caffe_builds_it(
 
 
 def source_of(case: Path, source: str, shared: Path) -> Path:
-    """The prototxt of a case: beside it, or a public one by its source ``github:owner/repo:path``."""
+    """The prototxt of a case: beside it, or a public one named ``github:owner/repo:path``."""
     if source == "own":
         return case.with_suffix(".prototxt")
     _, repository, path = source.split(":", 2)
@@ -47,17 +45,17 @@ def source_of(case: Path, source: str, shared: Path) -> Path:
 
 
 def replace_by_input(layer: Any, replaced: dict[str, Any]) -> None:
-    """Make a data layer an Input of the same tops and rules, with the shapes given."""
-    kept = type(layer)(name=layer.name, type="Input", top=replaced["tops"])
-    kept.include.extend(layer.include)
-    kept.exclude.extend(layer.exclude)
+    """Turn a data layer into an Input layer with the same tops and rules and the given shapes."""
+    substitute = type(layer)(name=layer.name, type="Input", top=replaced["tops"])
+    substitute.include.extend(layer.include)
+    substitute.exclude.extend(layer.exclude)
     for shape in replaced["shapes"]:
-        kept.input_param.shape.add().dim.extend(shape)
-    layer.CopyFrom(kept)
+        substitute.input_param.shape.add().dim.extend(shape)
+    layer.CopyFrom(substitute)
 
 
 def check_run(definition: Any, run: dict[str, Any]) -> None:
-    """Build for one phase, level and set of stages, and compare every stated fact."""
+    """Build for one phase, level and set of stages, and compare all facts of the reference."""
     arguments = run["args"]
     if "error" in run:
         with pytest.raises(CafxError):
@@ -65,10 +63,10 @@ def check_run(definition: Any, run: dict[str, Any]) -> None:
         return
     facts = facts_of(build(definition, arguments))
     assert [layer["name"] for layer in facts["layers"]] == [layer["name"] for layer in run["layers"]]
-    for found, expected in zip(facts["layers"], run["layers"], strict=True):
-        assert found == expected, f"layer {expected['name']} in {arguments}"
-    for fact, found in facts.items():
-        assert found == run[fact], f"{fact} in {arguments}"
+    for layer, expected in zip(facts["layers"], run["layers"], strict=True):
+        assert layer == expected, f"layer {expected['name']} in {arguments}"
+    for fact, value in facts.items():
+        assert value == run[fact], f"{fact} in {arguments}"
 
 
 def build(definition: Any, arguments: dict[str, Any]) -> Net:
@@ -78,14 +76,14 @@ def build(definition: Any, arguments: dict[str, Any]) -> Net:
 
 
 def facts_of(net: Net) -> dict[str, Any]:
-    """What the reference states of a net."""
+    """The facts that the reference states about a net."""
     parameters = net.parameters
     owners = [-1 if each.owner is None else parameters.index(each.owner) for each in parameters]
     learned = learnable(parameters)
     return {
         "name": net.name,
         "layers": [layer_facts(net, index) for index in range(len(net.layers))],
-        "blobs": [[blob.name, list(blob.shape)] for blob in made_blobs(net)],
+        "blobs": [[blob.name, list(blob.shape)] for blob in all_blobs(net)],
         "inputs": net.inputs,
         "outputs": net.outputs,
         "param_owners": owners,
@@ -97,7 +95,7 @@ def facts_of(net: Net) -> dict[str, Any]:
 
 
 def layer_facts(net: Net, index: int) -> dict[str, Any]:
-    """What the reference states of a layer."""
+    """The facts that the reference states about a layer."""
     layer, planned = net.layers[index], net.program.plan.layers[index]
     return {
         "name": layer.name,
@@ -111,11 +109,11 @@ def layer_facts(net: Net, index: int) -> dict[str, Any]:
     }
 
 
-def made_blobs(net: Net) -> list[Blob]:
-    """Every blob once, in the order they are made."""
+def all_blobs(net: Net) -> list[Blob]:
+    """Every blob once, in order of creation."""
     return list({id(blob): blob for tops in net.tops for blob in tops}.values())
 
 
 def rounded(value: float) -> float:
-    """A float32 as the reference prints it."""
+    """A float32 with the digits that the reference prints."""
     return float(f"{value:.{MULTIPLIER_DIGITS}g}")

@@ -1,4 +1,4 @@
-"""Each layer's page: formula, shapes, options with defaults, and examples that really build."""
+"""Every layer's page has formula, shapes, options with defaults, and examples that build."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEEDS_FILES = {"Data", "HDF5Data", "ImageData", "WindowData"}
 
 
 @pytest.mark.parametrize("type_name", TYPES)
-def test_a_page_says_all_there_is_to_know(type_name: str) -> None:
+def test_a_page_contains_documentation_options_and_source(type_name: str) -> None:
     described = find(type_name)
     text = page(described)
     assert f"# {type_name}" in text
@@ -32,19 +32,19 @@ def test_a_page_says_all_there_is_to_know(type_name: str) -> None:
             assert option["doc"].replace("|", "\\|") in text
     assert described["dsl"] in text
     assert described["prototxt"] in text
-    assert "Source: " in described["doc"], "say which paper or page it implements"
+    assert "Source: " in described["doc"], "name the paper or page that the layer implements"
     assert f"class {type_name}(" in described["source"]
     assert described["source"].rstrip() in text
 
 
 def samples(folder: Path) -> None:
-    """Put the files the examples name into ``folder``: those of the layers' own cases."""
+    """Write the files that the examples name into ``folder``."""
     import h5py
 
-    from cafx_lib_feed import samples as made
+    from cafx_lib_feed import samples as feed
 
-    made.database(), made.database("LMDB", True), made.mean_file(), made.image_list(), made.window_list()
-    for path in made.folder().iterdir():
+    feed.database(), feed.database("LMDB", True), feed.mean_file(), feed.image_list(), feed.window_list()
+    for path in feed.folder().iterdir():
         (folder / path.name).symlink_to(path)
     (folder / "files.txt").unlink(missing_ok=True)
     (folder / "files.txt").write_text("rows.hdf5")
@@ -53,16 +53,16 @@ def samples(folder: Path) -> None:
 
 
 def inputs_for(layer: Any, case: Any) -> Any:
-    """A net of inputs with the shapes of a case, named as the layer's bottoms."""
+    """A net of inputs with the shapes of a case and the names of the layer's bottoms."""
     net = schema()["NetParameter"]()
     for name, bottom in zip(layer.bottom, case.bottoms, strict=True):
-        made = net.layer.add(name=name, type="Input", top=[name])
-        made.input_param.shape.add().dim.extend(bottom.shape)
+        added = net.layer.add(name=name, type="Input", top=[name])
+        added.input_param.shape.add().dim.extend(bottom.shape)
     return net
 
 
 @pytest.mark.parametrize("type_name", TYPES)
-def test_an_example_builds(type_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_prototxt_example_builds(type_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if type_name in NEEDS_FILES:
         samples(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -76,19 +76,19 @@ def test_an_example_builds(type_name: str, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("type_name", TYPES)
-def test_both_examples_are_one_layer(type_name: str) -> None:
+def test_the_dsl_example_emits_the_prototxt_example(type_name: str) -> None:
     described = find(type_name)
-    stated = schema().parse_text(described["prototxt"], "NetParameter").layer[0]
+    expected = schema().parse_text(described["prototxt"], "NetParameter").layer[0]
     net = NetSpec()
-    for name in stated.bottom:
+    for name in expected.bottom:
         net[name] = dsl.Input(shape=[{"dim": [1]}])
     exec(described["dsl"], {"n": net, "L": dsl})
     emitted = net.to_proto().layer[-1]
-    emitted.name = stated.name
-    assert emitted == stated
+    emitted.name = expected.name
+    assert emitted == expected
 
 
-def test_the_catalogue_has_a_page_a_layer_linked_by_kind(tmp_path: Path) -> None:
+def test_the_catalogue_links_one_page_per_layer_by_kind(tmp_path: Path) -> None:
     pages = [path for path in write_catalogue(str(tmp_path)) if path.name != "index.md"]
     assert sorted(path.stem for path in pages) == sorted(name.lower() for name in TYPES)
     index = (tmp_path / "index.md").read_text("utf-8")

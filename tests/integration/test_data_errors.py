@@ -1,4 +1,4 @@
-"""Bad data, and readers that fail, are killed or closed under way: one clear error, and never a hang."""
+"""Invalid data and failing, killed or closed readers lead to one clear error and never to a hang."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,19 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cafx.kernel import TEST, TRAIN, CafxError, Net, registry, schema
+from cafx.conformance.nets import net_of_text
+from cafx.kernel import TEST, TRAIN, CafxError, Net, Phase, registry
 from cafx_format_binaryproto import write_binaryproto
 from cafx_lib_feed.database import open_database
 from cafx_lib_feed.datum import datum_bytes
 from cafx_lib_feed.images import encode
-from cafx_lib_feed.prefetch import Batch, Prefetcher, Source
 
 BACKENDS = ("LMDB", "LEVELDB")
 SHAPE = (3, 8, 7)
 RNG = np.random.default_rng(0)
 
 
-def make(path: Path, values: list[bytes], backend: str = "LMDB") -> Path:
+def write(path: Path, values: list[bytes], backend: str = "LMDB") -> Path:
     with registry().load("database", backend).create(path) as writer:
         writer.put([(b"%08d" % i, value) for i, value in enumerate(values)])
     return path
@@ -45,8 +44,8 @@ def data(source: Path, backend: str = "LMDB", more: str = "", transform: str = "
     )
 
 
-def build(text: str, phase: Any = TEST, seed: int = 1) -> Net:
-    return Net(schema(registry()).parse_text(text, "NetParameter"), phase, engine="numpy", seed=seed)
+def build(text: str, phase: Phase = TEST, seed: int = 1) -> Net:
+    return net_of_text(text, phase, engine="numpy", seed=seed)
 
 
 def run(text: str, batches: int = 4) -> None:
@@ -55,101 +54,101 @@ def run(text: str, batches: int = 4) -> None:
             net.run_forward()
 
 
-def refused(text: str, *words: str, batches: int = 4) -> None:
+def assert_refused(text: str, *phrases: str, batches: int = 4) -> None:
     with pytest.raises(CafxError) as caught:
         run(text, batches)
-    for word in words:
-        assert word in str(caught.value), str(caught.value)
+    for phrase in phrases:
+        assert phrase in str(caught.value), str(caught.value)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_missing_database(tmp_path: Path, backend: str) -> None:
-    refused(data(tmp_path / "none", backend), "none", "no database")
+def test_a_missing_database_is_refused(tmp_path: Path, backend: str) -> None:
+    assert_refused(data(tmp_path / "none", backend), "none", "no database")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_folder_that_is_no_database(tmp_path: Path, backend: str) -> None:
-    refused(data(tmp_path, backend), "not a database", "empty folder")
+def test_other_folders_are_refused(tmp_path: Path, backend: str) -> None:
+    assert_refused(data(tmp_path, backend), "not a database", "empty folder")
 
 
-def test_a_database_of_the_other_kind(tmp_path: Path) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture(), 0)], "LEVELDB")
-    refused(data(path, "LMDB"), "backend: LEVELDB")
+def test_a_database_of_another_backend_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture(), 0)], "LEVELDB")
+    assert_refused(data(path, "LMDB"), "backend: LEVELDB")
     run(data(path, "LMDB", 'database: "LEVELDB"'))
-    refused(data(path, "LMDB", 'database: "PAPER"'), "PAPER")
+    assert_refused(data(path, "LMDB", 'database: "PAPER"'), "PAPER")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_an_empty_database(tmp_path: Path, backend: str) -> None:
-    refused(data(make(tmp_path / "db", [], backend), backend), "empty")
+def test_an_empty_database_is_refused(tmp_path: Path, backend: str) -> None:
+    assert_refused(data(write(tmp_path / "db", [], backend), backend), "empty")
 
 
-def test_a_truncated_lmdb(tmp_path: Path) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture((3, 64, 64)), 0)] * 8)
+def test_a_truncated_lmdb_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture((3, 64, 64)), 0)] * 8)
     with (path / "data.mdb").open("r+b") as file:
         file.truncate(20_000)
-    refused(data(path), "damaged")
+    assert_refused(data(path), "damaged")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_database_cut_off_under_way(tmp_path: Path, backend: str) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture((3, 64, 64)), 0) for _ in range(50)], backend)
+def test_a_database_truncated_while_it_is_read_is_reported(tmp_path: Path, backend: str) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture((3, 64, 64)), 0) for _ in range(50)], backend)
     with build(data(path, backend, "prefetch: 1")) as net:
         net.run_forward()
         largest = max(path.iterdir(), key=lambda each: each.stat().st_size)
         with largest.open("r+b") as file:
             file.truncate(file.seek(0, 2) - 4096)
-        with pytest.raises(CafxError, match="truncated"):  # noqa: PT012 - some batches are made already
+        with pytest.raises(CafxError, match="truncated"):  # noqa: PT012 - some batches are prefetched
             for _ in range(100):
                 net.run_forward()
 
 
-def test_an_lmdb_of_other_bytes(tmp_path: Path) -> None:
+def test_an_lmdb_of_random_bytes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "data.mdb").write_bytes(RNG.bytes(40_000))
-    refused(data(tmp_path), "damaged")
+    assert_refused(data(tmp_path), "damaged")
 
 
-def test_a_corrupt_leveldb(tmp_path: Path) -> None:
+def test_a_corrupt_leveldb_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "db"
-    for index in range(3):  # the second opening sorts the first one's log into a table
+    for index in range(3):  # reopening compacts the log of the first writer into a table
         with registry().load("database", "LEVELDB").create(path, append=True) as writer:
             writer.put([(b"%08d" % (10 * index + i), datum_bytes(picture((3, 64, 64)), 0)) for i in range(10)])
     table = max(path.glob("*.ldb"), key=lambda each: each.stat().st_size)
     with table.open("r+b") as file:
         file.seek(table.stat().st_size // 2)
         file.write(bytes(64))
-    refused(data(path, "LEVELDB"), "damaged", batches=40)
+    assert_refused(data(path, "LEVELDB"), "damaged", batches=40)
 
 
-def test_a_leveldb_without_its_manifest(tmp_path: Path) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture(), 0)], "LEVELDB")
+def test_a_leveldb_without_manifest_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture(), 0)], "LEVELDB")
     next(path.glob("MANIFEST-*")).unlink()
-    refused(data(path, "LEVELDB"), "damaged")
+    assert_refused(data(path, "LEVELDB"), "damaged")
 
 
-def test_a_leveldb_that_another_process_writes(tmp_path: Path) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture(), 0)], "LEVELDB")
-    script = f"import plyvel; held = plyvel.DB({str(path)!r}); print('open', flush=True); input()"
+def test_a_leveldb_locked_by_another_process_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture(), 0)], "LEVELDB")
+    script = f"import plyvel; db = plyvel.DB({str(path)!r}); print('open', flush=True); input()"
     writer = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"open\n"
-        refused(data(path, "LEVELDB"), "locked")
+        assert_refused(data(path, "LEVELDB"), "locked")
     finally:
         writer.communicate(b"\n")
     run(data(path, "LEVELDB"))
 
 
-def test_reading_a_leveldb_leaves_it_as_it_is(tmp_path: Path) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture(), 0)], "LEVELDB")
+def test_reading_a_leveldb_does_not_change_its_files(tmp_path: Path) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture(), 0)], "LEVELDB")
     before = {each.name: each.read_bytes() for each in path.iterdir()}
     run(data(path, "LEVELDB"))
     assert {each.name: each.read_bytes() for each in path.iterdir()} == before
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_concurrent_readers(tmp_path: Path, backend: str) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture(), i) for i in range(5)], backend)
+def test_concurrent_readers_read_the_same_batches(tmp_path: Path, backend: str) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture(), i) for i in range(5)], backend)
     with build(data(path, backend)) as one, build(data(path, backend)) as two:
         for _ in range(6):
             one.run_forward()
@@ -158,45 +157,45 @@ def test_concurrent_readers(tmp_path: Path, backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_an_item_of_another_shape_is_named(tmp_path: Path, backend: str) -> None:
+def test_the_key_of_an_item_with_another_shape_is_named(tmp_path: Path, backend: str) -> None:
     values = [datum_bytes(picture(), 0)] * 3 + [datum_bytes(picture((3, 9, 7)), 0)]
-    refused(data(make(tmp_path / "db", values, backend), backend), "'00000003'", "3×9×7", "3×8×7")
+    assert_refused(data(write(tmp_path / "db", values, backend), backend), "'00000003'", "3×9×7", "3×8×7")
 
 
 @pytest.mark.parametrize("value", [b"", b"\x08", b"\xff" * 30, datum_bytes(picture(), 1)[:-20]])
-def test_an_item_that_is_no_datum_is_named(tmp_path: Path, value: bytes) -> None:
-    refused(data(make(tmp_path / "db", [datum_bytes(picture(), 0), value])), "'00000001'", "not a Datum")
+def test_the_key_of_an_invalid_datum_is_named(tmp_path: Path, value: bytes) -> None:
+    assert_refused(data(write(tmp_path / "db", [datum_bytes(picture(), 0), value])), "'00000001'", "not a Datum")
 
 
 @pytest.mark.parametrize(
     "image", [b"nonsense", b"\xff\xd8\xff\xe0" + bytes(50), encode(picture((8, 7, 3)), ".png", "")[:60]]
 )
-def test_an_undecodable_image_is_named(tmp_path: Path, image: bytes) -> None:
+def test_the_key_of_an_undecodable_image_is_named(tmp_path: Path, image: bytes) -> None:
     good = datum_bytes(None, 0, image=encode(picture((8, 7, 3)), ".png", ""), encoded=True)
     bad = datum_bytes(None, 0, image=image, encoded=True)
-    refused(data(make(tmp_path / "db", [good, good, bad])), "'00000002'", "decoded")
+    assert_refused(data(write(tmp_path / "db", [good, good, bad])), "'00000002'", "decoded")
 
 
-def test_a_negative_label_unless_allowed(tmp_path: Path) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture(), 0), datum_bytes(picture(), -1)])
-    refused(data(path), "'00000001'", "negative")
+def test_negative_labels_are_refused_unless_allowed(tmp_path: Path) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture(), 0), datum_bytes(picture(), -1)])
+    assert_refused(data(path), "'00000001'", "negative")
     with build(data(path, more="allow_negative_labels: true")) as net:
         net.run_forward()
         assert net.blobs["label"].host().tolist() == [0, -1]
 
 
-def test_a_mean_of_another_shape(tmp_path: Path) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture(), 0)])
+def test_an_invalid_mean_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture(), 0)])
     write_binaryproto(tmp_path / "mean", np.zeros((1, 3, 8, 8), np.float32))
-    refused(data(path, transform=f'mean_file: "{tmp_path / "mean"}"'), "mean_file", "3×8×8", "3×8×7")
-    refused(data(path, transform="mean_value: 1 mean_value: 2"), "mean_value", "2 values")
-    refused(data(path, transform=f'mean_file: "{tmp_path / "none"}"'), "none", "cannot be read")
-    refused(data(path, transform=f'mean_value: 1 mean_file: "{tmp_path / "mean"}"'), "both")
+    assert_refused(data(path, transform=f'mean_file: "{tmp_path / "mean"}"'), "mean_file", "3×8×8", "3×8×7")
+    assert_refused(data(path, transform="mean_value: 1 mean_value: 2"), "mean_value", "2 values")
+    assert_refused(data(path, transform=f'mean_file: "{tmp_path / "none"}"'), "none", "cannot be read")
+    assert_refused(data(path, transform=f'mean_value: 1 mean_file: "{tmp_path / "mean"}"'), "both")
 
 
-def test_a_crop_larger_than_the_image(tmp_path: Path) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture(), 0)])
-    refused(data(path, transform="crop_size: 8"), "crop_size 8", "at most 7")
+def test_a_crop_larger_than_the_image_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture(), 0)])
+    assert_refused(data(path, transform="crop_size: 8"), "crop_size 8", "at most 7")
 
 
 def images(source: Path, root: str, more: str = "") -> str:
@@ -206,12 +205,12 @@ def images(source: Path, root: str, more: str = "") -> str:
     )
 
 
-def test_lists_of_images(tmp_path: Path) -> None:
+def test_invalid_lists_of_images_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a b.png").write_bytes(encode(picture((8, 7, 3)), ".png", ""))
     listed = tmp_path / "list"
     listed.write_text("a b.png 1\n")
     run(images(listed, f"{tmp_path}/"))
-    for text, words in (
+    for text, phrases in (
         ("a b.png 1\nnone.png 2\n", ("none.png", "cannot be read")),
         ("a b.png 1\n\nlabelless.png\n", (f"{listed}:3", "PATH LABEL")),
         ("a b.png 1\nlist 0\n", ("list", "decoded")),
@@ -219,9 +218,9 @@ def test_lists_of_images(tmp_path: Path) -> None:
         ("\n", ("empty",)),
     ):
         listed.write_text(text)
-        refused(images(listed, f"{tmp_path}/"), *words)
-    refused(images(tmp_path / "nowhere", ""), "nowhere", "cannot be read")
-    refused(images(listed, "", "new_height: 4"), "new_width")
+        assert_refused(images(listed, f"{tmp_path}/"), *phrases)
+    assert_refused(images(tmp_path / "nowhere", ""), "nowhere", "cannot be read")
+    assert_refused(images(listed, "", "new_height: 4"), "new_width")
 
 
 def hdf5(source: Path, more: str = "") -> str:
@@ -231,73 +230,37 @@ def hdf5(source: Path, more: str = "") -> str:
     )
 
 
-def test_hdf5_files(tmp_path: Path) -> None:
+def test_invalid_hdf5_files_are_refused(tmp_path: Path) -> None:
     import h5py
 
     path, listed = tmp_path / "a.h5", tmp_path / "list"
     listed.write_text(f"{path}\n")
-    refused(hdf5(listed), "a.h5", "No such file")
-    for held, words in (
+    assert_refused(hdf5(listed), "a.h5", "No such file")
+    for datasets, phrases in (
         ({"data": np.zeros((4, 2))}, ("no dataset 'label'",)),
         ({"data": np.zeros((4, 2)), "label": np.zeros(3)}, ("4 in 'data'", "3 in 'label'")),
         ({"data": np.zeros((0, 2)), "label": np.zeros(0)}, ("have none",)),
         ({"data": np.float32(1), "label": np.zeros(3)}, ("no rows",)),
     ):
         with h5py.File(path, "w") as file:
-            file.update(held)
-        refused(hdf5(listed), "a.h5", *words)
+            file.update(datasets)
+        assert_refused(hdf5(listed), "a.h5", *phrases)
     with h5py.File(path, "w") as file:
         file.update({"data": np.zeros((400, 20)), "label": np.zeros(400)})
     path.write_bytes(path.read_bytes()[:30_000])
-    refused(hdf5(listed), "a.h5", "truncated")
+    assert_refused(hdf5(listed), "a.h5", "truncated")
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    refused(hdf5(listed), "a.h5", "cannot be opened")
+    assert_refused(hdf5(listed), "a.h5", "cannot be opened")
     path.write_bytes(b"<html>not found</html>")
-    refused(hdf5(listed), "a.h5", "a web page")
+    assert_refused(hdf5(listed), "a.h5", "a web page")
     listed.write_text("")
-    refused(hdf5(listed), "lists no HDF5 file")
-    refused(hdf5(tmp_path / "nowhere"), "nowhere")
-    refused(hdf5(listed, "transform_param { scale: 2 }"), "transform")
+    assert_refused(hdf5(listed), "lists no HDF5 file")
+    assert_refused(hdf5(tmp_path / "nowhere"), "nowhere")
+    assert_refused(hdf5(listed, "transform_param { scale: 2 }"), "transform")
 
 
-class Failing(Source):
-    """Fails at its third batch, in one of the two places it can."""
-
-    def __init__(self, where: str, error: BaseException) -> None:
-        self.where, self.error = where, error
-
-    def fetch(self, batch: int) -> int:
-        if self.where == "fetch" and batch == 2:
-            raise self.error
-        return batch
-
-    def fill(self, fetched: int, number: int, batch: Batch) -> None:
-        if self.where == "fill" and number == 2:
-            raise self.error
-        batch.shape((2,))[0][...] = number
-
-
-@pytest.mark.parametrize("where", ["fetch", "fill"])
-@pytest.mark.parametrize("error", [ValueError("odd"), MemoryError(), SystemExit(3)])
-def test_a_worker_s_error_arrives_with_its_batch_and_again(where: str, error: BaseException) -> None:
-    prefetcher = Prefetcher(Failing(where, error), 4, np.float32)
-    assert [float(prefetcher.next().arrays[0][0]) for _ in range(2)] == [0, 1]
-    for _ in range(2):
-        with pytest.raises(type(error)):
-            prefetcher.next()
-    prefetcher.close()
-
-
-def test_batches_come_in_order_and_memory_is_bounded() -> None:
-    prefetcher = Prefetcher(Failing("nowhere", ValueError()), 3, np.float32, first=5)
-    batches = [prefetcher.next() for _ in range(200)]
-    assert len({id(batch) for batch in batches}) <= 4
-    prefetcher.close()
-    assert not any(thread.name.startswith("cafx-prefetch") for thread in threading.enumerate())
-
-
-def test_the_cause_reaches_the_training_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with build(data(make(tmp_path / "db", [datum_bytes(picture(), 0)] * 4))) as net:
+def test_a_worker_s_error_is_the_cause_of_the_raised_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with build(data(write(tmp_path / "db", [datum_bytes(picture(), 0)] * 4))) as net:
         cause = RuntimeError("the disk is gone")
 
         def fail(*_: Any) -> None:
@@ -309,8 +272,8 @@ def test_the_cause_reaches_the_training_loop(tmp_path: Path, monkeypatch: pytest
         assert caught.value.__cause__ is cause
 
 
-def test_a_forked_process_does_not_wait_for_threads_it_has_not(tmp_path: Path) -> None:
-    with build(data(make(tmp_path / "db", [datum_bytes(picture(), 0)] * 4), more="prefetch: 1")) as net:
+def test_a_forked_process_raises_instead_of_waiting_for_missing_threads(tmp_path: Path) -> None:
+    with build(data(write(tmp_path / "db", [datum_bytes(picture(), 0)] * 4), more="prefetch: 1")) as net:
         net.run_forward()
         child = os.fork()
         if child == 0:
@@ -330,7 +293,7 @@ def test_a_forked_process_does_not_wait_for_threads_it_has_not(tmp_path: Path) -
         else:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            pytest.fail("it hangs")
+            pytest.fail("the process hangs")
         assert os.waitstatus_to_exitcode(status) == 7
 
 
@@ -346,7 +309,7 @@ ENDLESS = """
 
 
 def child(text: str, rest: str) -> subprocess.Popen[bytes]:
-    """A process that reads, and then does ``rest``."""
+    """A process that reads a batch and then runs ``rest``."""
     script = textwrap.dedent(ENDLESS).format(text=text, rest=rest)
     process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
@@ -355,17 +318,17 @@ def child(text: str, rest: str) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_process_ends_though_nobody_closed_its_net(tmp_path: Path, backend: str) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture(), 0)] * 4, backend)
+def test_a_process_exits_without_closing_its_net(tmp_path: Path, backend: str) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture(), 0)] * 4, backend)
     for rest in ("pass", "sys.exit(0)"):
         process = child(data(path, backend), rest)
-        _, complaint = process.communicate(timeout=30)
-        assert (process.returncode, complaint) == (0, b"")
+        _, errors = process.communicate(timeout=30)
+        assert (process.returncode, errors) == (0, b"")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_killed_reader_leaves_a_database_others_can_read(tmp_path: Path, backend: str) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture(), 0)] * 4, backend)
+def test_a_database_is_usable_after_its_reader_was_killed(tmp_path: Path, backend: str) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture(), 0)] * 4, backend)
     process = child(data(path, backend), "while True: net.run_forward()")
     process.kill()
     process.communicate(timeout=30)
@@ -376,26 +339,26 @@ def test_a_killed_reader_leaves_a_database_others_can_read(tmp_path: Path, backe
         assert len(reader) == 5
 
 
-def test_interrupting_a_wait(tmp_path: Path) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture(), 0)] * 4)
+def test_sigint_interrupts_a_reader(tmp_path: Path) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture(), 0)] * 4)
     process = child(data(path), "while True: net.run_forward()")
     process.send_signal(signal.SIGINT)
-    _, complaint = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=30)
     assert process.returncode != 0
-    assert b"KeyboardInterrupt" in complaint
+    assert b"KeyboardInterrupt" in errors
 
 
 @pytest.mark.parametrize("more", ["", "shuffle: true", "rand_skip: 4", "shuffle: true rand_skip: 4"])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_resumed_run_sees_the_same_batches(tmp_path: Path, backend: str, more: str) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture(), i) for i in range(7)], backend)
+def test_a_restored_net_reads_the_same_batches(tmp_path: Path, backend: str, more: str) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture(), i) for i in range(7)], backend)
     text = data(path, backend, more, "crop_size: 5 mirror: true", batch=3)
     with build(text, TRAIN, 3) as net, build(text, TRAIN, 4) as other:
         for _ in range(4):
             net.run_forward()
-        held = net.state()
+        state = net.state()
         other.run_forward()
-        other.restore(held)
+        other.restore(state)
         for _ in range(6):
             net.run_forward()
             other.run_forward()
@@ -403,8 +366,8 @@ def test_a_resumed_run_sees_the_same_batches(tmp_path: Path, backend: str, more:
                 np.testing.assert_array_equal(net.blobs[name].host(), other.blobs[name].host())
 
 
-def test_a_shuffled_epoch_has_each_item_once_and_epochs_differ(tmp_path: Path) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture(), i) for i in range(20)])
+def test_each_shuffled_epoch_has_every_item_once_in_another_order(tmp_path: Path) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture(), i) for i in range(20)])
     with build(data(path, more="shuffle: true", batch=10)) as net:
         epochs = []
         for _ in range(3):
@@ -417,8 +380,8 @@ def test_a_shuffled_epoch_has_each_item_once_and_epochs_differ(tmp_path: Path) -
     assert epochs[0] != epochs[1] != epochs[2]
 
 
-def test_a_closed_net_reads_no_more_and_can_be_closed_again(tmp_path: Path) -> None:
-    path = make(tmp_path / "db", [datum_bytes(picture(), 0)] * 4)
+def test_a_closed_net_raises_an_error_and_can_be_closed_again(tmp_path: Path) -> None:
+    path = write(tmp_path / "db", [datum_bytes(picture(), 0)] * 4)
     net = build(data(path))
     net.run_forward()
     net.close()

@@ -1,8 +1,7 @@
-"""What data layers read, against what real Caffe's layers made of the same files."""
+"""Data layers read what Caffe's layers read from the same files."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,52 +12,47 @@ from cafx.kernel import TEST, Net
 from cafx_lib_feed.database import open_database
 from cafx_lib_feed.datum import DatumReader, datum_bytes
 
-FORMATS = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[3] / "shared")) / "golden" / "formats"
-CASES = sorted((FORMATS / "data_layers").glob("*.npz"))
-RESIZED = 1.0  # grey levels by which OpenCV's versions resize differently
-DECODED = 2.0  # and by which JPEG decoders differ
-
-DATABASES = sorted((FORMATS / "db").glob("*.npz"))
-pytestmark = pytest.mark.skipif(not CASES, reason=f"no golden data in {FORMATS}")
+RESIZED = 1.0  # grey levels by which versions of OpenCV differ in resizing
+DECODED = 2.0  # grey levels by which JPEG decoders differ
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
-def test_batches_equal_those_of_caffe(path: Path) -> None:
-    with np.load(path) as held:
-        values = {key: held[key] for key in held.files}
-    text = path.with_suffix(".prototxt").read_text()
-    with inside(FORMATS), Net(f"data_layers/{path.stem}.prototxt", TEST) as net:
+@pytest.mark.shared_files("golden/formats/data_layers/*.npz")
+def test_batches_equal_those_of_caffe(shared_file: Path) -> None:
+    with np.load(shared_file) as file:
+        values = dict(file)
+    prototxt = shared_file.with_suffix(".prototxt")
+    text, formats = prototxt.read_text(), prototxt.parents[1]
+    with inside(formats), Net(str(prototxt.relative_to(formats)), TEST) as net:
         for step in range(int(values["steps"])):
             net.run_forward()
             for key in [key for key in values if key.startswith(f"step{step}/")]:
-                found, expected = net.blobs[key.split("/", 1)[1]].host(), values[key]
-                assert found.shape == expected.shape, key
-                np.testing.assert_allclose(found, expected, rtol=1e-6, atol=_allowed(path.stem, text, key))
+                batch, expected = net.blobs[key.split("/", 1)[1]].host(), values[key]
+                assert batch.shape == expected.shape, key
+                np.testing.assert_allclose(batch, expected, rtol=1e-6, atol=_allowed(shared_file.stem, text, key))
 
 
-@pytest.mark.parametrize("npz", DATABASES, ids=lambda each: each.stem)
-def test_a_database_of_caffe_is_read_and_written_again_the_same(npz: Path, tmp_path: Path) -> None:
-    kind = npz.stem.rpartition("_")[2].upper()
-    with np.load(npz) as held, open_database(npz.with_suffix(""), kind) as reader:
-        datums = DatumReader()
-        copies = []
+@pytest.mark.shared_files("golden/formats/db/*.npz")
+def test_datums_of_caffe_s_databases_are_read_and_written_unchanged(shared_file: Path) -> None:
+    kind = shared_file.stem.rpartition("_")[2].upper()
+    with np.load(shared_file) as stored, open_database(shared_file.with_suffix(""), kind) as reader:
+        datums, count = DatumReader(), 0
         for index, (key, value) in enumerate(reader.items()):
             example = datums.read(key, value)
-            assert example.label == held["label"][index]
+            assert example.label == stored["label"][index]
             if example.pixels is None:
-                if f"bytes/{index}" in held:
-                    assert bytes(example.image or b"") == held[f"bytes/{index}"].tobytes()
+                if f"bytes/{index}" in stored:
+                    assert bytes(example.image or b"") == stored[f"bytes/{index}"].tobytes()
                 again = datum_bytes(None, example.label, image=bytes(example.image or b""), encoded=True)
             else:
-                np.testing.assert_array_equal(example.pixels, held[f"data/{index}"])
+                np.testing.assert_array_equal(example.pixels, stored[f"data/{index}"])
                 again = datum_bytes(example.pixels, example.label, encoded=False)
             assert again == bytes(value)
-            copies.append((key, again))
-        assert len(copies) == len(held["label"])
+            count += 1
+        assert count == len(stored["label"])
 
 
 def _allowed(name: str, text: str, key: str) -> float:
-    """What the golden README allows: nothing but for decoded JPEG and resized images."""
+    """The tolerance for decoded JPEG and resized images, as stated in the README of the data."""
     if key.endswith("label"):
         return 0.0
     scale = float(text.split("scale: ")[1].split()[0]) if "scale: " in text else 1.0

@@ -1,4 +1,4 @@
-"""Whatever Caffe refuses is refused, with a CafxError."""
+"""Definitions and files that Caffe refuses raise a CafxError."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ NOT_INSTALLED = "no installed plugin"
 
 
 @pytest.mark.shared_files("golden/errors/*.txt")
-def test_what_caffe_refuses_is_refused(shared_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_definitions_that_caffe_refuses_are_refused(
+    shared_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for each in shared_file.parent.glob(f"{shared_file.stem}.*"):
         shutil.copy(each, tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -30,12 +32,12 @@ def test_what_caffe_refuses_is_refused(shared_file: Path, tmp_path: Path, monkey
     error = caught.value
     missing = isinstance(error, UnknownNameError) and NOT_INSTALLED in str(error)
     if missing and shared_file.stem not in UNKNOWN_ON_PURPOSE:
-        pytest.skip(f"a plugin is missing: {error}")
-    assert error.where, f"it does not say where: {error}"
+        pytest.skip(f"not installed: {error}")
+    assert error.where, f"the error names no place: {error}"
 
 
 def run(prototxt: str, stage: str) -> None:
-    """Go as far as Caffe went before it refused."""
+    """Load, build and run up to the stage at which Caffe fails."""
     if prototxt.startswith("solver_"):
         solver = Solver.load(prototxt, engine="numpy")
         assert stage == "step"

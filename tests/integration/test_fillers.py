@@ -1,4 +1,4 @@
-"""Fillers start parameters as Caffe's do: exactly where nothing is drawn, else in moments and bounds."""
+"""Fillers initialise parameters like Caffe's: exactly, or for random fillers in moments and bounds."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 from cafx.kernel import Net, Phase
 
 SEED = 1701
-STANDARD_ERRORS = 4  # that a moment of drawn values may be off
-FLOAT_ERROR = 1e-6  # of single-precision values near 1
+STANDARD_ERRORS = 4  # tolerance of the moments of random values
+FLOAT_ERROR = 1e-6  # of float32 values near 1
 Array = npt.NDArray[Any]
 
 
 @pytest.mark.shared_files("golden/fillers/*.json")
-def test_a_filler_starts_a_parameter_as_caffe_does(shared_file: Path) -> None:
+def test_a_filler_initialises_a_parameter_like_caffe(shared_file: Path) -> None:
     facts = json.loads(shared_file.read_text())
     expected = facts["expected"]
     net = Net(shared_file.with_suffix(".prototxt"), Phase.TRAIN, engine="numpy", seed=SEED)
@@ -35,7 +35,7 @@ def test_a_filler_starts_a_parameter_as_caffe_does(shared_file: Path) -> None:
 
 
 def check_draws(values: Array, expected: dict[str, float]) -> None:
-    """Bounds hold, and moments are those expected within their standard errors."""
+    """Check bounds exactly, and moments within a number of standard errors."""
     count, centred = values.size, values - values.mean()
     assert values.min() >= expected.get("low", -np.inf) - FLOAT_ERROR
     assert values.max() <= expected.get("high", np.inf) + FLOAT_ERROR

@@ -1,4 +1,4 @@
-"""Every golden layer case: outputs, losses, running statistics and gradients of real Caffe."""
+"""Layers match Caffe on every golden case: outputs, losses, running statistics and gradients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ENGINES = registry().names("engine")
 
 @pytest.mark.shared_files("golden/layers/*.npz")
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_layer_does_what_caffe_did(shared_file: Path, engine: str) -> None:
+def test_a_layer_matches_caffe(shared_file: Path, engine: str) -> None:
     reason = registry().load("engine", engine).unavailable()
     if reason:
         pytest.skip(f"engine {engine}: {reason}")

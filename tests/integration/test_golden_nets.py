@@ -1,4 +1,4 @@
-"""Published architectures as Caffe runs them: outputs, loss, every blob's norm, and gradients."""
+"""Published architectures match Caffe: outputs, loss, the sum and norm of every blob, and gradients."""
 
 from __future__ import annotations
 
@@ -24,13 +24,11 @@ Array = npt.NDArray[Any]
 
 
 @pytest.mark.shared_files("golden/nets/*.npz")
-def test_a_published_net_computes_what_caffe_computes(
-    shared_file: Path, require_plugins: Callable[[Path], None]
-) -> None:
+def test_a_published_net_matches_caffe(shared_file: Path, require_plugins: Callable[[Path], None]) -> None:
     prototxt = shared_file.with_suffix(".prototxt")
     require_plugins(prototxt)
-    with np.load(shared_file) as held:
-        values = dict(held)
+    with np.load(shared_file) as file:
+        values = dict(file)
     net = Net(prototxt, Phase[str(values["meta/phase"])], engine="numpy")
     fill_parameters(net)
     wrong = list(parameter_problems(net, values))
@@ -40,13 +38,13 @@ def test_a_published_net_computes_what_caffe_computes(
 
 
 def drawn(key: str, index: int, shape: tuple[int, ...]) -> Array:
-    """Standard normal values the reference drew in the same way."""
+    """Standard normal values, drawn in the same way as the reference's."""
     rng = np.random.default_rng(zlib.crc32(key.encode()) + index)
     return rng.standard_normal(shape).astype(np.float32)
 
 
 def parameter_values(name: str, kind: str, index: int, shape: tuple[int, ...]) -> Array:
-    """A parameter's values: the rule stated beside the cases."""
+    """A parameter's values by the rule in the README of the data."""
     x, single = drawn(name, index, shape), np.float32
     if kind == "BatchNorm":
         return (x * single(0.05), single(1) + single(0.1) * np.abs(x), np.ones(shape, single))[index]
@@ -60,20 +58,20 @@ def parameter_values(name: str, kind: str, index: int, shape: tuple[int, ...]) -
 
 
 def fill_parameters(net: Net) -> None:
-    """Fill each parameter once, a shared one for the layer that owns it."""
+    """Fill each parameter once; a shared one by the layer that owns it."""
     for parameter in learnable(net.parameters):
         layer, blob = net.layers[parameter.layer], parameter.blob
         blob.set_data(parameter_values(layer.name, layer.type, parameter.position, blob.shape))
 
 
 def parameter_problems(net: Net, values: Mapping[str, Array]) -> Iterator[str]:
-    """Where the fill went another way than the reference's."""
+    """Parameters that differ from the reference's."""
     for key, expected in tree(values, "paramcheck/"):
         yield from problems(f"paramcheck/{key}", statistics(parameter(net, key).host()), expected, SUM_TOLERANCE)
 
 
 def forward_problems(net: Net, values: Mapping[str, Array], name: str) -> Iterator[str]:
-    """Feed the inputs, run forward and compare; the first deviating blob comes first."""
+    """Feed the inputs, run a forward pass and compare; blobs are reported in order."""
     stored = dict(tree(values, "in/"))
     inputs = {
         blob: stored[blob] if blob in stored else drawn(f"input:{name}:{blob}", 0, net.blobs[blob].shape)
@@ -81,17 +79,17 @@ def forward_problems(net: Net, values: Mapping[str, Array], name: str) -> Iterat
     }
     outputs = net.forward(**inputs)
     for blob, expected in tree(values, "blobstat/"):
-        found = statistics(net.blobs[blob].host())
+        result = statistics(net.blobs[blob].host())
         allowed = SUM_TOLERANCE * float(expected[1]) + TOLERANCE_FLOOR
-        if np.abs(found - expected).max() > allowed:
-            yield f"blob {blob}: sum and norm {found} instead of {expected}"
+        if np.abs(result - expected).max() > allowed:
+            yield f"blob {blob}: sum and norm {result} instead of {expected}"
     for blob, expected in tree(values, "out/"):
         yield from problems(f"output {blob}", outputs.get(blob), expected, OUTPUT_TOLERANCE)
     yield from problems("loss", np.asarray(net.loss), values["meta/loss"].reshape(()), OUTPUT_TOLERANCE)
 
 
 def backward_problems(net: Net, values: Mapping[str, Array]) -> Iterator[str]:
-    """Run backward from the stored gradients and compare."""
+    """Run a backward pass from the stored gradients and compare."""
     net.clear_param_diffs()
     gradients = net.backward(**dict(tree(values, "topdiff/")))
     for blob, expected in tree(values, "indiff/"):
@@ -102,12 +100,12 @@ def backward_problems(net: Net, values: Mapping[str, Array]) -> Iterator[str]:
     for key, expected in tree(values, "paramdiff/"):
         yield from problems(f"gradient of {key}", parameter(net, key).host_diff(), expected, GRADIENT_TOLERANCE)
     for key, expected in tree(values, "paramdiffstat/"):
-        found = statistics(parameter(net, key).host_diff())
-        yield from problems(f"gradient of {key}", found, expected, GRADIENT_TOLERANCE)
+        result = statistics(parameter(net, key).host_diff())
+        yield from problems(f"gradient of {key}", result, expected, GRADIENT_TOLERANCE)
 
 
 def tree(values: Mapping[str, Array], prefix: str) -> Iterator[tuple[str, Array]]:
-    """The stored values whose keys begin with ``prefix``, by the rest of the key."""
+    """The stored values whose keys start with ``prefix``, by the rest of the key."""
     return ((key.removeprefix(prefix), value) for key, value in values.items() if key.startswith(prefix))
 
 
@@ -118,13 +116,13 @@ def parameter(net: Net, key: str) -> Any:
 
 
 def statistics(array: Array) -> Array:
-    """Sum and norm, added up in float64 as the reference did."""
+    """Sum and norm, computed in float64 like the reference's."""
     wide = array.astype(np.float64)
     return np.array([wide.sum(), np.sqrt((wide * wide).sum())])
 
 
-def problems(what: str, found: Any, expected: Array, tolerance: float) -> Iterator[str]:
-    """A line where an array differs."""
-    difference = differs(found, expected, tolerance, TOLERANCE_FLOOR)
+def problems(what: str, result: Any, expected: Array, tolerance: float) -> Iterator[str]:
+    """A line if two arrays differ."""
+    difference = differs(result, expected, tolerance, TOLERANCE_FLOOR)
     if difference:
         yield f"{what}: {difference}"

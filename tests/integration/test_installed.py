@@ -1,4 +1,4 @@
-"""cafx as a stranger gets it: wheels, plain pip, an empty environment outside the repository."""
+"""cafx as users install it: from wheels, with pip, in an empty environment outside the repository."""
 
 from __future__ import annotations
 
@@ -18,64 +18,64 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with cafx in it, installed from wheels built here, and nothing of the repository."""
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with wheels built from the repository and an environment in which they are installed."""
     if shutil.which("uv") is None:
         pytest.skip("uv is not installed")
-    place = tmp_path_factory.mktemp("installed")
+    site = tmp_path_factory.mktemp("installed")
     clean = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    build = ["uv", "build", "--all-packages", "--wheel", "--out-dir", str(place / "dist"), "--quiet"]
+    build = ["uv", "build", "--all-packages", "--wheel", "--out-dir", str(site / "dist"), "--quiet"]
     subprocess.run(build, cwd=ROOT, check=True, env=clean)
-    venv.create(place / "env", with_pip=True)
-    pip(place, "install", "--find-links", str(place / "dist"), "cafx", "cafx-conformance", "scikit-learn")
-    return place
+    venv.create(site / "env", with_pip=True)
+    pip(site, "install", "--find-links", str(site / "dist"), "cafx", "cafx-conformance", "scikit-learn")
+    return site
 
 
-def pip(place: Path, *arguments: str) -> None:
+def pip(site: Path, *arguments: str) -> None:
     """Run the environment's own pip."""
-    command = [str(place / "env/bin/python"), "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
-    subprocess.run(command, check=True, cwd=place)
+    command = [str(site / "env/bin/python"), "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments]
+    subprocess.run(command, check=True, cwd=site)
 
 
-def cafx(place: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def cafx(site: Path, *arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the environment's cafx command."""
-    command = [str(place / "env/bin/cafx"), *arguments]
+    command = [str(site / "env/bin/cafx"), *arguments]
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "CAFX"))}
-    return subprocess.run(command, cwd=cwd or place, capture_output=True, text=True, check=False, env=clean)
+    return subprocess.run(command, cwd=cwd or site, capture_output=True, text=True, check=False, env=clean)
 
 
-def test_every_member_has_a_wheel(place: Path) -> None:
+def test_every_member_has_a_wheel(site: Path) -> None:
     members = [*ROOT.glob("*/pyproject.toml"), *ROOT.glob("plugins/*/*/pyproject.toml"), ROOT / "pyproject.toml"]
-    assert len(list((place / "dist").glob("*.whl"))) >= len(members)
+    assert len(list((site / "dist").glob("*.whl"))) >= len(members)
 
 
-def test_the_digits_example_trains_to_its_promise(place: Path, tmp_path: Path) -> None:
+def test_the_digits_example_reaches_its_accuracy(site: Path, tmp_path: Path) -> None:
     shutil.copytree(
         ROOT / "contrib/examples/digits", tmp_path / "digits", ignore=shutil.ignore_patterns("*_lmdb", "data")
     )
-    run = cafx(place, "train", "digits/net.py", cwd=tmp_path)
+    run = cafx(site, "train", "digits/net.py", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     scores = [float(score) for score in re.findall(r"accuracy\D{0,4}([01]\.\d+)", run.stdout + run.stderr)]
     assert scores, run.stdout + run.stderr
     assert scores[-1] >= 0.98
 
 
-def test_leaving_one_plugin_out_takes_away_just_that_layer(place: Path, tmp_path: Path) -> None:
+def test_uninstalling_a_plugin_removes_only_its_layer(site: Path, tmp_path: Path) -> None:
     for name in ("TanH", "Sigmoid"):
         (tmp_path / f"{name}.prototxt").write_text(
             'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }\n'
             f'layer {{ name: "y" type: "{name}" bottom: "x" top: "y" }}\n'
         )
-    pip(place, "uninstall", "--yes", "cafx-layer-tanh")
+    pip(site, "uninstall", "--yes", "cafx-layer-tanh")
     try:
-        gone, there = (cafx(place, "net", str(tmp_path / f"{name}.prototxt")) for name in ("TanH", "Sigmoid"))
+        missing, present = (cafx(site, "net", str(tmp_path / f"{name}.prototxt")) for name in ("TanH", "Sigmoid"))
     finally:
-        pip(place, "install", "--no-index", "--find-links", str(place / "dist"), "cafx-layer-tanh")
-    assert gone.returncode == 1
-    assert "TanH.prototxt:2: layer 'y'" in gone.stderr
-    assert "unknown layer type 'TanH': no installed plugin provides it" in gone.stderr
-    assert "pip install cafx-layer-tanh" in gone.stderr
-    assert there.returncode == 0, there.stderr
+        pip(site, "install", "--no-index", "--find-links", str(site / "dist"), "cafx-layer-tanh")
+    assert missing.returncode == 1
+    assert "TanH.prototxt:2: layer 'y'" in missing.stderr
+    assert "unknown layer type 'TanH': no installed plugin provides it" in missing.stderr
+    assert "pip install cafx-layer-tanh" in missing.stderr
+    assert present.returncode == 0, present.stderr
 
 
 NET = """
@@ -91,29 +91,28 @@ solver = SolverSpec(net=n, base_lr=0.01, lr_policy="fixed", max_iter=5, display=
 """
 
 
-def test_a_newcomer_s_walk(place: Path, tmp_path: Path) -> None:
-    """From nothing to a layer of one's own that trains, and back."""
-    written = cafx(place, "new", "layer", "sine", cwd=tmp_path)
-    assert written.returncode == 0, written.stderr
-    pip(place, "install", "--find-links", str(place / "dist"), str(tmp_path / "cafx-layer-sine"))
-    checked = cafx(place, "check", "cafx-layer-sine", cwd=tmp_path)
+def test_a_new_layer_is_created_checked_trained_and_uninstalled(site: Path, tmp_path: Path) -> None:
+    created = cafx(site, "new", "layer", "sine", cwd=tmp_path)
+    assert created.returncode == 0, created.stderr
+    pip(site, "install", "--find-links", str(site / "dist"), str(tmp_path / "cafx-layer-sine"))
+    checked = cafx(site, "check", "cafx-layer-sine", cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "gradient-bottoms" in checked.stdout
     (tmp_path / "net.py").write_text(NET)
-    trained = cafx(place, "train", "net.py", cwd=tmp_path)
+    trained = cafx(site, "train", "net.py", cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     assert list(tmp_path.glob("*_iter_5.caffemodel"))
-    pip(place, "uninstall", "--yes", "cafx-layer-sine")
-    gone = cafx(place, "train", "net.py", cwd=tmp_path)
-    assert gone.returncode == 1
-    assert "unknown layer type 'Sine'" in gone.stderr
-    assert "pip install cafx-layer-sine" in gone.stderr
-    assert "Traceback" not in gone.stderr
+    pip(site, "uninstall", "--yes", "cafx-layer-sine")
+    missing = cafx(site, "train", "net.py", cwd=tmp_path)
+    assert missing.returncode == 1
+    assert "unknown layer type 'Sine'" in missing.stderr
+    assert "pip install cafx-layer-sine" in missing.stderr
+    assert "Traceback" not in missing.stderr
 
 
-def test_the_namespace_is_shared_by_all(place: Path) -> None:
+def test_the_namespace_package_has_no_init_file(site: Path) -> None:
     code = "import cafx, cafx.kernel, cafx.dsl, cafx.cli; print(getattr(cafx, '__file__', None))"
     run = subprocess.run(
-        [str(place / "env/bin/python"), "-c", code], capture_output=True, text=True, check=True, cwd=place
+        [str(site / "env/bin/python"), "-c", code], capture_output=True, text=True, check=True, cwd=site
     )
     assert run.stdout.strip() == "None"

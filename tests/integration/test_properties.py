@@ -1,7 +1,7 @@
-"""Random options and shapes thrown at every layer: it works, gradients and all, or says what is wrong.
+"""Every layer works with random options and shapes, gradients included, or says what is wrong with them.
 
-Each try starts from one of the layer's own cases and changes options and bottoms at will, within their
-declared kinds and beyond.
+Each example starts from one of the layer's own cases and changes options and bottoms, also to values
+outside their declared kinds.
 """
 
 from __future__ import annotations
@@ -21,54 +21,53 @@ from cafx.conformance.checks_maths import KINK_MARGIN, objective
 from cafx.conformance.harness import SUBJECT, Trial
 from cafx.conformance.numeric import allowance, derivative
 from cafx.kernel import CafxError, registry, schema
-from cafx.kernel import blob as blob_module
 from cafx.kernel.schema import INTEGER_RANGES, Option, Phase
 
 TYPES = registry().names("layer")
-SHARED = schema().fields_of("LayerParameter")  # loss_param and transform_param stand beside the options
+SHARED = schema().fields_of("LayerParameter")  # such as loss_param and transform_param
 QUICK, THOROUGH = 20, 300
-EXPLORE = "CAFX_EXPLORE"  # set to a number: try that many cases a layer, other ones each time
-MOST_VALUES = 20_000  # of a blob; with more a try would take seconds
-POSITIONS = 4  # at which each gradient is checked
+EXPLORE = "CAFX_EXPLORE"  # number of examples per layer, new ones in each run
+MOST_VALUES = 20_000  # per blob, so that an example takes milliseconds
+POSITIONS = 4  # checked per gradient
 WORDS = ("", "nothing/there", "constant", "gaussian", "bilinear", "xavier", "positive_unitball")
 WILD = {"float": (0.0, -1.0, 1e30, -1e30, float("inf"), float("nan")), "bool": (2,), "string": (3,)}
 OVERFLOWS = {
-    "Exp": "a base to a large power is infinite",
-    "Log": "of 0 or less it is infinite or not a number",
-    "Power": "of a negative number to a fraction it is not a number, of 0 to -1 infinite",
-    "LRN": "with a negative k or alpha a root may be of a negative number",
+    "Exp": "large powers overflow",
+    "Log": "the logarithm of 0 is infinite, that of negative numbers undefined",
+    "Power": "fractional powers of negative numbers are undefined, negative powers of 0 infinite",
+    "LRN": "negative k or alpha can lead to a root of a negative number",
     "Eltwise": "without stable_prod_grad it divides by its bottoms",
-    "BatchNorm": "without eps it divides by a deviation that may be 0",
-    "MVN": "without eps it divides by a deviation that may be 0",
+    "BatchNorm": "without eps it divides by a standard deviation that may be 0",
+    "MVN": "without eps it divides by a standard deviation that may be 0",
 }
-"""Layers whose docstrings allow values that are not finite, and numpy warnings with them."""
+"""Layers that may produce non-finite values according to their docstrings, and why."""
 
 
 @pytest.fixture(autouse=True, scope="module")
 def bounded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Refuse blobs that a short test should not make; write files where they are removed."""
+    """Refuse large blobs, and work in a temporary folder."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("tries"))
-        patch.setattr(blob_module, "MAX_COUNT", MOST_VALUES)
+        patch.chdir(tmp_path_factory.mktemp("examples"))
+        patch.setattr("cafx.kernel.blob.blob.MAX_COUNT", MOST_VALUES)
         yield
 
 
 def inexact(type_name: str, options: Mapping[str, Any]) -> bool:
-    """Whether the layer's documented gradient is Caffe's approximation of the true one."""
+    """Whether the layer's gradient is documented as an approximation."""
     if type_name == "MVN":
-        return abs(options.get("eps", 0.0)) > 1e-6  # exact for eps = 0, as its docstring says
-    return type_name == "ContrastiveLoss"  # divides by the distance and a guard
+        return abs(options.get("eps", 0.0)) > 1e-6  # exact for eps = 0
+    return type_name == "ContrastiveLoss"  # adds a small number to the distance it divides by
 
 
 def values_of(declared: Option, known: tuple[Any, ...]) -> st.SearchStrategy[Any]:
-    """Values for one option: those of the layer's cases, sensible ones, and some that are not."""
+    """Values of one option: those of the layer's cases, plausible ones and invalid ones."""
     one = single(declared)
-    made = st.lists(one, max_size=3) if declared.repeated else one
-    return st.one_of(st.sampled_from(known), made) if known else made
+    drawn = st.lists(one, max_size=3) if declared.repeated else one
+    return st.one_of(st.sampled_from(known), drawn) if known else drawn
 
 
 def single(declared: Option) -> st.SearchStrategy[Any]:
-    """One value of an option's kind, or nearly of it."""
+    """One value of an option's kind, or slightly out of its range."""
     if declared.is_enum:
         return st.sampled_from([*declared.kind.__members__, "NO_SUCH_NAME"])
     if declared.is_message:
@@ -80,9 +79,9 @@ def single(declared: Option) -> st.SearchStrategy[Any]:
     if declared.kind in INTEGER_RANGES:
         low, high = INTEGER_RANGES[declared.kind]
         return st.one_of(st.integers(1, 4), st.integers(-3, 9), st.sampled_from((low - 1, low, high, high + 1)))
-    ordinary = {
-        "float": st.floats(-3, 3, width=32), "bool": st.booleans(), "string": st.sampled_from(WORDS),
-    }[declared.kind]  # fmt: skip
+    ordinary = {"float": st.floats(-3, 3, width=32), "bool": st.booleans(), "string": st.sampled_from(WORDS)}[
+        declared.kind
+    ]
     return st.one_of(*[ordinary] * 9, st.sampled_from(WILD[declared.kind]))
 
 
@@ -90,7 +89,7 @@ def single(declared: Option) -> st.SearchStrategy[Any]:
 def options_like(
     draw: st.DrawFn, declared: Mapping[str, Option], start: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Options like those of a case, some left out and some of other values, also of other cases."""
+    """The options of a case, some omitted and some with other values, partly from other cases."""
     options = {name: value for name, value in start.items() if draw(st.integers(0, 9))}
     for name in draw(st.sets(st.sampled_from(sorted(declared)), max_size=3)) if declared else ():
         options[name] = draw(values_of(declared[name], tuple(each[name] for each in others if name in each)))
@@ -98,8 +97,8 @@ def options_like(
 
 
 @st.composite
-def tries(draw: st.DrawFn, type_name: str) -> Case:
-    """A case like one of the layer's own, with other options and bottoms."""
+def random_cases(draw: st.DrawFn, type_name: str) -> Case:
+    """One of the layer's own cases with other options and bottoms."""
     layer = registry().load("layer", type_name)
     cases = list(layer.cases())
     start = draw(st.sampled_from(cases))
@@ -119,7 +118,7 @@ def tries(draw: st.DrawFn, type_name: str) -> Case:
 
 @st.composite
 def shapes_like(draw: st.DrawFn, shape: tuple[int, ...], batch: int | None) -> tuple[int, ...]:
-    """A shape, or another of its axes, or more or fewer of them; its first axis ``batch``, if stated."""
+    """A shape with some axes changed, added or removed; the first has length ``batch`` unless that is None."""
     lengths = list(shape)
     if batch is not None and lengths:
         lengths[0] = batch
@@ -136,7 +135,7 @@ def shapes_like(draw: st.DrawFn, shape: tuple[int, ...], batch: int | None) -> t
 
 
 def attempt(type_name: str, case: Case) -> None:
-    """Build, forward, backward, gradients; CafxError is an answer, anything else is a failure."""
+    """Build the layer, run it and check its gradients; a CafxError is accepted, any other error is not."""
     trial = None
     try:
         trial = Trial(type_name, case, dtype=np.float64)
@@ -145,7 +144,7 @@ def attempt(type_name: str, case: Case) -> None:
             return
         diffs = trial.backward()
         finite = all(np.isfinite(top).all() for top in tops)
-        if not finite or wild([case.options, case.layer]) or inexact(type_name, case.options):
+        if not finite or has_huge_number([case.options, case.layer]) or inexact(type_name, case.options):
             return
         for index in trial.differentiable:
             trial.fed[index] = np.array(trial.fed[index], np.float64)
@@ -155,48 +154,51 @@ def attempt(type_name: str, case: Case) -> None:
         for index, diff in enumerate(param_diffs):
             check_gradient(trial, trial.params[index], diff, (), f"parameter {index}")
     except CafxError as error:
-        option = str(error).startswith(("option", "unknown option"))  # a declaration knows of no layer
-        assert option or f"'{SUBJECT}'" in str(error), error  # noqa: PT017 - an answer like any other
+        declared = error.where is None  # raised by the declaration of the options, before there is a layer
+        assert declared or f"'{SUBJECT}'" in str(error), error  # noqa: PT017 - CafxError is an accepted outcome
     except RuntimeWarning:
-        if type_name not in OVERFLOWS and not wild([case.options, case.layer]):
+        if type_name not in OVERFLOWS and not has_huge_number([case.options, case.layer]):
             raise
     finally:
         if trial is not None:
             trial.net.close()
 
 
-def wild(value: Any) -> bool:
-    """Whether a number too large for sums and squares to be finite occurs among options."""
+def has_huge_number(value: Any) -> bool:
+    """Whether options contain a number whose square or sum overflows."""
     if isinstance(value, Mapping):
-        return any(map(wild, value.values()))
+        return any(map(has_huge_number, value.values()))
     if isinstance(value, (list, tuple)):
-        return any(map(wild, value))
+        return any(map(has_huge_number, value))
     return isinstance(value, float) and not abs(value) < 1e20
 
 
 def check_gradient(
-    trial: Trial, held: np.ndarray[Any, Any], diff: np.ndarray[Any, Any], kinks: tuple[float, ...], what: str
+    trial: Trial, array: np.ndarray[Any, Any], diff: np.ndarray[Any, Any], kinks: tuple[float, ...], what: str
 ) -> None:
-    """A gradient equals the numeric one, at a few places where there is one."""
-    values, weights = held.reshape(-1), trial.seeds()
+    """Compare a gradient with the numeric one at a few positions where that exists."""
+    values, weights = array.reshape(-1), trial.seeds()
     for position in np.random.default_rng(values.size).permutation(values.size)[:POSITIONS]:
         if any(abs(values[position] - kink) < KINK_MARGIN for kink in kinks):
             continue
-        found = float(diff.reshape(-1)[position])
+        analytic = float(diff.reshape(-1)[position])
         estimate = derivative(lambda: objective(trial, weights), values, position)
-        assert estimate is None or abs(found - estimate) <= allowance(found, estimate), (
-            f"{what} [{position}]: backward says {found:g}, the numeric gradient is {estimate:g}"
+        assert estimate is None or abs(analytic - estimate) <= allowance(analytic, estimate), (
+            f"{what} [{position}]: backward gives {analytic:g}, the numeric gradient is {estimate:g}"
         )
 
 
 def run(type_name: str, examples: int, derandomize: bool) -> None:
-    """Try a layer that many times."""
+    """Check a layer on a number of random cases."""
 
     @settings(
-        max_examples=examples, deadline=None, database=None, derandomize=derandomize,
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=derandomize,
         suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
-    @given(case=tries(type_name))
+    )
+    @given(case=random_cases(type_name))
     def test(case: Case) -> None:
         attempt(type_name, case)
 
@@ -204,13 +206,13 @@ def run(type_name: str, examples: int, derandomize: bool) -> None:
 
 
 @pytest.mark.parametrize("type_name", TYPES)
-def test_any_options_and_shapes_work_or_are_refused(type_name: str) -> None:
+def test_options_and_shapes_work_or_are_refused(type_name: str) -> None:
     run(type_name, QUICK, derandomize=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("type_name", TYPES)
 def test_many_options_and_shapes_work_or_are_refused(type_name: str) -> None:
-    """The same cases each time, so that a change is judged by what it changes; CAFX_EXPLORE finds new ones."""
-    explored = os.environ.get(EXPLORE)
-    run(type_name, int(explored or THOROUGH), derandomize=explored is None)
+    """Examples are the same in every run; set CAFX_EXPLORE to draw new ones."""
+    examples = os.environ.get(EXPLORE)
+    run(type_name, int(examples or THOROUGH), derandomize=examples is None)

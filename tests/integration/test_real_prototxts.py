@@ -1,4 +1,4 @@
-"""Definitions from public repositories are read, and built where the shapes of their data are known."""
+"""Definitions from public repositories can be read and built."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ SCENE = (3, 320, 320)
 
 
 def read_index(shared: Path) -> dict[str, str]:
-    """What Caffe's schema makes of each file: net/V0, net/V1, net/V2, solver or FAIL."""
+    """The kind of each file according to Caffe's schema: net/V0, net/V1, net/V2, solver or FAIL."""
     with (shared / "prototxt" / "INDEX.tsv").open(newline="") as file:
         return {row["file"]: row["with_bvlc_schema"] for row in csv.DictReader(file, delimiter="\t")}
 
 
 @pytest.fixture
 def kind_of(shared: Path) -> Callable[[Path], str]:
-    """The kind the index states for a file; tests of files Caffe cannot read skip."""
+    """A function that returns the kind of a file, or skips the test if Caffe cannot read it."""
     index = read_index(shared)
 
     def find(file: Path) -> str:
         kind = index.get(str(file.relative_to(shared / "prototxt")), "FAIL")
         if kind == "FAIL":
-            pytest.skip("Caffe's own schema does not read it")
+            pytest.skip("not valid in Caffe's schema")
         return kind
 
     return find
 
 
 @pytest.mark.shared_files("prototxt/**/*.prototxt")
-def test_a_real_definition_is_read(
+def test_a_public_definition_is_read(
     shared_file: Path, kind_of: Callable[[Path], str], require_plugins: Callable[[Path], None]
 ) -> None:
     kind = kind_of(shared_file)
@@ -60,19 +60,19 @@ def test_a_real_definition_is_read(
 
 
 @pytest.mark.shared_files("prototxt/**/*.prototxt")
-def test_a_real_net_is_built(
+def test_a_public_net_is_built(
     shared_file: Path,
     kind_of: Callable[[Path], str],
     require_plugins: Callable[[Path], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if kind_of(shared_file) == "solver":
-        pytest.skip("it is a solver")
+        pytest.skip("a solver")
     require_plugins(shared_file)
-    monkeypatch.setattr("cafx.kernel.net.layer.fill", lambda *_: None)  # only shapes count
+    monkeypatch.setattr("cafx.kernel.net.layer.fill", lambda *_: None)  # only shapes matter
     definition = read_net(shared_file, registry()).proto
     if any(layer.type == "Python" and layer.bottom for layer in definition.layer):
-        pytest.skip("it needs a Python module of its repository")
+        pytest.skip("needs a Python module of its repository")
     for layer in definition.layer:
         give_shapes(layer, str(shared_file).lower())
     for phase in (Phase.TRAIN, Phase.TEST):
@@ -82,29 +82,29 @@ def test_a_real_net_is_built(
 
 
 def one_stage(definition: Any) -> list[str]:
-    """A stage the net's rules ask for, where there is one."""
+    """The first stage named in the net's rules, if any."""
     stages = (stage for layer in definition.layer for rule in layer.include for stage in rule.stage)
     return list(stages)[:1]
 
 
 def give_shapes(layer: Any, path: str) -> None:
-    """Make a layer that reads data an Input of the same tops and rules."""
+    """Turn a data layer into an Input layer with the same tops and rules."""
     reads = layer.type in DATA_TYPES or (layer.type == "Python" and not layer.bottom)
     if not reads:
         return
-    kept = type(layer)(name=layer.name, type="Input", top=layer.top)
-    kept.include.extend(layer.include)
-    kept.exclude.extend(layer.exclude)
+    substitute = type(layer)(name=layer.name, type="Input", top=layer.top)
+    substitute.include.extend(layer.include)
+    substitute.exclude.extend(layer.exclude)
     image = image_shape(layer, path)
     for index, top in enumerate(layer.top):
         label = index > 0 and (top not in ("depth", "hha", "color"))
         planes = (1, *image[1:]) if layer.type == "Python" else ()
-        kept.input_param.shape.add().dim.extend((BATCH, *(planes if label else image)))
-    layer.CopyFrom(kept)
+        substitute.input_param.shape.add().dim.extend((BATCH, *(planes if label else image)))
+    layer.CopyFrom(substitute)
 
 
 def image_shape(layer: Any, path: str) -> tuple[int, ...]:
-    """The shape of one image, from the layer's crop or the data set's name."""
+    """The shape of one image, from the layer's crop or the name of the dataset."""
     if layer.type == "Python":
         return SCENE
     window = getattr(layer, "window_data_param", None)  # absent without the plugin

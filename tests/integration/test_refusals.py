@@ -1,7 +1,7 @@
-"""Every wrong option or shape a layer's docstring names is refused when the net is built.
+"""Invalid options and shapes are refused when the net is built.
 
-The error names the layer, what was found and what was expected. What only values can show (a label
-that is no class) is refused by the first forward, in the layer's own tests.
+The error names the layer, the invalid value and the allowed ones. Errors that depend on values, such as
+labels out of range, are raised in the forward pass and tested with each layer.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ Accuracy 4x3 4: accuracy_param { top_k: 4 }
 Bias 4x3: bias_param { axis: 2 }
     axis 2 | -2 to 1
 Bias 4x3: bias_param { num_axes: 2 }
-    not 2 axes from axis 1 | got 4×3 | at least 3
+    does not have 2 axes from axis 1 | got 4×3 | at least 3
 Bias 4x3: bias_param { num_axes: -2 }
     num_axes=-2 | at least -1
 Bias 4x3 4:
@@ -127,7 +127,7 @@ Bias 4x3 4:
 Scale 4x3: scale_param { axis: 2 }
     axis 2 | -2 to 1
 Scale 4x3: scale_param { num_axes: 2 }
-    not 2 axes from axis 1 | got 4×3 | at least 3
+    does not have 2 axes from axis 1 | got 4×3 | at least 3
 Scale 4x3 4:
     4 against 4×3 | expected 3
 MVN 1x2x3x4x5:
@@ -287,7 +287,7 @@ DummyData -> 3: dummy_data_param { shape { dim: 2 } shape { dim: 2 } }
 DummyData: dummy_data_param { shape { dim: 2 } data_filler {} data_filler {} }
     data_filler | got 2 | expected 1
 DummyData: dummy_data_param { shape { dim: 2 } num: 3 }
-    shape and num | shape alone
+    shape and num | only shape
 DummyData: dummy_data_param { num: 3 }
     channels | got 0 | expected 1
 DummyData: dummy_data_param { shape { dim: 2 } data_filler { type: 'bilinear' } }
@@ -317,11 +317,11 @@ HDF5Data: hdf5_data_param { source: 'none' batch_size: 1 }
 HDF5Data: hdf5_data_param { source: 'none' batch_size: 1 } transform_param { scale: 2 }
     transform_param
 HDF5Output 4x3 4 -> 0:
-    file_name is missing | hdf5_output_param
+    file_name must be set | hdf5_output_param
 HDF5Output 4x3 4 -> 0: hdf5_output_param { file_name: 'none/x.h5' }
     none/x.h5
 HDF5Output 4x3 3 -> 0: hdf5_output_param { file_name: 'x.h5' }
-    [4, 3] | the same
+    4 and 3 | the same
 WindowData -> 2:
     source | expected
 WindowData -> 2: window_data_param { source: 'none' batch_size: 1 fg_fraction: nan }
@@ -339,36 +339,34 @@ Python 4x3: python_param { module: 'no_such_module' layer: 'X' }
 Python 4x3: python_param { module: 'cafx_layer_python' layer: 'Nope' }
     'Nope' | expected
 """
-"""Two lines a layer: its type, its bottoms' shapes, `-> tops` where not one, and its options; then what
-the error says."""
+"""Two lines per case: type, shapes of bottoms, ``-> tops`` unless 1, and options; then phrases of the error."""
 
-CANNOT_BE_WRONG = {
-    "AbsVal", "BNLL", "ELU", "Power", "ReLU", "Sigmoid", "Silence", "Split", "Swish", "TanH", "Threshold",
-}  # fmt: skip
-"""Types that take any bottom and any value of their options."""
+SIMPLE_ACTIVATIONS = {"AbsVal", "BNLL", "ELU", "Power", "ReLU", "Sigmoid", "Swish", "TanH", "Threshold"}
+ALWAYS_VALID = SIMPLE_ACTIVATIONS | {"Silence", "Split"}
+"""Types that accept any bottom and any value of their options."""
 
 
 @attrs.frozen
-class Wrong:
-    """A layer that cannot be built, and what the error must say."""
+class InvalidLayer:
+    """A layer that cannot be built, and phrases of the error."""
 
     type: str
     bottoms: list[list[str]]
     tops: int
     options: str
-    says: list[str]
+    phrases: list[str]
 
     @classmethod
-    def read(cls, layer: str, says: str) -> Wrong:
-        """From two lines of the table."""
+    def read(cls, layer: str, phrases: str) -> InvalidLayer:
+        """Parse two lines of the table."""
         parts = re.fullmatch(r"(\w+)((?: [\dx]+| scalar)*)(?: -> (\d))?: ?(.*)", layer)
         assert parts, layer
         shapes = [re.findall(r"\d+", shape) for shape in parts[2].split()]
-        return cls(parts[1], shapes, int(parts[3] or 1), parts[4], says.strip().split(" | "))
+        return cls(parts[1], shapes, int(parts[3] or 1), parts[4], phrases.strip().split(" | "))
 
     @property
     def prototxt(self) -> str:
-        """A net of inputs and the layer, a line each."""
+        """A net of inputs and the layer, one per line."""
         lines = [
             f'layer {{ name: "b{i}" type: "Input" top: "b{i}" input_param {{ shape {{ '
             f"{' '.join(f'dim: {length}' for length in shape)} }} }} }}"
@@ -381,19 +379,19 @@ class Wrong:
 
 
 LINES = [line for line in TABLE.splitlines() if line]
-CASES = [Wrong.read(*pair) for pair in zip(LINES[::2], LINES[1::2], strict=True)]
+CASES = [InvalidLayer.read(*pair) for pair in zip(LINES[::2], LINES[1::2], strict=True)]
 
 
 @pytest.mark.parametrize("case", CASES, ids=LINES[::2])
-def test_a_wrong_layer_is_refused(case: Wrong, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_layer_is_refused(case: InvalidLayer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("net.prototxt").write_text(case.prototxt, "utf-8")
     with pytest.raises(CafxError) as caught:
         Net("net.prototxt", Phase.TRAIN, engine="numpy")
     error, line = str(caught.value), len(case.bottoms) + 1
     assert error.startswith(f"net.prototxt:{line}: layer '{NAME}' ({case.type}): ")
-    assert [words for words in case.says if words not in error] == [], error
+    assert [phrase for phrase in case.phrases if phrase not in error] == [], error
 
 
-def test_every_type_that_can_be_wrong_is_in_the_table() -> None:
-    assert {case.type for case in CASES} | CANNOT_BE_WRONG == set(registry().names("layer"))
+def test_the_table_covers_every_type() -> None:
+    assert {case.type for case in CASES} | ALWAYS_VALID == set(registry().names("layer"))

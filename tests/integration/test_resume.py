@@ -1,4 +1,4 @@
-"""A run that was interrupted goes on as if it had not been, to the last bit."""
+"""A resumed run equals an uninterrupted one bit for bit."""
 
 from __future__ import annotations
 
@@ -63,13 +63,17 @@ type: "{type}" {momentum} weight_decay: 0.001 max_iter: {length} display: 5 aver
 clip_gradients: 20 snapshot_prefix: "run" snapshot_format: {format} random_seed: {seed} {more}
 """
 KINDS = {
-    "SGD": "momentum: 0.9", "Nesterov": "momentum: 0.9", "Adam": "momentum: 0.9", "AdaDelta": "momentum: 0.9",
-    "AdaGrad": "", "RMSProp": "",
-}  # fmt: skip
+    "SGD": "momentum: 0.9",
+    "Nesterov": "momentum: 0.9",
+    "Adam": "momentum: 0.9",
+    "AdaDelta": "momentum: 0.9",
+    "AdaGrad": "",
+    "RMSProp": "",
+}
 
 
-class Watcher:
-    """Keeps every loss, rate and score, as reported."""
+class Recorder:
+    """A monitor that records every loss, rate and score."""
 
     def __init__(self) -> None:
         self.losses: dict[int, tuple[float, float, float]] = {}
@@ -77,18 +81,18 @@ class Watcher:
 
     @hookimpl
     def iteration_finished(self, solver: Solver, loss: float, rate: float) -> None:
-        """Loss, smoothed loss and rate."""
+        """Record loss, smoothed loss and rate."""
         self.losses[solver.iter] = (loss, solver.smoothed_loss, rate)
 
     @hookimpl
     def test_finished(self, solver: Solver, index: int, scores: dict[str, Any]) -> None:
-        """The scores of a test."""
+        """Record the scores of a test."""
         self.scores[solver.iter] = [float(np.sum(value)) for value in scores.values()]
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder with data and a net that draws at random wherever a net can."""
+    """A folder with data and a net with every source of randomness."""
     rng = np.random.default_rng(3)
     with registry().load("database", "LMDB").create(tmp_path / "images_lmdb") as writer:
         pictures = rng.integers(0, 256, (IMAGES, 3, SIZE, SIZE), dtype=np.uint8)
@@ -105,27 +109,27 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def write_solver(
     seed: int, kind: str = "SGD", file_format: str = "BINARYPROTO", length: int = LENGTH, more: str = ""
 ) -> str:
-    """Write solver.prototxt; returns its name."""
+    """Write solver.prototxt and return its name."""
     text = SOLVER.format(type=kind, momentum=KINDS[kind], format=file_format, seed=seed, length=length, more=more)
     Path("solver.prototxt").write_text(text)
     return "solver.prototxt"
 
 
-def watched(path: str) -> tuple[Solver, Watcher]:
-    """The solver, on the plain engine, and what it reports."""
-    solver, watcher = Solver.load(path, engine="numpy"), Watcher()
-    solver.monitors.add(watcher)
-    return solver, watcher
+def recorded(path: str) -> tuple[Solver, Recorder]:
+    """A solver on the NumPy engine and a recorder of what it reports."""
+    solver, recorder = Solver.load(path, engine="numpy"), Recorder()
+    solver.monitors.add(recorder)
+    return solver, recorder
 
 
 def values(solver: Solver) -> list[Array]:
-    """Every parameter and the solver's memory."""
+    """All parameters and the solver's history."""
     parameters = [blob.host() for layer in solver.net.layers for blob in layer.blobs]
     return parameters + plain_history(solver.update)
 
 
 def assert_same(one: list[Array], two: list[Array]) -> None:
-    """Equal in every bit."""
+    """Assert that arrays are equal bit for bit."""
     assert len(one) == len(two)
     for first, second in zip(one, two, strict=True):
         np.testing.assert_array_equal(first.view(np.uint32), second.view(np.uint32))
@@ -134,75 +138,74 @@ def assert_same(one: list[Array], two: list[Array]) -> None:
 @pytest.mark.parametrize("file_format", ["BINARYPROTO", "HDF5"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path, kind: str, file_format: str) -> None:
-    whole, expected = watched(write_solver(SEED, kind, file_format))
-    with whole:
-        whole.solve()
-        wanted = values(whole)
-    broken, before = watched("solver.prototxt")
+    uninterrupted, expected = recorded(write_solver(SEED, kind, file_format))
+    with uninterrupted:
+        uninterrupted.solve()
+        final = values(uninterrupted)
+    broken, before = recorded("solver.prototxt")
     with broken:
         broken.step(PAUSE)
         _, state = broken.snapshot()
-    resumed, after = watched(write_solver(OTHER_SEED, kind, file_format))
+    resumed, after = recorded(write_solver(OTHER_SEED, kind, file_format))
     with resumed:
         resumed.solve(resume=state)
-        found = values(resumed)
-    assert_same(found, wanted)
+        resumed_values = values(resumed)
+    assert_same(resumed_values, final)
     assert before.losses | after.losses == expected.losses
     assert before.scores | after.scores == expected.scores
     assert len(expected.scores) == LENGTH // 10 + 1
 
 
 def test_resuming_twice_changes_nothing(folder: Path) -> None:
-    whole, expected = watched(write_solver(SEED))
-    with whole:
-        whole.solve()
-        wanted = values(whole)
+    uninterrupted, expected = recorded(write_solver(SEED))
+    with uninterrupted:
+        uninterrupted.solve()
+        final = values(uninterrupted)
     state: Path | None = None
     reported: dict[int, Any] = {}
     for stop in (10, 11, 60):
-        part, seen = watched(write_solver(OTHER_SEED if state else SEED))
-        with part:
+        solver, recorder = recorded(write_solver(OTHER_SEED if state else SEED))
+        with solver:
             if state:
-                part.restore(state)
-            part.step(stop - part.iter)
-            _, state = part.snapshot()
-        reported |= seen.losses
-    last, seen = watched("solver.prototxt")
+                solver.restore(state)
+            solver.step(stop - solver.iter)
+            _, state = solver.snapshot()
+        reported |= recorder.losses
+    last, recorder = recorded("solver.prototxt")
     with last:
         last.solve(resume=state)
-        assert_same(values(last), wanted)
-    assert reported | seen.losses == expected.losses
+        assert_same(values(last), final)
+    assert reported | recorder.losses == expected.losses
 
 
-def test_stopping_in_the_middle_of_a_test_changes_nothing(folder: Path) -> None:
-    whole, expected = watched(write_solver(SEED))
-    with whole:
-        whole.solve()
-    broken, before = watched("solver.prototxt")
+def test_stopping_during_a_test_changes_nothing(folder: Path) -> None:
+    uninterrupted, expected = recorded(write_solver(SEED))
+    with uninterrupted:
+        uninterrupted.solve()
+    broken, before = recorded("solver.prototxt")
     with broken:
-        asked = iter([Action.NONE] * (3 + 10 + 1) + [Action.STOP])  # the second batch of the second test
-        broken.action = lambda: next(asked)
+        actions = iter([Action.NONE] * (3 + 10 + 1) + [Action.STOP])  # the second batch of the second test
+        broken.action = lambda: next(actions)
         assert not broken.solve()
         assert broken.iter == 10
         assert 10 not in before.scores
         state = Path("run_iter_10.solverstate")
         assert state.is_file()
-    resumed, after = watched(write_solver(OTHER_SEED))
+    resumed, after = recorded(write_solver(OTHER_SEED))
     with resumed:
         resumed.solve(resume=state)
     assert before.losses | after.losses == expected.losses
     assert before.scores | after.scores == expected.scores
 
 
-def test_a_snapshot_asked_for_in_a_test_is_taken_after_the_next_iteration(folder: Path) -> None:
-    solver, _ = watched(write_solver(SEED))
+def test_a_snapshot_requested_during_a_test_is_saved_after_the_next_iteration(folder: Path) -> None:
+    solver, _ = recorded(write_solver(SEED))
     with solver:
-        asked = iter([Action.SNAPSHOT] + [Action.NONE] * 20)
-        solver.action = lambda: next(asked)
+        actions = iter([Action.SNAPSHOT] + [Action.NONE] * 20)
+        solver.action = lambda: next(actions)
         solver.step(2)
-    assert [path.name for path in sorted(folder.glob("run_iter_*"))] == [
-        "run_iter_1.caffemodel", "run_iter_1.solverstate"
-    ]  # fmt: skip
+    assert [path.suffix for path in sorted(folder.glob("run_iter_1.*"))] == [".caffemodel", ".solverstate"]
+    assert len(list(folder.glob("run_iter_*"))) == 2
 
 
 PROGRAM = """
@@ -215,12 +218,12 @@ solver.solve(resume=sys.argv[1] if len(sys.argv) > 1 else None)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("file_format", ["BINARYPROTO", "HDF5"])
-def test_a_kill_at_any_moment_leaves_the_newest_snapshot_usable(folder: Path, file_format: str) -> None:
-    """Snapshots are written without a pause and the process killed at random, over and over."""
-    whole, _ = watched(write_solver(SEED, "Adam", file_format, KILLED_LENGTH))
-    with whole:
-        whole.step(KILLED_LENGTH)
-        wanted = values(whole)
+def test_the_newest_snapshot_is_usable_after_a_kill_at_any_moment(folder: Path, file_format: str) -> None:
+    """The process saves a snapshot per iteration and is killed at random moments, repeatedly."""
+    uninterrupted, _ = recorded(write_solver(SEED, "Adam", file_format, KILLED_LENGTH))
+    with uninterrupted:
+        uninterrupted.step(KILLED_LENGTH)
+        final = values(uninterrupted)
     for path in folder.glob("run_iter_*"):
         path.unlink()
     moments = random.Random(1)
@@ -230,8 +233,8 @@ def test_a_kill_at_any_moment_leaves_the_newest_snapshot_usable(folder: Path, fi
         write_solver(OTHER_SEED if state else SEED, "Adam", file_format, KILLED_LENGTH, "snapshot: 1")
         command = [sys.executable, "-c", PROGRAM, *([str(state)] if state else [])]
         with subprocess.Popen(command, cwd=folder, env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
-            seen = newest(folder)
-            wait_for(lambda seen=seen: newest(folder) != seen or process.poll() is not None)
+            before = newest(folder)
+            wait_for(lambda before=before: newest(folder) != before or process.poll() is not None)
             time.sleep(moments.uniform(0, 0.3))
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
@@ -241,32 +244,32 @@ def test_a_kill_at_any_moment_leaves_the_newest_snapshot_usable(folder: Path, fi
         assert state is not None
         with Solver.load("solver.prototxt", engine="numpy") as solver:
             solver.restore(state)
-            assert solver.iter == iteration(state)  # whole: nothing in it was refused
-            found = values(solver)
+            assert solver.iter == iteration(state)
+            resumed_values = values(solver)
     assert kills > 1
-    assert_same(found, wanted)
+    assert_same(resumed_values, final)
 
 
 def newest(folder: Path) -> Path | None:
-    """The newest state in a folder."""
+    """The newest solverstate in a folder."""
     return max(folder.glob("run_iter_*.solverstate*"), key=iteration, default=None)
 
 
 def iteration(state: Path) -> int:
-    """The iteration in a state's name."""
+    """The iteration in a solverstate's name."""
     return int(state.name.split("_")[2].split(".")[0])
 
 
 def wait_for(condition: Any) -> None:
-    """Until it holds."""
+    """Wait until a condition holds."""
     end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)
 
 
-def test_a_state_of_another_net_is_refused(folder: Path) -> None:
-    solver, _ = watched(write_solver(SEED))
+def test_a_solverstate_of_another_net_is_refused(folder: Path) -> None:
+    solver, _ = recorded(write_solver(SEED))
     with solver:
         solver.step(1)
         _, state = solver.snapshot()

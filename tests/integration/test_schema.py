@@ -1,6 +1,6 @@
-"""The composed schema is Caffe's, field by field, in text and on the wire.
+"""The composed schema equals Caffe's, field by field, in text and binary.
 
-What is not installed is left out: both sides are held against each other as far as plugins reach.
+Messages of plugins that are not installed are left out of the comparison.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ every_message = pytest.mark.parametrize("name", sorted(COMPOSED.names()))
 
 
 class Reference:
-    """Caffe's schema as far as it is installed here, made from the facts alone.
+    """Caffe's schema, built from facts, without the messages of plugins that are not installed.
 
     Attributes:
-        messages, enums: the facts; of LayerParameter's fields only those a plugin declares.
+        messages: fields by message; for LayerParameter those of installed plugins.
+        enums: numbers by name, by enum.
+        absent: the messages left out.
     """
 
     def __init__(self, facts: dict[str, Any]) -> None:
@@ -58,9 +60,9 @@ class Reference:
         self.pool.AddSerializedFile(file.SerializeToString())
 
     def __getitem__(self, name: str) -> Any:
-        """The message class called ``name``; skips the test if Caffe has none."""
+        """The class of a message; skips the test if Caffe does not have it."""
         if name not in self.messages:
-            pytest.skip(f"{name} is no message of Caffe's")
+            pytest.skip(f"Caffe has no message {name}")
         return message_factory.GetMessageClass(self.pool.FindMessageTypeByName(f"caffe.{name}"))
 
     def _add_field(self, built: Any, fact: dict[str, Any]) -> None:
@@ -88,7 +90,7 @@ def reference(shared: Path) -> Reference:
 
 
 def described(message: Any) -> dict[str, dict[str, Any]]:
-    """All that makes each field of a message what it is, by name."""
+    """Number, label, type, default and packing of each field of a message."""
     proto = descriptor_pb2.DescriptorProto()
     message.DESCRIPTOR.CopyToProto(proto)
     return {
@@ -104,25 +106,25 @@ def described(message: Any) -> dict[str, dict[str, Any]]:
 
 
 def default_of(message: Any, field: Any) -> Any:
-    """The stated default as a value, so that 1e-5 and 0.00001 are the same."""
-    stated = field.HasField("default_value")
-    return message.DESCRIPTOR.fields_by_name[field.name].default_value if stated else None
+    """The default as a value, so that 1e-5 and 0.00001 are equal; None if there is none."""
+    if not field.HasField("default_value"):
+        return None
+    return message.DESCRIPTOR.fields_by_name[field.name].default_value
 
 
 @every_message
-def test_fields_are_caffe_s(name: str, reference: Reference) -> None:
-    found = described(COMPOSED[name])
-    ours = {field for field, facts in found.items() if facts["number"] >= FIRST_FREE_NUMBER}
-    theirs = {field: facts for field, facts in found.items() if field not in ours}
-    assert theirs == described(reference[name])
+def test_fields_equal_caffe_s(name: str, reference: Reference) -> None:
+    fields = described(COMPOSED[name])
+    caffe_fields = {field: facts for field, facts in fields.items() if facts["number"] < FIRST_FREE_NUMBER}
+    assert caffe_fields == described(reference[name])
 
 
 @every_message
-def test_enums_are_caffe_s(name: str, reference: Reference) -> None:
+def test_enums_equal_caffe_s(name: str, reference: Reference) -> None:
     expected = reference[name].DESCRIPTOR.enum_types_by_name
-    found = COMPOSED[name].DESCRIPTOR.enum_types_by_name
+    composed = COMPOSED[name].DESCRIPTOR.enum_types_by_name
     assert {short: members(enum) for short, enum in expected.items()} == {
-        short: members(enum) for short, enum in found.items() if short in expected
+        short: members(enum) for short, enum in composed.items() if short in expected
     }
 
 
@@ -131,12 +133,12 @@ def members(enum: Any) -> dict[str, int]:
     return {value.name: value.number for value in enum.values}
 
 
-def test_the_phase_is_caffe_s(reference: Reference) -> None:
+def test_phase_equals_caffe_s(reference: Reference) -> None:
     phase = COMPOSED["NetState"].DESCRIPTOR.fields_by_name["phase"].enum_type
     assert members(phase) == reference.enums["Phase"]
 
 
-def test_nothing_of_caffe_s_is_missing(reference: Reference) -> None:
+def test_every_message_of_caffe_has_a_plugin(reference: Reference) -> None:
     if reference.absent:
         pytest.skip(f"no installed plugin declares {', '.join(reference.absent)}")
 
@@ -144,7 +146,7 @@ def test_nothing_of_caffe_s_is_missing(reference: Reference) -> None:
 @every_message
 @given(data=st.data())
 @SLOW
-def test_text_and_bytes_are_caffe_s(name: str, reference: Reference, data: st.DataObject) -> None:
+def test_text_and_bytes_equal_caffe_s(name: str, reference: Reference, data: st.DataObject) -> None:
     original = data.draw(filled(reference[name]))
     wire, text = original.SerializeToString(deterministic=True), text_format.MessageToString(original)
     read = COMPOSED.parse_bytes(wire, name)
@@ -168,25 +170,25 @@ SCALARS: dict[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def filled(draw: st.DrawFn, message: Any, depth: int = DEPTH) -> Any:
-    """A message with some of its fields set, those of message kind likewise."""
-    made, facts = message(), described(message)
+    """A message with some of its fields set, recursively."""
+    result, facts = message(), described(message)
     known = [field for field in message.DESCRIPTOR.fields if depth or field.message_type is None]
     required = [field for field in known if facts[field.name]["label"] == "LABEL_REQUIRED"]
     chosen = draw(st.lists(st.sampled_from(known), unique=True, max_size=FIELDS)) if known else []
     for field in dict.fromkeys(required + chosen):
         one = values_of(field, facts[field.name]["type"], depth)
         if facts[field.name]["label"] == "LABEL_REPEATED":
-            getattr(made, field.name).extend(draw(st.lists(one, max_size=ITEMS)))
+            getattr(result, field.name).extend(draw(st.lists(one, max_size=ITEMS)))
         elif field.message_type is not None:
-            getattr(made, field.name).CopyFrom(draw(one))
-            getattr(made, field.name).SetInParent()
+            getattr(result, field.name).CopyFrom(draw(one))
+            getattr(result, field.name).SetInParent()
         else:
-            setattr(made, field.name, draw(one))
-    return made
+            setattr(result, field.name, draw(one))
+    return result
 
 
 def values_of(field: Any, kind: str, depth: int) -> st.SearchStrategy[Any]:
-    """What one value of a field may be."""
+    """Values of one field."""
     if field.message_type is not None:
         return filled(message_factory.GetMessageClass(field.message_type), depth - 1)
     if field.enum_type is not None:

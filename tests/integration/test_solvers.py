@@ -1,4 +1,4 @@
-"""Training as Caffe does it: parameters after every iteration, resumed runs, and logged numbers."""
+"""Training matches Caffe: parameters after every iteration, resumed runs and logged numbers."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ Array = npt.NDArray[Any]
 
 @pytest.fixture
 def case(shared_file: Path, tmp_path: Path) -> Path:
-    """A copy of a case's folder: solvers write beside their files."""
+    """A copy of a case's folder, in which solvers write files."""
     return Path(shutil.copytree(shared_file.parent, tmp_path / "case"))
 
 
 @pytest.mark.shared_files("golden/solvers/*/trajectory.npz")
-def test_every_iteration_leaves_the_parameters_caffe_leaves(case: Path) -> None:
+def test_parameters_match_caffe_after_every_iteration(case: Path) -> None:
     values = read(case / "trajectory.npz")
-    with inside(case), started("solver.prototxt", values) as solver:
+    with inside(case), load_solver("solver.prototxt", values) as solver:
         assert not list(parameter_problems(solver, values, "it0/param/"))
         assert not list(trajectory_problems(solver, values, "it", "loss"))
 
 
 @pytest.mark.shared_files("golden/solvers/*_resume_*/trajectory.npz")
-def test_training_goes_on_from_a_state_caffe_wrote(case: Path) -> None:
+def test_training_resumes_from_caffe_s_solverstate(case: Path) -> None:
     values = read(case / "trajectory.npz")
     with inside(case), Solver.load("solver.prototxt", engine="numpy") as solver:
         solver.restore(str(values["resume/state"]))
@@ -46,17 +46,17 @@ def test_training_goes_on_from_a_state_caffe_wrote(case: Path) -> None:
 
 
 @pytest.mark.shared_files("golden/solvers/*/cli_log.json")
-def test_what_is_displayed_is_what_caffe_logs(case: Path) -> None:
+def test_displayed_numbers_match_caffe_s_log(case: Path) -> None:
     expected = json.loads((case / "cli_log.json").read_text())
-    with inside(case), started("solver_cli.prototxt", {}) as solver:
-        logged = Logged()
+    with inside(case), load_solver("solver_cli.prototxt", {}) as solver:
+        logged = Recorder()
         solver.monitors.add(logged)
         solver.solve()
     assert not list(log_problems(logged, expected))
 
 
-class Logged:
-    """A monitor that keeps what Caffe's log would say."""
+class Recorder:
+    """A monitor that records the numbers in Caffe's log."""
 
     def __init__(self) -> None:
         self.train: list[tuple[int, float]] = []
@@ -66,7 +66,7 @@ class Logged:
 
     @hookimpl
     def iteration_finished(self, solver: Solver, loss: float, rate: float) -> None:
-        """Losses and rates of the iterations displayed."""
+        """Record losses, and the rates of displayed iterations."""
         self.losses.append(loss)
         done, every = solver.iter - 1, solver.options.display
         if every and done % every == 0:
@@ -75,12 +75,12 @@ class Logged:
 
     @hookimpl
     def final_loss(self, solver: Solver, loss: float) -> None:
-        """The loss after the last update."""
+        """Record the loss after the last update."""
         self.train.append((solver.iter, solver.smoothed_loss))
 
     @hookimpl
     def test_finished(self, solver: Solver, index: int, scores: dict[str, Any]) -> None:
-        """The scores of a test."""
+        """Record the scores of a test."""
         if "(loss)" in scores:
             self.test.append((solver.iter, -1, "Test loss", float(scores.pop("(loss)"))))
         flat = [(name, float(x)) for name, value in scores.items() for x in np.asarray(value).reshape(-1)]
@@ -88,13 +88,13 @@ class Logged:
 
 
 def read(path: Path) -> dict[str, Array]:
-    """Every value of a case."""
-    with np.load(path) as held:
-        return dict(held)
+    """All values of a case."""
+    with np.load(path) as file:
+        return dict(file)
 
 
-def started(path: str, values: Mapping[str, Array]) -> Solver:
-    """The solver, at the case's first parameters and with its data in memory, if it has such."""
+def load_solver(path: str, values: Mapping[str, Array]) -> Solver:
+    """The solver with the case's initial parameters and, for MemoryData layers, its data."""
     solver = Solver.load(path, engine="numpy")
     for net in (solver.net, *solver.test_nets):
         net.copy_from("init.caffemodel")
@@ -105,17 +105,17 @@ def started(path: str, values: Mapping[str, Array]) -> Solver:
 
 
 def trajectory_problems(solver: Solver, values: Mapping[str, Array], iteration: str, losses: str) -> Iterator[str]:
-    """Train as many iterations as there are losses, and tell where parameters or losses differ."""
-    seen = Logged()
-    solver.monitors.add(seen)
+    """Train one iteration per stored loss; yield a line per loss or parameter that differs."""
+    recorder = Recorder()
+    solver.monitors.add(recorder)
     for expected in values[losses]:
         solver.step(1)
-        yield from problems(f"loss of iteration {solver.iter}", seen.losses[-1], expected, LOGGED_TOLERANCE)
+        yield from problems(f"loss of iteration {solver.iter}", recorder.losses[-1], expected, LOGGED_TOLERANCE)
         yield from parameter_problems(solver, values, f"{iteration}{solver.iter}/param/")
 
 
 def parameter_problems(solver: Solver, values: Mapping[str, Array], prefix: str) -> Iterator[str]:
-    """Where a parameter differs."""
+    """Yield a line per parameter that differs."""
     allowed = TOLERANCE.get(solver.options.type, SMALL_HISTORY_TOLERANCE)
     stored = [key for key in values if key.startswith(prefix)]
     assert stored
@@ -123,15 +123,15 @@ def parameter_problems(solver: Solver, values: Mapping[str, Array], prefix: str)
         yield from problems(key, parameter(solver.net, key.removeprefix(prefix)), values[key], allowed)
 
 
-def log_problems(logged: Logged, expected: Mapping[str, list[Any]]) -> Iterator[str]:
-    """Where the numbers displayed differ."""
+def log_problems(logged: Recorder, expected: Mapping[str, list[Any]]) -> Iterator[str]:
+    """Yield a line per displayed number that differs."""
     for name in ("train", "lr", "test"):
-        found = getattr(logged, name)
-        if [row[:-1] for row in found] != [tuple(row[:-1]) for row in expected[name]]:
-            yield f"{name} at other places: {found}"
+        rows = getattr(logged, name)
+        if [row[:-1] for row in rows] != [tuple(row[:-1]) for row in expected[name]]:
+            yield f"{name} at other iterations: {rows}"
             continue
-        for mine, theirs in zip(found, expected[name], strict=True):
-            yield from problems(f"{name} at {mine[:-1]}", mine[-1], theirs[-1], LOGGED_TOLERANCE)
+        for row, (*_, value) in zip(rows, expected[name], strict=True):
+            yield from problems(f"{name} at {row[:-1]}", row[-1], value, LOGGED_TOLERANCE)
 
 
 def parameter(net: Net, key: str) -> Array:
@@ -140,8 +140,8 @@ def parameter(net: Net, key: str) -> Array:
     return net.params[layer][int(index)].host()
 
 
-def problems(what: str, found: Any, expected: Any, allowed: tuple[float, float]) -> Iterator[str]:
-    """A line where a value differs."""
-    difference = differs(np.asarray(found), np.asarray(expected), *allowed)
+def problems(what: str, result: Any, expected: Any, allowed: tuple[float, float]) -> Iterator[str]:
+    """Yield a line if two values differ."""
+    difference = differs(np.asarray(result), np.asarray(expected), *allowed)
     if difference:
         yield f"{what}: {difference}"

@@ -1,8 +1,9 @@
-"""Training on from others' files, fine-tuning, frozen layers, numerical trouble, and bad input."""
+"""Resuming from Caffe's files, fine-tuning, frozen layers, non-finite values, snapshots and invalid solvers."""
 
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from cafx.conformance.golden import inside
+from cafx.conformance.nets import assert_all_near, param_values
 from cafx.kernel import CafxError, Solver, hookimpl, registry, schema
 from cafx.kernel.net import format_of, read_net
 from cafx.kernel.training import plain_history
@@ -37,7 +39,7 @@ FROZEN = "param { lr_mult: 0 } param { lr_mult: 0 }"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder with a small net and its solver, to work in."""
+    """The working directory, with a small net and its solver."""
     (tmp_path / "net.prototxt").write_text(NET)
     (tmp_path / "solver.prototxt").write_text(SOLVER)
     with inside(tmp_path):
@@ -45,17 +47,14 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 
 def solver(text: str = SOLVER, net: str = NET, **settings: Any) -> Solver:
-    """The solver that text describes, for the net that text describes."""
+    """A solver for the given prototxt of solver and net."""
     Path("net.prototxt").write_text(net)
     Path("solver.prototxt").write_text(text)
     return Solver.load("solver.prototxt", **{"engine": "numpy", **settings})
 
 
-# Training on from what real Caffe wrote
-
-
 CIFAR = (9, 3, 32, 32)
-REAL = [
+CAFFE_STATES = [
     ("lenet_v2", "lenet_train_test", "lenet_iter_10000.solverstate", (64, 1, 28, 28)),
     ("lenet_v1", "../lenet_v2/lenet_train_test", "lenet_iter_10000.solverstate", (64, 1, 28, 28)),
     ("cifar10_v1", "cifar10_quick_train_test", "cifar10_quick_iter_5000.solverstate", CIFAR),
@@ -64,8 +63,8 @@ REAL = [
 ]
 
 
-@pytest.mark.parametrize(("model", "net", "state", "shape"), REAL)
-def test_training_goes_on_from_a_state_caffe_wrote(
+@pytest.mark.parametrize(("model", "net", "state", "shape"), CAFFE_STATES)
+def test_training_resumes_from_caffe_s_solverstate(
     model: str, net: str, state: str, shape: tuple[int, ...], shared: Path, tmp_path: Path
 ) -> None:
     path = shared / "models" / model / state
@@ -73,40 +72,37 @@ def test_training_goes_on_from_a_state_caffe_wrote(
     options = schema()["SolverParameter"](
         base_lr=0.001, lr_policy="fixed", momentum=0.9, max_iter=iteration + 2, snapshot_prefix=str(tmp_path / "on")
     )
-    options.net_param.CopyFrom(on_drawn_data(shared / "models" / model / f"{net}.prototxt", shape))
-    with Solver(options, engine="numpy", seed=1) as on:
-        begun = {name: [blob.host() for blob in blobs] for name, blobs in on.net.params.items()}
-        on.restore(path)
-        assert on.iter == iteration
-        held = format_of(path, registry()).read_state(path).history
-        for found, stored in zip(plain_history(on.update), held, strict=True):
-            np.testing.assert_array_equal(found.reshape(-1), stored.data)
-        for name, blobs in on.net.params.items():
-            assert any((blob.host() != was).any() for blob, was in zip(blobs, begun[name], strict=True))
-        assert on.solve()
-        assert on.iter == iteration + 2
+    options.net_param.CopyFrom(on_random_data(shared / "models" / model / f"{net}.prototxt", shape))
+    with Solver(options, engine="numpy", seed=1) as resumed:
+        initial = param_values(resumed.net)
+        resumed.restore(path)
+        assert resumed.iter == iteration
+        history = format_of(path, registry()).read_state(path).history
+        for values, stored in zip(plain_history(resumed.update), history, strict=True):
+            np.testing.assert_array_equal(values.reshape(-1), stored.data)
+        restored = param_values(resumed.net)
+        assert all((values != initial[name]).any() for name, values in restored.items())
+        assert resumed.solve()
+        assert resumed.iter == iteration + 2
         assert (tmp_path / f"on_iter_{iteration + 2}.solverstate").is_file()
 
 
-def on_drawn_data(path: Path, shape: tuple[int, ...]) -> Any:
-    """The training net of a file with its data layer replaced by one that draws."""
+def on_random_data(path: Path, shape: tuple[int, ...]) -> Any:
+    """The training net of a file on random data."""
     net = read_net(path, registry()).proto
     for layer in list(net.layer):
         if layer.type in ("Data", "Accuracy"):
             net.layer.remove(layer)
-    drawn = net.layer.add(name="drawn", type="DummyData", top=["data", "label"])
-    drawn.dummy_data_param.shape.add(dim=shape)
-    drawn.dummy_data_param.shape.add(dim=shape[:1])
-    drawn.dummy_data_param.data_filler.add(type="uniform", max=1)
-    drawn.dummy_data_param.data_filler.add(value=3)
+    data = net.layer.add(name="random", type="DummyData", top=["data", "label"])
+    data.dummy_data_param.shape.add(dim=shape)
+    data.dummy_data_param.shape.add(dim=shape[:1])
+    data.dummy_data_param.data_filler.add(type="uniform", max=1)
+    data.dummy_data_param.data_filler.add(value=3)
     net.layer.insert(0, net.layer.pop())
     return net
 
 
-# Fine-tuning
-
-
-def test_what_was_filled_left_and_unused_is_told(folder: Path) -> None:
+def test_copy_from_reports_copied_untouched_and_unused_layers(folder: Path) -> None:
     with solver() as trained:
         trained.net.save("base.caffemodel")
     with solver(net=NET.replace('"second"', '"new"')) as other:
@@ -114,27 +110,27 @@ def test_what_was_filled_left_and_unused_is_told(folder: Path) -> None:
     assert (copied.filled, copied.untouched, copied.unused) == (["first"], ["new"], ["second"])
 
 
-def test_the_option_weights_names_files_for_all_nets(folder: Path) -> None:
+def test_the_weights_option_applies_to_all_nets(folder: Path) -> None:
     with solver() as trained:
         trained.net.save("base.caffemodel")
-        wanted = trained.net.params["first"][0].host()
+        expected = trained.net.params["first"][0].host()
     text = SOLVER.replace("random_seed: 1", 'random_seed: 2 weights: "base.caffemodel" test_iter: 1 test_interval: 9')
     with solver(text, net=NET.replace('"second"', '"new"')) as other:
         for net in (other.net, *other.test_nets):
-            np.testing.assert_array_equal(net.params["first"][0].host(), wanted)
+            np.testing.assert_array_equal(net.params["first"][0].host(), expected)
         assert [each.unused for each in other.copied] == [["second"]]
 
 
-def test_later_weights_win(folder: Path) -> None:
+def test_later_weights_override_earlier_ones(folder: Path) -> None:
     for seed in (1, 2):
         with solver(seed=seed) as trained:
             trained.net.save(f"{seed}.caffemodel")
-            wanted = trained.net.params["first"][0].host()
+            expected = trained.net.params["first"][0].host()
     with solver(SOLVER + 'weights: "1.caffemodel, 2.caffemodel"') as other:
-        np.testing.assert_array_equal(other.net.params["first"][0].host(), wanted)
+        np.testing.assert_array_equal(other.net.params["first"][0].host(), expected)
 
 
-def test_another_shape_is_refused_with_both_shapes(folder: Path) -> None:
+def test_the_error_for_mismatched_weights_names_both_shapes(folder: Path) -> None:
     with solver() as trained:
         trained.net.save("base.caffemodel")
     with solver(net=NET.replace("num_output: 3", "num_output: 4")) as other:
@@ -146,36 +142,31 @@ def test_another_shape_is_refused_with_both_shapes(folder: Path) -> None:
         assert "rename" in text
 
 
-def test_frozen_layers_do_no_backward_work(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    went_back: list[str] = []
+def test_frozen_layers_run_no_backward_pass(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backward_layers: list[str] = []
     kind = registry().load("layer", "InnerProduct")
-    plain = kind.backward
+    original = kind.backward
 
-    def watched(self: Any, *arguments: Any) -> None:
-        went_back.append(self.name)
-        plain(self, *arguments)
+    def recorded(self: Any, *arguments: Any) -> None:
+        backward_layers.append(self.name)
+        original(self, *arguments)
 
-    monkeypatch.setattr(kind, "backward", watched)
+    monkeypatch.setattr(kind, "backward", recorded)
     with solver(net=NET.replace('top: "h"\n', f'top: "h" {FROZEN}\n')) as frozen:
         before = [blob.host() for blob in frozen.net.params["first"]]
         frozen.step(2)
-        for blob, was in zip(frozen.net.params["first"], before, strict=True):
-            np.testing.assert_array_equal(blob.host(), was)
+        for blob, values in zip(frozen.net.params["first"], before, strict=True):
+            np.testing.assert_array_equal(blob.host(), values)
             assert not blob.diff.any()
         assert not frozen.net.program.plan.layers[frozen.net.layer_names.index("relu")].needs_backward
-    assert went_back == ["second"] * 2
+    assert backward_layers == ["second"] * 2
 
 
-# Numerical trouble
-
-
-def test_a_loss_that_is_not_finite_stops_with_layer_and_blob(folder: Path) -> None:
+def test_a_non_finite_loss_stops_training_and_names_the_first_blob(folder: Path) -> None:
     text = SOLVER.replace("base_lr: 0.1", "base_lr: 1e30").replace("max_iter: 3", "max_iter: 30 snapshot: 1")
-    with solver(text) as wild, np.errstate(all="ignore"), pytest.raises(CafxError) as raised:
-        wild.solve()
-    assert "iteration" in str(raised.value)
-    assert "layer '" in str(raised.value)
-    assert "blob '" in str(raised.value)
+    with solver(text) as diverging, np.errstate(all="ignore"), pytest.raises(CafxError) as raised:
+        diverging.solve()
+    assert re.search(r"iteration \d.*first non-finite blob: '\w+' of layer '\w+'", str(raised.value))
     states = sorted(folder.glob("run_iter_*.solverstate"))
     assert states
     with solver(text) as again:
@@ -183,41 +174,40 @@ def test_a_loss_that_is_not_finite_stops_with_layer_and_blob(folder: Path) -> No
         assert all(np.isfinite(blob.host()).all() for blobs in again.net.params.values() for blob in blobs)
 
 
-def test_a_parameter_that_is_not_finite_stops_before_it_is_saved(folder: Path) -> None:
+def test_a_non_finite_parameter_stops_training_before_the_next_snapshot(folder: Path) -> None:
     with solver(SOLVER.replace("snapshot_after_train: false", "snapshot: 1")) as broken:
         broken.step(1)
-        broken.monitors.add(Breaks())
+        broken.monitors.add(BreaksHistory())
         with pytest.raises(CafxError, match=r"after the update of iteration 2.*'second\.1'.*'second'"):
             broken.step(5)
-    assert [path.name for path in sorted(folder.glob("run_iter_*.solverstate"))] == [
-        "run_iter_1.solverstate", "run_iter_2.solverstate"
-    ]  # fmt: skip
+    states = [path.stem for path in sorted(folder.glob("run_iter_*.solverstate"))]
+    assert states == ["run_iter_1", "run_iter_2"]
 
 
-def test_allow_nan_goes_on(folder: Path) -> None:
+def test_allow_nan_continues_training(folder: Path) -> None:
     with solver(allow_nan=True) as broken, np.errstate(all="ignore"):
         broken.net.params["second"][1].mutable_data[...] = np.inf
         broken.step(3)
         assert broken.iter == 3
 
 
-class Breaks:
-    """A monitor that makes the second solver step's history infinite: no loss tells it."""
+class BreaksHistory:
+    """A monitor that makes the history infinite in iteration 2, which does not show in its loss."""
 
     @hookimpl
     def iteration_finished(self, solver: Solver, loss: float, rate: float) -> None:
-        """At the second iteration."""
+        """Break the history."""
         if solver.iter == 2:
             segment = solver.net.arena.segments[-1]
             solver.update.history[0][segment.start] = np.inf
 
 
-def test_debug_info_logs_what_caffe_logs(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with solver(SOLVER + "debug_info: true display: 2") as told, caplog.at_level(logging.INFO, "cafx.net"):
-        told.step(2)
+def test_debug_info_logs_the_lines_of_caffe(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with solver(SOLVER + "debug_info: true display: 2") as debugged, caplog.at_level(logging.INFO, "cafx.net"):
+        debugged.step(2)
     lines = [record.getMessage() for record in caplog.records if record.name == "cafx.net"]
-    begins = [line.split(":")[0] for line in lines]
-    assert begins == [
+    prefixes = [line.split(":")[0] for line in lines]
+    assert prefixes == [
         "    [Forward] Layer x, top blob x data",
         "    [Forward] Layer x, top blob label data",
         "    [Forward] Layer first, top blob h data",
@@ -243,24 +233,22 @@ def test_debug_info_logs_what_caffe_logs(folder: Path, caplog: pytest.LogCapture
     ]
 
 
-# Accumulation, monitors
-
-
 def test_accumulated_batches_equal_one_large_batch(folder: Path) -> None:
     rng = np.random.default_rng(1)
     data = rng.standard_normal((24, 3, 1, 1)).astype(np.float32)
     labels = rng.integers(0, 3, 24)
     source = """type: "MemoryData" top: "x" top: "label"
       memory_data_param {{ batch_size: {} channels: 3 height: 1 width: 1 }} }}"""
-    found = []
+    results = []
     for batch, times in ((12, 1), (4, 3)):
         net = NET[: NET.index('type: "DummyData"')] + source.format(batch) + NET[NET.index('\nlayer { name: "first"') :]
         with solver(SOLVER + f"iter_size: {times} momentum: 0.9", net=net) as one:
             one.net.layers[0].reset(data, labels)  # type: ignore[attr-defined]
             one.step(6)
-            found.append([blob.host() for blobs in one.net.params.values() for blob in blobs])
-    for large, small in zip(*found, strict=True):
-        np.testing.assert_allclose(small, large, rtol=1e-5, atol=1e-6)
+            results.append(param_values(one.net))
+    large, small = results
+    for name, values in large.items():
+        np.testing.assert_allclose(small[name], values, rtol=1e-5, atol=1e-6)
 
 
 class Raises:
@@ -275,21 +263,19 @@ class Raises:
         raise RuntimeError("broken on purpose")
 
 
-def test_a_monitor_that_raises_is_reported_and_dropped(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_monitor_that_raises_is_reported_and_disabled(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     monitor = Raises()
-    with solver() as going:
-        going.monitors.add(monitor)
-        assert going.solve()
-        assert going.iter == 3
+    with solver() as monitored:
+        monitored.monitors.add(monitor)
+        assert monitored.solve()
+        assert monitored.iter == 3
     assert monitor.calls == 1
     reports = [record.getMessage() for record in caplog.records if record.name == "cafx.monitors"]
     assert len(reports) == 1
     assert all(word in reports[0] for word in ("Raises", "iteration_finished", "broken on purpose"))
 
 
-# Bad input
-
-BAD = {
+INVALID = {
     "two_nets": (SOLVER + 'train_net: "net.prototxt"', "more than one training net"),
     "no_net": (SOLVER.replace('net: "net.prototxt"', ""), "no training net"),
     "policy": (SOLVER.replace("fixed", "sometimes"), "pip install cafx-policy-sometimes"),
@@ -309,30 +295,30 @@ BAD = {
     "folder": (SOLVER.replace('"run"', '"gone/run"').replace("false", "true"), "cannot be written"),
     "field": (SOLVER + "momentun: 0.9", "momentun"),
     "weights": (SOLVER + 'weights: "gone.caffemodel"', "gone.caffemodel"),
-}  # fmt: skip
+}
 
 
-@pytest.mark.parametrize("case", BAD)
-def test_a_bad_solver_is_refused_in_one_line(case: str, folder: Path) -> None:
-    text, told = BAD[case]
+@pytest.mark.parametrize("case", INVALID)
+def test_an_invalid_solver_raises_a_one_line_error(case: str, folder: Path) -> None:
+    text, phrase = INVALID[case]
     with pytest.raises(CafxError) as raised:
         solver(text)
-    assert told in str(raised.value)
+    assert phrase in str(raised.value)
     assert "solver" in str(raised.value) or "gone" in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
 
 
 def damaged_states(path: Path) -> Iterator[bytes]:
-    """A state cut off, emptied, and overwritten."""
-    whole = path.read_bytes()
-    for length in (0, 1, len(whole) // 2, len(whole) - 1):
-        yield whole[:length]
+    """The bytes of a solverstate, truncated and overwritten."""
+    content = path.read_bytes()
+    for length in (0, 1, len(content) // 2, len(content) - 1):
+        yield content[:length]
     yield b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
     yield bytes(range(256)) * 8
 
 
 @pytest.mark.parametrize("file_format", ["BINARYPROTO", "HDF5"])
-def test_a_damaged_state_is_refused_in_one_line(file_format: str, folder: Path) -> None:
+def test_a_damaged_solverstate_raises_a_one_line_error(file_format: str, folder: Path) -> None:
     with solver(SOLVER + f"momentum: 0.9 snapshot_format: {file_format}") as one:
         one.step(1)
         _, state = one.snapshot()
@@ -349,23 +335,21 @@ def test_a_damaged_state_is_refused_in_one_line(file_format: str, folder: Path) 
 @pytest.mark.parametrize("sharing", ['param { name: "w" }', "param { } param { name: 'b' }", "BOTH"])
 @pytest.mark.parametrize("file_format", ["BINARYPROTO", "HDF5"])
 def test_shared_parameters_are_restored(file_format: str, sharing: str, folder: Path) -> None:
-    """An HDF5 file stores a shared parameter with its owner alone."""
+    """HDF5 files store a shared parameter with its owner only."""
     sharing = sharing.replace("BOTH", "param { name: 'w' } param { name: 'b' }")
     net = NET.replace("num_output: 5", "num_output: 3").replace('top: "h"\n', f'top: "h" {sharing}\n')
     net = net.replace('top: "score"\n', f'top: "score" {sharing}\n')
     with solver(SOLVER + f"snapshot_format: {file_format}", net=net) as one:
         one.step(1)
         _, state = one.snapshot()
-        wanted = [blob.host() for blobs in one.net.params.values() for blob in blobs]
+        expected = param_values(one.net)
     with solver(SOLVER + f"snapshot_format: {file_format}", net=net, seed=7) as other:
         other.restore(state)
-        found = [blob.host() for blobs in other.net.params.values() for blob in blobs]
-    for first, second in zip(found, wanted, strict=True):
-        np.testing.assert_array_equal(first, second)
+        assert_all_near(param_values(other.net), expected, 0)
 
 
 @pytest.mark.parametrize("missing", ["run_iter_1.caffemodel", "run_iter_1.solverstate"])
-def test_a_missing_half_of_a_snapshot_is_named(missing: str, folder: Path) -> None:
+def test_the_error_for_an_incomplete_snapshot_names_the_missing_file(missing: str, folder: Path) -> None:
     with solver() as one:
         one.step(1)
         _, state = one.snapshot()
@@ -390,14 +374,13 @@ print(solver.iter)
 """
 
 
-def test_a_full_disk_costs_no_snapshot(folder: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=True)
-    told, iteration = done.stdout.splitlines()
-    assert "cannot be written" in told
+def test_a_full_disk_damages_no_snapshot(folder: Path) -> None:
+    run = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=True)
+    error, iteration = run.stdout.splitlines()
+    assert "cannot be written" in error
     assert iteration == "2"
-    assert sorted(path.name for path in folder.glob("*run_iter_*")) == [
-        "run_iter_1.caffemodel", "run_iter_1.solverstate"
-    ]  # fmt: skip
+    files = sorted(path.name for path in folder.glob("*run_iter_*"))
+    assert files == ["run_iter_1.caffemodel", "run_iter_1.solverstate"]
     with solver() as one:
         one.restore("run_iter_1.solverstate")
         assert one.iter == 1

@@ -1,4 +1,4 @@
-"""Every solver, policy and option of an update against Caffe's rules written out a second time, in plain NumPy."""
+"""Every solver, policy and update option against a second implementation of Caffe's rules in NumPy."""
 
 from __future__ import annotations
 
@@ -38,18 +38,17 @@ policies = st.one_of(
     st.builds(lambda g, p: {"lr_policy": "inv", "gamma": g, "power": p}, st.floats(0.01, 1), st.floats(0.5, 2)),
     st.builds(
         lambda steps, g: {"lr_policy": "multistep", "stepvalue": sorted(steps), "gamma": g},
-        st.sets(st.integers(1, ITERATIONS), min_size=1), st.floats(0.2, 0.9),
+        st.sets(st.integers(1, ITERATIONS), min_size=1),
+        st.floats(0.2, 0.9),
     ),
     st.builds(lambda p: {"lr_policy": "poly", "power": p, "max_iter": ITERATIONS}, st.floats(0.5, 2)),
-    st.builds(
-        lambda g, n: {"lr_policy": "sigmoid", "gamma": g, "stepsize": n}, st.floats(0, 2), st.integers(1, 4)
-    ),
-)  # fmt: skip
+    st.builds(lambda g, n: {"lr_policy": "sigmoid", "gamma": g, "stepsize": n}, st.floats(0, 2), st.integers(1, 4)),
+)
 
 
 @st.composite
 def solvers(draw: st.DrawFn) -> Options:
-    """The options of a solver, any with any."""
+    """Options of a solver in any combination."""
     kind = draw(st.sampled_from(sorted(LEGACY)))
     options: Options = {"type": kind, "base_lr": draw(st.floats(0.01, 0.2)), **draw(policies)}
     if kind not in WITHOUT_MOMENTUM:
@@ -70,9 +69,18 @@ def solvers(draw: st.DrawFn) -> Options:
 
 PLAIN = [(1.0, 1.0)] * 4
 L1_CLIPPED: Options = {
-    "type": "SGD", "base_lr": 0.1, "lr_policy": "fixed", "momentum": 0.9, "delta": 1e-8, "iter_size": 3,
-    "clip_gradients": 0.3, "weight_decay": 0.05, "regularization_type": "L1", "multipliers": PLAIN, "legacy": True,
-}  # fmt: skip
+    "type": "SGD",
+    "base_lr": 0.1,
+    "lr_policy": "fixed",
+    "momentum": 0.9,
+    "delta": 1e-8,
+    "iter_size": 3,
+    "clip_gradients": 0.3,
+    "weight_decay": 0.05,
+    "regularization_type": "L1",
+    "multipliers": PLAIN,
+    "legacy": True,
+}
 FROZEN = [(0.0, 1.0), (2.0, 0.0), (1.0, 1.0), (0.0, 0.0)]
 
 
@@ -81,19 +89,19 @@ FROZEN = [(0.0, 1.0), (2.0, 0.0), (1.0, 1.0), (0.0, 0.0)]
 @example(L1_CLIPPED | {"type": "AdaDelta", "multipliers": FROZEN})
 @example(L1_CLIPPED | {"type": "Adam", "momentum2": 0.999, "regularization_type": "L2", "legacy": False})
 @given(solvers())
-def test_an_update_is_what_the_rules_written_out_say(options: Options) -> None:
+def test_updates_match_the_reference(options: Options) -> None:
     compare(options, "numpy", np.float64, EXACT)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @pytest.mark.parametrize("engine", sorted(set(registry().names("engine")) - {"numpy"}))
 @given(options=solvers())
-def test_other_engines_follow_them_too(engine: str, options: Options) -> None:
+def test_updates_of_other_engines_match_the_reference(engine: str, options: Options) -> None:
     compare(options, engine, np.float32, SINGLE)
 
 
 def compare(options: Options, engine: str, dtype: npt.DTypeLike, allowed: dict[str, float]) -> None:
-    """Train some iterations here and in NumPy; every parameter must be equal after each."""
+    """Train with cafx and the reference, and compare all parameters after every iteration."""
     rng = np.random.default_rng(0)
     data, labels = rng.standard_normal((ROWS, FEATURES)), rng.standard_normal(ROWS)
     with Solver(message(options), engine=engine, seed=1, dtype=dtype) as solver:
@@ -108,7 +116,7 @@ def compare(options: Options, engine: str, dtype: npt.DTypeLike, allowed: dict[s
 
 
 def message(options: Options) -> Any:
-    """The SolverParameter."""
+    """The options as a SolverParameter."""
     specs = [f"param {{ lr_mult: {lr} decay_mult: {decay} }}" for lr, decay in options["multipliers"]]
     lines = [f"net_param {{ {NET.format(*specs)} }}", "snapshot_after_train: false"]
     for name, value in options.items():
@@ -121,7 +129,7 @@ def message(options: Options) -> Any:
 
 
 class Reference:
-    """Two inner products under a squared error, and Caffe's update of their parameters."""
+    """Two inner products with a squared error, and Caffe's updates of their parameters."""
 
     def __init__(self, options: Options, values: list[Array], data: Array, labels: Array) -> None:
         self.options, self.values = options, values
@@ -132,13 +140,13 @@ class Reference:
         self.passes = 0
 
     def step(self, iteration: int) -> None:
-        """One iteration."""
+        """Train one iteration."""
         gradients = [np.zeros_like(value) for value in self.values]
         for _ in range(self.options["iter_size"]):
             for total, part in zip(gradients, self.gradients(), strict=True):
                 total += part
-        frozen = [lr == 0 for lr, _ in self.options["multipliers"]]
-        gradients = [g * (not still) for g, still in zip(gradients, frozen, strict=True)]
+        learned = [lr != 0 for lr, _ in self.options["multipliers"]]
+        gradients = [g * each for g, each in zip(gradients, learned, strict=True)]
         norm, bound = math.sqrt(sum((g**2).sum() for g in gradients)), float32(self.options["clip_gradients"])
         scale = bound / norm if 0 <= bound < norm else 1.0
         for index, gradient in enumerate(gradients):
@@ -146,21 +154,21 @@ class Reference:
             decay = float32(self.options["weight_decay"]) * decay_mult
             value = self.values[index]
             penalty = value if self.options["regularization_type"] == "L2" else np.sign(value)
-            whole = gradient * scale / self.options["iter_size"] + decay * penalty
-            self.values[index] = value - self.update(index, whole, self.rate(iteration) * lr_mult, iteration)
+            penalised = gradient * scale / self.options["iter_size"] + decay * penalty
+            self.values[index] = value - self.update(index, penalised, self.rate(iteration) * lr_mult, iteration)
 
     def gradients(self) -> list[Array]:
-        """Those of the next batch."""
+        """The gradients of the next batch."""
         rows = np.arange(self.passes * BATCH, (self.passes + 1) * BATCH) % ROWS
         self.passes += 1
         x, (w1, b1, w2, b2) = self.data[rows], self.values
         hidden = x @ w1.T + b1
         error = (hidden @ w2.T + b2 - self.labels[rows, None]) / BATCH
-        back = error @ w2
-        return [back.T @ x, back.sum(0), error.T @ hidden, error.sum(0)]
+        hidden_error = error @ w2
+        return [hidden_error.T @ x, hidden_error.sum(0), error.T @ hidden, error.sum(0)]
 
     def rate(self, iteration: int) -> float:
-        """The policy."""
+        """The learning rate of an iteration."""
         o = {name: float32(v) if isinstance(v, float) else v for name, v in self.options.items()}
         base, policy, gamma, power = o["base_lr"], o["lr_policy"], o.get("gamma", 0.0), o.get("power", 0.0)
         if policy == "step":
@@ -178,7 +186,7 @@ class Reference:
         return float(base)
 
     def update(self, index: int, g: Array, rate: float, iteration: int) -> Array:
-        """What the solver takes off a parameter."""
+        """The amount that the solver subtracts from a parameter."""
         kind, delta = self.options["type"], float32(self.options["delta"])
         momentum, a, b = float32(self.options.get("momentum", 0.0)), self.first[index], self.second[index]
         if kind in ("SGD", "Nesterov"):
@@ -201,5 +209,5 @@ class Reference:
 
 
 def float32(value: float) -> float:
-    """A value as a message of single precision holds it."""
+    """A value rounded to the float32 of a message."""
     return float(np.float32(value))

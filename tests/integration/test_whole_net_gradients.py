@@ -1,8 +1,9 @@
-"""The gradient of a whole net's loss, with respect to every parameter and input, is the numeric one."""
+"""Gradients of a whole net's loss with respect to parameters and inputs match numeric gradients."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ WEIGHTS = {"weight_filler": {"type": "xavier"}, "bias_filler": {"type": "gaussia
 
 
 def lenet() -> NetSpec:
-    """Two rounds of convolution and pooling, two fully connected layers."""
+    """Two convolutions with pooling, and two fully connected layers."""
     net = NetSpec()
     net.data, net.label = inputs(1, 14)
     net.conv1 = dsl.Convolution(net.data, num_output=3, kernel_size=3, **WEIGHTS)
@@ -32,7 +33,7 @@ def lenet() -> NetSpec:
 
 
 def caffenet() -> NetSpec:
-    """Overlapping pooling, local response normalisation, groups, dropout, rectifiers in place."""
+    """Overlapping pooling, local response normalisation, groups, dropout and in-place ReLUs."""
     net = NetSpec()
     net.data, net.label = inputs(3, 23)
     net.conv1 = dsl.Convolution(net.data, num_output=4, kernel_size=5, stride=2, **WEIGHTS)
@@ -55,21 +56,21 @@ def inputs(channels: int, size: int) -> list[object]:
     return [dsl.Input(shape={"dim": [BATCH, channels, size, size]}), dsl.Input(shape={"dim": [BATCH]})]
 
 
-@pytest.mark.parametrize("make", [lenet, caffenet])
-def test_gradients_of_a_whole_net(make) -> None:
-    definition = make().to_proto()
+@pytest.mark.parametrize("spec", [lenet, caffenet])
+def test_gradients_match_numeric_gradients(spec: Callable[[], NetSpec]) -> None:
+    definition = spec().to_proto()
     definition.force_backward = True
     net = Net(definition, Phase.TRAIN, engine="numpy", dtype=np.float64, seed=SEED)
     rng = np.random.default_rng(SEED)
     images = rng.standard_normal(net.blobs["data"].shape)
     labels = rng.integers(0, CLASSES, BATCH)
     start = copy.deepcopy(net.state())
-    held = {name: [blob.host() for blob in blobs] for name, blobs in net.params.items()}
+    params = {name: [blob.host() for blob in blobs] for name, blobs in net.params.items()}
 
     def loss() -> float:
-        net.restore(copy.deepcopy(start))  # dropout draws the same mask again
+        net.restore(copy.deepcopy(start))  # so that dropout draws the same mask
         for name, blobs in net.params.items():
-            for blob, values in zip(blobs, held[name], strict=True):
+            for blob, values in zip(blobs, params[name], strict=True):
                 blob.set_data(values)
         net.forward(data=images, label=labels)
         return net.loss
@@ -79,12 +80,12 @@ def test_gradients_of_a_whole_net(make) -> None:
     net.run_backward()
     gradients = [("data", images, net.blobs["data"].diff.copy())]
     for name, blobs in net.params.items():
-        gradients += [(name, held[name][i], blob.diff.copy()) for i, blob in enumerate(blobs)]
+        gradients += [(name, params[name][i], blob.diff.copy()) for i, blob in enumerate(blobs)]
     checked = 0
     for name, values, gradient in gradients:
         for position in rng.permutation(values.size)[:POSITIONS]:
             estimate = derivative(loss, values.reshape(-1), position)
-            found = float(gradient.reshape(-1)[position])
-            assert estimate is None or abs(found - estimate) < allowance(found, estimate) / 10, name
+            analytic = float(gradient.reshape(-1)[position])
+            assert estimate is None or abs(analytic - estimate) < allowance(analytic, estimate) / 10, name
             checked += estimate is not None and abs(estimate) > 1e-6
     assert checked > POSITIONS * len(gradients) / 2

@@ -1,4 +1,4 @@
-"""Blob and SyncedArray."""
+"""Blob and SyncedArray: values in several places, shapes, sharing and protos."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHAPES = st.lists(st.integers(0, 5), max_size=5).map(tuple)
 
 
 class Negative(Place):
-    """A place that keeps the negated values and counts its conversions."""
+    """A place that stores negated values and counts conversions."""
 
     name = "negative"
 
@@ -45,7 +45,7 @@ def test_a_new_blob_is_zero_everywhere(shape: tuple[int, ...]) -> None:
     assert blob.count() == blob.data.size
 
 
-def test_reading_refuses_writes() -> None:
+def test_data_is_read_only() -> None:
     blob = Blob((2, 3))
     with pytest.raises(ValueError, match="read-only"):
         blob.data[0, 0] = 1
@@ -53,7 +53,7 @@ def test_reading_refuses_writes() -> None:
     assert blob.data[0, 0] == 1
 
 
-def test_a_place_is_brought_up_to_date_only_when_it_is_read_and_stale() -> None:
+def test_a_place_is_updated_only_when_it_is_stale_and_read() -> None:
     place, array = Negative(), SyncedArray(3, np.float32)
     array.write(HOST)[...] = [1, 2, 3]
     assert (place.fetched, place.returned) == (0, 0)
@@ -67,7 +67,7 @@ def test_a_place_is_brought_up_to_date_only_when_it_is_read_and_stale() -> None:
     assert (place.fetched, place.returned) == (1, 1)
 
 
-def test_discarded_values_are_not_fetched() -> None:
+def test_discarded_values_are_not_converted() -> None:
     place, array = Negative(), SyncedArray(3, np.float32)
     array.write(HOST)[...] = 1
     array.discard()
@@ -76,7 +76,7 @@ def test_discarded_values_are_not_fetched() -> None:
     assert array.read(HOST).tolist() == [-7, -7, -7]
 
 
-def test_attached_memory_takes_the_values_if_they_are_to_be_kept() -> None:
+def test_attached_memory_receives_the_values_with_keep() -> None:
     array, arena = SyncedArray(3, np.float32), np.zeros(5, np.float32)
     array.write(HOST)[...] = [1, 2, 3]
     array.attach(HOST, arena[1:4], keep=True)
@@ -85,7 +85,7 @@ def test_attached_memory_takes_the_values_if_they_are_to_be_kept() -> None:
     assert array.read(HOST)[0] == 9
 
 
-def test_attached_memory_counts_as_stale_otherwise() -> None:
+def test_attached_memory_is_stale_without_keep() -> None:
     place, array = Negative(), SyncedArray(3, np.float32)
     array.write(place)[...] = [-1, -2, -3]
     array.attach(HOST, np.full(3, np.nan, np.float32), keep=False)
@@ -93,7 +93,7 @@ def test_attached_memory_counts_as_stale_otherwise() -> None:
     assert array.read(HOST).tolist() == [1, 2, 3]
 
 
-def test_detached_memory_is_left_alone() -> None:
+def test_detached_memory_is_not_written() -> None:
     array, pool = SyncedArray(2, np.float32), np.zeros(2, np.float32)
     array.attach(HOST, pool, keep=False)
     array.write(HOST)[...] = 1
@@ -103,8 +103,8 @@ def test_detached_memory_is_left_alone() -> None:
     assert not array.is_attached
 
 
-class Twice(Negative):
-    """A place that converts straight from the negative one."""
+class SecondNegative(Negative):
+    """A place that converts directly from `Negative`."""
 
     def convert(self, source_place: Place, source: Any, target: Any) -> bool:
         if not isinstance(source_place, Negative):
@@ -113,14 +113,14 @@ class Twice(Negative):
         return True
 
 
-def test_a_conversion_takes_the_direct_way_where_there_is_one() -> None:
-    negative, twice, array = Negative(), Twice(), SyncedArray(2, np.float32)
+def test_places_convert_directly_where_possible() -> None:
+    negative, second, array = Negative(), SecondNegative(), SyncedArray(2, np.float32)
     array.write(negative)[...] = [-1, -2]
-    assert array.read(twice).tolist() == [-1, -2]
-    assert (negative.returned, twice.fetched) == (0, 0)
+    assert array.read(second).tolist() == [-1, -2]
+    assert (negative.returned, second.fetched) == (0, 0)
 
 
-def test_zeros_are_written_only_where_they_are_read() -> None:
+def test_zeros_are_written_only_to_places_that_are_read() -> None:
     place, array = Negative(), SyncedArray(2, np.float32)
     array.write(place)[...] = 7
     array.zero()
@@ -135,8 +135,8 @@ def test_zeros_are_written_only_where_they_are_read() -> None:
     st.lists(st.tuples(st.sampled_from(["read", "write", "zero", "discard", "attach", "resize"]), st.integers(0, 2)))
 )
 def test_the_state_machine_keeps_the_newest_values(moves: list[tuple[str, int]]) -> None:
-    """Whatever happens in which place, a read gives what was written last."""
-    places, array, expected = [HOST, Negative(), Twice()], SyncedArray(2, np.float32), np.zeros(2)
+    """A read returns the values written last, whatever was done in which place."""
+    places, array, expected = [HOST, Negative(), SecondNegative()], SyncedArray(2, np.float32), np.zeros(2)
     known, version = False, 0
     for number, (move, index) in enumerate(moves):
         place, sign = places[index], -1 if index else 1
@@ -161,7 +161,7 @@ def test_the_state_machine_keeps_the_newest_values(moves: list[tuple[str, int]])
         version = array.version
 
 
-def test_reshape_keeps_what_fits_and_does_not_let_go_of_memory() -> None:
+def test_reshape_keeps_values_and_memory() -> None:
     blob = Blob((2, 3))
     blob.mutable_data[...] = np.arange(6).reshape(2, 3)
     memory = blob.data.ctypes.data
@@ -172,7 +172,7 @@ def test_reshape_keeps_what_fits_and_does_not_let_go_of_memory() -> None:
     assert blob.data.reshape(-1).tolist() == [0, 1, 2, 3, 4, 5]
 
 
-def test_sharing_is_one_memory_in_two_shapes() -> None:
+def test_shared_data_may_have_different_shapes() -> None:
     one, two = Blob((2, 3)), Blob((6,))
     two.share_data(one)
     one.mutable_data[1, 0] = 4
@@ -183,16 +183,16 @@ def test_sharing_is_one_memory_in_two_shapes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "what"), [((2, -1), "negative"), ((1,) * 33, "33 axes"), ((2**20, 2**20), "too large")]
+    ("shape", "phrase"), [((2, -1), "negative"), ((1,) * 33, "33 axes"), ((2**20, 2**20), "too large")]
 )
-def test_impossible_shapes_are_refused(shape: tuple[int, ...], what: str) -> None:
-    with pytest.raises(CafxError, match=what):
+def test_invalid_shapes_are_refused(shape: tuple[int, ...], phrase: str) -> None:
+    with pytest.raises(CafxError, match=phrase):
         Blob(shape, name="b")
 
 
 @settings(deadline=None)
 @given(SHAPES, st.booleans(), st.sampled_from([np.float32, np.float64]))
-def test_a_blob_survives_its_proto(shape: tuple[int, ...], diff: bool, dtype: Any) -> None:
+def test_a_blob_is_restored_from_its_proto(shape: tuple[int, ...], diff: bool, dtype: Any) -> None:
     blob, again = Blob(shape, dtype), Blob((1,), dtype)
     rng = np.random.default_rng(0)
     blob.mutable_data[...] = rng.standard_normal(shape)
@@ -202,14 +202,14 @@ def test_a_blob_survives_its_proto(shape: tuple[int, ...], diff: bool, dtype: An
     assert np.array_equal(again.diff, blob.diff) == (diff or not blob.diff.any())
 
 
-def test_a_proto_whose_values_do_not_fit_is_refused() -> None:
+def test_a_proto_with_a_wrong_number_of_values_is_refused() -> None:
     proto = schema()["BlobProto"](data=[1, 2, 3])
     proto.shape.dim.extend([2, 2])
     with pytest.raises(CafxError, match=r"got 3 values, expected 4"):
         Blob(name="b").from_proto(proto)
 
 
-def test_four_old_dimensions_fit_a_shape_with_fewer() -> None:
+def test_legacy_4d_shapes_match_shapes_with_fewer_axes() -> None:
     assert same_shape((10, 5), (1, 1, 10, 5))
     assert same_shape((7,), (1, 1, 1, 7))
     assert not same_shape((10, 5), (10, 5, 1, 1))

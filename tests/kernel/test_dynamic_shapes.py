@@ -1,11 +1,12 @@
-"""A layer whose shape is known only after its forward: what follows is reshaped and scheduled anew."""
+"""Layers after one with a dynamic shape are reshaped and compiled again."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from cafx.kernel import Engine, Net, Phase, Routine, Unsupported, registry, schema
+from cafx.conformance.nets import net_of_text
+from cafx.kernel import Engine, Phase, Routine, Unsupported, registry
 from cafx.kernel.net import Compilation, LayerPlan
 
 NET = """
@@ -18,11 +19,11 @@ layer { name: "sum" type: "Reduction" bottom: "twice" top: "sum" loss_weight: 0.
 
 
 class ShapedRoutine(Routine):
-    """Runs a layer plain, but only at the shapes it was made for, as a compiled one would."""
+    """Runs a layer plain, but only with the shapes it was compiled for."""
 
     def __init__(self, compilation: Compilation, planned: LayerPlan) -> None:
         if planned.layer.dynamic_shape:
-            raise Unsupported("its shapes are not known")
+            raise Unsupported("unknown shapes")
         super().__init__(compilation, planned)
         self.shapes = [blob.shape for blob in (*planned.bottoms, *planned.tops)]
 
@@ -40,8 +41,8 @@ class ShapedEngine(Engine):
 
 @pytest.mark.parametrize("keep", [[1, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1], [0, 1, 0, 0]])
 @pytest.mark.parametrize("debug", [False, True])
-def test_routines_after_a_dynamic_layer_are_made_anew(keep: list[int], debug: bool) -> None:
-    net = Net(schema().parse_text(NET, "NetParameter"), Phase.TEST, engine=ShapedEngine(registry()))
+def test_routines_after_a_dynamic_layer_are_compiled_again(keep: list[int], debug: bool) -> None:
+    net = net_of_text(NET, Phase.TEST, engine=ShapedEngine(registry()))
     net.set_debug_info(debug)
     x = np.arange(12.0).reshape(4, 3)
     for selected in ([1, 1, 0, 0], keep, keep):

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all."""
+"""Files are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from cafx.kernel import CafxError
 from cafx.kernel.schema import atomic_write
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_previous_file(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     path.write_bytes(b"before")
-    with pytest.raises(ZeroDivisionError), atomic_write(path) as file:  # noqa: PT012 - the block is the case
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as file:  # noqa: PT012 - the block raises on purpose
         file.write(b"half")
         raise ZeroDivisionError
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_missing_folder_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_missing_folder_raises_a_one_line_error(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "a.bin"
     with pytest.raises(CafxError, match=r"missing/a.bin: cannot be written: .*folder exists"), atomic_write(path):
         pass
@@ -46,7 +46,7 @@ except CafxError as error:
 """
 
 
-def test_a_disk_that_takes_no_more_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_full_disk_raises_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"before")
     run = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "a.bin")], capture_output=True, text=True)
     assert "cannot be written: File too large" in run.stdout, run.stderr
@@ -69,7 +69,7 @@ while True:
 """
 
 
-def test_a_file_killed_in_the_writing_is_whole(tmp_path: Path) -> None:
+def test_a_file_is_complete_after_its_writer_was_killed(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     for delay in (0.0, 0.003, 0.011):
         process = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""The registry: lazy, unbroken by a broken plugin, never a silent winner."""
+"""The registry: lazy imports, broken plugins, conflicting names, unknown names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cafx.kernel.registry import PREFER_SETTING
 
 
 def install(folder: Path, name: str, module: str, entry: str, requires: str = "cafx-kernel>=0.1,<0.2") -> None:
-    """Put a distribution of one module and one entry point into ``folder``."""
+    """Write a distribution with one module and one entry point to ``folder``."""
     package = name.replace("-", "_")
     (folder / f"{package}.py").write_text(textwrap.dedent(module))
     info = folder / f"{package}-1.0.dist-info"
@@ -41,7 +41,7 @@ class Foo(Layer):
 """
 
 
-def test_a_plugin_is_imported_when_it_is_first_needed(site: Path) -> None:
+def test_a_plugin_is_imported_when_first_needed(site: Path) -> None:
     install(site, "cafx-layer-lazyfoo", GOOD, "Foo")
     registry = plugins(site)
     assert registry.names("layer") == ["Foo"]
@@ -50,7 +50,7 @@ def test_a_plugin_is_imported_when_it_is_first_needed(site: Path) -> None:
     assert "cafx_layer_lazyfoo" in sys.modules
 
 
-def test_a_broken_plugin_hurts_only_who_needs_it(site: Path) -> None:
+def test_a_broken_plugin_does_not_affect_others(site: Path) -> None:
     install(site, "cafx-layer-fine", GOOD.replace("Foo", "Fine"), "Fine")
     install(site, "cafx-layer-broken", "raise OSError('no such driver')", "Broken")
     registry = plugins(site)
@@ -60,7 +60,9 @@ def test_a_broken_plugin_hurts_only_who_needs_it(site: Path) -> None:
             registry.load("layer", "Broken")
 
 
-def test_two_claims_are_both_named_and_settled_by_a_setting(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_conflicting_plugins_are_both_named_and_resolved_by_a_setting(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("one", "two"):
         install(site, f"cafx-layer-{name}", GOOD, "Foo")
     registry = plugins(site)
@@ -70,7 +72,7 @@ def test_two_claims_are_both_named_and_settled_by_a_setting(site: Path, monkeypa
     assert registry.find("layer", "Foo").distribution == "cafx-layer-two"
 
 
-def test_a_plugin_for_another_api_is_not_even_imported(site: Path) -> None:
+def test_a_plugin_for_another_api_version_is_not_imported(site: Path) -> None:
     install(site, "cafx-layer-old", "raise AssertionError('imported')", "Old", "cafx-kernel>=7,<8")
     with pytest.raises(CafxError, match=r"another plugin API.*got cafx-kernel 0.1.0.*>=7"):
         plugins(site).load("layer", "Old")
@@ -85,13 +87,13 @@ def test_a_plugin_for_another_api_is_not_even_imported(site: Path) -> None:
         ("layer", "relu", "similar: 'ReLU'"),
     ],
 )
-def test_an_unknown_name_says_what_to_install(kind: str, name: str, hint: str) -> None:
+def test_the_error_for_an_unknown_name_suggests_a_package(kind: str, name: str, hint: str) -> None:
     with pytest.raises(UnknownNameError, match=f"unknown {kind} type '{name}': no installed plugin") as caught:
         Registry().load(kind, name)
     assert hint in str(caught.value)
 
 
-def test_something_of_this_process_can_be_added_and_taken_back() -> None:
+def test_classes_can_be_added_and_removed() -> None:
     class Mine(Layer):
         """Mine."""
 
@@ -103,7 +105,7 @@ def test_something_of_this_process_can_be_added_and_taken_back() -> None:
         registry.load("layer", "Mine")
 
 
-def test_the_errors_of_a_plugin_do_not_gather_places(site: Path) -> None:
+def test_the_error_of_a_broken_plugin_names_only_the_current_place(site: Path) -> None:
     install(site, "cafx-layer-bad", "1 / 0", "Bad")
     registry = plugins(site)
     texts: list[Any] = []

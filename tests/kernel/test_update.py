@@ -1,4 +1,4 @@
-"""Solvers' rules on several threads: value by value what one thread computes."""
+"""Updates on several threads equal those on one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cafx.kernel import Solver, schema
+from cafx.conformance.nets import solver_of_text
+from cafx.kernel import Solver
 from cafx.kernel.training.update import WORTH_THREADS
 
 NET = """
@@ -31,13 +32,12 @@ RULES = {
 MORE = ("", "regularization_type: 'L1'", "iter_size: 2", "clip_gradients: 0.1", "weight_decay: 0")
 
 
-def solver_of(rule: str, more: str, threads: int) -> Solver:
-    stated = f"type: '{rule}' base_lr: 0.01 lr_policy: 'inv' gamma: 0.1 power: 0.5 max_iter: 9 random_seed: 1 "
-    text = f"{stated} {RULES[rule]} "
+def fed_solver(rule: str, more: str, threads: int) -> Solver:
+    common = f"type: '{rule}' base_lr: 0.01 lr_policy: 'inv' gamma: 0.1 power: 0.5 max_iter: 9 random_seed: 1 "
+    text = f"{common} {RULES[rule]} "
     text += "" if "regularization" in more and "regularization" in text else more
-    options = schema().parse_text(text if "weight_decay" in text else text + " weight_decay: 0.01", "SolverParameter")
-    options.net_param.CopyFrom(schema().parse_text(NET, "NetParameter"))
-    solver = Solver(options, engine="numpy", threads=threads)
+    text += "" if "weight_decay" in text else " weight_decay: 0.01"
+    solver = solver_of_text(NET, text, engine="numpy", threads=threads)
     rng = np.random.default_rng(0)
     for name in ("data", "target"):
         blob = solver.net.blobs[name]
@@ -47,8 +47,8 @@ def solver_of(rule: str, more: str, threads: int) -> Solver:
 
 @pytest.mark.parametrize("more", MORE)
 @pytest.mark.parametrize("rule", RULES)
-def test_threads_compute_what_one_computes(rule: str, more: str) -> None:
-    fast, single = solver_of(rule, more, 3), solver_of(rule, more, 1)
+def test_updates_do_not_depend_on_the_number_of_threads(rule: str, more: str) -> None:
+    fast, single = fed_solver(rule, more, 3), fed_solver(rule, more, 1)
     assert fast.update.arena.size > WORTH_THREADS
     for _ in range(3):
         assert fast.step() == single.step()
@@ -58,9 +58,9 @@ def test_threads_compute_what_one_computes(rule: str, more: str) -> None:
 
 
 @pytest.mark.parametrize("rule", ["Adam", "AdaDelta"])
-def test_a_resumed_run_equals_one_that_went_on(rule: str, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(rule: str, tmp_path: Path) -> None:
     more = f"snapshot_prefix: '{tmp_path}/s'"
-    first, second = solver_of(rule, more, 3), solver_of(rule, more, 3)
+    first, second = fed_solver(rule, more, 3), fed_solver(rule, more, 3)
     first.step(2)
     _, state = first.snapshot()
     second.restore(state)
@@ -69,8 +69,8 @@ def test_a_resumed_run_equals_one_that_went_on(rule: str, tmp_path: Path) -> Non
     np.testing.assert_array_equal(second.update.arena.data, first.update.arena.data)
 
 
-def test_an_error_in_a_rule_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    solver = solver_of("Adam", "", 2)
+def test_an_error_in_a_rule_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    solver = fed_solver("Adam", "", 2)
 
     def fail(*_: object) -> None:
         raise ArithmeticError("no")

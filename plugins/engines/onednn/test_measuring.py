@@ -1,11 +1,12 @@
-"""What the engine tells about itself, for ``cafx time``."""
+"""What the engine reports to ``cafx time``: reorders and the speed of a matrix product."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from cafx.kernel import Net, Phase, registry, schema
+from cafx.conformance.nets import net_of_text
+from cafx.kernel import Phase, registry
 from cafx_engine_onednn import OneDNN
 
 pytestmark = pytest.mark.skipif(OneDNN.unavailable() is not None, reason="no oneDNN here")
@@ -17,19 +18,19 @@ layer { name: "c" type: "Convolution" bottom: "data" top: "c"
 """
 
 
-def test_changes_of_layout_are_counted() -> None:
-    net = Net(schema().parse_text(NET, "NetParameter"), Phase.TEST, engine="onednn")
+def test_reorders_are_counted_and_timed() -> None:
+    net = net_of_text(NET, Phase.TEST, engine="onednn")
     net.run_forward()
     before, seconds = net.engine.conversions()
     net.run_forward()
-    assert net.engine.conversions() == (before, seconds), "all is in its place"  # type: ignore[attr-defined]
+    assert net.engine.conversions() == (before, seconds)  # type: ignore[attr-defined]
     assert net.blobs["c"].data.shape == (2, 32, 6, 6)
     after, longer = net.engine.conversions()
     assert (after, longer > seconds) == (before + 1, True)
 
 
 @pytest.mark.parametrize("size", [1, 33])
-def test_the_product_multiplies(size: int) -> None:
+def test_gemm_multiplies_square_matrices(size: int) -> None:
     call = OneDNN(registry()).gemm(size)
     ones = np.ones(1, np.float32)
     for memory in call.arguments.values():  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Programs of kernels: every task runs once, in the order of the phases, on memory that may move."""
+"""Programs of JIT-compiled kernels: every task runs once, in the order of the phases, on memory that may move."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class IncrementArguments(Arguments):
 
 @program.task_kernel(IncrementArguments)
 def increment(e: Any) -> None:
-    """Add a vector of the source and an amount to the target's."""
+    """Add a vector of the source and an amount to a vector of the target."""
     source, target = program.pointer(e, e.arguments.source), program.pointer(e, e.arguments.target)
-    place = e.multiply(e.arguments.vector, VECTOR)
-    total = e.builder.fadd(e.load(source, place), e.load(target, place))
-    e.store(e.builder.fadd(total, e.splat(e.arguments.amount)), target, place)
+    start = e.multiply(e.arguments.vector, VECTOR)
+    total = e.builder.fadd(e.load(source, start), e.load(target, start))
+    e.store(e.builder.fadd(total, e.splat(e.arguments.amount)), target, start)
 
 
 def task(source: program.Region, target: program.Region, vector: int, amount: float = 1) -> Any:
@@ -69,7 +69,7 @@ def test_each_task_runs_once_and_phases_run_in_order() -> None:
         a[...], b[...] = x, y
 
 
-def test_a_program_follows_memory_that_moves() -> None:
+def test_a_program_follows_rebound_memory() -> None:
     cells = program.Cells()
     (memory, before), (_, after), (scratch, _) = floats(VECTOR), floats(VECTOR), floats(64)
     region = program.Region(cells.of(memory))
@@ -93,7 +93,7 @@ def test_operands_are_bound_when_the_program_first_runs() -> None:
 
 
 @pytest.mark.parametrize("blocks", range(1, 20))
-def test_panels_cover_all_columns_once(blocks: int) -> None:
+def test_panels_cover_every_column_once(blocks: int) -> None:
     covered = [
         first + panel * width + lane
         for first, width, count in gemm.panels(blocks)
@@ -106,7 +106,7 @@ def test_panels_cover_all_columns_once(blocks: int) -> None:
 @pytest.mark.parametrize("tiles", [(1, 5, 7), (3, 28, 28), (2, 13, 13)])
 @pytest.mark.parametrize("largest", [1, 30, 1000])
 @pytest.mark.parametrize("multiple_of", [1, 2, 5])
-def test_chunks_cover_all_tiles_once(tiles: tuple[int, int, int], largest: int, multiple_of: int) -> None:
+def test_chunks_cover_every_tile_once(tiles: tuple[int, int, int], largest: int, multiple_of: int) -> None:
     images, height, width = tiles
     grid = tiling.TileGrid((images, 16, height, width), 2)
     chunks = grid.chunks(largest, multiple_of)
@@ -116,7 +116,7 @@ def test_chunks_cover_all_tiles_once(tiles: tuple[int, int, int], largest: int, 
 
 @pytest.mark.parametrize("count", [1, 7, 12, 100])
 @pytest.mark.parametrize("parts", [1, 3, 16])
-def test_a_split_covers_the_range_once(count: int, parts: int) -> None:
+def test_a_split_covers_a_range_once(count: int, parts: int) -> None:
     ranges = list(tiling.split(count, parts))
     assert [index for first, some in ranges for index in range(first, first + some)] == list(range(count))
     assert len(ranges) <= parts

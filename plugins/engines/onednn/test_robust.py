@@ -1,4 +1,4 @@
-"""The engine when something fails, when several nets and threads are at work, and over many iterations."""
+"""The engine under failures, with several nets and threads, and over many iterations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cafx.kernel import CafxError, Net, Phase, Solver, schema
+from cafx.conformance.nets import net_of_text, solver_of_text
+from cafx.kernel import CafxError, Net, Solver
 from cafx_engine_onednn import OneDNN
 from cafx_engine_onednn.api.library import load
 
@@ -38,42 +39,39 @@ OUT_OF_MEMORY = 1
 NO_IMPLEMENTATION = 3
 
 
-def digits(rng: np.random.Generator, count: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Noisy images of ten kinds, each kind of a pattern of its own."""
+def labelled_images(rng: np.random.Generator, count: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Noisy images of ten classes, each with its own pattern."""
     patterns = np.random.default_rng(7).standard_normal((10, 1, 8, 8))
     labels = rng.integers(0, 10, count)
     return (patterns[labels] + rng.standard_normal((count, 1, 8, 8))).astype(np.float32), labels
 
 
-def feed(net: Net, rng: np.random.Generator) -> None:
-    for name, values in zip(("data", "label"), digits(rng), strict=True):
+def feed_batch(net: Net, rng: np.random.Generator) -> None:
+    for name, values in zip(("data", "label"), labelled_images(rng), strict=True):
         net.blobs[name].set_data(values)
 
 
-def made(engine: str = "onednn") -> Net:
-    net = Net(schema().parse_text(NET, "NetParameter"), Phase.TRAIN, engine=engine, seed=3)
-    feed(net, np.random.default_rng(0))
+def fed_net(engine: str = "onednn") -> Net:
+    net = net_of_text(NET, engine=engine, seed=3)
+    feed_batch(net, np.random.default_rng(0))
     return net
 
 
-def solver(engine: str = "onednn", dtype: type = np.float32) -> Solver:
-    options = schema().parse_text(SOLVER, "SolverParameter")
-    options.net_param.CopyFrom(schema().parse_text(NET, "NetParameter"))
-    return Solver(options, engine=engine, seed=3, dtype=dtype)
+def new_solver(engine: str = "onednn", dtype: type = np.float32) -> Solver:
+    return solver_of_text(NET, SOLVER, engine=engine, seed=3, dtype=dtype)
 
 
-def losses(one: Solver, count: int) -> list[float]:
-    rng, found = np.random.default_rng(1), []
-    for _ in range(count):
-        feed(one.net, rng)
-        found.append(float(one.step()))
-    return found
+def train(solver: Solver, iterations: int) -> list[float]:
+    """The loss of every iteration."""
+    rng, losses = np.random.default_rng(1), []
+    for _ in range(iterations):
+        feed_batch(solver.net, rng)
+        losses.append(float(solver.step()))
+    return losses
 
 
-def test_a_primitive_that_fails_is_named_and_the_net_goes_on_when_it_works_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Whichever call it is."""
+def test_a_failed_call_is_named_and_the_net_recovers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call of a pass fails once; afterwards the net computes what it did before."""
     library, countdown = load(), itertools.repeat(1)
     execute = library.execute
 
@@ -81,7 +79,7 @@ def test_a_primitive_that_fails_is_named_and_the_net_goes_on_when_it_works_again
         return int(execute(*arguments)) if next(countdown) else OUT_OF_MEMORY
 
     monkeypatch.setattr(library, "execute", failing)
-    net, told = made(), set()
+    net, failed = fed_net(), set()
     net.run_forward()
     expected = net.blobs["loss"].host()
     for calls in range(100):
@@ -90,22 +88,22 @@ def test_a_primitive_that_fails_is_named_and_the_net_goes_on_when_it_works_again
         if error is None:
             break
         assert "out of memory from dnnl_primitive_execute" in str(error)
-        told.add(str(error.where).split(" of ")[0])
+        failed.add(str(error.where).split(" of ")[0])
     else:
-        pytest.fail("calls without end")
+        pytest.fail("a pass has more than 100 calls")
     assert {
         "convolution forward",
         "convolution backward weights",
         "batch normalization forward",
         "tanh forward",
-    } <= told
+    } <= failed
     countdown = itertools.repeat(1)
     net.run_forward()
     assert net.blobs["loss"].host() == pytest.approx(expected, rel=1e-6)
 
 
 def error_of(net: Net) -> CafxError | None:
-    """What goes wrong in a pass."""
+    """The error of a pass, if any."""
     try:
         net.run_forward()
         net.run_backward()
@@ -114,12 +112,12 @@ def error_of(net: Net) -> CafxError | None:
     return None
 
 
-def test_a_primitive_that_cannot_be_made_leaves_its_layer_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = made("numpy")
+def test_a_layer_whose_primitive_is_unimplemented_runs_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = fed_net("numpy")
     expected.run_forward()
     name = "convolution_backward_data_primitive_desc_create"
     monkeypatch.setitem(load()._functions, name, lambda *_: NO_IMPLEMENTATION)
-    net = made()
+    net = fed_net()
     net.run_forward()
     steps = {step.name: step for step in net.program.parts}
     assert steps["grown"].run_by == "plain"
@@ -128,43 +126,43 @@ def test_a_primitive_that_cannot_be_made_leaves_its_layer_plain(monkeypatch: pyt
     assert net.blobs["loss"].host() == pytest.approx(expected.blobs["loss"].host(), rel=1e-4)
 
 
-def test_the_schedule_shows_what_runs_plain_and_why(tmp_path: Path) -> None:
+def test_the_net_command_shows_why_a_layer_runs_plain(tmp_path: Path) -> None:
     text = NET.replace('type: "TanH" bottom: "grown"', 'type: "ELU" elu_param { alpha: -1 } bottom: "grown"')
     (tmp_path / "net.prototxt").write_text(text)
     command = [sys.executable, "-m", "cafx.cli", "net", str(tmp_path / "net.prototxt"), "--engine", "onednn"]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "a negative alpha" in shown
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "a negative alpha" in output
 
 
-def test_nets_taken_in_turns_do_what_each_does_alone() -> None:
-    alone = losses(solver(), 4)
-    solvers = [solver(), solver(), solver("numpy")]
+def test_interleaved_solvers_do_not_interfere() -> None:
+    expected_losses = train(new_solver(), 4)
+    solvers = [new_solver(), new_solver(), new_solver("numpy")]
     rngs = [np.random.default_rng(1) for _ in solvers]
-    for expected in alone:
-        for one, rng in zip(solvers, rngs, strict=True):
-            feed(one.net, rng)
-            assert float(one.step()) == pytest.approx(expected, rel=1e-3 if one is solvers[2] else 1e-6)
+    for expected in expected_losses:
+        for solver, rng in zip(solvers, rngs, strict=True):
+            feed_batch(solver.net, rng)
+            assert float(solver.step()) == pytest.approx(expected, rel=1e-3 if solver is solvers[2] else 1e-6)
 
 
-def test_threads_train_a_net_each_as_if_alone() -> None:
-    alone, found = losses(solver(), 8), []
-    solvers = [solver() for _ in range(3)]
-    threads = [threading.Thread(target=lambda one=one: found.append(losses(one, 8))) for one in solvers]
+def test_solvers_in_parallel_threads_do_not_interfere() -> None:
+    expected, losses = train(new_solver(), 8), []
+    solvers = [new_solver() for _ in range(3)]
+    threads = [threading.Thread(target=lambda solver=solver: losses.append(train(solver, 8))) for solver in solvers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    np.testing.assert_allclose(found, [alone] * 3, rtol=1e-6)
+    np.testing.assert_allclose(losses, [expected] * 3, rtol=1e-6)
 
 
 @pytest.mark.slow
-def test_it_stays_as_near_as_float32_stays_to_float64() -> None:
-    """Over 500 iterations; numpy's own distance from exact numbers says what near is."""
-    exact, plain, fast = (
-        np.array(losses(solver(engine, dtype), 500))
+def test_training_drifts_no_more_than_float32_rounding_explains() -> None:
+    """Over 500 iterations, compared with the drift of NumPy's float32 from float64."""
+    exact, numpy, onednn = (
+        np.array(train(new_solver(engine, dtype), 500))
         for engine, dtype in (("numpy", np.float64), ("numpy", np.float32), ("onednn", np.float32))
     )
-    noise, distance = np.abs(plain - exact), np.abs(fast - exact)
-    assert exact[-50:].mean() < 0.5 * exact[:50].mean(), "it learns"
-    assert distance.mean() <= 3 * noise.mean()
-    assert distance.max() <= 5 * noise.max()
+    noise, drift = np.abs(numpy - exact), np.abs(onednn - exact)
+    assert exact[-50:].mean() < 0.5 * exact[:50].mean()
+    assert drift.mean() <= 3 * noise.mean()
+    assert drift.max() <= 5 * noise.max()

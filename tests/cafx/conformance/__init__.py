@@ -1,4 +1,4 @@
-"""The conformance suite of cafx: what every layer, first-party or not, is held to."""
+"""The conformance suite of cafx: the requirements on every layer, first-party or not."""
 
 from cafx.conformance.cases import Bottom, Case, distinct, labels, normal, uniform, values
 from cafx.conformance.checks import load_checks

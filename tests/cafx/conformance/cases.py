@@ -1,9 +1,11 @@
-"""Conformance cases: how a layer's author says on what the shared suite should try it.
+"""Conformance cases: the inputs and options that the suite tries a layer on.
 
-@classmethod
-def cases(cls):
-    yield Case("slope", (2, 3, 4, 5), options={"negative_slope": 0.1})
-    yield Case("scored", (4, 10), labels((4,), 10))
+A layer's ``cases`` yields them:
+
+    @classmethod
+    def cases(cls):
+        yield Case("slope", (2, 3, 4, 5), options={"negative_slope": 0.1})
+        yield Case("scored", (4, 10), labels((4,), 10))
 """
 
 from __future__ import annotations
@@ -23,29 +25,29 @@ Draw = Callable[[np.random.Generator, Shape], npt.NDArray[Any]]
 
 @attrs.frozen
 class Bottom:
-    """One bottom of a case: its shape, and how its values are drawn."""
+    """One bottom of a case: its shape and the function that draws its values."""
 
     shape: Shape
     draw: Draw
 
 
 def normal(shape: Shape, scale: float = 1.0, shift: float = 0.0) -> Bottom:
-    """Values of a normal distribution: what a bare shape in a Case stands for."""
+    """Normally distributed values with standard deviation ``scale`` and mean ``shift``, as for a bare shape."""
     return Bottom(shape, lambda rng, size: rng.standard_normal(size) * scale + shift)
 
 
 def uniform(shape: Shape, low: float, high: float) -> Bottom:
-    """Values between ``low`` and ``high``."""
+    """Values distributed uniformly from ``low`` to ``high``."""
     return Bottom(shape, lambda rng, size: rng.uniform(low, high, size))
 
 
 def labels(shape: Shape, classes: int) -> Bottom:
-    """Whole numbers from 0 to before ``classes``."""
+    """Whole numbers from 0 to ``classes`` - 1."""
     return Bottom(shape, lambda rng, size: rng.integers(0, classes, size).astype(np.float64))
 
 
 def distinct(shape: Shape, step: float = 0.1) -> Bottom:
-    """Values no two of which are closer than ``step``: for maxima and sorting, where ties jump."""
+    """Values at least ``step`` apart, for layers that are not differentiable at ties, such as maxima."""
 
     def draw(rng: np.random.Generator, size: Shape) -> npt.NDArray[Any]:
         count = int(np.prod(size, dtype=np.int64))
@@ -55,7 +57,7 @@ def distinct(shape: Shape, step: float = 0.1) -> Bottom:
 
 
 def values(array: npt.ArrayLike) -> Bottom:
-    """Just these values (as far as they go, over again where more are wanted)."""
+    """These values, repeated if the shape has more."""
     fixed = np.asarray(array, np.float64)
     return Bottom(fixed.shape, lambda rng, size: np.resize(fixed, size))
 
@@ -66,18 +68,18 @@ def _bottoms(given: Any) -> tuple[Bottom, ...]:
 
 @attrs.frozen(init=False)
 class Case:
-    """A layer alone with bottoms of given shapes.
+    """One layer with its options and bottoms.
 
     Args:
-        name: short, unique among the layer's cases.
-        bottoms: shapes, or `Bottom`s where values matter.
-        options: the layer's options, as its DSL function takes them.
-        layer: fields of LayerParameter itself, such as ``param`` or ``loss_weight``.
-        tops: how many.
+        name: a short name, unique among the layer's cases.
+        bottoms: shapes, or `Bottom`s if values matter.
+        options: the layer's options, as in the DSL.
+        layer: other fields of LayerParameter, such as ``param`` or ``loss_weight``.
+        tops: the number of tops.
         phase: TRAIN or TEST.
-        tolerance: relative tolerance of the numeric gradient, where 1e-3 is too strict.
-        params: draws for parameter blobs by index, where the fillers' values would prove little.
-        skip: checklist ids that do not hold for this case, with the reason for each.
+        tolerance: relative tolerance of the numeric gradient.
+        params: functions that draw parameter blobs, by index, in place of the fillers.
+        skip: the ids of checks that this case fails, with the reason for each.
     """
 
     name: str

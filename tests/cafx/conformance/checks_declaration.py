@@ -25,12 +25,12 @@ def own_options(subject: Subject) -> dict[str, Option]:
     return subject.layer.Parameter.__options__ if subject.layer.Parameter else {}
 
 
-@check("entry-point", "the entry point names a Layer class, and the right group", per_case=False)
+@check("entry-point", "the entry point names a Layer class and is in the right group", per_case=False)
 def entry_point(subject: Subject) -> None:
     if not (isinstance(subject.layer, type) and issubclass(subject.layer, Layer)):
         raise CheckFailure(f"entry point {subject.plugin.value} is not a subclass of cafx.kernel.Layer")
     if subject.layer.is_loss and subject.plugin.group == "cafx.layers":
-        raise CheckFailure("a layer with is_loss belongs to entry-point group cafx.losses")
+        raise CheckFailure("a layer with is_loss = True belongs in entry-point group cafx.losses")
     if not subject.layer.is_loss and subject.plugin.group == "cafx.losses":
         raise CheckFailure("entry-point group cafx.losses is for layers with is_loss = True")
 
@@ -40,29 +40,29 @@ def docstring(subject: Subject) -> None:
     text = (subject.layer.__doc__ or "").lower()
     missing = [word for word in ("bottom", "top") if word not in text]
     if missing:
-        raise CheckFailure(f"the class docstring says nothing of: {', '.join(missing)}; state their shapes")
+        raise CheckFailure(f"the class docstring does not mention {', '.join(missing)}; state their shapes")
     if len(text.split()) < 12:
         raise CheckFailure("the class docstring is too short to state formula and shapes")
     if any(not (getattr(subject.layer, name).__doc__) for name in ("reshape", "forward", "backward")):
-        raise CheckFailure("reshape, forward and backward have a docstring each")
+        raise CheckFailure("reshape, forward and backward each need a docstring")
 
 
-@check("options-documented", "every option has a line of documentation and a number of its own", per_case=False)
+@check("options-documented", "every option has a line of documentation and a unique number", per_case=False)
 def options_documented(subject: Subject) -> None:
     for declared in declarations(subject):
-        bare = [name for name, each in declared.__options__.items() if not each.doc.strip()]
-        if bare:
-            raise CheckFailure(f"{declared.__name__}: no doc for {', '.join(bare)}")
+        undocumented = [name for name, each in declared.__options__.items() if not each.doc.strip()]
+        if undocumented:
+            raise CheckFailure(f"{declared.__name__}: no doc for {', '.join(undocumented)}")
         numbers = [each.number for each in declared.__options__.values()]
         if len(set(numbers)) != len(numbers):
-            raise CheckFailure(f"{declared.__name__}: two options with one number")
-        hung = declared.__extends__
-        if hung is None or hung.number in (derived_number(hung.field),):
+            raise CheckFailure(f"{declared.__name__}: two options share a number")
+        extension = declared.__extends__
+        if extension is None or extension.number in (derived_number(extension.field),):
             continue
-        if hung.number < FIRST_FREE_NUMBER and reserved_field(hung.number) != hung.field:
+        if extension.number < FIRST_FREE_NUMBER and reserved_field(extension.number) != extension.field:
             raise CheckFailure(
-                f"{hung.field} takes number {hung.number}, below {FIRST_FREE_NUMBER}: those belong to "
-                "BVLC Caffe and its well-known forks; take a higher one, or none"
+                f"{extension.field} has number {extension.number}: numbers below {FIRST_FREE_NUMBER} are reserved for "
+                "BVLC Caffe and well-known forks; choose a higher one, or omit it"
             )
 
 
@@ -71,10 +71,10 @@ def options_exercised(subject: Subject) -> None:
     used = {name for case in subject.cases for name in case.options}
     unused = sorted(set(own_options(subject)) - used)
     if unused:
-        raise CheckFailure(f"no case states {', '.join(unused)}: add one that does to cases()")
+        raise CheckFailure(f"no case uses {', '.join(unused)}: add one to cases()")
 
 
-@check("options-validated", "a misspelt or ill-typed option is refused with a CafxError", per_case=False)
+@check("options-validated", "misspelt and ill-typed options raise a CafxError", per_case=False)
 def options_validated(subject: Subject) -> None:
     declared = subject.layer.Parameter
     if declared is None:
@@ -95,14 +95,14 @@ def round_trip(subject: Subject, case: Case) -> None:
     text = composed.parse_text(composed.to_text(proto), "LayerParameter")
     data = composed.parse_bytes(proto.SerializeToString(), "LayerParameter")
     if not proto == text == data:
-        raise CheckFailure("the layer's prototxt or binary form does not read back as it was written")
+        raise CheckFailure("the layer changes when it is written as prototxt or binary and read back")
     for declared in declarations(subject):
-        hung = declared.__extends__
-        if hung and proto.HasField(hung.field):
+        extension = declared.__extends__
+        if extension and proto.HasField(extension.field):
             again = composed["LayerParameter"]()
-            declared.from_proto(getattr(proto, hung.field)).fill(getattr(again, hung.field))
-            if getattr(again, hung.field) != getattr(proto, hung.field):
-                raise CheckFailure(f"{declared.__name__} loses options on its way through Python")
+            declared.from_proto(getattr(proto, extension.field)).fill(getattr(again, extension.field))
+            if getattr(again, extension.field) != getattr(proto, extension.field):
+                raise CheckFailure(f"{declared.__name__}.from_proto or fill loses options")
     with using_registry(subject.plugins):
         _through_dsl(subject, case, proto)
 
@@ -116,8 +116,8 @@ def _through_dsl(subject: Subject, case: Case, proto: Any) -> None:
     for index, bottom in enumerate(case.bottoms):
         net[f"bottom{index}"] = dsl.Input(shape=[{"dim": list(bottom.shape)}])
         bottoms.append(net[f"bottom{index}"])
-    made = getattr(dsl, subject.type)(*bottoms, ntop=case.tops, **case.options, **case.layer)
-    for index, top in enumerate([made] if case.tops == 1 else made if case.tops else []):
+    tops = getattr(dsl, subject.type)(*bottoms, ntop=case.tops, **case.options, **case.layer)
+    for index, top in enumerate([tops] if case.tops == 1 else tops if case.tops else []):
         net[f"top{index}"] = top
     emitted = net.to_proto() if case.tops else None
     if emitted is None:
@@ -125,16 +125,16 @@ def _through_dsl(subject: Subject, case: Case, proto: Any) -> None:
     for declared in declarations(subject):
         field = declared.__extends__.field if declared.__extends__ else ""
         if field and getattr(emitted.layer[-1], field).SerializeToString() != getattr(proto, field).SerializeToString():
-            raise CheckFailure(f"the DSL writes another {field} than the one declared")
+            raise CheckFailure(f"the DSL emits a different {field}")
 
 
-@check("arity", "bottoms and tops are as many as declared; others are refused, naming the layer", per_case=False)
+@check("arity", "numbers of bottoms and tops other than declared are refused, naming the layer", per_case=False)
 def arity(subject: Subject) -> None:
     for kind, allowed in (("bottom", subject.layer.bottoms), ("top", subject.layer.tops)):
         low, high = (allowed, allowed) if isinstance(allowed, int) else allowed
         used = {len(case.bottoms) if kind == "bottom" else case.tops for case in subject.cases}
         if low != high and len(used) < 2:
-            raise CheckFailure(f"{kind}s = {allowed}, but every case has {used}: add one with another number")
+            raise CheckFailure(f"{kind}s = {allowed}, but all cases have {used.pop()}: add one with another number")
         wrong = [] if high is None else [high + 1]
         if low > 0 and not (kind == "top" and subject.layer.automatic_tops):
             wrong.append(low - 1)
@@ -148,11 +148,11 @@ def _refuses(subject: Subject, kind: str, count: int) -> None:
     names = list(getattr(layer, kind))
     del getattr(layer, kind)[:]
     for index in range(count):
-        made = names[index] if index < len(names) else f"extra{index}"
-        if kind == "bottom" and made not in [top for each in net.layer[:-1] for top in each.top]:
-            extra = net.layer.add(name=made, type="Input", top=[made])
+        name = names[index] if index < len(names) else f"extra{index}"
+        if kind == "bottom" and name not in [top for each in net.layer[:-1] for top in each.top]:
+            extra = net.layer.add(name=name, type="Input", top=[name])
             extra.input_param.shape.add().dim.extend((1, 1))
-        getattr(layer, kind).append(made)
+        getattr(layer, kind).append(name)
     ordered = type(net)(name=net.name)
     for each in sorted(net.layer, key=lambda each: each.name == layer.name):
         ordered.layer.add().CopyFrom(each)
@@ -162,19 +162,19 @@ def _refuses(subject: Subject, kind: str, count: int) -> None:
         if layer.name not in str(error):
             raise CheckFailure(f"the error for {count} {kind}s does not name the layer: {error}") from error
         return
-    raise CheckFailure(f"{count} {kind}s are accepted: declare {kind}s as they are")
+    raise CheckFailure(f"{count} {kind}s are accepted: declare the allowed number in {kind}s")
 
 
-@check("cases", "there are cases, with names of their own", per_case=False)
+@check("cases", "there are cases, with unique names", per_case=False)
 def cases(subject: Subject) -> None:
     names = [case.name for case in subject.cases]
     if not names:
-        raise CheckFailure("cases() yields nothing: the suite has nothing to try the layer on")
+        raise CheckFailure("cases() yields nothing: the suite cannot test the layer")
     if len(set(names)) != len(names):
-        raise CheckFailure("two cases have one name")
+        raise CheckFailure("two cases have the same name")
 
 
-@check("axes", "cases cover more than one number of axes, or others are refused", per_case=False)
+@check("axes", "cases cover several numbers of axes, or others are refused", per_case=False)
 def axes(subject: Subject) -> None:
     firsts = {len(case.bottoms[0].shape) for case in subject.cases if case.bottoms}
     if len(firsts) != 1:
@@ -186,4 +186,4 @@ def axes(subject: Subject) -> None:
         Net(net, case.phase, engine="numpy", plugins=subject.plugins)
     except CafxError:
         return
-    raise CheckFailure(f"every case has {firsts.pop()} axes, though others are accepted: add a case with more")
+    raise CheckFailure(f"all cases have {firsts.pop()} axes although others are accepted: add a case with more")

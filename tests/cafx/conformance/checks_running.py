@@ -1,4 +1,4 @@
-"""Checks of a layer in a running net: shapes that change, seeds, engines, files, memory."""
+"""Checks of a layer in a running net: changing shapes, seeds, engines, files, memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GROWTH_ALLOWED = 64 * 1024
 
 
 def pass_through(trial: Trial) -> list[np.ndarray]:
-    """Tops, wanted bottom gradients and parameter gradients of one pass."""
+    """Tops, input gradients and parameter gradients of one pass."""
     results = trial.forward()
     if not trial.layer.forward_only:
         diffs = trial.backward()
@@ -31,16 +31,16 @@ def pass_through(trial: Trial) -> list[np.ndarray]:
     return results
 
 
-def require_same(found: list[np.ndarray], expected: list[np.ndarray], advice: str, tolerance: float = 1e-5) -> None:
-    """CheckFailure with ``advice`` where two passes differ."""
-    for position, (one, two) in enumerate(zip(found, expected, strict=True)):
+def require_same(results: list[np.ndarray], expected: list[np.ndarray], advice: str, tolerance: float = 1e-5) -> None:
+    """Raise CheckFailure with ``advice`` if the results of two passes differ."""
+    for position, (one, two) in enumerate(zip(results, expected, strict=True)):
         problem = differs(one, two, tolerance, tolerance)
         if problem:
             raise CheckFailure(f"{advice} (array {position} of tops and gradients: {problem})")
 
 
 def batched(case: Case, batch: int) -> Case:
-    """The case with another first axis, where every bottom has the same one."""
+    """The case with another length of the bottoms' first axis."""
     bottoms = [Bottom((batch, *bottom.shape[1:]), bottom.draw) for bottom in case.bottoms]
     return Case(
         case.name,
@@ -62,15 +62,15 @@ def reshape_idempotent(subject: Subject, case: Case) -> None:
 
 
 def can_change_batch(subject: Subject, case: Case | None) -> str | None:
-    """Applies to cases whose bottoms share a first axis that may be another."""
+    """Applies to cases whose bottoms have a common batch axis."""
     assert case is not None
     firsts = {bottom.shape[:1] for bottom in case.bottoms}
-    return None if len(firsts) == 1 and firsts != {()} else "its bottoms have no common batch axis"
+    return None if len(firsts) == 1 and firsts != {()} else "the bottoms have no common batch axis"
 
 
 @check(
     "reshape-follows",
-    "larger and smaller batches give what a fresh net gives",
+    "larger and smaller batches give the results of a fresh net",
     applies=all_of(has_bottoms, can_change_batch),
 )
 def reshape_follows(subject: Subject, case: Case) -> None:
@@ -90,60 +90,62 @@ def reshape_follows(subject: Subject, case: Case) -> None:
         trial.params, trial.start = fresh.params, copy.deepcopy(fresh.start)
         trial.forward()
         trial.rewind()
-        require_same(pass_through(trial), pass_through(fresh), f"wrong after a reshape to batch {size}")
+        require_same(pass_through(trial), pass_through(fresh), f"wrong results after a reshape to batch {size}")
 
 
-@check("seeded", "one seed gives one result")
+@check("seeded", "the same seed gives the same results")
 def seeded(subject: Subject, case: Case) -> None:
     one, two = (Trial(subject.type, case, plugins=subject.plugins) for _ in range(2))
-    require_same(pass_through(one), pass_through(two), "two runs of one seed differ: draw from self.rng", 0.0)
+    require_same(pass_through(one), pass_through(two), "two runs with the same seed differ: draw from self.rng", 0.0)
     if subject.layer.deterministic and not subject.layer.keeps_state:
         first = two.forward()
-        require_same(two.forward(), first, "two forwards differ: declare deterministic or keeps_state", 0.0)
+        require_same(
+            two.forward(), first, "two forward passes differ: set deterministic = False or keeps_state = True", 0.0
+        )
 
 
-@check("resume", "its state, put back, gives the same again")
+@check("resume", "a restored layer continues with the same results")
 def resume(subject: Subject, case: Case) -> None:
     trial = Trial(subject.type, case, plugins=subject.plugins)
     trial.forward()
-    held = json.loads(json.dumps(trial.net.state()))
+    state = json.loads(json.dumps(trial.net.state()))
     params = [blob.host() for blob in trial.layer.blobs]
     expected = trial.forward()
     fresh = Trial(subject.type, case, plugins=subject.plugins)
-    fresh.net.restore(held)
+    fresh.net.restore(state)
     for blob, values in zip(fresh.layer.blobs, params, strict=True):
         blob.set_data(values)
-    require_same(fresh.forward(), expected, "a restored layer goes on differently: see Layer.state", 0.0)
+    require_same(fresh.forward(), expected, "a restored layer gives different results: see Layer.state", 0.0)
 
 
-@check("engines", "every installed engine agrees with numpy")
+@check("engines", "all installed engines agree with numpy")
 def engines(subject: Subject, case: Case) -> None:
     expected = pass_through(Trial(subject.type, case, plugins=subject.plugins))
     for plugin, engine in subject.plugins.usable("engine"):
         if plugin.name == "numpy" or engine.unavailable() is not None:
             continue
         trial = Trial(subject.type, case, engine=engine(subject.plugins), plugins=subject.plugins)
-        found = pass_through(trial)
+        results = pass_through(trial)
         if not subject.layer.deterministic and trial.net.program.parts[-1].run_by != "plain":
             continue
-        require_same(found, expected, f"engine '{plugin.name}' disagrees with numpy", ENGINE_TOLERANCE)
+        require_same(results, expected, f"engine '{plugin.name}' disagrees with numpy", ENGINE_TOLERANCE)
 
 
-@check("device", "it computes with self.xp alone, and so runs on a GPU")
+@check("device", "the layer computes with self.xp only, so that it runs on a GPU")
 def device(subject: Subject, case: Case) -> None:
     expected = pass_through(Trial(subject.type, case, plugins=subject.plugins))
     try:
         trial = Trial(subject.type, case, engine=DeviceEngine(subject.plugins), plugins=subject.plugins)
-        found = pass_through(trial)
+        results = pass_through(trial)
     except (TypeError, AttributeError) as error:
         raise CheckFailure(f"on a device: {error}; compute with self.xp and array methods") from error
-    require_same(found, expected, "another result on a device than on the host")
+    require_same(results, expected, "results on a device differ from those on the host")
 
 
-@check("save-load", "parameters survive a caffemodel")
+@check("save-load", "parameters survive saving and loading")
 def save_load(subject: Subject, case: Case) -> None:
     trial = Trial(subject.type, case, plugins=subject.plugins)
-    trial.params = [held + trial.rng.uniform(0, 1, held.shape) for held in trial.params]
+    trial.params = [values + trial.rng.uniform(0, 1, values.shape) for values in trial.params]
     trial.rewind()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "subject.caffemodel"
@@ -153,10 +155,10 @@ def save_load(subject: Subject, case: Case) -> None:
         other.forward()
         other.rewind()
         other.net.copy_from(path)
-    require_same(other.forward(), expected, "loaded parameters give another result", 0.0)
+    require_same(other.forward(), expected, "loaded parameters give different results", 0.0)
 
 
-@check("no-growth", "memory stays level over iterations", per_case=False)
+@check("no-growth", "memory does not grow over iterations", per_case=False)
 def no_growth(subject: Subject) -> None:
     if not subject.cases or "no-growth" in subject.cases[0].skip:
         return
@@ -173,4 +175,4 @@ def no_growth(subject: Subject) -> None:
     finally:
         tracemalloc.stop()
     if grown > GROWTH_ALLOWED:
-        raise CheckFailure(f"{grown} bytes more after {ROUNDS} iterations: what does the layer keep?")
+        raise CheckFailure(f"memory grew by {grown} bytes in {ROUNDS} iterations: find what the layer keeps")

@@ -1,6 +1,6 @@
-"""Golden cases: replay what real Caffe computed and compare.
+"""Golden cases: replay nets and compare the results with Caffe's.
 
-A case is NAME.prototxt and NAME.npz; the keys are explained in the README beside the data.
+A case consists of NAME.prototxt and NAME.npz; the README of the data explains the keys.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ EXACT_TYPES = ("ArgMax", "Threshold")
 
 
 class LayerCase:
-    """One case of the folder ``layers``.
+    """One golden case of a layer.
 
     Args:
-        path: its .npz file.
+        path: the .npz file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with np.load(path) as held:
-            self.values = {key: held[key] for key in held.files}
+        with np.load(path) as file:
+            self.values = dict(file)
 
     @property
     def types(self) -> set[str]:
-        """The layer types its net names."""
+        """The layer types in the net."""
         text = self.path.with_suffix(".prototxt").read_text()
         return set(re.findall(r'(?m)^\s*type:\s*"(\w+)"', re.sub(r"filler\s*\{[^}]*\}", "", text)))
 
     def tree(self, prefix: str) -> dict[str, npt.NDArray[Any]]:
-        """The values whose keys begin with ``prefix``, by the rest of the key."""
+        """The values whose keys start with ``prefix``, by the rest of the key."""
         return {k[len(prefix) :]: v for k, v in self.values.items() if k.startswith(prefix)}
 
     def replay(self, engine: str | Engine | None = None, plugins: Registry | None = None) -> list[str]:
-        """Run it and return what differs, one line each."""
+        """Run the case and return one line per difference."""
         self.wrong: list[str] = []
         phase = Phase[str(self.values["meta/phase"])]
         with inside(self.path.parent):
@@ -67,8 +67,8 @@ class LayerCase:
             self._backward()
 
     def _forward(self, prefix: str, iteration: int) -> None:
-        fed: dict[str, Any] = dict(self.tree(prefix + "in/"))
-        results = self.net.forward(**fed)
+        inputs: dict[str, Any] = dict(self.tree(prefix + "in/"))
+        results = self.net.forward(**inputs)
         for name in self.tree(prefix + "out/"):
             self.compare(prefix + "out/" + name, results.get(name))
         for key in self.tree(prefix + "paramafter/"):
@@ -87,19 +87,19 @@ class LayerCase:
         for key in self.tree("paramdiff/"):
             self.compare("paramdiff/" + key, _param(self.net, key).host_diff())
 
-    def compare(self, key: str, found: Any, expected: Any = None) -> None:
-        """Note a difference beyond the tolerance."""
+    def compare(self, key: str, result: Any, expected: Any = None) -> None:
+        """Record a difference beyond the tolerance."""
         expected = self.values[key] if expected is None else expected
-        difference = differs(found, expected)
+        difference = differs(result, expected)
         if difference:
             self.wrong.append(f"{key}: {difference}")
 
 
-def differs(found: Any, expected: npt.ArrayLike, relative: float = RELATIVE, absolute: float = ABSOLUTE) -> str | None:
-    """How ``found`` differs from ``expected``, relative to the largest value; None if it does not."""
-    if found is None:
+def differs(result: Any, expected: npt.ArrayLike, relative: float = RELATIVE, absolute: float = ABSOLUTE) -> str | None:
+    """How two arrays differ, with tolerances relative to the largest value; None if they agree."""
+    if result is None:
         return "missing"
-    one, two = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    one, two = np.asarray(result, np.float64), np.asarray(expected, np.float64)
     if one.shape != two.shape:
         return f"shape {one.shape} instead of {two.shape}"
     if not one.size:
@@ -108,12 +108,12 @@ def differs(found: Any, expected: npt.ArrayLike, relative: float = RELATIVE, abs
     error[np.atleast_1d(one == two) | np.atleast_1d(np.isnan(one) & np.isnan(two))] = 0
     allowed = absolute + relative * np.abs(two[np.isfinite(two)]).max(initial=0)
     worst = float(error.max())
-    return None if worst <= allowed else f"off by {worst:.3g} where {allowed:.3g} is allowed"
+    return None if worst <= allowed else f"differs by {worst:.3g}, allowed {allowed:.3g}"
 
 
 @contextlib.contextmanager
 def inside(folder: Path) -> Iterator[None]:
-    """Work in ``folder`` for a while: the cases' paths are relative to theirs."""
+    """Make ``folder`` the working directory within a block: paths in cases are relative to it."""
     before = Path.cwd()
     os.chdir(folder)
     try:

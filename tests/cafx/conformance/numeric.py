@@ -1,4 +1,4 @@
-"""Derivatives by central differences, where there are any."""
+"""Numeric derivatives by central differences."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ import numpy as np
 import numpy.typing as npt
 
 STEP = 1e-4
-TOLERANCE = 2e-3  # of a difference over STEP, relative to the gradient or to 1
-ROUNDING = 16 * np.finfo(np.float64).eps / STEP  # of a difference, relative to the objective
+TOLERANCE = 2e-3  # of a central difference over STEP, relative to the gradient or to 1
+ROUNDING = 16 * np.finfo(np.float64).eps / STEP  # rounding error of a difference, relative to the objective
 
 
 def derivative(objective: Callable[[], float], values: npt.NDArray[np.float64], position: int) -> float | None:
-    """How fast ``objective()`` grows with ``values[position]``; the value is put back.
+    """The derivative of an objective with respect to one of the values it reads.
 
-    None where the differences over two steps disagree, as they do at a kink, or are lost in rounding.
+    Args:
+        objective: computes the objective from ``values``.
+        values: a flat array; restored afterwards.
+        position: the index of the value.
+
+    Returns:
+        The derivative; None if the differences over two step sizes disagree, as they do at a kink, or
+        are lost in rounding errors.
     """
     start = values[position]
     estimates, largest = [], 0.0
@@ -33,5 +40,5 @@ def derivative(objective: Callable[[], float], values: npt.NDArray[np.float64], 
 
 
 def allowance(*gradients: float) -> float:
-    """How far two gradients of such a size may be apart."""
+    """The allowed difference between two gradients of this size."""
     return TOLERANCE * max(1.0, *map(abs, gradients))

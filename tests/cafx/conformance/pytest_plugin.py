@@ -1,4 +1,4 @@
-"""What the suite adds to pytest: CheckFailures shown as their advice, and the reference data."""
+"""The pytest plugin: failed checks show their advice, and ``shared`` is the folder of reference data."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def shared(pytestconfig: pytest.Config) -> Path:
     """The folder of reference data: CAFX_SHARED, or ``shared`` beside the repository."""
     folder = Path(os.environ.get(SHARED_SETTING, pytestconfig.rootpath.parent / "shared"))
     if not folder.is_dir():
-        pytest.skip(f"no reference data at {folder}: set {SHARED_SETTING}")
+        pytest.skip(f"no reference data in {folder}: set {SHARED_SETTING}")
     return folder
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: Any, call: Any) -> Any:
-    """Show a failed check by what it says."""
+    """Show the advice of a failed check instead of a traceback."""
     outcome = yield
     report = outcome.get_result()
     error = call.excinfo.value if call.excinfo else None

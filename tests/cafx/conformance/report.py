@@ -1,4 +1,4 @@
-"""`cafx check`: the checklist of one plugin, installed or in a folder, as a table."""
+"""The report of ``cafx check``: the checklist of one plugin, installed or in a folder."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from cafx.kernel import CafxError, Registry
 from cafx.kernel.registry import KINDS, Plugin, installed
 
 PASS, FAIL, KNOWN, NOT_APPLICABLE = "pass", "fail", "known failure", "not applicable"
-LOADS = ("loads", "the plugin can be imported and documents itself")
+LOADS = ("loads", "the plugin can be imported and has a docstring")
 
 
 @attrs.frozen
 class Row:
-    """One item of the checklist on one plugin: how it went, and why."""
+    """The outcome of one check on one plugin, and the reason."""
 
     plugin: str
     check_id: str
@@ -34,7 +34,7 @@ class Row:
 
 @attrs.frozen
 class Report:
-    """The rows of every layer of a distribution."""
+    """The outcomes of all checks on the plugins of a distribution."""
 
     target: str
     rows: list[Row]
@@ -45,17 +45,20 @@ class Report:
         return bool(self.rows) and all(row.outcome != FAIL for row in self.rows)
 
     def to_json(self) -> str:
-        """The report for a program to read."""
+        """The report as JSON."""
         return json.dumps(
             {"target": self.target, "ok": self.ok, "rows": [attrs.asdict(row) for row in self.rows]}, indent=1
         )
 
 
 def check(target: str) -> Report:
-    """Run the suite on a distribution by its name, or on a plugin's folder.
+    """Run the suite on a plugin.
+
+    Args:
+        target: the name of an installed distribution, or a plugin's folder.
 
     Raises:
-        CafxError: nothing installed has that name, or the folder is no plugin.
+        CafxError: no such distribution is installed, or the folder is not a plugin folder.
     """
     plugins, chosen = _find(target)
     return Report(target, [row for plugin in chosen for row in _check_plugin(plugin, plugins)])
@@ -65,14 +68,14 @@ def _find(target: str) -> tuple[Registry, list[Plugin]]:
     if Path(target, "pyproject.toml").is_file():
         return _from_folder(Path(target).resolve())
     if Path(target).exists() or "/" in target:
-        raise CafxError("is no plugin's folder", where=target, expected="a folder with a pyproject.toml")
+        raise CafxError("is not a plugin folder", where=target, expected="a folder with a pyproject.toml")
     plugins = Registry()
     every = [plugin for kind in KINDS for plugin in plugins.plugins(kind)]
     chosen = [plugin for plugin in every if _same(plugin.distribution, target)]
     if not chosen:
         raise CafxError(
             f"no installed distribution '{target}' has cafx plugins",
-            remedy=f"pip install {target}, or name the plugin's folder",
+            remedy=f"pip install {target}, or give the plugin's folder",
         )
     return plugins, chosen
 
@@ -98,15 +101,15 @@ def _from_folder(folder: Path) -> tuple[Registry, list[Plugin]]:
 def _check_plugin(plugin: Plugin, plugins: Registry) -> Iterator[Row]:
     error = plugins.error(plugin)
     thing = None if error else plugins.load_plugin(plugin)
-    problem = str(error) if error else "" if getattr(thing, "__doc__", None) else "it has no docstring"
+    problem = str(error) if error else "" if getattr(thing, "__doc__", None) else "no docstring"
     yield Row(plugin.name, *LOADS, FAIL if problem else PASS, problem)
     if problem or plugin.kind != "layer":
         return
     subject = Subject.of(plugin.name, plugins)
     every = list(items(subject))
-    for identity, found in load_checks().items():
-        outcome, detail = _summary([item for item in every if item.check is found])
-        yield Row(plugin.name, identity, found.title, outcome, detail)
+    for identity, check in load_checks().items():
+        outcome, detail = _summary([item for item in every if item.check is check])
+        yield Row(plugin.name, identity, check.title, outcome, detail)
 
 
 def _summary(chosen: Sequence[Item]) -> tuple[str, str]:
@@ -114,7 +117,7 @@ def _summary(chosen: Sequence[Item]) -> tuple[str, str]:
     reasons = [item.not_applicable() for item in chosen]
     applicable = [item for item, reason in zip(chosen, reasons, strict=True) if reason is None]
     if not applicable:
-        return NOT_APPLICABLE, next((reason for reason in reasons if reason), "there are no cases")
+        return NOT_APPLICABLE, next((reason for reason in reasons if reason), "no cases")
     known = ""
     for item in applicable:
         problem = _failure(item)
@@ -127,19 +130,19 @@ def _summary(chosen: Sequence[Item]) -> tuple[str, str]:
 def _failure(item: Item) -> str | None:
     try:
         item.run()
-    except Exception as error:  # noqa: BLE001 - a stranger's layer may raise anything
+    except Exception as error:  # noqa: BLE001 - a third party's layer may raise anything
         text = str(error) or type(error).__name__
         return text if isinstance(error, (CafxError, AssertionError)) else f"{type(error).__name__}: {text}"
     return None
 
 
 def _same(one: str, two: str) -> bool:
-    """Whether two distribution names are one, as pip compares them."""
+    """Whether two distribution names are the same after pip's normalisation."""
     return one.lower().replace("_", "-").replace(".", "-") == two.lower().replace("_", "-").replace(".", "-")
 
 
 def coverage(plugins: Registry) -> list[dict[str, Any]]:
-    """How many cases each installed layer type is tried on, for the conformance table."""
+    """The number of conformance cases of each installed layer type."""
     return [
         {"type": plugin.name, "distribution": plugin.distribution, "cases": len(list(layer.cases()))}
         for plugin, layer in plugins.usable("layer")

@@ -1,4 +1,4 @@
-"""The suite: which checks there are, to which layers and cases they apply, and running them."""
+"""The suite: its checks, the layers and cases they apply to, and how they run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LayerClass = type[Layer]
 
 
 class CheckFailure(AssertionError):
-    """A check's finding: what is wrong with the layer and what its author should do."""
+    """Raised by a check: what is wrong with the layer and what its author should do."""
 
 
 @attrs.frozen
 class Subject:
-    """The layer under test: its type, class, cases and where it comes from."""
+    """The layer under test: its type, class, cases and plugin."""
 
     type: str
     layer: LayerClass
@@ -31,7 +31,12 @@ class Subject:
 
     @classmethod
     def of(cls, type_name: str, plugins: Registry | None = None) -> Subject:
-        """The subject for an installed layer type."""
+        """The subject of a layer type.
+
+        Args:
+            type_name: the layer's type.
+            plugins: the registry that provides it (default: all installed plugins).
+        """
         plugins = plugins or registry()
         layer = plugins.load("layer", type_name)
         return cls(type_name, layer, tuple(layer.cases()), plugins.find("layer", type_name), plugins)
@@ -46,10 +51,10 @@ class Check:
 
     Attributes:
         id: its name in CONTRIBUTING.md.
-        title: what it asks, in a line.
-        run: raises `CheckFailure` with advice where the layer falls short.
-        per_case: whether it runs once a case, or once a layer.
-        applies: says why it does not apply to a subject, or None if it does.
+        title: the requirement in one line.
+        run: raises `CheckFailure` with advice if the layer does not meet the requirement.
+        per_case: whether it runs once per case, or once per layer.
+        applies: returns why it does not apply to a subject or case; None if it does.
     """
 
     id: str
@@ -70,13 +75,20 @@ def always(subject: Subject, case: Case | None) -> str | None:
 def check(
     identity: str, title: str, *, per_case: bool = True, applies: Applies = always
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a check: of (subject, case), or of (subject) with ``per_case=False``."""
+    """Declare a function as a check.
 
-    def enter(run: Callable[..., None]) -> Callable[..., None]:
+    Args:
+        identity: the check's name in CONTRIBUTING.md.
+        title: the requirement in one line.
+        per_case: whether the function takes (subject, case), or (subject) alone.
+        applies: returns why the check does not apply to a subject or case; None if it does.
+    """
+
+    def register(run: Callable[..., None]) -> Callable[..., None]:
         CHECKS[identity] = Check(identity, title, run, per_case, applies)
         return run
 
-    return enter
+    return register
 
 
 @attrs.frozen
@@ -91,15 +103,15 @@ class Item:
         return f"{self.check.id}-{self.case}" if self.case else self.check.id
 
     def not_applicable(self) -> str | None:
-        """Why it does not apply, or None."""
+        """Why the check does not apply; None if it does."""
         return self.check.applies(self.subject, self.case)
 
     def known_failure(self) -> str | None:
-        """The reason the case's author gives for failing it."""
+        """The reason given in the case's ``skip`` for failing the check."""
         return self.case.skip.get(self.check.id) if self.case else None
 
     def run(self) -> None:
-        """Run it; a known failure must fail, so that its excuse goes when the reason does."""
+        """Run the check; a known failure must still fail, so that outdated entries of ``skip`` are noticed."""
         arguments = (self.subject, self.case) if self.check.per_case else (self.subject,)
         reason = self.known_failure()
         if reason is None:
@@ -107,22 +119,26 @@ class Item:
             return
         try:
             self.check.run(*arguments)
-        except Exception:  # noqa: BLE001 - whatever a known failure raises, it failed as announced
+        except Exception:  # noqa: BLE001 - a known failure may raise anything
             return
-        raise CheckFailure(f"{self} passes, though its case excuses it ({reason}): remove the excuse")
+        raise CheckFailure(f"{self} passes although the case lists it in skip ({reason}): remove the entry")
 
 
 def items(subject: Subject) -> Iterator[Item]:
-    """Every check on a subject, whether it applies or not."""
+    """All checks on a subject, including those that do not apply."""
     for each in CHECKS.values():
         for case in subject.cases if each.per_case else (None,):
             yield Item(each, subject, case)
 
 
 def layer_suite(type_name: str, plugins: Registry | None = None) -> type[Any]:
-    """A pytest class that holds one layer to the whole checklist.
+    """A pytest class that runs the whole checklist on one layer.
 
-    TestReLU = layer_suite("ReLU")
+    Args:
+        type_name: the layer's type.
+        plugins: the registry that provides it (default: all installed plugins).
+
+    >>> TestReLU = layer_suite("ReLU")
     """
     subject = Subject.of(type_name, plugins)
     applicable = [item for item in items(subject) if item.not_applicable() is None]
@@ -135,7 +151,7 @@ def layer_suite(type_name: str, plugins: Registry | None = None) -> type[Any]:
 
 
 def needs(**facts: Any) -> Applies:
-    """Applies to layers whose class attributes have these values."""
+    """A rule for layers whose class attributes have these values."""
 
     def applies(subject: Subject, case: Case | None) -> str | None:
         other = [name for name, value in facts.items() if getattr(subject.layer, name) != value]
@@ -145,11 +161,11 @@ def needs(**facts: Any) -> Applies:
 
 
 def all_of(*rules: Applies) -> Applies:
-    """Applies where every rule does."""
+    """A rule that applies where all given rules do."""
     return lambda subject, case: next(filter(None, (rule(subject, case) for rule in rules)), None)
 
 
 def has_bottoms(subject: Subject, case: Case | None) -> str | None:
     """Applies to cases with bottoms."""
     cases = [case] if case else subject.cases
-    return None if any(each.bottoms for each in cases) else "it has no bottoms"
+    return None if any(each.bottoms for each in cases) else "no bottoms"

@@ -1,10 +1,10 @@
-"""Options common to all primitives: post-ops, run-time scales, floating-point mode, scratchpad."""
+"""Options common to all primitives: post-ops, run-time scales, scratchpad."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..api.constants import Alg, DataType, Fpmath
+from ..api.constants import Alg, DataType
 from ..api.library import Library
 from ..api.memory import MemoryDesc
 
@@ -49,14 +49,11 @@ class Attr:
 
     post_ops: Sequence[PostOp] = ()
     scales: Sequence[int] = ()
-    fpmath: Fpmath = Fpmath.STRICT
 
     def build(self, library: Library, where: str) -> "AttrHandle":
         """The attribute object for a primitive."""
         handle = AttrHandle(library, where)
         handle.set("scratchpad_mode", USER_SCRATCHPAD)
-        if self.fpmath:
-            handle.set("fpmath_mode", self.fpmath)
         for arg in self.scales:
             handle.set("scales_mask", arg, 0)
         if self.post_ops:

@@ -88,7 +88,6 @@ class Alg(IntEnum):
     CONVOLUTION_DIRECT = 0x1
     CONVOLUTION_WINOGRAD = 0x2
     CONVOLUTION_AUTO = 0x3
-    DECONVOLUTION_DIRECT = 0xA
     RELU = 0x20
     TANH = 0x21
     ELU = 0x22
@@ -208,16 +207,6 @@ class Query(IntEnum):
     INNER_NBLKS_S32 = 263
     INNER_BLKS = 264
     INNER_IDXS = 265
-
-
-class Fpmath(IntEnum):
-    """How far float32 may be rounded on the way."""
-
-    STRICT = 0
-    BF16 = 1
-    F16 = 2
-    ANY = 3
-    TF32 = 4
 
 
 class Isa(IntEnum):

@@ -82,22 +82,11 @@ class MemoryDesc:
         """A copy of a descriptor owned by something else."""
         return cls(library.create("memory_desc_clone", "memory descriptor", handle), library)
 
-    def _derived(self, name: str, *arguments: Any) -> "MemoryDesc":
-        handle = self._library.create(name, f"{name} of {self!r}", self.handle, *arguments)
-        return MemoryDesc(handle, self._library)
-
     def part(self, dims: Sequence[int], offsets: Sequence[int]) -> "MemoryDesc":
         """A window of this memory, such as one bottom's channels inside a concat's top."""
-        name = "memory_desc_create_submemory"
-        return self._derived(name, dims_array(dims), dims_array(offsets))
-
-    def reshape(self, dims: Sequence[int]) -> "MemoryDesc":
-        """The same bytes with other dims; fails where the layout does not allow it."""
-        return self._derived("memory_desc_reshape", len(dims), dims_array(dims))
-
-    def permute(self, axes: Sequence[int]) -> "MemoryDesc":
-        """The same bytes with axis i becoming axis axes[i]."""
-        return self._derived("memory_desc_permute_axes", (c_int * MAX_NDIMS)(*axes))
+        where = f"part {tuple(dims)} of {self!r}"
+        arguments = self.handle, dims_array(dims), dims_array(offsets)
+        return MemoryDesc(self._library.create("memory_desc_create_submemory", where, *arguments), self._library)
 
     def _query(self, what: Query, result: Any) -> Any:
         self._library.call("memory_desc_query", "memory descriptor", self.handle, what, result)
@@ -154,11 +143,6 @@ class MemoryDesc:
     def size(self) -> int:
         """Bytes, padding included; 0 for no memory at all."""
         return int(self._library.value("memory_desc_get_size", self.handle))
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether a C-order array of the same dims has the same bytes."""
-        return self == MemoryDesc.plain(self.dims, self.dtype)
 
     @property
     def layout(self) -> str:

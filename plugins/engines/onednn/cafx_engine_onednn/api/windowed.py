@@ -1,8 +1,7 @@
-"""Primitives that slide a window: convolution, deconvolution, pooling.
+"""Primitives that slide a window: convolution and pooling.
 
-Weights are (out, in, spatial...) or, with groups, (group, out/group, in/group, spatial...); for a
-deconvolution "out" is the number of its output channels, so Caffe's (in, out, ...) weights are the
-same bytes with those two axes swapped (`MemoryDesc.permute`).
+Convolution weights are (out, in, spatial...) or, with groups, (group, out/group, in/group, spatial...).
+A deconvolution runs as the gradient of a convolution.
 """
 
 from collections.abc import Sequence
@@ -53,15 +52,11 @@ def _by(values: Sequence[int]) -> str:
     return "x".join(map(str, values))
 
 
-class _Convolving:
-    """The three passes that convolution and deconvolution have in common."""
-
-    def __init__(self, kind: str, alg: Alg) -> None:
-        self.kind = kind
-        self.alg = alg
+class _Convolution:
+    """The three passes of a convolution."""
 
     def _where(self, what: str, first: MemoryDesc, weights: MemoryDesc, window: Window) -> str:
-        return f"{self.kind} {what} of {first!r} with weights {weights!r} {window}"
+        return f"convolution {what} of {first!r} with weights {weights!r} {window}"
 
     def forward(
         self,
@@ -78,7 +73,7 @@ class _Convolving:
         prop = Prop.FORWARD_TRAINING if training else Prop.FORWARD_INFERENCE
         descs = src.handle, weights.handle, handle_of(bias), dst.handle
         where = self._where("forward", src, weights, window)
-        head = f"{self.kind}_forward", where, load().engine, prop, self.alg
+        head = "convolution_forward", where, load().engine, prop, Alg.CONVOLUTION_DIRECT
         return PrimitiveDesc(*head, *descs, *window.arguments(), attr=attr)
 
     def backward_data(
@@ -94,7 +89,7 @@ class _Convolving:
         """Args: DIFF_DST, WEIGHTS, DIFF_SRC."""
         descs = diff_src.handle, weights.handle, diff_dst.handle
         where = self._where("backward data", diff_src, weights, window)
-        head = f"{self.kind}_backward_data", where, load().engine, self.alg
+        head = "convolution_backward_data", where, load().engine, Alg.CONVOLUTION_DIRECT
         return PrimitiveDesc(*head, *descs, *window.arguments(), attr=attr, hint=forward)
 
     def backward_weights(
@@ -111,12 +106,11 @@ class _Convolving:
         """Overwrites the gradients. Args: SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS."""
         descs = src.handle, diff_weights.handle, handle_of(diff_bias), diff_dst.handle
         where = self._where("backward weights", src, diff_weights, window)
-        head = f"{self.kind}_backward_weights", where, load().engine, self.alg
+        head = "convolution_backward_weights", where, load().engine, Alg.CONVOLUTION_DIRECT
         return PrimitiveDesc(*head, *descs, *window.arguments(), attr=attr, hint=forward)
 
 
-convolution = _Convolving("convolution", Alg.CONVOLUTION_DIRECT)
-deconvolution = _Convolving("deconvolution", Alg.DECONVOLUTION_DIRECT)
+convolution = _Convolution()
 
 
 def pooling_forward(

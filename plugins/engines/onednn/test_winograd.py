@@ -1,4 +1,4 @@
-"""Winograd convolutions: their algebra, every pass against the numpy engine, and when they are used."""
+"""Winograd convolutions: their algebra, every pass against the NumPy engine, and when they are used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from cafx.kernel import Net, Phase, schema
+from cafx.conformance.nets import assert_all_near, assert_near, feed, net_of_text, run_passes
+from cafx.kernel import Phase
 from cafx_engine_onednn import OneDNN, native
 from cafx_engine_onednn.api.library import Library, load
 from cafx_engine_onednn.api.memory import Memory
@@ -23,7 +24,7 @@ REASON = OneDNN.unavailable() or native.unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"{REASON}")
 WinogradConvolution = convolution.WinogradConvolution
 TOLERANCE = 2e-5
-"""Relative to the largest value: rounding errors of float32 in the transforms."""
+"""Relative to the largest value: float32 rounding errors in the transforms."""
 
 SCHEMES = {
     f"F({s.outputs}, {s.taps}), {s.points} points": s
@@ -31,6 +32,14 @@ SCHEMES = {
     for schemes in table.values()
     for s in schemes
 }
+
+
+@pytest.fixture
+def always_winograd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use Winograd wherever it is possible, faster or not."""
+    monkeypatch.setattr(WinogradConvolution, "is_faster", lambda self, training: True)
+
+
 every_scheme = pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
 
 
@@ -39,7 +48,7 @@ def array(rows: matrices.Matrix) -> np.ndarray:
 
 
 @every_scheme
-def test_a_correlation_takes_fewer_products(scheme: matrices.Scheme) -> None:
+def test_a_scheme_correlates_with_fewer_products(scheme: matrices.Scheme) -> None:
     rng = np.random.default_rng(0)
     values, taps = rng.standard_normal(scheme.inputs), rng.standard_normal(scheme.taps)
     products = (array(scheme.input_transform) @ values) * (array(scheme.filter_transform) @ taps)
@@ -48,13 +57,13 @@ def test_a_correlation_takes_fewer_products(scheme: matrices.Scheme) -> None:
 
 
 @every_scheme
-def test_one_product_is_part_of_every_output(scheme: matrices.Scheme) -> None:
+def test_the_unit_point_contributes_to_every_output(scheme: matrices.Scheme) -> None:
     column = array(scheme.output_transform)[:, scheme.unit_point]
     np.testing.assert_array_equal(column, np.ones(scheme.outputs))
 
 
 @pytest.mark.parametrize(("size", "outputs"), [(7, 4), (13, 5), (28, 6)])
-def test_the_scheme_with_the_fewest_products_is_chosen(size: int, outputs: int) -> None:
+def test_the_scheme_with_the_fewest_products_is_selected(size: int, outputs: int) -> None:
     assert matrices.fewest_products(matrices.BACKWARD_WEIGHTS[3], size, size).outputs == outputs
 
 
@@ -63,8 +72,9 @@ class Case:
     """A convolution to test.
 
     Attributes:
+        slope: negative slope of a ReLU after the convolution; None for no ReLU.
         learns: whether weights and bias have gradients.
-        thread_bytes, shared_bytes: memory of tiles, which decides how many are transformed at a time.
+        thread_bytes, shared_bytes: memory for tiles, which decides how many are transformed at a time.
     """
 
     images: int
@@ -83,7 +93,7 @@ class Case:
         """A net with the convolution between two other layers."""
         height, width = self.size
         rates = " ".join(f"param {{ lr_mult: {int(learns)} }}" for learns in self.learns)
-        unit = f"relu_param {{ negative_slope: {self.slope} }}"
+        relu = f"relu_param {{ negative_slope: {self.slope} }}"
         return f"""
         layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{
           dim: {self.images} dim: {self.inputs} dim: {height} dim: {width} }} }} }}
@@ -92,7 +102,7 @@ class Case:
         layer {{ name: "conv" type: "Convolution" bottom: "pre" top: "conv" {rates} convolution_param {{
           num_output: {self.outputs} kernel_size: {self.taps} pad: {self.pad} group: {self.group}
           weight_filler {{ type: "msra" }} bias_filler {{ type: "gaussian" std: 1 }} }} }}
-        {f'layer {{ name: "unit" type: "ReLU" bottom: "conv" top: "conv" {unit} }}' if self.slope is not None else ""}
+        {f'layer {{ name: "relu" type: "ReLU" bottom: "conv" top: "conv" {relu} }}' if self.slope is not None else ""}
         layer {{ name: "loss" type: "Reduction" bottom: "conv" top: "loss" loss_weight: 0.1
           reduction_param {{ operation: SUMSQ }} }}"""
 
@@ -126,12 +136,9 @@ grouped = convolutions.map(lambda c: attrs.evolve(c, group=2, inputs=2 * c.input
 
 def run(case: Case, engine: str) -> dict[str, Any]:
     """Values and accumulated gradients after two forward and backward passes."""
-    net = Net(schema().parse_text(case.text(), "NetParameter"), Phase.TRAIN, engine=engine, seed=1)
-    data = np.random.default_rng(0).standard_normal(net.blobs["data"].shape, np.float32)
-    net.blobs["data"].set_data(data)
-    for _ in range(2):
-        net.run_forward()
-        net.run_backward()
+    net = net_of_text(case.text(), engine=engine, seed=1)
+    feed(net)
+    run_passes(net, 2, accumulate=True)
     if engine == "onednn":
         used = [getattr(step.routines[0], "winograd", None) for step in net.program.parts if step.name == "conv"]
         if not any(used):
@@ -141,11 +148,9 @@ def run(case: Case, engine: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("cases", [convolutions, padded, grouped], ids=["whole", "padded", "grouped"])
-def test_every_pass_agrees_with_the_numpy_engine(
-    cases: st.SearchStrategy[Case], monkeypatch: pytest.MonkeyPatch
+def test_every_pass_matches_numpy(
+    cases: st.SearchStrategy[Case], always_winograd: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(WinogradConvolution, "is_faster", lambda self, training: True)
-
     @settings(max_examples=40, deadline=None, database=None)
     @given(cases)
     def check(case: Case) -> None:
@@ -153,15 +158,12 @@ def test_every_pass_agrees_with_the_numpy_engine(
         monkeypatch.setattr(builder, "SHARED_BYTES", case.shared_bytes)
         results, expected = run(case, "onednn"), run(case, "numpy")
         assume(results)
-        for name, value in expected.items():
-            allowed = TOLERANCE * np.abs(value).max(initial=1e-2)
-            np.testing.assert_allclose(results[name], value, rtol=0, atol=allowed, err_msg=f"{name} of {case}")
+        assert_all_near(results, expected, TOLERANCE)
 
     check()
 
 
-def test_batch_normalisation_is_folded_into_the_filters(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(WinogradConvolution, "is_faster", lambda self, training: True)
+def test_batch_normalisation_is_folded_into_the_filters(always_winograd: None) -> None:
     text = """
     layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 16 dim: 9 dim: 10 } } }
     layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param {
@@ -173,18 +175,18 @@ def test_batch_normalisation_is_folded_into_the_filters(monkeypatch: pytest.Monk
     data, mean, variance, bias = rng.standard_normal((2, 16, 9, 10), np.float32), *rng.random((3, 32), np.float32)
     results = []
     for engine in ("numpy", "onednn"):
-        net = Net(schema().parse_text(text, "NetParameter"), Phase.TEST, engine=engine, seed=1, keep="outputs")
+        net = net_of_text(text, Phase.TEST, engine=engine, seed=1, keep="outputs")
         for blob, value in zip(net.params["norm"], (mean, variance + 0.5, [1.0]), strict=True):
             blob.mutable_data[...] = value
         net.params["scale"][1].mutable_data[...] = bias
         results.append(net.forward(data=data)["conv"].copy())
     assert net.program.steps[-1].note == "fused: normalisation folded into the weights; Winograd"
     expected, result = results
-    np.testing.assert_allclose(result, expected, rtol=0, atol=TOLERANCE * np.abs(expected).max())
+    assert_near(result, expected, TOLERANCE)
 
 
 def no_scratch(name: str, count: int) -> Memory:
-    raise AssertionError("the estimate needs no memory")
+    raise AssertionError("the estimate allocates memory")
 
 
 @pytest.mark.parametrize(
@@ -194,10 +196,10 @@ def no_scratch(name: str, count: int) -> Memory:
         (4, 512, 512, 28, 3, True),
         (8, 64, 64, 56, 3, True),
         (8, 512, 512, 7, 3, True),
-        (1, 512, 512, 7, 3, False),  # too few tiles for so many weights
-        (8, 16, 16, 56, 3, False),  # transforms take longer than products
+        (1, 512, 512, 7, 3, False),  # too few tiles per weight
+        (8, 16, 16, 56, 3, False),  # the transforms dominate
         (32, 48, 128, 27, 5, True),
-        (64, 20, 50, 8, 5, True),  # LeNet: its channels do not fill blocks
+        (64, 20, 50, 8, 5, True),  # LeNet: partly filled blocks
         (64, 20, 50, 4, 3, False),  # too small to compile kernels for
     ],
 )
@@ -211,53 +213,49 @@ def test_winograd_is_used_where_it_is_faster(
 
 
 @pytest.mark.parametrize("more", ["stride: 2", "dilation: 2", "pad: 3", "kernel_h: 5 kernel_w: 3"])
-def test_other_geometries_stay_direct(more: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(WinogradConvolution, "is_faster", lambda self, training: True)
+def test_other_geometries_run_direct(more: str, always_winograd: None) -> None:
     text = f"""
     layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 2 dim: 16 dim: 9 dim: 9 }} }} }}
     layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param {{
       num_output: 16 {"" if "kernel" in more else "kernel_size: 3"} {more} weight_filler {{ type: "msra" }} }} }}"""
-    net = Net(schema().parse_text(text, "NetParameter"), Phase.TRAIN, engine="onednn", seed=1)
+    net = net_of_text(text, engine="onednn", seed=1)
     assert net.program.steps[-1].routines[0].winograd is None
     assert not net.program.steps[-1].note
 
 
-def test_without_a_compiler_convolutions_stay_direct(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "unavailable", lambda: "llvmlite does not load")
+def test_without_a_compiler_convolutions_run_direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "unavailable", lambda: "llvmlite cannot be loaded")
     text = """
     layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 8 dim: 64 dim: 56 dim: 56 } } }
     layer { name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param {
       num_output: 64 kernel_size: 3 pad: 1 weight_filler { type: "msra" } } }"""
-    net = Net(schema().parse_text(text, "NetParameter"), Phase.TRAIN, engine="onednn", seed=1)
+    net = net_of_text(text, engine="onednn", seed=1)
     assert net.program.steps[-1].run_by == "onednn"
     assert net.program.steps[-1].routines[0].winograd is None
 
 
-def test_the_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(WinogradConvolution, "is_faster", lambda self, training: True)
+def test_results_do_not_depend_on_the_number_of_threads(always_winograd: None, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(3, 32, 48, (13, 11), 3, 1, 1, 0.0, (True, True), 1 << 17, 1 << 17)
     results = []
     for threads in ("1", "2", "3"):
         monkeypatch.setenv("OMP_NUM_THREADS", threads)
         results.append(run(case, "onednn"))
     for other in results[1:]:
-        for name, value in results[0].items():
-            np.testing.assert_array_equal(other[name], value, err_msg=name)
+        assert_all_near(other, results[0], 0)
 
 
-needs_bf16 = pytest.mark.skipif(bool(REASON) or not load().has_bf16, reason="the processor has no bfloat16 arithmetic")
+needs_bf16 = pytest.mark.skipif(bool(REASON) or not load().has_bf16, reason="no bfloat16 arithmetic")
 BF16_TOLERANCE = 0.01
-"""Relative to the largest value: two roundings to eight bits."""
+"""Relative to the largest value: values are rounded to eight bits twice."""
 
 
 @needs_bf16
 @pytest.mark.parametrize(
     ("taps", "inputs", "outputs", "slope"), [(3, 32, 48, 0.0), (3, 20, 40, None), (5, 32, 32, 0.1)]
 )
-def test_activations_may_be_bfloat16(
-    taps: int, inputs: int, outputs: int, slope: float | None, monkeypatch: pytest.MonkeyPatch
+def test_bfloat16_activations_are_supported(
+    taps: int, inputs: int, outputs: int, slope: float | None, always_winograd: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(WinogradConvolution, "is_faster", lambda self, training: True)
     monkeypatch.setattr(Library, "has_amx", False)
     monkeypatch.setenv("CAFX_PRECISION", "bf16")
     case = Case(2, inputs, outputs, (11, 9), taps, 1, 1, slope, (True, True), 1 << 20, 1 << 20)
@@ -265,14 +263,13 @@ def test_activations_may_be_bfloat16(
     monkeypatch.delenv("CAFX_PRECISION")
     expected = run(case, "numpy")
     assert results
-    for name, value in expected.items():
-        allowed = BF16_TOLERANCE * np.abs(value).max()
-        np.testing.assert_allclose(results[name], value, rtol=0, atol=allowed, err_msg=name)
+    assert_all_near(results, expected, BF16_TOLERANCE)
 
 
 @needs_bf16
-def test_bfloat16_convolutions_stay_direct_on_processors_with_amx(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(WinogradConvolution, "is_faster", lambda self, training: True)
+def test_bfloat16_convolutions_run_direct_on_processors_with_amx(
+    always_winograd: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Library, "has_amx", True)
     monkeypatch.setenv("CAFX_PRECISION", "bf16")
     assert not run(Case(2, 32, 32, (11, 9), 3, 1, 1, None, (True, True), 1 << 20, 1 << 20), "onednn")
