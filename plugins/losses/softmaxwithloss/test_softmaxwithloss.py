@@ -25,5 +25,5 @@ def test_the_loss_is_zero_if_every_label_is_ignored() -> None:
 
 @pytest.mark.parametrize("label", [-1.0, 3.0])
 def test_a_label_that_is_not_a_class_index_is_refused(label: float) -> None:
-    with pytest.raises(CafxError, match=f"a label is not a class index .*{label:.0f}"):
+    with pytest.raises(CafxError, match=f"a label is not a class index: .*{label:.0f}"):
         run_layer("SoftmaxWithLoss", [np.ones((2, 3)), [0.0, label]])
