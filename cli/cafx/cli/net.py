@@ -54,6 +54,7 @@ def _footer(description: dict[str, Any]) -> list[str]:
         kind = "activations" if description["phase"] == "TEST" else "activations and gradients"
         lines.append(f"{kind}: {size_text(memory['pooled'])}, {size_text(memory['pool'])} after sharing")
     lines.append(f"in use while passes run: {size_text(memory['total'])}")
+    lines.append(f"conversions between layouts or places per pass: {memory['conversions']}")
     return lines
 
 

@@ -15,7 +15,8 @@ def describe(net: Net) -> dict[str, Any]:
         ``name``, ``phase``, ``engine``, ``inputs``, ``outputs``; ``layers``, one row per step;
         ``parameters``, their number, shared ones counted once; ``memory`` in bytes, where
         ``pooled`` is the size of blobs that share buffers and ``pool`` that of the buffers,
-        and ``total`` that of everything in use while passes run.
+        ``total`` that of everything in use while passes run, and ``conversions`` the number of
+        conversions between layouts or places per pass.
     """
     parameters = {id(blob): blob for blobs in net.params.values() for blob in blobs}
     unique = {id(blob.synced_data): blob for blob in parameters.values()}
@@ -34,6 +35,7 @@ def describe(net: Net) -> dict[str, Any]:
             "pooled": net.memory.alone,
             "pool": net.memory.pool,
             "total": net.program.nbytes,
+            "conversions": net.memory.conversions,
         },
     }
 

@@ -279,6 +279,7 @@ class Net:
     def share_with(self, other: Net) -> None:
         """Use the parameters of another net's layers of the same names, now and as they change."""
         self._share(other)
+        self.program.release()
         self._programs.clear()
         self._compile()
 

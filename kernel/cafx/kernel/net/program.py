@@ -238,7 +238,7 @@ class Program:
                     use.attach(array)
 
     def release(self) -> None:
-        """Give the memory back, before another program takes over or the net is closed."""
+        """Give the memory back before another program takes over."""
         for buffer in self.memory.buffers:
             if buffer.shared:
                 for use in buffer.uses:
