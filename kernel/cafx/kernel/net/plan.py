@@ -10,9 +10,10 @@ import attrs
 from cafx.kernel.blob import Blob, SyncedArray
 from cafx.kernel.errors import CafxError
 from cafx.kernel.net.arena import Arena
+from cafx.kernel.net.context import Context
 from cafx.kernel.net.definition import LayerDefinition
 from cafx.kernel.net.graph import Graph, Node
-from cafx.kernel.net.layer import Context, Layer
+from cafx.kernel.net.layer import Layer
 from cafx.kernel.net.parameters import Parameter
 
 
