@@ -296,6 +296,9 @@ class Blob:
 def shape_text(shape: Shape) -> str:
     """A shape for messages.
 
+    Args:
+        shape: length of each axis.
+
     Example:
         >>> shape_text((64, 3, 28, 28)), shape_text(())
         ('64×3×28×28', 'scalar')
@@ -315,7 +318,16 @@ def shape_mismatch(name: str, found: Shape, expected: Shape) -> CafxError:
 
 
 def proto_shape(proto: Any) -> Shape:
-    """The shape of a BlobProto, from ``shape`` or from the legacy fields ``num`` to ``width``."""
+    """The shape in a message.
+
+    Args:
+        proto: a BlobProto with ``shape`` or the legacy fields ``num``, ``channels``, ``height`` and ``width``.
+
+    Example:
+        >>> from cafx.kernel import schema
+        >>> proto_shape(schema()["BlobProto"](num=1, channels=1, height=2, width=3))
+        (1, 1, 2, 3)
+    """
     if any(proto.HasField(name) for name in ("num", "channels", "height", "width")):
         return proto.num, proto.channels, proto.height, proto.width
     return tuple(proto.shape.dim)

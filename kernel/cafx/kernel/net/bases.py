@@ -35,7 +35,7 @@ class NeuronLayer(Layer):
     in_place = True
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Give the top the shape of the bottom."""
+        """Give the top the shape of the bottom; arguments as for `Layer.reshape`."""
         top[0].reshape(*bottom[0].shape)
 
 
@@ -69,7 +69,7 @@ class LossLayer(Layer):
     integer_bottoms: ClassVar[tuple[int, ...]] = (1,)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Make the top a scalar.
+        """Make the top a scalar; arguments as for `Layer.reshape`.
 
         Raises:
             CafxError: predictions and targets differ in batch size.
@@ -83,5 +83,9 @@ class LossLayer(Layer):
         top[0].reshape()
 
     def loss_weight(self, top: list[Blob]) -> Any:
-        """The derivative of the objective with respect to this loss, from the diff of its first top."""
+        """The derivative of the objective with respect to this loss.
+
+        Args:
+            top: the outputs, of which the first is the loss; the derivative is its diff.
+        """
         return top[0].diff.reshape(-1)[0]

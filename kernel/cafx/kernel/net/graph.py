@@ -172,7 +172,10 @@ def _check_in_place(layer: LayerDefinition, layer_class: type[Layer], bottoms: l
 
 
 def arity_text(arity: Arity) -> str:
-    """A number of bottoms or tops in words.
+    """The allowed numbers of bottoms or tops, for messages.
+
+    Args:
+        arity: a number, or (minimum, maximum) where None means no limit.
 
     Example:
         >>> [arity_text(arity) for arity in (2, (1, None), (2, 3))]
@@ -185,7 +188,16 @@ def arity_text(arity: Arity) -> str:
 
 
 def fits(arity: Arity, count: int) -> bool:
-    """Whether ``count`` bottoms or tops are allowed."""
+    """Whether a number of bottoms or tops is allowed.
+
+    Args:
+        arity: the allowed numbers, as for `arity_text`.
+        count: the number.
+
+    Example:
+        >>> fits((1, None), 3), fits(2, 3)
+        (True, False)
+    """
     low, high = (arity, arity) if isinstance(arity, int) else arity
     return low <= count and (high is None or count <= high)
 

@@ -166,11 +166,19 @@ class Layer:
         return ()
 
     def needs_gradient(self, bottom_index: int) -> bool:
-        """Whether ``force_backward`` requests the gradient of bottom number ``bottom_index``."""
+        """Whether ``force_backward`` requests the gradient of a bottom.
+
+        Args:
+            bottom_index: position of the bottom.
+        """
         return not self.forward_only and bottom_index not in self.integer_bottoms
 
     def multiply_adds(self, bottom: list[Blob]) -> int:
-        """Nominal multiply-adds of a forward pass at the bottoms' shapes, for `cafx time`; 0 if negligible."""
+        """Nominal number of multiply-adds of a forward pass, for ``cafx time``; 0 if negligible.
+
+        Args:
+            bottom: the inputs, of which only the shapes matter.
+        """
         return 0
 
     def state(self) -> dict[str, Any]:
@@ -178,7 +186,11 @@ class Layer:
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restore the result of `state`."""
+        """Continue from a saved state.
+
+        Args:
+            state: the result of `state`.
+        """
 
     def close(self) -> None:
         """Release threads, files and databases."""

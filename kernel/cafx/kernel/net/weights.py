@@ -30,7 +30,11 @@ class Holder(Protocol):
     plugins: Registry
 
     def weights(self, diff: bool = False) -> list[LayerWeights]:
-        """Copies of all parameters and, with ``diff``, of their gradients."""
+        """Copies of all parameters.
+
+        Args:
+            diff: also copy the gradients.
+        """
 
     def to_proto(self) -> Any:
         """The NetParameter of the net."""
@@ -160,7 +164,12 @@ def share(theirs: Sequence[Layer], layers: Sequence[Layer], where: str) -> None:
 
 
 def weights_of(layer: Layer, diff: bool) -> LayerWeights:
-    """Copies of a layer's parameters and, with ``diff``, of their gradients."""
+    """Copies of a layer's parameters.
+
+    Args:
+        layer: the layer.
+        diff: also copy the gradients.
+    """
     blobs = [BlobValues(b.shape, b.host(), b.host_diff() if diff else None) for b in layer.blobs]
     return LayerWeights(layer.name, blobs, layer.type)
 
