@@ -119,7 +119,7 @@ Accuracy 4x3 4: accuracy_param { top_k: 4 }
 Bias 4x3: bias_param { axis: 2 }
     axis 2 | -2 to 1
 Bias 4x3: bias_param { num_axes: 2 }
-    not 2 axes from axis 1 | got 4×3 | at least 3
+    does not have 2 axes from axis 1 | got 4×3 | at least 3
 Bias 4x3: bias_param { num_axes: -2 }
     num_axes=-2 | at least -1
 Bias 4x3 4:
@@ -127,7 +127,7 @@ Bias 4x3 4:
 Scale 4x3: scale_param { axis: 2 }
     axis 2 | -2 to 1
 Scale 4x3: scale_param { num_axes: 2 }
-    not 2 axes from axis 1 | got 4×3 | at least 3
+    does not have 2 axes from axis 1 | got 4×3 | at least 3
 Scale 4x3 4:
     4 against 4×3 | expected 3
 MVN 1x2x3x4x5:
@@ -287,7 +287,7 @@ DummyData -> 3: dummy_data_param { shape { dim: 2 } shape { dim: 2 } }
 DummyData: dummy_data_param { shape { dim: 2 } data_filler {} data_filler {} }
     data_filler | got 2 | expected 1
 DummyData: dummy_data_param { shape { dim: 2 } num: 3 }
-    shape and num | shape alone
+    shape and num | only shape
 DummyData: dummy_data_param { num: 3 }
     channels | got 0 | expected 1
 DummyData: dummy_data_param { shape { dim: 2 } data_filler { type: 'bilinear' } }
@@ -317,11 +317,11 @@ HDF5Data: hdf5_data_param { source: 'none' batch_size: 1 }
 HDF5Data: hdf5_data_param { source: 'none' batch_size: 1 } transform_param { scale: 2 }
     transform_param
 HDF5Output 4x3 4 -> 0:
-    file_name is missing | hdf5_output_param
+    file_name must be set | hdf5_output_param
 HDF5Output 4x3 4 -> 0: hdf5_output_param { file_name: 'none/x.h5' }
     none/x.h5
 HDF5Output 4x3 3 -> 0: hdf5_output_param { file_name: 'x.h5' }
-    [4, 3] | the same
+    4 and 3 | the same
 WindowData -> 2:
     source | expected
 WindowData -> 2: window_data_param { source: 'none' batch_size: 1 fg_fraction: nan }

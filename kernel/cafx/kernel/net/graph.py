@@ -149,8 +149,7 @@ def _check(layer: LayerDefinition, layer_class: type[Layer]) -> None:
 def _missing_tops(layer: LayerDefinition, layer_class: type[Layer]) -> int:
     if not layer_class.automatic_tops:
         return 0
-    minimum = layer_class.tops if isinstance(layer_class.tops, int) else layer_class.tops[0]
-    return max(0, minimum - len(layer.proto.top))
+    return max(0, _limits(layer_class.tops)[0] - len(layer.proto.top))
 
 
 def _top(layer: LayerDefinition, position: int, names: _Names) -> int:
@@ -198,7 +197,7 @@ def fits(arity: Arity, count: int) -> bool:
         >>> fits((1, None), 3), fits(2, 3)
         (True, False)
     """
-    low, high = (arity, arity) if isinstance(arity, int) else arity
+    low, high = _limits(arity)
     return low <= count and (high is None or count <= high)
 
 
@@ -221,10 +220,12 @@ def check_arity(layer_class: type[Layer], bottoms: int, tops: int, tops_remedy: 
     """
     if not fits(layer_class.bottoms, bottoms):
         raise CafxError("wrong number of bottoms", found=bottoms, expected=arity_text(layer_class.bottoms))
-    allowed = layer_class.tops
-    if layer_class.automatic_tops:
-        allowed = (0, allowed if isinstance(allowed, int) else allowed[1])
+    allowed = (0, _limits(layer_class.tops)[1]) if layer_class.automatic_tops else layer_class.tops
     if not fits(allowed, tops):
         raise CafxError("wrong number of tops", found=tops, expected=arity_text(allowed), remedy=tops_remedy)
     if layer_class.equal_bottoms_tops and bottoms != tops:
         raise CafxError("needs as many tops as bottoms", found=tops, expected=bottoms, remedy=tops_remedy)
+
+
+def _limits(arity: Arity) -> tuple[int, int | None]:
+    return (arity, arity) if isinstance(arity, int) else arity

@@ -1,9 +1,25 @@
-"""oneDNN's C API in Python: the public names of the bindings, in one place.
+"""Python bindings of oneDNN's C API, by ctypes.
 
-stream, scratch = Stream(), Scratchpad()
-relu = eltwise_forward(Alg.RELU, desc, desc)
-step = relu.build().prepare(stream, {Arg.SRC: x, Arg.DST: y} | scratch.argument(relu))
-step()                                  # one foreign call
+Functions such as `eltwise_forward` create a `PrimitiveDesc`. Its `build` generates code, a `Primitive`, which is
+bound to memory and called. All these functions take the descriptors of their run-time arguments, named as in
+oneDNN (src, diff_dst, …), and
+
+    training: of a forward primitive, whether a backward primitive follows (default: True).
+    forward: of a backward primitive, the descriptor of the forward primitive.
+    attr: attributes of the primitive.
+
+They raise `DnnlError` if oneDNN has no implementation. Their docstrings list the run-time arguments (`Arg`).
+
+Example:
+    >>> import numpy as np
+    >>> desc = MemoryDesc.plain((1, 2))
+    >>> x, y = Memory(desc, np.array([[-1, 2]], np.float32)), Memory(desc)
+    >>> relu = eltwise_forward(Alg.RELU, desc, desc)
+    >>> stream, scratch = Stream(), Scratchpad()
+    >>> call = relu.build().prepare(stream, {Arg.SRC: x, Arg.DST: y} | scratch.argument(relu))
+    >>> call()
+    >>> y.flat.tolist()
+    [0.0, 2.0]
 """
 
 from .attributes import Attr, BinaryOp, EltwiseOp, PostOp, SumOp

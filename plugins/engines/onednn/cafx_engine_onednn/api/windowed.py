@@ -1,8 +1,7 @@
-"""Primitives that slide a window: convolution, deconvolution, pooling.
+"""Primitives with a sliding window: convolution, deconvolution, pooling.
 
-Weights are (out, in, spatial...) or, with groups, (group, out/group, in/group, spatial...); for a
-deconvolution "out" is the number of its output channels, so Caffe's (in, out, ...) weights are the
-same bytes with those two axes swapped (`MemoryDesc.permute`).
+Weights have the shape (out, in, spatial…) or, with groups, (group, out / group, in / group, spatial…). Caffe's
+weights of a deconvolution are (in, out, spatial…): use `MemoryDesc.permute` to swap the first two axes.
 """
 
 from collections.abc import Sequence
@@ -17,10 +16,15 @@ from ..api.primitives import PrimitiveDesc
 
 @dataclass(frozen=True)
 class Window:
-    """Geometry per spatial axis; `dilation` 1 is a dense window; `kernel` is for pooling only.
+    """Geometry of a sliding window, one value per spatial axis.
 
-    `pad_end` may exceed `pad_begin` (Caffe's ceil-mode pooling) or be negative, where the window
-    leaves a remainder unread.
+    Attributes:
+        stride: distance between the windows of neighbouring outputs.
+        pad: padding at the start.
+        pad_end: padding at the end. Greater than ``pad`` if the last window overhangs (Caffe's ceil mode),
+            negative if it leaves a remainder.
+        dilation: distance between neighbouring taps (default: 1).
+        kernel: kernel size, for pooling only.
     """
 
     stride: Sequence[int]
@@ -39,11 +43,11 @@ class Window:
 
     @property
     def _gaps(self) -> list[int]:
-        # oneDNN counts the skipped elements, Caffe the step.
+        # oneDNN counts skipped elements: one less than the dilation
         return [step - 1 for step in self.dilation or [1] * len(self.stride)]
 
     def arguments(self) -> tuple[object, ...]:
-        """strides, [kernel,] dilates, padding_l, padding_r as the C functions take them."""
+        """Arguments of the C functions: strides, kernel (if given), dilates, padding_l, padding_r."""
         kernel = (dims_array(self.kernel),) if self.kernel else ()
         rest = dims_array(self._gaps), dims_array(self.pad), dims_array(self.pad_end)
         return dims_array(self.stride), *kernel, *rest
@@ -54,7 +58,12 @@ def _by(values: Sequence[int]) -> str:
 
 
 class _Convolving:
-    """The three passes that convolution and deconvolution have in common."""
+    """The primitives of convolution and deconvolution.
+
+    Args:
+        kind: ``convolution`` or ``deconvolution``.
+        alg: the algorithm.
+    """
 
     def __init__(self, kind: str, alg: Alg) -> None:
         self.kind = kind
@@ -74,7 +83,7 @@ class _Convolving:
         training: bool = True,
         attr: Attr | None = None,
     ) -> PrimitiveDesc:
-        """dst = post_ops(src * weights + bias). Args: SRC, WEIGHTS, BIAS, DST."""
+        """dst = post_ops(src ⋆ weights + bias). Run-time arguments: SRC, WEIGHTS, BIAS, DST."""
         prop = Prop.FORWARD_TRAINING if training else Prop.FORWARD_INFERENCE
         descs = src.handle, weights.handle, handle_of(bias), dst.handle
         where = self._where("forward", src, weights, window)
@@ -91,7 +100,7 @@ class _Convolving:
         *,
         attr: Attr | None = None,
     ) -> PrimitiveDesc:
-        """Args: DIFF_DST, WEIGHTS, DIFF_SRC."""
+        """Input gradient of `forward`. Run-time arguments: DIFF_DST, WEIGHTS, DIFF_SRC."""
         descs = diff_src.handle, weights.handle, diff_dst.handle
         where = self._where("backward data", diff_src, weights, window)
         head = f"{self.kind}_backward_data", where, load().engine, self.alg
@@ -108,7 +117,10 @@ class _Convolving:
         *,
         attr: Attr | None = None,
     ) -> PrimitiveDesc:
-        """Overwrites the gradients. Args: SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS."""
+        """Parameter gradients of `forward`, which are overwritten.
+
+        Run-time arguments: SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS.
+        """
         descs = src.handle, diff_weights.handle, handle_of(diff_bias), diff_dst.handle
         where = self._where("backward weights", src, diff_weights, window)
         head = f"{self.kind}_backward_weights", where, load().engine, self.alg
@@ -122,7 +134,12 @@ deconvolution = _Convolving("deconvolution", Alg.DECONVOLUTION_DIRECT)
 def pooling_forward(
     alg: Alg, src: MemoryDesc, dst: MemoryDesc, window: Window, *, training: bool = True, attr: Attr | None = None
 ) -> PrimitiveDesc:
-    """Max pooling in training also writes a workspace. Args: SRC, DST, WORKSPACE."""
+    """Pooling. Run-time arguments: SRC, DST; WORKSPACE for max pooling in training.
+
+    Args:
+        alg: maximum, or mean with or without padding.
+        window: the sliding window.
+    """
     prop = Prop.FORWARD_TRAINING if training else Prop.FORWARD_INFERENCE
     where = f"{alg.name.lower()} forward of {src!r} {window}"
     descs = src.handle, dst.handle
@@ -139,7 +156,11 @@ def pooling_backward(
     *,
     attr: Attr | None = None,
 ) -> PrimitiveDesc:
-    """Args: DIFF_DST, DIFF_SRC, WORKSPACE (max pooling)."""
+    """Input gradient of `pooling_forward`. Run-time arguments: DIFF_DST, DIFF_SRC; WORKSPACE for max pooling.
+
+    Args:
+        alg, window: as for `pooling_forward`.
+    """
     where = f"{alg.name.lower()} backward to {diff_src!r} {window}"
     descs = diff_src.handle, diff_dst.handle
     head = "pooling_backward", where, load().engine, alg
