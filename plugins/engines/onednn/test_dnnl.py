@@ -97,7 +97,7 @@ def test_threads_are_set_and_read_back():
         assert threads.get_threads() == 1
     finally:
         threads.set_threads(before)
-    with pytest.raises(ValueError, match="received 0"):
+    with pytest.raises(ValueError, match="got 0, expected at least 1"):
         threads.set_threads(0)
 
 
@@ -155,9 +155,9 @@ def test_memory_follows_a_rebind_in_prepared_calls(run):
 
 def test_memory_refuses_too_few_bytes_and_gaps():
     desc = MemoryDesc.plain((4,))
-    with pytest.raises(ValueError, match="expected 16 bytes; received 12 bytes"):
+    with pytest.raises(ValueError, match="got 12 contiguous bytes, expected 16 contiguous bytes"):
         Memory(desc, np.zeros(3, np.float32))
-    with pytest.raises(ValueError, match="contiguous: False"):
+    with pytest.raises(ValueError, match="got 16 non-contiguous bytes"):
         Memory(desc, np.zeros(8, np.float32)[::2])
 
 

@@ -324,8 +324,10 @@ class Memory:
 
     def _check(self, array: NDArray[Any]) -> None:
         if not array.flags.c_contiguous or array.nbytes < self.desc.size:
-            found = f"{array.nbytes} bytes, contiguous: {array.flags.c_contiguous}"
-            raise ValueError(f"{self.desc!r}: got {found}, expected {self.desc.size} bytes")
+            kind = "contiguous" if array.flags.c_contiguous else "non-contiguous"
+            raise ValueError(
+                f"{self.desc!r}: got {array.nbytes} {kind} bytes, expected {self.desc.size} contiguous bytes"
+            )
 
     def rebind(self, array: NDArray[Any]) -> None:
         """Use another buffer, also in all prepared calls and windows.
