@@ -18,6 +18,8 @@ MAPPED, HUGE = 1 << 18, 1 << 22
 """Sizes in bytes from which buffers are mapped, and mapped in huge pages."""
 ALIGNMENT = 4096
 """A page, so that no two buffers share a cache line or page."""
+IN_ORDER = 1
+"""Stream flag: dnnl_stream_in_order."""
 
 NUMPY_TYPES: dict[DataType, type[np.generic]] = {
     DataType.F32: np.float32,
@@ -378,7 +380,7 @@ class Stream:
     def __init__(self) -> None:
         library = load()
         self._destroy = library.destroyer("stream")
-        self.handle = library.create("stream_create", "stream", library.engine, 1)
+        self.handle = library.create("stream_create", "stream", library.engine, IN_ORDER)
 
     def __del__(self) -> None:
         if hasattr(self, "handle"):
