@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from cafx.dsl.options import check_options, make_layer, plain
 from cafx.dsl.place import user_place
 from cafx.kernel.errors import CafxError
-from cafx.kernel.net import Layer, arity_text, fits
+from cafx.kernel.net import Layer, check_arity
 from cafx.kernel.registry import registry
 from cafx.kernel.schema import schema
 
@@ -146,19 +146,8 @@ class Function:
 
     def _check_arity(self) -> None:
         bottoms = len(self.inputs) + _count(self.params.get("bottom"))
-        if not fits(self.layer_class.bottoms, bottoms):
-            raise CafxError("wrong number of bottoms", found=bottoms, expected=arity_text(self.layer_class.bottoms))
         tops = (bottoms if self.in_place else self.ntop) + _count(self.params.get("top"))
-        allowed = self.layer_class.tops
-        if self.layer_class.automatic_tops:
-            allowed = (0, allowed if isinstance(allowed, int) else allowed[1])
-        if not fits(allowed, tops):
-            raise CafxError(
-                "wrong number of tops",
-                found=tops,
-                expected=arity_text(allowed),
-                remedy="set the number of tops with ntop",
-            )
+        check_arity(self.layer_class, bottoms, tops, tops_remedy="set the number of tops with ntop")
 
     def _with_rules(self, rules: tuple[Rule, ...]) -> list[Rule]:
         if self.params.get("exclude"):

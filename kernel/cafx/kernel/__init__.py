@@ -1,4 +1,17 @@
-"""The kernel of cafx: Blob, Layer, Net, Solver, the schema, the registry and the engine seam."""
+"""The kernel of cafx: what plugin authors subclass and users call.
+
+Users: `Net`, `Solver`, `Blob`, `set_engine`, `registry`, `schema`. Plugin authors: `Layer` and its bases,
+`Filler`, `Format`, `Policy`, `UpdateRule`, `Engine`, `Routine`, and `message` and `option` to declare options.
+
+Example:
+    >>> from cafx.kernel import Net, schema
+    >>> text = '''
+    ... layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }
+    ... layer { name: "relu" type: "ReLU" bottom: "x" top: "y" }'''
+    >>> with Net(schema().parse_text(text, "NetParameter"), engine="numpy") as net:
+    ...     net.forward(x=[-1, 2])["y"].tolist()
+    [0.0, 2.0]
+"""
 
 from cafx.kernel.blob import HOST, Blob, Place, SyncedArray
 from cafx.kernel.errors import CafxError, UnknownNameError

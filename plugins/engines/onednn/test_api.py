@@ -54,7 +54,7 @@ def test_the_number_of_threads_is_set_and_read_back():
         assert threads.get_threads() == 1
     finally:
         threads.set_threads(before)
-    with pytest.raises(ValueError, match="received 0"):
+    with pytest.raises(ValueError, match="got 0, expected at least 1"):
         threads.set_threads(0)
 
 
@@ -108,9 +108,9 @@ def test_prepared_calls_follow_rebound_memory(run):
 
 def test_memory_refuses_small_and_noncontiguous_arrays():
     desc = MemoryDesc.plain((4,))
-    with pytest.raises(ValueError, match="expected 16 bytes; received 12 bytes"):
+    with pytest.raises(ValueError, match="got 12 contiguous bytes, expected 16 contiguous bytes"):
         Memory(desc, np.zeros(3, np.float32))
-    with pytest.raises(ValueError, match="contiguous: False"):
+    with pytest.raises(ValueError, match="got 16 non-contiguous bytes"):
         Memory(desc, np.zeros(8, np.float32)[::2])
 
 

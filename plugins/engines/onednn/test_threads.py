@@ -15,7 +15,7 @@ from cafx_engine_onednn.threads import get_threads
 
 pytestmark = pytest.mark.skipif(OneDNN.unavailable() is not None, reason="no oneDNN here")
 
-LOADED = "import os; from cafx_engine_onednn.api import load; load(); print(os.environ.get('GOMP_SPINCOUNT'))"
+LOADED = "import os; from cafx_engine_onednn.api.library import load; load(); print(os.environ.get('GOMP_SPINCOUNT'))"
 NET = """
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"

@@ -1,4 +1,4 @@
-"""What random fillers share: fan counts, and drawing in chunks."""
+"""Shared by random fillers: fan counts, and drawing in chunks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What labelled losses and scores share: labels against classes, and the normaliser of a loss."""
+"""Shared by losses and scores with labels: labels and classes, and the normaliser of a loss."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def test_a_kernel_refuses_the_arguments_of_another() -> None:
     @kernels.kernel(Vectors)
     def nothing(e: Any) -> None: ...
 
-    with pytest.raises(TypeError, match="expected Vectors; received Point"):
+    with pytest.raises(TypeError, match="got Point, expected Vectors"):
         nothing().call(Point(1, 2))
 
 

@@ -18,12 +18,21 @@ Shape = tuple[int, ...]
 
 
 class Blob:
-    """An N-dimensional array with ``data`` and ``diff``: what layers exchange and learn.
+    """An N-dimensional array with its gradient: the bottoms, tops and parameters of layers.
+
+    Memory is allocated on first use, in each place where the values are read or written.
 
     Args:
         shape: length of each axis; () is a scalar.
         dtype: float32, or float64 for gradient checks.
         place: where `data` and `diff` are read and written: the host, or an engine's place.
+        name: used in error messages.
+
+    Attributes:
+        shape: length of each axis.
+        count_: number of values.
+        dtype: type of the values.
+        place: where `data` and `diff` are read and written.
         name: used in error messages.
 
     Raises:
@@ -56,32 +65,32 @@ class Blob:
 
     @property
     def data(self) -> Any:
-        """The values, for reading: a host array refuses writes."""
+        """The values, for reading; on the host, a read-only array."""
         return self._view(self._data.read(self.place), 0, False)
 
     @property
     def mutable_data(self) -> Any:
-        """The values, for writing: other places' copies become stale."""
+        """The values, for writing; copies in other places become stale."""
         return self._view(self._data.write(self.place), 0, True)
 
     @property
     def diff(self) -> Any:
-        """The gradient, for reading."""
+        """The gradient, for reading; on the host, a read-only array."""
         return self._view(self._diff.read(self.place), 3, False)
 
     @property
     def mutable_diff(self) -> Any:
-        """The gradient, for writing."""
+        """The gradient, for writing; copies in other places become stale."""
         return self._view(self._diff.write(self.place), 3, True)
 
     @property
     def synced_data(self) -> SyncedArray:
-        """The values with all their copies."""
+        """The values in all places."""
         return self._data
 
     @property
     def synced_diff(self) -> SyncedArray:
-        """The gradient with all its copies."""
+        """The gradient in all places."""
         return self._diff
 
     def _view(self, flat: Any, slot: int, writable: bool) -> Any:
@@ -98,11 +107,31 @@ class Blob:
         return len(self.shape)
 
     def count(self, start: int = 0, end: int | None = None) -> int:
-        """Number of values in the axes from ``start`` up to, not including, ``end``."""
+        """Product of the lengths of some axes.
+
+        Args:
+            start: first axis.
+            end: the axis after the last one; None for all from ``start``.
+
+        Example:
+            >>> Blob((2, 3, 4)).count(1)
+            12
+        """
         return math.prod(self.shape[start:end])
 
     def axis(self, index: int) -> int:
-        """``index`` as a non-negative axis; CafxError if there is no such axis."""
+        """The non-negative index of an axis.
+
+        Args:
+            index: index of the axis; negative from the end.
+
+        Raises:
+            CafxError: there is no such axis.
+
+        Example:
+            >>> Blob((2, 3, 4)).axis(-1)
+            2
+        """
         if not -self.num_axes <= index < self.num_axes:
             raise CafxError(
                 f"blob '{self.name}' of shape {shape_text(self.shape)} has no axis {index}",
@@ -111,7 +140,20 @@ class Blob:
         return index % self.num_axes
 
     def reshape(self, *shape: int) -> None:
-        """Change the shape; memory is reallocated only if it must grow."""
+        """Change the shape; memory is reallocated only if it must grow.
+
+        Args:
+            shape: the new length of each axis; none for a scalar.
+
+        Raises:
+            CafxError: as the constructor.
+
+        Example:
+            >>> blob = Blob()
+            >>> blob.reshape(2, 3)
+            >>> blob.data.shape
+            (2, 3)
+        """
         if shape == self.shape and self._data.count == self._diff.count == self.count_:
             return
         self.shape = _checked_shape(shape, self.name)
@@ -121,25 +163,69 @@ class Blob:
         self._views = [None] * 6
 
     def share_data(self, other: Blob) -> None:
-        """Share the values of ``other``, which must have the same count."""
+        """Use the same memory for the values as another blob; shapes may differ.
+
+        Args:
+            other: the blob to share with.
+
+        Raises:
+            CafxError: the blobs have different numbers of values.
+
+        Example:
+            >>> rows, flat = Blob((2, 2)), Blob((4,))
+            >>> flat.share_data(rows)
+            >>> rows.set_data([[1, 2], [3, 4]])
+            >>> flat.data.tolist()
+            [1.0, 2.0, 3.0, 4.0]
+        """
         self._check_same_count(other)
         self._data = other._data
 
     def share_diff(self, other: Blob) -> None:
-        """Share the gradient of ``other``, which must have the same count."""
+        """Use the same memory for the gradient as another blob; shapes may differ.
+
+        Args:
+            other: the blob to share with.
+
+        Raises:
+            CafxError: the blobs have different numbers of values.
+
+        Example:
+            >>> rows, flat = Blob((2, 2)), Blob((4,))
+            >>> flat.share_diff(rows)
+            >>> rows.mutable_diff[...] = 1
+            >>> flat.diff.tolist()
+            [1.0, 1.0, 1.0, 1.0]
+        """
         self._check_same_count(other)
         self._diff = other._diff
 
     def _check_same_count(self, other: Blob) -> None:
         if self.count_ != other.count_:
             raise CafxError(
-                f"blob '{self.name}' cannot share with '{other.name}'",
-                found=f"{shape_text(self.shape)} and {shape_text(other.shape)}",
+                f"blob '{self.name}' cannot share memory with '{other.name}'",
+                found=f"shapes {shape_text(self.shape)} and {shape_text(other.shape)}",
                 expected="the same number of values",
             )
 
     def to_proto(self, proto: Any, diff: bool = False) -> Any:
-        """Write the shape, the values and, with ``diff``, the gradient to a BlobProto message."""
+        """Write shape and values to a message.
+
+        Args:
+            proto: a BlobProto, which is overwritten.
+            diff: also write the gradient.
+
+        Returns:
+            The message.
+
+        Example:
+            >>> from cafx.kernel import schema
+            >>> blob = Blob((2,))
+            >>> blob.set_data([1, 2])
+            >>> proto = blob.to_proto(schema()["BlobProto"]())
+            >>> list(proto.shape.dim), list(proto.data)
+            ([2], [1.0, 2.0])
+        """
         proto.Clear()
         proto.shape.dim.extend(self.shape)
         double = self.dtype == np.float64
@@ -149,7 +235,21 @@ class Blob:
         return proto
 
     def from_proto(self, proto: Any) -> None:
-        """Read shape and values from a BlobProto; CafxError if their counts differ."""
+        """Read shape and values and, if present, the gradient from a message.
+
+        Args:
+            proto: a BlobProto.
+
+        Raises:
+            CafxError: the number of values does not match the shape.
+
+        Example:
+            >>> from cafx.kernel import schema
+            >>> blob = Blob()
+            >>> blob.from_proto(schema()["BlobProto"](shape={"dim": [2]}, data=[1, 2]))
+            >>> blob.data.tolist()
+            [1.0, 2.0]
+        """
         shape = proto_shape(proto)
         self.reshape(*shape)
         values = proto.double_data or proto.data
@@ -164,7 +264,20 @@ class Blob:
             self._diff.write(HOST)[...] = np.array(gradient, self.dtype)
 
     def set_data(self, values: npt.ArrayLike) -> None:
-        """Copy values from the host, cast to this blob's type; CafxError if the counts differ."""
+        """Copy values from the host.
+
+        Args:
+            values: an array with as many values as the blob, in row-major order; converted to its dtype.
+
+        Raises:
+            CafxError: the number of values differs.
+
+        Example:
+            >>> blob = Blob((2, 2))
+            >>> blob.set_data([[1, 2], [3, 4]])
+            >>> blob.data.tolist()
+            [[1.0, 2.0], [3.0, 4.0]]
+        """
         array = np.asarray(values)
         if array.size != self.count_:
             raise shape_mismatch(self.name, array.shape, self.shape)
@@ -172,33 +285,65 @@ class Blob:
         self._data.write(HOST)[...] = array.reshape(-1)
 
     def host(self) -> npt.NDArray[Any]:
-        """A copy of the values as a plain NumPy array."""
+        """A copy of the values as a NumPy array."""
         return host_copy(self._data).reshape(self.shape)
 
     def host_diff(self) -> npt.NDArray[Any]:
-        """A copy of the gradient as a plain NumPy array."""
+        """A copy of the gradient as a NumPy array."""
         return host_copy(self._diff).reshape(self.shape)
 
 
 def shape_text(shape: Shape) -> str:
-    """``64×3×28×28``, or ``scalar``."""
+    """A shape for messages.
+
+    Args:
+        shape: length of each axis.
+
+    Example:
+        >>> shape_text((64, 3, 28, 28)), shape_text(())
+        ('64×3×28×28', 'scalar')
+    """
     return "×".join(map(str, shape)) if shape else "scalar"
 
 
 def shape_mismatch(name: str, found: Shape, expected: Shape) -> CafxError:
-    """The error for values that do not fit a blob."""
+    """The error for an array whose shape does not match that of a blob.
+
+    Args:
+        name: name of the blob.
+        found: shape of the array.
+        expected: shape of the blob.
+    """
     return CafxError(f"shape mismatch at blob '{name}'", found=shape_text(found), expected=shape_text(expected))
 
 
 def proto_shape(proto: Any) -> Shape:
-    """The shape of a BlobProto, from ``shape`` or from the four numbers older files have."""
+    """The shape in a message.
+
+    Args:
+        proto: a BlobProto with ``shape`` or the legacy fields ``num``, ``channels``, ``height`` and ``width``.
+
+    Example:
+        >>> from cafx.kernel import schema
+        >>> proto_shape(schema()["BlobProto"](num=1, channels=1, height=2, width=3))
+        (1, 1, 2, 3)
+    """
     if any(proto.HasField(name) for name in ("num", "channels", "height", "width")):
         return proto.num, proto.channels, proto.height, proto.width
     return tuple(proto.shape.dim)
 
 
 def same_shape(shape: Shape, other: Shape) -> bool:
-    """Whether two shapes agree, a four-axis one also with leading ones left out."""
+    """Whether two shapes are equal, or ``other`` is ``shape`` padded to four axes with leading ones.
+
+    Args:
+        shape: shape of a blob.
+        other: shape in a file.
+
+    Example:
+        >>> same_shape((10, 5), (1, 1, 10, 5)), same_shape((10, 5), (5, 10))
+        (True, False)
+    """
     padded = [(1,) * (4 - len(each)) + tuple(each) for each in (shape, other)]
     return tuple(shape) == tuple(other) or (len(other) == 4 and padded[0] == padded[1])
 

@@ -2,6 +2,7 @@
 
 from cafx.kernel.net.arena import Arena, Range, Segment
 from cafx.kernel.net.bases import LossLayer, NeuronLayer
+from cafx.kernel.net.context import Context
 from cafx.kernel.net.definition import (
     SPLIT_ROLE,
     LayerDefinition,
@@ -26,8 +27,8 @@ from cafx.kernel.net.formats import (
     not_weights,
     read_weights,
 )
-from cafx.kernel.net.graph import Graph, Node, connect
-from cafx.kernel.net.layer import Arity, Context, Filler, Layer, arity_text, fits
+from cafx.kernel.net.graph import Graph, Node, arity_text, check_arity, connect
+from cafx.kernel.net.layer import Arity, Filler, Layer
 from cafx.kernel.net.memory import Access, Buffer, MemoryPlan, Use, aligned, plan_memory
 from cafx.kernel.net.net import TEST, TRAIN, Net
 from cafx.kernel.net.parameters import Parameter, learnable
@@ -83,10 +84,10 @@ __all__ = [
     "Use",
     "aligned",
     "arity_text",
+    "check_arity",
     "connect",
     "default_threads",
     "filter_layers",
-    "fits",
     "format_named",
     "format_of",
     "insert_splits",

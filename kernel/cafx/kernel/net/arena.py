@@ -61,6 +61,14 @@ class Arena:
         segments: one per parameter, in the net's order.
         ranges: where the multipliers change.
         size: number of values, padding included.
+
+    Example:
+        >>> from cafx.kernel.blob import HOST, Blob
+        >>> weights, bias = Blob((2, 2)), Blob((2,))
+        >>> arena = Arena([Parameter(weights, 0, 0, "0"), Parameter(bias, 0, 1, "1")], {}, HOST)
+        >>> arena.data[:2] = 5, 6
+        >>> bias.data.tolist()
+        [5.0, 6.0]
     """
 
     def __init__(self, parameters: Sequence[Parameter], places: Mapping[SyncedArray, Place], place: Place) -> None:

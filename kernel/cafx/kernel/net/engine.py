@@ -57,6 +57,18 @@ class Engine:
 
     Raises:
         CafxError: a precision it does not have, or not on this machine.
+
+    Example:
+        >>> from cafx.kernel import Net, registry, schema
+        >>> class Counting(Engine):
+        ...     name = "counting"
+        ...
+        ...     def fuse(self, compilation, steps):
+        ...         print(f"{len(steps)} step")
+        ...         return steps
+        >>> text = 'layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }'
+        >>> net = Net(schema().parse_text(text, "NetParameter"), engine=Counting(registry()))
+        1 step
     """
 
     name: ClassVar[str] = "plain"
@@ -184,7 +196,15 @@ def default_threads() -> int:
 
 
 def set_engine(name: str | None) -> None:
-    """Choose the engine of nets created from here on in this thread; None for the best installed."""
+    """Choose the engine of nets created from here on in this thread; None for the best installed.
+
+    Example:
+        >>> from cafx.kernel import registry
+        >>> set_engine("numpy")
+        >>> make_engine(None, registry()).name
+        'numpy'
+        >>> set_engine(None)
+    """
     _chosen.set(name)
 
 
@@ -207,6 +227,11 @@ def make_engine(
     Raises:
         CafxError: an unknown engine, or one that cannot run here, with the reason; a precision it
             does not have; settings that differ from those of an engine that exists already.
+
+    Example:
+        >>> from cafx.kernel import registry
+        >>> make_engine("numpy", registry(), threads=2).threads
+        2
     """
     if isinstance(choice, Engine):
         if precision not in (None, choice.precision) or threads not in (None, choice.threads):

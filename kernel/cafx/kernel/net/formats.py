@@ -77,6 +77,31 @@ class Format:
 
     Attributes:
         suffix: file name suffix after ``.caffemodel`` or ``.solverstate``.
+
+    Example:
+        A format that stores one array per layer:
+
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from cafx.kernel.registry import registry
+        >>> class Npz(Format):
+        ...     suffix = ".npz"
+        ...
+        ...     def recognises(self, head):
+        ...         return head.startswith(b"PK")
+        ...
+        ...     def read_weights(self, path):
+        ...         with np.load(path) as arrays:
+        ...             return [LayerWeights(name, [BlobValues(a.shape, a)]) for name, a in arrays.items()]
+        ...
+        ...     def write_weights(self, path, net, layers):
+        ...         np.savez(path, **{layer.name: layer.blobs[0].data for layer in layers})
+        >>> weights = LayerWeights("ip", [BlobValues((2,), np.array([1.0, 2.0]))])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "weights.npz")
+        ...     Npz(registry()).write_weights(path, None, [weights])
+        ...     Npz(registry()).read_weights(path)[0].blobs[0].data.tolist()
+        [1.0, 2.0]
     """
 
     suffix = ""

@@ -1,95 +1,85 @@
-"""The Layer protocol: what a plugin author writes, and what the net hands to it.
+"""Layer and Filler, the base classes of layer and filler plugins.
 
-A layer declares facts about itself as class attributes and implements four methods. It computes
-with ``self.xp`` (numpy, or cupy on a GPU), so that one text runs in either.
+A layer declares facts about itself as class attributes and implements four methods. It computes with
+``self.xp``, NumPy or CuPy, so that the same code runs on CPU and GPU.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from types import ModuleType
 from typing import Any, ClassVar, TypeVar
 
-import attrs
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel.blob import HOST, Blob, Place, shape_text
+from cafx.kernel.blob import Blob, shape_text
 from cafx.kernel.errors import CafxError
-from cafx.kernel.net.random import Streams
-from cafx.kernel.registry import Registry, registry
+from cafx.kernel.net.context import Context
 from cafx.kernel.schema import FillerParameter, Message, Phase, schema
 
 Arity = int | tuple[int, int | None]
 M = TypeVar("M", bound=Message)
 
 
-class Workspace:
-    """Scratch memory the layers of one net take turns in; its contents last for one call."""
+class Layer:
+    """Base class of layers; plugins of groups ``cafx.layers``, ``cafx.losses`` and ``cafx.data``.
 
-    def __init__(self) -> None:
-        self._buffers: dict[tuple[str, Any], Any] = {}
+    A net calls `setup` once, `reshape` whenever bottom shapes change, then `forward` and `backward`.
 
-    def get(self, shape: Sequence[int], dtype: npt.DTypeLike, xp: Any = np, name: str = "") -> Any:
-        """An uninitialised array of ``shape``; asking again under one name gives the same memory."""
-        count = int(np.prod(shape, dtype=np.int64))
-        held = self._buffers.get((name, np.dtype(dtype)))
-        if held is None or held.size < count:
-            held = self._buffers[name, np.dtype(dtype)] = xp.empty(count, dtype)
-        return held[:count].reshape(shape)
+    Class attributes:
+        Parameter: declaration of the layer's options; the parsed options are ``self.options``.
+        declares: further declarations, parsed by `read`.
+        bottoms: number of bottoms: an integer, or (minimum, maximum) where None means no limit.
+        tops: number of tops, likewise.
+        equal_bottoms_tops: whether there must be as many tops as bottoms.
+        in_place: whether a top may be the bottom at the same position.
+        is_loss: whether the loss_weight of the first top defaults to 1.
+        automatic_tops: whether missing tops are created.
+        is_input: whether the tops are inputs of the net.
+        learnable: whether the parameters are trained (those of BatchNorm, its statistics, are not).
+        integer_bottoms: positions of bottoms that hold labels or indices, which have no gradient.
+        constant_tops: positions of tops whose diff is ignored by `backward`.
+        forward_only: whether the layer has no backward pass.
+        deterministic: whether the tops depend only on bottoms and parameters.
+        dynamic_shape: whether the shapes of the tops are known only after `forward`.
+        keeps_state: whether a forward pass affects later ones.
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        return sum(held.nbytes for held in self._buffers.values())
-
-
-@attrs.define
-class Context:
-    """What a net gives each of its layers.
+    Args:
+        spec: the LayerParameter.
+        context: what the net provides; None for a layer on its own.
 
     Attributes:
-        phase: TRAIN or TEST.
-        dtype: type of every blob, float32 or float64.
-        place: where plain layers' arrays live.
-        xp: the array module of that place.
-        streams: the random streams.
-        workspace: scratch memory.
-        plugins: where fillers, databases and formats are found.
-    """
+        spec: the LayerParameter.
+        context: what the net provides.
+        name: the layer's name.
+        type: the layer's type.
+        phase: TRAIN or TEST: the layer's own if its definition states one, else the net's.
+        xp: array module to compute with.
+        blobs: the parameters.
+        param_propagate_down: for each parameter, whether its gradient is needed.
+        options: the parsed options, an instance of ``Parameter``.
 
-    phase: Phase = Phase.TEST
-    dtype: np.dtype[Any] = attrs.field(default=np.float32, converter=np.dtype)
-    place: Place = HOST
-    xp: ModuleType | Any = np
-    streams: Streams = attrs.field(factory=Streams)
-    workspace: Workspace = attrs.field(factory=Workspace)
-    plugins: Registry = attrs.field(factory=registry)
+    Raises:
+        CafxError: an invalid option.
 
-    def blob(self, shape: Sequence[int] = (), name: str = "") -> Blob:
-        """A new blob of this net's type in this net's place."""
-        return Blob(tuple(shape), self.dtype, self.place, name)
-
-
-class Layer:
-    """One layer of a net.
-
-    Class attributes (facts, read by the net and by the conformance suite):
-        Parameter: the declaration of its options; the instance is ``self.options``.
-        declares: further declarations it reads with `read`.
-        bottoms, tops: how many: a number, or (least, most) with None for no limit.
-        equal_bottoms_tops: as many tops as bottoms.
-        in_place: a top may be its bottom (the first, or each of an equal number).
-        is_loss: its first top counts 1 in the objective unless told otherwise.
-        automatic_tops: tops not named are made up.
-        is_input: its tops are the net's inputs.
-        learnable: its parameters are trained (BatchNorm's statistics are not).
-        integer_bottoms: bottoms that hold labels or indices and never get a gradient.
-        constant_tops: tops whose diff its backward ignores.
-        forward_only: it has no backward.
-        deterministic: its output depends on its bottoms and parameters alone.
-        dynamic_shape: its tops' shapes are known only after its forward.
-        keeps_state: what one forward leaves behind changes the next.
+    Example:
+        >>> class Double(Layer):
+        ...     def reshape(self, bottom, top):
+        ...         top[0].reshape(*bottom[0].shape)
+        ...
+        ...     def forward(self, bottom, top):
+        ...         top[0].mutable_data[...] = 2 * bottom[0].data
+        ...
+        ...     def backward(self, top, propagate_down, bottom):
+        ...         if propagate_down[0]:
+        ...             bottom[0].mutable_diff[...] = 2 * top[0].diff
+        >>> layer = Double(schema()["LayerParameter"](name="double", type="Double"))
+        >>> x, y = Blob((3,)), Blob()
+        >>> x.set_data([1, 2, 3])
+        >>> layer.reshape([x], [y])
+        >>> layer.forward([x], [y])
+        >>> y.data.tolist()
+        [2.0, 4.0, 6.0]
     """
 
     Parameter: ClassVar[type[Message] | None] = None
@@ -121,82 +111,155 @@ class Layer:
         self.options: Any = self.read(self.Parameter) if self.Parameter else None
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Once: check options, make parameter blobs and fill them."""
+        """Check options and create parameters; called once, before `reshape`.
+
+        Args:
+            bottom: the inputs, with their shapes.
+            top: the outputs, not yet shaped.
+
+        Raises:
+            CafxError: options or bottom shapes are not valid.
+        """
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Give tops and buffers their shapes, from those of the bottoms; run again as these change."""
+        """Shape tops and buffers to match the bottoms; called again when bottom shapes change.
+
+        Args:
+            bottom: the inputs.
+            top: the outputs.
+
+        Raises:
+            CafxError: bottom shapes are not valid.
+        """
         raise NotImplementedError
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Write the tops' data."""
+        """Compute the tops' data.
+
+        Args:
+            bottom: the inputs; their data are read.
+            top: the outputs; their data are overwritten.
+        """
         raise NotImplementedError
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Write the diff of each bottom asked for; add to the parameters' diffs."""
-        raise self.error("has no backward", remedy="set propagate_down: false on it, or keep it out of the loss")
+        """Compute input gradients, and add the parameter gradients to the parameters' diffs.
+
+        Args:
+            top: the outputs; their diffs are read.
+            propagate_down: for each bottom, whether its gradient is needed.
+            bottom: the inputs; the diffs that are needed are overwritten, the others left alone.
+
+        Raises:
+            CafxError: the layer has no backward pass.
+        """
+        raise self.error("has no backward pass", remedy="set propagate_down: false, or keep the layer out of the loss")
 
     @classmethod
     def cases(cls) -> Iterable[Any]:
-        """On what the conformance suite tries it: ``cafx.conformance.Case`` objects."""
+        """Cases for the conformance suite: ``cafx.conformance.Case`` objects."""
         return ()
 
     @property
     def kinks(self) -> tuple[float, ...]:
-        """Values of the first bottom at which the layer has no derivative."""
+        """Values of the first bottom at which the layer is not differentiable."""
         return ()
 
     def needs_gradient(self, bottom_index: int) -> bool:
-        """Whether a bottom may be given a gradient where force_backward asks for all of them."""
+        """Whether ``force_backward`` requests the gradient of a bottom.
+
+        Args:
+            bottom_index: position of the bottom.
+        """
         return not self.forward_only and bottom_index not in self.integer_bottoms
 
     def multiply_adds(self, bottom: list[Blob]) -> int:
-        """Products added up in one forward at present shapes, for `cafx time`; 0 where they hardly count."""
+        """Nominal number of multiply-adds of a forward pass, for ``cafx time``; 0 if negligible.
+
+        Args:
+            bottom: the inputs, of which only the shapes matter.
+        """
         return 0
 
     def state(self) -> dict[str, Any]:
-        """What an exact resume needs beyond parameters and random streams, as plain values."""
+        """State needed for an exact resume besides parameters and random streams, as JSON-serialisable values."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put back what `state` returned."""
+        """Continue from a saved state.
+
+        Args:
+            state: the result of `state`.
+        """
 
     def close(self) -> None:
         """Release threads, files and databases."""
 
     @property
     def rng(self) -> np.random.Generator:
-        """This layer's random stream."""
+        """The random generator of this layer's stream."""
         return self.context.streams[self.name]
 
     @property
     def where(self) -> str:
-        """How errors name this layer."""
+        """The location for errors: ``layer 'conv1' (Convolution)``."""
         return f"layer '{self.name}' ({self.type})"
 
     def error(self, message: str, **details: Any) -> CafxError:
-        """A CafxError that names this layer: ``raise self.error("...", found=..., expected=...)``."""
+        """A CafxError located at this layer: ``raise self.error("...", found=..., expected=...)``.
+
+        Args:
+            message: what is wrong.
+            details: keywords of `CafxError`.
+        """
         return CafxError(message, where=self.where, **details)
 
     def read(self, declaration: type[M]) -> M:
-        """The options of one declaration as this layer's prototxt states them."""
-        hung = declaration.__extends__
-        if hung is None or not hasattr(self.spec, hung.field):
-            clash = schema(self.context.plugins).clashes.get(hung.field if hung else "")
+        """The layer's options of one declaration.
+
+        Args:
+            declaration: a message declared as a field of LayerParameter.
+
+        Raises:
+            CafxError: an invalid option, or the declaration is missing from the schema or clashes with another.
+        """
+        extension = declaration.__extends__
+        if extension is None or not hasattr(self.spec, extension.field):
+            clash = schema(self.context.plugins).clashes.get(extension.field if extension else "")
             raise clash or self.error(f"its options ({declaration.__name__}) are not in the schema")
         try:
-            return declaration.from_proto(getattr(self.spec, hung.field))
+            return declaration.from_proto(getattr(self.spec, extension.field))
         except CafxError as error:
             raise error.at(self.where) from None
 
     def axis(self, blob: Blob, index: int) -> int:
-        """`Blob.axis`, naming this layer where there is no such axis."""
+        """The non-negative index of an axis.
+
+        Args:
+            blob: the blob.
+            index: index of the axis; negative from the end.
+
+        Raises:
+            CafxError: the blob has no such axis.
+        """
         try:
             return blob.axis(index)
         except CafxError as error:
             raise error.at(self.where) from None
 
     def add_parameter(self, shape: Sequence[int], filler: FillerParameter) -> Blob:
-        """Make the next parameter blob and fill it from this layer's random stream."""
+        """Create the next parameter and initialise it from its own random stream.
+
+        Args:
+            shape: shape of the parameter.
+            filler: how it is initialised.
+
+        Returns:
+            The parameter, also appended to ``blobs``.
+
+        Raises:
+            CafxError: an unknown filler, or one that cannot fill this shape.
+        """
         blob = self.context.blob(shape, f"{self.name}.{len(self.blobs)}")
         fill(blob, filler, self.context, self.where)
         self.blobs.append(blob)
@@ -204,28 +267,62 @@ class Layer:
         return blob
 
     def require_shape(self, blob: Blob, expected: Sequence[int], what: str) -> None:
-        """CafxError unless ``blob`` has the shape ``expected``."""
+        """Check the shape of a blob.
+
+        Args:
+            blob: the blob.
+            expected: the shape it must have.
+            what: how the error refers to the blob.
+
+        Raises:
+            CafxError: the shape differs.
+        """
         if blob.shape != tuple(expected):
             raise self.error(
                 f"shape mismatch at {what}", found=shape_text(blob.shape), expected=shape_text(tuple(expected))
             )
 
     def refuse_gradients(self, propagate_down: list[bool]) -> None:
-        """CafxError where a gradient is asked for of a bottom that holds labels or indices."""
+        """Check that no gradient is requested of a bottom that holds labels or indices.
+
+        Args:
+            propagate_down: as for `backward`.
+
+        Raises:
+            CafxError: a gradient of one of ``integer_bottoms`` is requested.
+        """
         for index in self.integer_bottoms:
             if any(propagate_down[index : index + 1]):
                 raise self.error(f"has no gradient for bottom {index}", remedy="set propagate_down: false for it")
 
     def workspace(self, shape: Sequence[int], name: str = "") -> Any:
-        """Scratch memory shared with the net's other layers: it lasts until this call returns."""
+        """A scratch buffer shared with the net's other layers; its contents last until this call returns.
+
+        Args:
+            shape: shape of the buffer.
+            name: distinguishes buffers that are used at the same time.
+        """
         return self.context.workspace.get(shape, self.context.dtype, self.xp, name)
 
 
 class Filler:
-    """How a parameter's initial values are drawn; a plugin of group ``cafx.fillers``.
+    """An initialiser of parameters; a plugin of group ``cafx.fillers``.
 
     Class attributes:
-        takes_sparse: it understands ``sparse``; the others refuse it.
+        takes_sparse: whether the filler supports the option ``sparse``.
+
+    Args:
+        options: the FillerParameter.
+
+    Raises:
+        CafxError: ``sparse`` is set but not supported.
+
+    Example:
+        >>> class Ones(Filler):
+        ...     def fill(self, shape, rng):
+        ...         return np.full(shape, 1.0)
+        >>> Ones(FillerParameter(type="ones")).fill((2,), np.random.default_rng(1)).tolist()
+        [1.0, 1.0]
     """
 
     takes_sparse: ClassVar[bool] = False
@@ -236,29 +333,33 @@ class Filler:
         self.options = options
 
     def fill(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[Any]:
-        """The values for a blob of ``shape``."""
+        """Initial values of a parameter.
+
+        Args:
+            shape: shape of the parameter.
+            rng: random generator of the parameter's stream.
+
+        Raises:
+            CafxError: the filler cannot fill this shape.
+        """
         raise NotImplementedError
 
 
 def fill(blob: Blob, options: FillerParameter, context: Context, where: str) -> None:
-    """Fill ``blob`` as ``options`` say, from the random stream named after the blob."""
+    """Initialise a blob from the random stream of its name.
+
+    Args:
+        blob: the blob.
+        options: type and options of the filler.
+        context: provides fillers and random streams.
+        where: location for errors.
+
+    Raises:
+        CafxError: an unknown filler, or one that cannot fill this shape.
+    """
     try:
         filler = context.plugins.load("filler", options.type)(options)
         values = filler.fill(blob.shape, context.streams[blob.name])
     except CafxError as error:
         raise error.at(where) from None
     blob.set_data(values)
-
-
-def arity_text(arity: Arity) -> str:
-    """``2``, ``1 or more``, ``2 to 3``."""
-    if isinstance(arity, int):
-        return str(arity)
-    low, high = arity
-    return f"{low} or more" if high is None else f"{low} to {high}"
-
-
-def fits(arity: Arity, count: int) -> bool:
-    """Whether ``count`` bottoms or tops are allowed."""
-    low, high = (arity, arity) if isinstance(arity, int) else arity
-    return low <= count and (high is None or count <= high)

@@ -142,6 +142,23 @@ def plan_memory(
 
     Returns:
         The buffers, with the offsets of the shared ones: two overlap only if their lives do not.
+
+    Example:
+        Three steps write a, b and c, each of which the next step reads; c reuses the bytes of a.
+
+        >>> from cafx.kernel.blob import HOST
+        >>> @attrs.frozen
+        ... class Example:
+        ...     reads: tuple
+        ...     writes: tuple
+        ...     needs_backward = False
+        ...
+        ...     def accesses(self, *, backward):
+        ...         return [Access(self.reads, self.writes)]
+        >>> a, b, c = [Use(SyncedArray(16, "float32"), HOST) for _ in range(3)]
+        >>> plan = plan_memory([Example((), (a,)), Example((a,), (b,)), Example((b,), (c,))], kept=())
+        >>> [buffer.offset for buffer in plan.buffers], plan.pool, plan.alone
+        ([0, 64, 0], 128, 192)
     """
     backward = [step for step in reversed(steps) if step.needs_backward and has_backward]
     lives = _Lives(kept)
@@ -251,7 +268,12 @@ def place_buffers(buffers: Sequence[Buffer]) -> int:
 
 
 def aligned(nbytes: int) -> int:
-    """``nbytes`` rounded up to whole cache lines."""
+    """``nbytes`` rounded up to whole cache lines.
+
+    Example:
+        >>> aligned(65)
+        128
+    """
     return -(-nbytes // ALIGNMENT) * ALIGNMENT
 
 

@@ -14,12 +14,13 @@ from cafx.kernel.blob import Blob
 from cafx.kernel.errors import CafxError, did_you_mean
 from cafx.kernel.net import state, weights
 from cafx.kernel.net.arena import Arena
+from cafx.kernel.net.context import Context
 from cafx.kernel.net.definition import NetState, Source, filter_layers, insert_splits, read_net
 from cafx.kernel.net.engine import Engine, make_engine
 from cafx.kernel.net.formats import LayerWeights
 from cafx.kernel.net.gradients import decide_gradients, seed_loss_diffs
 from cafx.kernel.net.graph import connect
-from cafx.kernel.net.layer import Context, Layer
+from cafx.kernel.net.layer import Layer
 from cafx.kernel.net.memory import MemoryPlan
 from cafx.kernel.net.parameters import collect_parameters, learnable
 from cafx.kernel.net.plan import NetPlan, kept_storages, set_up

@@ -10,9 +10,10 @@ import attrs
 from cafx.kernel.blob import Blob, SyncedArray
 from cafx.kernel.errors import CafxError
 from cafx.kernel.net.arena import Arena
+from cafx.kernel.net.context import Context
 from cafx.kernel.net.definition import LayerDefinition
 from cafx.kernel.net.graph import Graph, Node
-from cafx.kernel.net.layer import Context, Layer
+from cafx.kernel.net.layer import Layer
 from cafx.kernel.net.parameters import Parameter
 
 
@@ -64,6 +65,17 @@ class NetPlan:
         has_backward: whether there is a backward pass; without one the forward pass leaves nothing for it.
         arena: the parameters' arena, if an earlier program of this net has made it.
         loss: one float64 in the engine's place: the objective of the pass that is running.
+
+    Example:
+        >>> from cafx.kernel import Net, schema
+        >>> text = '''
+        ... layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }
+        ... layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 3 } }'''
+        >>> plan = Net(schema().parse_text(text, "NetParameter"), engine="numpy").program.plan
+        >>> [(planned.layer.name, planned.propagate_down) for planned in plan.layers]
+        [('x', ()), ('ip', (False,))]
+        >>> [parameter.blob.shape for parameter in plan.parameters]
+        [(3, 2), (3,)]
     """
 
     layers: Sequence[LayerPlan]

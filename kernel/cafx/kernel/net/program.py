@@ -141,6 +141,19 @@ class Program:
 
     Attributes:
         plan, parts, steps, memory: as above.
+
+    Example:
+        >>> from cafx.kernel import Net, schema
+        >>> text = '''
+        ... layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }
+        ... layer { name: "relu" type: "ReLU" bottom: "x" top: "y" }'''
+        >>> net = Net(schema().parse_text(text, "NetParameter"), engine="numpy")
+        >>> [(step.name, step.run_by) for step in net.program.steps]
+        [('x', 'plain'), ('relu', 'plain')]
+        >>> net.blobs["x"].set_data([-1, 2])
+        >>> last = net.program.forward()
+        >>> net.blobs["y"].data.tolist()
+        [0.0, 2.0]
     """
 
     def __init__(

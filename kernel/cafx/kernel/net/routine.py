@@ -59,6 +59,29 @@ class Routine:
 
     Raises:
         Unsupported: it does not support the layer's options or shapes; the layer then runs as written.
+
+    Example:
+        A routine for y = |x|. A layer that works in place runs as written.
+
+        >>> from cafx.kernel import Net, schema
+        >>> class AbsVal(Routine):
+        ...     def __init__(self, compilation, planned):
+        ...         super().__init__(compilation, planned)
+        ...         if planned.bottoms == planned.tops:
+        ...             raise Unsupported("it works in place")
+        ...
+        ...     def forward(self):
+        ...         (x,), (y,) = self.planned.bottoms, self.planned.tops
+        ...         self.layer.xp.abs(x.data, out=y.mutable_data)
+        >>> text = '''
+        ... layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }
+        ... layer { name: "abs" type: "AbsVal" bottom: "x" top: "y" }'''
+        >>> net = Net(schema().parse_text(text, "NetParameter"), engine="numpy")
+        >>> net.blobs["x"].set_data([-1, 2])
+        >>> plan = net.program.plan
+        >>> AbsVal(Compilation(net.engine, plan), plan.layers[1]).forward()
+        >>> net.blobs["y"].data.tolist()
+        [1.0, 2.0]
     """
 
     note: str = ""

@@ -1,4 +1,4 @@
-"""Parameters between nets, and between nets and files, matched by layer name."""
+"""Copying and sharing of parameters between nets, and between nets and files; layers are matched by name."""
 
 from __future__ import annotations
 
@@ -17,27 +17,37 @@ from cafx.kernel.registry import Registry
 
 
 class Holder(Protocol):
-    """A net, as far as its parameters are concerned."""
+    """The part of a net that concerns its parameters.
+
+    Attributes:
+        name: name of the net.
+        layers: its layers, in order.
+        plugins: where weights formats are found.
+    """
 
     name: str
     layers: list[Layer]
     plugins: Registry
 
     def weights(self, diff: bool = False) -> list[LayerWeights]:
-        """Copies of every layer's parameters."""
+        """Copies of all parameters.
+
+        Args:
+            diff: also copy the gradients.
+        """
 
     def to_proto(self) -> Any:
-        """The net as a NetParameter."""
+        """The NetParameter of the net."""
 
 
 @attrs.frozen
 class Copied:
-    """What `copy` did.
+    """The result of copying parameters.
 
     Attributes:
-        filled: names of the layers that took values.
-        untouched: names of the layers the source does not have.
-        unused: names of the source's layers that the net does not have.
+        filled: names of the layers that received values.
+        untouched: names of the layers missing from the source.
+        unused: names of the source's layers missing from the net.
     """
 
     filled: list[str]
@@ -46,27 +56,67 @@ class Copied:
 
 
 def copy_from(source: str | Path | Holder, net: Holder) -> Copied:
-    """Copy parameter values from a weights file or a net."""
+    """Copy parameters from a weights file or a net.
+
+    Args:
+        source: path of a weights file in any installed format, or a net.
+        net: the net to copy to.
+
+    Raises:
+        CafxError: the file cannot be read, or a layer of the same name has parameters of other number or
+            shapes; then nothing is copied.
+
+    Example:
+        >>> from cafx.kernel import Net, schema
+        >>> text = '''
+        ... layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }
+        ... layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" inner_product_param { num_output: 3 } }'''
+        >>> one, two = [Net(schema().parse_text(text, "NetParameter"), engine="numpy") for _ in range(2)]
+        >>> one.params["ip"][1].set_data([1, 2, 3])
+        >>> copy_from(one, two)
+        Copied(filled=['ip'], untouched=[], unused=[])
+        >>> two.params["ip"][1].data.tolist()
+        [1.0, 2.0, 3.0]
+    """
     if isinstance(source, (str, Path)):
         return copy(read_weights(source, net.plugins), net.layers, str(source))
     return copy(source.weights(), net.layers, source.name)
 
 
 def save(net: Holder, path: Path, diff: bool) -> None:
-    """Write a net's parameters in the format of the path's suffix, by default as a caffemodel."""
+    """Save a net's parameters.
+
+    Args:
+        net: the net.
+        path: the file; its suffix selects the format, by default Caffe's binary format.
+        diff: also save gradients.
+
+    Raises:
+        CafxError: the file cannot be written.
+    """
     suffix = path.suffix
-    names = {plugin.name for plugin, found in net.plugins.usable("format") if suffix and found.suffix == suffix}
+    formats = net.plugins.usable("format")
+    names = {plugin.name for plugin, each in formats if suffix and each.suffix == suffix}
     writer = format_named(min(names) if names else DEFAULT_FORMAT, net.plugins)
     writer.write_weights(path, net.to_proto(), net.weights(diff))
 
 
-def copy(held: Sequence[LayerWeights], layers: Sequence[Layer], where: str) -> Copied:
-    """Fill the layers whose names are in ``held``; if anything does not fit, nothing is copied."""
+def copy(entries: Sequence[LayerWeights], layers: Sequence[Layer], where: str) -> Copied:
+    """Copy parameters to the layers of the same names.
+
+    Args:
+        entries: the parameters, by layer.
+        layers: the layers to copy to.
+        where: name of the source, for errors.
+
+    Raises:
+        CafxError: parameters of a layer differ in number or shape; then nothing is copied.
+    """
     mine: dict[str, list[Blob]] = {}
     for layer in layers:
         mine.setdefault(layer.name, layer.blobs)
     shared = _sharing(layers)
-    used = [entry for entry in held if entry.name in mine and entry.blobs]
+    used = [entry for entry in entries if entry.name in mine and entry.blobs]
     used = [_without_shared(entry, mine[entry.name], shared) for entry in used]
     for entry in used:
         _check_fit(entry, mine[entry.name], where)
@@ -78,12 +128,31 @@ def copy(held: Sequence[LayerWeights], layers: Sequence[Layer], where: str) -> C
     return Copied(
         sorted(names),
         [name for name, blobs in mine.items() if blobs and name not in names],
-        [entry.name for entry in held if entry.blobs and entry.name not in names],
+        [entry.name for entry in entries if entry.blobs and entry.name not in names],
     )
 
 
 def share(theirs: Sequence[Layer], layers: Sequence[Layer], where: str) -> None:
-    """Let layers share the parameters of the layers of the same names among ``theirs``."""
+    """Make layers use the same memory for their parameters as the layers of the same names.
+
+    Args:
+        theirs: the layers that own the parameters.
+        layers: the layers that share them.
+        where: name of the owning net, for errors.
+
+    Raises:
+        CafxError: parameters of a layer differ in number or shape.
+
+    Example:
+        >>> from cafx.kernel import schema
+        >>> train, test = [Layer(schema()["LayerParameter"](name="ip")) for _ in range(2)]
+        >>> for layer in (train, test):
+        ...     layer.blobs.append(Blob((2,)))
+        >>> share([train], [test], "train net")
+        >>> train.blobs[0].set_data([1, 2])
+        >>> test.blobs[0].data.tolist()
+        [1.0, 2.0]
+    """
     by_name = {layer.name: layer for layer in theirs}
     for layer in layers:
         other = by_name.get(layer.name)
@@ -95,13 +164,18 @@ def share(theirs: Sequence[Layer], layers: Sequence[Layer], where: str) -> None:
 
 
 def weights_of(layer: Layer, diff: bool) -> LayerWeights:
-    """Copies of a layer's parameters and, with ``diff``, their gradients."""
+    """Copies of a layer's parameters.
+
+    Args:
+        layer: the layer.
+        diff: also copy the gradients.
+    """
     blobs = [BlobValues(b.shape, b.host(), b.host_diff() if diff else None) for b in layer.blobs]
     return LayerWeights(layer.name, blobs, layer.type)
 
 
 def _sharing(layers: Sequence[Layer]) -> set[Blob]:
-    """The blobs that share the values of a blob in an earlier layer."""
+    """The parameters that share their data with a parameter of an earlier layer."""
     owned: set[object] = set()
     sharing = set()
     for blob in (blob for layer in layers for blob in layer.blobs):
@@ -112,31 +186,31 @@ def _sharing(layers: Sequence[Layer]) -> set[Blob]:
 
 
 def _without_shared(entry: LayerWeights, mine: Sequence[Blob], shared: set[Blob]) -> LayerWeights:
-    """An entry of the layer's length, where the file omits blobs that an earlier layer has stored."""
-    held: list[BlobValues | None] = [blob if blob.shape != ABSENT else None for blob in entry.blobs]
-    held += [None] * (len(mine) - len(held))
+    """Add shape-only values for shared parameters, which the file may store with an earlier layer only."""
+    stored: list[BlobValues | None] = [blob if blob.shape != ABSENT else None for blob in entry.blobs]
+    stored += [None] * (len(mine) - len(stored))
     for position, blob in enumerate(mine):
-        if held[position] is None and blob in shared:
-            held[position] = BlobValues(blob.shape, np.empty(0))
-    return attrs.evolve(entry, blobs=[values for values in held if values is not None])
+        if stored[position] is None and blob in shared:
+            stored[position] = BlobValues(blob.shape, np.empty(0))
+    return attrs.evolve(entry, blobs=[values for values in stored if values is not None])
 
 
 def _check_fit(entry: LayerWeights, mine: Sequence[Blob], where: str) -> None:
     if len(entry.blobs) != len(mine):
         raise CafxError(
-            f"layer '{entry.name}' has a different number of parameters",
+            f"wrong number of parameters in layer '{entry.name}'",
             where=where,
             found=len(entry.blobs),
             expected=len(mine),
             remedy="rename the layer to initialise it from its filler",
         )
     for position, (blob, values) in enumerate(zip(mine, entry.blobs, strict=True)):
-        fits = same_shape(blob.shape, values.shape) if values.legacy else blob.shape == values.shape
-        if not fits:
+        matches = same_shape(blob.shape, values.shape) if values.legacy else blob.shape == values.shape
+        if not matches:
             raise CafxError(
                 f"shape mismatch at parameter {position} of layer '{entry.name}'",
                 where=where,
                 found=shape_text(values.shape),
                 expected=shape_text(blob.shape),
-                remedy="rename the layer to initialise it from its filler, or give it the shape in the file",
+                remedy="rename the layer to initialise it from its filler, or give its parameter the shape in the file",
             )

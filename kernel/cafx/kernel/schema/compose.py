@@ -1,4 +1,4 @@
-"""The protobuf schema, composed at run time from the messages of the kernel and of all plugins."""
+"""Schema: protobuf messages composed at run time from the declarations of the kernel and of all plugins."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Contribution = tuple[str, type[Message]]
 
 
 class Schema:
-    """Message classes by name, with readers and writers for text and binary format.
+    """Protobuf message classes by name, with readers and writers for text and binary format.
 
     Args:
         contributions: (distribution, declaration) pairs in addition to the kernel's messages. If two
             declare the same field name or number, both are left out and using either is an error.
 
     Attributes:
-        owners: the distribution of each declaration.
-        declarations: the declarations in the schema, by message name.
+        owners: distribution of each declaration.
+        declarations: declarations in the schema, by message name.
         clashes: the error for each field or message that was left out, by name.
 
     Example:
@@ -56,15 +56,37 @@ class Schema:
         self.declarations = {scoped_name(each): each for each in declared}
 
     def __getitem__(self, name: str) -> Any:
-        """The protobuf class of message ``name``."""
+        """The protobuf class of a message.
+
+        Args:
+            name: name of the message, e.g. ``LayerParameter``.
+
+        Raises:
+            KeyError: the schema has no such message.
+
+        Example:
+            >>> schema()["BlobShape"](dim=[2, 3]).dim
+            [2, 3]
+        """
         return self._classes[name]
 
     def names(self) -> list[str]:
-        """The names of all messages."""
+        """Names of all messages."""
         return list(self._classes)
 
     def fields_of(self, target: str) -> dict[str, type[Message]]:
-        """The declarations that are fields of message ``target``, by field name (``relu_param``, …)."""
+        """Declarations that are fields of a message.
+
+        Args:
+            target: name of the message, e.g. ``LayerParameter``.
+
+        Returns:
+            The declarations by field name (``relu_param``, …).
+
+        Example:
+            >>> schema().fields_of("LayerParameter")["loss_param"].__name__
+            'LossParameter'
+        """
         return {
             each.__extends__.field: each
             for each in self.declarations.values()
@@ -82,6 +104,11 @@ class Schema:
         Raises:
             CafxError: a syntax error, an unknown field or value (with ``source:line``), or missing
                 required fields.
+
+        Example:
+            >>> schema().parse_text("dims: 2", "BlobShape", "shape.txt")
+            Traceback (most recent call last):
+            cafx.kernel.errors.UnknownNameError: shape.txt:1: BlobShape has no field 'dims'; did you mean 'dim'?
         """
         parsed = self._classes[name]()
         try:
@@ -95,7 +122,11 @@ class Schema:
         return parsed
 
     def read_text(self, path: str | Path, name: str) -> Any:
-        """Parse the prototxt file ``path`` as message ``name``.
+        """Parse a prototxt file.
+
+        Args:
+            path: the file.
+            name: the message type.
 
         Raises:
             CafxError: as `parse_text`, or the file is missing or unreadable.
@@ -103,7 +134,12 @@ class Schema:
         return self.parse_text(read_file(path).decode("utf-8", "replace"), name, str(path))
 
     def parse_bytes(self, data: bytes, name: str, source: str = "<bytes>") -> Any:
-        """Parse binary data as message ``name``; unknown fields are kept byte for byte.
+        """Parse a message in protobuf's binary format; unknown fields are kept byte for byte.
+
+        Args:
+            data: the message.
+            name: the message type.
+            source: name of the data, for errors.
 
         Raises:
             CafxError: the data is not a complete binary message.
@@ -122,7 +158,16 @@ class Schema:
         return parsed
 
     def to_text(self, proto: Any) -> str:
-        """``proto`` as prototxt."""
+        """A message as prototxt.
+
+        Args:
+            proto: the message.
+
+        Example:
+            >>> print(schema().to_text(schema()["BlobShape"](dim=[2, 3])), end="")
+            dim: 2
+            dim: 3
+        """
         return str(text_format.MessageToString(proto))
 
     def _without_clashes(self) -> list[type[Message]]:
@@ -140,7 +185,7 @@ class Schema:
         error = CafxError(
             f"{self.owners[two]} and {self.owners[one]} both declare "
             f"{'message' if key[0] == '' else key[0] + ' field'} {key[1]}",
-            remedy="uninstall one of them, or ask its author for another number or name",
+            remedy="uninstall one of them, or ask its author to use another number or name",
         )
         for each in (one, two):
             field = each.__extends__.field if each.__extends__ else scoped_name(each)
@@ -148,7 +193,7 @@ class Schema:
 
 
 def _claims(declared: type[Message]) -> Iterable[tuple[str, Any]]:
-    """The keys that no other declaration may use: its name, and the name and number of its field."""
+    """Keys that no other declaration may use: the message name, and the name and number of its field."""
     yield "", scoped_name(declared)
     extension = declared.__extends__
     if extension:
@@ -220,7 +265,11 @@ def _default_text(declared: Option) -> str:
 
 
 def compose(plugins: Registry) -> Schema:
-    """The schema of the kernel's messages and those of all usable plugins."""
+    """Compose the schema from the messages of the kernel and of all usable plugins.
+
+    Args:
+        plugins: the plugins.
+    """
     contributions = [
         (plugin.distribution, declared)
         for plugin, thing in plugins.usable("layer", "upgrade", "solver", "policy", "filler")
@@ -230,7 +279,11 @@ def compose(plugins: Registry) -> Schema:
 
 
 def declared_by(thing: Any) -> list[type[Message]]:
-    """The declarations of a plugin: its ``Parameter``, then those listed in ``declares``."""
+    """Declarations of a plugin: its ``Parameter``, then those listed in ``declares``.
+
+    Args:
+        thing: the plugin's object, e.g. a layer class.
+    """
     first = getattr(thing, "Parameter", None)
     return ([first] if first else []) + list(getattr(thing, "declares", ()))
 
@@ -239,7 +292,15 @@ _composed: dict[int, tuple[int, Schema]] = {}
 
 
 def schema(plugins: Registry | None = None) -> Schema:
-    """The composed schema of a registry (default: `registry()`), cached until the registry changes."""
+    """The composed schema of a registry, cached until the registry changes.
+
+    Args:
+        plugins: the registry; by default `registry()`, that of the environment.
+
+    Example:
+        >>> "relu_param" in schema().fields_of("LayerParameter")
+        True
+    """
     plugins = plugins or registry()
     generation, composed = _composed.get(id(plugins), (-1, None))
     if composed is None or generation != plugins.generation:

@@ -119,7 +119,18 @@ class Hooks:
 
 
 class Monitors:
-    """The monitors of one solver; dispatches to monitors that have not failed."""
+    """The monitors of one solver; dispatches to monitors that have not failed.
+
+    Example:
+        >>> class PrintRate:
+        ...     @hookimpl
+        ...     def iteration_finished(self, solver, rate):
+        ...         print(f"rate {rate}")
+        >>> monitors = Monitors()
+        >>> monitors.add(PrintRate())
+        >>> monitors.call("iteration_finished", solver=None, loss=0.5, rate=0.01)
+        rate 0.01
+    """
 
     def __init__(self) -> None:
         self._manager = pluggy.PluginManager(PROJECT)

@@ -77,6 +77,20 @@ class UpdateRule:
 
     Raises:
         CafxError: an option that the rule does not support.
+
+    Example:
+        >>> import numpy as np
+        >>> from cafx.kernel.schema import SolverParameter
+        >>> class Momentum(UpdateRule):
+        ...     def update(self, diff, history, rate, iteration):
+        ...         (velocity,) = history
+        ...         velocity *= self.options.momentum
+        ...         velocity += rate * diff
+        ...         diff[...] = velocity
+        >>> diff, velocity = np.array([1.0]), np.array([4.0])
+        >>> Momentum(SolverParameter(momentum=0.5)).update(diff, [velocity], rate=0.5, iteration=0)
+        >>> diff.tolist()
+        [2.5]
     """
 
     slots: ClassVar[int] = 1

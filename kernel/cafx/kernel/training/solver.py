@@ -56,6 +56,21 @@ class Solver:
         monitors: who listens; see `cafx.kernel.training.hooks`.
         action: called between iterations; returns what to do.
         copied: what was copied from each file in the option ``weights``.
+
+    Example:
+        >>> from cafx.kernel import schema
+        >>> text = '''
+        ... type: "SGD" lr_policy: "fixed" base_lr: 0.5 max_iter: 2 snapshot_prefix: "example"
+        ... net_param {
+        ...   layer { name: "w" type: "Parameter" top: "w" parameter_param { shape { dim: 1 dim: 1 } } }
+        ...   layer { name: "target" type: "DummyData" top: "t" dummy_data_param {
+        ...     shape { dim: 1 dim: 1 } data_filler { value: 4 } } }
+        ...   layer { name: "loss" type: "EuclideanLoss" bottom: "w" bottom: "t" top: "loss" }
+        ... }'''
+        >>> with Solver(schema().parse_text(text, "SolverParameter"), engine="numpy") as solver:
+        ...     losses = [solver.step(), solver.step()]
+        ...     losses, solver.net.params["w"][0].data.tolist()
+        ([8.0, 2.0], [[3.0]])
     """
 
     def __init__(

@@ -48,6 +48,25 @@ class Update:
 
     Raises:
         CafxError: an unknown ``regularization_type``.
+
+    Example:
+        >>> from cafx.kernel.blob import Blob
+        >>> from cafx.kernel.net import Parameter, make_engine
+        >>> from cafx.kernel.registry import registry
+        >>> from cafx.kernel.schema import schema
+        >>> class Descent:
+        ...     slots = 0
+        ...
+        ...     def update(self, diff, history, rate, iteration):
+        ...         diff *= rate
+        >>> blob = Blob((2,))
+        >>> blob.set_data([1, 2])
+        >>> blob.mutable_diff[...] = 1
+        >>> arena = Arena([Parameter(blob, 0, 0, "0")], {}, HOST)
+        >>> options, engine = schema()["SolverParameter"](), make_engine("numpy", registry())
+        >>> Update(Descent(), options, arena, engine).run(rate=0.5, iteration=0)
+        >>> blob.data.tolist()
+        [0.5, 1.5]
     """
 
     def __init__(self, rule: Rule, options: Any, arena: Arena, engine: Engine) -> None:

@@ -1,4 +1,4 @@
-"""Whether JIT-compiled kernels can run here, and oneDNN's OpenMP threads, which run them."""
+"""Availability of JIT-compiled kernels, and the OpenMP functions that run them on oneDNN's threads."""
 
 from __future__ import annotations
 
@@ -16,25 +16,29 @@ AVX512 = "avx512f"
 
 @functools.cache
 def unavailable() -> str | None:
-    """The reason why kernels cannot be compiled or run here, or None."""
+    """Why kernels cannot be compiled or run on this machine, or None if they can."""
     reason: str | None = cafx_lib_llvm.unavailable()
     if reason:
         return reason
     if missing := REQUIRED - cafx_lib_llvm.features():
         return f"the processor lacks {', '.join(sorted(missing))}"
     if not hasattr(openmp(), "GOMP_parallel"):
-        return "oneDNN's threads are not GNU OpenMP's"
+        return "oneDNN does not use GNU OpenMP"
     return None
 
 
 def registers() -> int:
-    """How many vectors of 16 floats fit into the processor's registers."""
+    """Number of vectors of 16 floats that fit into the processor's registers."""
     return 32 if AVX512 in cafx_lib_llvm.features() else 8
 
 
 @functools.cache
 def symbol(name: str) -> int:
-    """The address of one of OpenMP's functions."""
+    """The address of an OpenMP function.
+
+    Args:
+        name: name of the function, e.g. ``omp_get_thread_num``.
+    """
     address = cast(getattr(openmp(), name), c_void_p).value
     assert address
     return address
@@ -42,7 +46,7 @@ def symbol(name: str) -> int:
 
 @functools.cache
 def parallel() -> Callable[[int, int, int, int], None]:
-    """OpenMP's call of a function on several threads.
+    """OpenMP's function ``GOMP_parallel``, which runs a function on several threads.
 
     Its arguments are the function's address, the pointer passed to it, the number of threads, and flags.
     """

@@ -1,4 +1,4 @@
-"""The number of OpenMP threads that oneDNN uses."""
+"""Number of OpenMP threads used by oneDNN."""
 
 import ctypes
 import functools
@@ -11,15 +11,15 @@ import threadpoolctl
 
 from .api.library import load
 
-# The C library of GNU OpenMP; whichever copy libdnnl resolved is the one that counts.
 GOMP = "libgomp.so.1"
+"""The C library of GNU OpenMP; loading libdnnl first makes sure that its copy is found."""
 _local = threading.local()
 
 
 @functools.cache
 def openmp() -> Any:
-    """The OpenMP library that oneDNN runs on, or None."""
-    load()  # so that the same copy of the library is found
+    """The OpenMP library that oneDNN uses, or None if it is not GNU OpenMP."""
+    load()  # before the lookup, so that it finds the copy loaded by libdnnl
     try:
         return ctypes.CDLL(GOMP)
     except OSError:
@@ -27,7 +27,7 @@ def openmp() -> Any:
 
 
 def get_threads() -> int:
-    """Threads of the next parallel region started by the calling thread; 1 without OpenMP."""
+    """Number of threads of the calling thread's parallel regions; 1 without OpenMP."""
     library = openmp()
     return int(library.omp_get_max_threads()) if library else 1
 
@@ -35,11 +35,17 @@ def get_threads() -> int:
 def set_threads(count: int) -> None:
     """Set the number of threads of the calling thread's parallel regions.
 
-    OpenMP keeps the number per calling thread, and primitives are built for the number that holds
-    when they are created: a thread must not run them with another.
+    OpenMP keeps one number per calling thread. A primitive is built for the number in effect when it is
+    created, and must not be run with another.
+
+    Args:
+        count: number of threads, at least 1.
+
+    Raises:
+        ValueError: ``count`` is less than 1.
     """
     if count < 1:
-        raise ValueError(f"expected at least 1 thread; received {count}")
+        raise ValueError(f"wrong number of threads: got {count}, expected at least 1")
     library = openmp()
     if library:
         library.omp_set_num_threads(count)
@@ -47,25 +53,33 @@ def set_threads(count: int) -> None:
 
 
 def use_threads(count: int) -> None:
-    """`set_threads`, unless the calling thread has that number already."""
+    """Call `set_threads` unless this number is already set.
+
+    Args:
+        count: number of threads, at least 1.
+    """
     if getattr(_local, "count", None) != count:
         set_threads(count)
 
 
 def physical_threads() -> int:
-    """OMP_NUM_THREADS, else the number of physical cores this process may use."""
+    """The value of OMP_NUM_THREADS, or else the number of physical cores available to this process."""
     stated = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return int(stated) if stated.isdigit() and int(stated) else _physical_cores()
 
 
 def limit_blas(count: int) -> None:
-    """Limit NumPy's matrix products, in layers that run as written, to ``count`` threads."""
+    """Limit the threads of NumPy's matrix products, which are used by layers that run as written.
+
+    Args:
+        count: largest number of threads.
+    """
     threadpoolctl.threadpool_limits(count, user_api="blas")
 
 
 @functools.cache
 def _physical_cores() -> int:
-    """Distinct cores among the processors this process may run on."""
+    """Number of distinct cores among the logical processors available to this process."""
     allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     cores = set()
     for processor in allowed:

@@ -1,8 +1,8 @@
-"""Images of bytes to floats in one pass over memory: crop, mirror, subtract a mean, scale.
+"""Transformation of uint8 images to floats in one pass over memory: crop, mirror, subtract a mean, scale.
 
-A batch is larger than the processor's caches, so its floats are written past them, in whole cache lines that
-need not be read first. A row is not a whole number of lines: the line that holds the end of one row is
-assembled with the start of the next.
+A batch is larger than the processor's caches, so its floats are written past the caches, in whole cache lines that
+need not be read first. Rows may end within a cache line; such a line is assembled from the end of one row and the
+start of the next.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Layout(Arguments):
     """Layout of the images and the mean.
 
     Attributes:
-        channels, height, width: of the result.
+        channels, height, width: shape of the result.
         source_channel, source_row: strides of the image in bytes.
         mean_channel, mean_row: strides of the mean in floats.
-        scale: a factor.
+        scale: factor of the result.
     """
 
     channels: int
@@ -58,9 +58,9 @@ class Stream:
     Each value is rounded as NumPy rounds it. Any number of threads may call it at the same time.
 
     Args:
-        strides: of the image's bytes, from channel to channel, row to row, pixel to pixel.
-        shape: C×H×W of the results.
-        mean: float32, of shape C×1×1, 1×1×1, or that of the image; of such a mean the part under the window is
+        strides: strides of the image in bytes, along channels, rows and columns.
+        shape: shape of the results, C×H×W.
+        mean: float32 of shape C×1×1, 1×1×1 or that of the image, of which the part under the window is
             subtracted.
         scale: a factor.
     """
@@ -88,14 +88,14 @@ class Stream:
 
     @staticmethod
     def fits(size: Shape, strides: Shape, out: Array) -> bool:
-        """Whether there is a pass from bytes of size C×H×W to ``out``, whose rows fill a cache line or more."""
+        """Whether images of shape ``size`` (C×H×W) can be transformed to ``out``; its rows must fill a cache line."""
         channels, height, width = out.shape
         inside = channels == size[0] and 1 <= height <= size[1] and LINE <= width <= size[2]
         has_kernel = 1 <= channels <= MOST_CHANNELS and strides[2] in PIXEL_STRIDES
         return inside and has_kernel and min(strides) > 0 and out.flags.carray
 
     def __call__(self, image: Array, top: int, left: int, flip: bool, out: Array) -> None:
-        """Write the window of ``image`` at ``top`` and ``left`` to ``out``; both as they were for `fits`."""
+        """Write the window of ``image`` at ``top`` and ``left`` to ``out``, which must be as `fits` requires."""
         source = _address(image) + top * self.row_stride + left * self.pixel_stride
         mean = self.mean_address + top * self.mean_row + left * self.mean_pixel
         self.kernels[flip](self.layout_address, _address(out), source, mean)
@@ -109,7 +109,7 @@ def _address(array: Array) -> int:
 
 
 def kernels(pixel_stride: int) -> tuple[Function, Function]:
-    """The compiled passes, straight and mirrored. While they run, other threads may run Python."""
+    """The compiled passes, straight and mirrored; they release the interpreter lock."""
     straight, mirrored = (convert(pixel_stride, flip) for flip in (False, True))
     return SIGNATURE(straight.address), SIGNATURE(mirrored.address)
 
@@ -118,7 +118,7 @@ def kernels(pixel_stride: int) -> tuple[Function, Function]:
 def convert(e: Emitter, pixel_stride: int, flip: bool) -> None:
     """`Stream` as a kernel ``void(Layout *, float *out, byte *source, float *mean)``.
 
-    A row is loaded as vectors that begin anywhere but never leave it.
+    Vectors may start anywhere in a row but do not extend beyond it.
     """
     rows = _Rows(e, pixel_stride, flip)
     with e.loop(e.arguments.height) as row, e.loop(e.arguments.channels) as channel:
@@ -129,7 +129,7 @@ def convert(e: Emitter, pixel_stride: int, flip: bool) -> None:
 
 
 class _Rows:
-    """The parts of `convert`."""
+    """Code emitted by `convert`."""
 
     def __init__(self, e: Emitter, pixel_stride: int, flip: bool) -> None:
         self.e, self.pixel_stride, self.flip = e, pixel_stride, flip
@@ -138,7 +138,7 @@ class _Rows:
         self.seams = e.allocate(SEAM * MOST_CHANNELS // LANES)
 
     def convert(self, row: Value, channel: Value) -> None:
-        """The whole lines of a row, and the one that it shares with the row before it."""
+        """Write the whole cache lines of a row, and the line it shares with the previous row."""
         e, b, layout = self.e, self.e.builder, self.layout
         source = e.at(self.source, e.multiply(channel, layout.source_channel), e.multiply(row, layout.source_row))
         mean = e.at(self.mean, e.multiply(channel, layout.mean_channel), e.multiply(row, layout.mean_row))
@@ -157,24 +157,24 @@ class _Rows:
         e.store(self.values(source, mean, b.sub(layout.width, INT(LINE))), self.seam(channel, INT(0)))
 
     def end(self, channel: Value) -> None:
-        """What follows a channel's last whole line."""
+        """Write what follows the last whole cache line of a channel."""
         e, b, layout = self.e, self.e.builder, self.layout
         out = e.at(self.out, e.multiply(e.add(channel, 1), layout.height, layout.width))
         rest = b.and_(b.sub(INT(LINE), self.floats_to_line(out)), INT(LINE - 1))
         self.copy(rest, self.seam(channel, b.sub(INT(LINE), rest)), e.at(out, b.neg(rest)))
 
     def seam(self, channel: Value, offset: Value) -> Value:
-        """A pointer into the last floats of a channel's row, which the first of the next one follow."""
+        """A pointer to the last floats of a row, followed by the first ones of the next row."""
         return self.e.at(self.seams, self.e.multiply(channel, SEAM), offset)
 
     def copy(self, count: Value, source: Value, out: Value) -> None:
-        """Some floats, fewer than a line."""
+        """Copy fewer floats than a cache line."""
         e = self.e
         with e.loop(count, may_be_empty=True) as loop:
             e.builder.store(e.builder.load(e.at(source, loop.index)), e.at(out, loop.index))
 
     def values(self, source: Value, mean: Value, x: Value) -> Value:
-        """A vector of the result's row, from column ``x`` on."""
+        """A vector of the result's row, starting at column ``x``."""
         e, b = self.e, self.e.builder
         x = b.sub(b.sub(self.layout.width, INT(LINE)), x) if self.flip else x
         count = (LINE - 1) * self.pixel_stride + 1
@@ -185,7 +185,7 @@ class _Rows:
         return e.shuffle(result, result, range(LINE - 1, -1, -1)) if self.flip else result
 
     def floats_to_line(self, pointer: Value) -> Value:
-        """How many floats lie between a pointer and the next cache line."""
+        """Number of floats between a pointer and the next cache line."""
         b = self.e.builder
         bytes_to_line = b.and_(b.sub(INT(0), b.ptrtoint(pointer, INT)), INT(LINE_BYTES - 1))
         return b.udiv(bytes_to_line, INT(FLOAT_BYTES))

@@ -26,10 +26,10 @@ OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def default_folder() -> Path | None:
-    """The folder of cached kernels, or None where the cache is off.
+    """The folder of cached kernels, or None if the cache is disabled.
 
     It is ``kernels`` in ``$CAFX_CACHE``, else in ``$XDG_CACHE_HOME/cafx`` or ``~/.cache/cafx``. An empty
-    ``CAFX_CACHE`` turns the cache off.
+    ``CAFX_CACHE`` disables the cache.
     """
     root = os.environ.get("CAFX_CACHE")
     if root is not None:
@@ -65,7 +65,7 @@ class Cache:
         return None
 
     def put(self, key: str, code: bytes) -> None:
-        """Keep an entry, unless the disk refuses."""
+        """Store an entry; a failure is ignored."""
         with contextlib.suppress(OSError), self._opened() as folder:
             temporary = f".{key}.{secrets.token_hex(8)}"
             try:
@@ -80,10 +80,10 @@ class Cache:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[int]:
-        """A descriptor of the folder, which is safe to use; files are opened relative to it.
+        """A descriptor of the folder, relative to which files are opened.
 
         Raises:
-            OSError: there is no such folder, or it is not safe.
+            OSError: the folder is missing or not private to the user.
         """
         if self.folder is None or not hasattr(os, "geteuid"):
             raise FileNotFoundError
@@ -114,7 +114,7 @@ def _header(key: str, code: bytes) -> bytes:
 
 
 def _read(key: str, folder: int, limit: int) -> bytes:
-    """The bytes of a file; none where it is not a private file of at most ``limit`` bytes."""
+    """The content of a file; empty unless it is a private file of at most ``limit`` bytes."""
     descriptor = os.open(key, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)

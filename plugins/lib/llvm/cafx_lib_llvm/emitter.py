@@ -17,7 +17,7 @@ LANES = 16
 FLOAT_BYTES, BFLOAT16_BYTES = 4, 2
 VECTOR_BYTES = LANES * FLOAT_BYTES
 INT, FLOAT, LANE, BYTE, BFLOAT16 = ir.IntType(64), ir.FloatType(), ir.IntType(32), ir.IntType(8), ir.IntType(16)
-"""Types of values. A bfloat16 is held as its bits, the upper half of a float32's."""
+"""Types of values. A bfloat16 is stored as its bits, the upper half of those of a float32."""
 INTS, FLOATS, BYTES, BFLOAT16S = (each.as_pointer() for each in (INT, FLOAT, BYTE, BFLOAT16))
 """Types of pointers."""
 VECTOR = ir.VectorType(FLOAT, LANES)
@@ -38,8 +38,8 @@ class Loop:
     """A loop being written.
 
     Attributes:
-        index: the iteration's number, from 0.
-        values: the carried values: inside the loop those of this iteration, behind it the final ones.
+        index: number of the iteration, from 0.
+        values: the carried values: inside the loop those of the iteration, after the loop the final ones.
     """
 
     def __init__(self, index: Value, values: Sequence[Value]) -> None:
@@ -55,12 +55,12 @@ class Emitter:
     """A kernel being written.
 
     Args:
-        name: of the function.
-        arguments: the record its first parameter points at.
+        name: name of the function.
+        arguments: the record that its first parameter points to.
         parameters: LLVM types of its further parameters.
 
     Attributes:
-        builder: llvmlite's.
+        builder: llvmlite's IRBuilder.
         arguments: the values of the record's fields, by name. Fields of a nested record are attributes
             of an attribute.
         parameters: the values of the further parameters.
@@ -78,12 +78,12 @@ class Emitter:
         self.arguments, _ = self._load_record(arguments, 0)
 
     def finish(self) -> str:
-        """End the function; the module's textual IR."""
+        """End the function and return the module's textual IR."""
         self.builder.ret_void()
         return str(self.module)
 
     def _load_record(self, record: type[Arguments], offset: int) -> tuple[Any, int]:
-        """The fields of a record, and the offset behind it."""
+        """The fields of a record, and the offset of its end."""
         values = SimpleNamespace()
         for name, kind in fields(record).items():
             if kind in (int, float):
@@ -160,7 +160,7 @@ class Emitter:
                 phi.add_incoming(last, end)
 
     def if_then(self, condition: Value) -> Any:
-        """A block for where a condition holds: ``with e.if_then(condition): …``."""
+        """A block executed if a condition holds: ``with e.if_then(condition): …``."""
         return self.builder.if_then(condition)
 
     def if_else(self, condition: Value) -> Any:
@@ -168,15 +168,15 @@ class Emitter:
         return self.builder.if_else(condition)
 
     def at(self, pointer: Value, *offsets: Value | int) -> Value:
-        """A pointer moved by a number of values."""
+        """A pointer advanced by a number of values."""
         return self.builder.gep(pointer, [self.add(*offsets)])
 
     def load_int(self, pointer: Value, offset: Value | int) -> Value:
-        """An integer from memory."""
+        """Load an integer from memory."""
         return self.builder.load(self.at(pointer, offset))
 
     def allocate(self, vectors: int, *, bfloat16: bool = False, zero: bool = False) -> Value:
-        """Memory for vectors on the stack."""
+        """Allocate memory for vectors on the stack."""
         with self.builder.goto_block(self._entry):
             memory = self.builder.alloca(VECTOR, vectors)
             memory.align = VECTOR_BYTES
@@ -186,7 +186,7 @@ class Emitter:
         return self.builder.bitcast(memory, BFLOAT16S) if bfloat16 else pointer
 
     def load(self, pointer: Value, *offsets: Value | int) -> Value:
-        """A vector of floats from memory of float32 or bfloat16 values."""
+        """Load a vector of floats from memory of float32 or bfloat16 values."""
         b = self.builder
         place = self.at(pointer, *offsets) if offsets else pointer
         if place.type == FLOATS:
@@ -195,13 +195,13 @@ class Emitter:
         return b.bitcast(b.shl(high, self._all(16)), VECTOR)
 
     def load_as(self, pointer: Value, kind: Any, alignment: int) -> Value:
-        """A value of any type from memory of another type."""
+        """Load a value of any type from memory of another type."""
         value = self.builder.load(self.builder.bitcast(pointer, kind.as_pointer()))
         value.align = alignment
         return value
 
     def store(self, value: Value, pointer: Value, *offsets: Value | int) -> None:
-        """A vector of floats to memory of float32 or bfloat16 values, rounded to nearest even."""
+        """Store a vector of floats to memory of float32 or bfloat16 values, rounded to nearest even."""
         place = self.at(pointer, *offsets) if offsets else pointer
         if place.type == FLOATS:
             self._store_as(value, place, FLOAT_BYTES)
@@ -209,7 +209,7 @@ class Emitter:
             self._store_as(self._rounded(value), place, BFLOAT16_BYTES)
 
     def stream(self, value: Value, pointer: Value) -> None:
-        """A vector of floats to a whole cache line, past the caches."""
+        """Store a vector of floats to a whole cache line, bypassing the caches."""
         self._store_as(value, pointer, VECTOR_BYTES).set_metadata("nontemporal", self._nontemporal)
 
     def _store_as(self, value: Value, pointer: Value, alignment: int) -> Value:
@@ -264,6 +264,6 @@ class Emitter:
         return matrix
 
     def shuffle(self, left: Value, right: Value, lanes: Sequence[int]) -> Value:
-        """Lanes of two vectors, those of the second counted on from those of the first."""
+        """Select lanes of two vectors; lanes of the second are numbered after those of the first."""
         order = ir.Constant(ir.VectorType(LANE, len(lanes)), list(lanes))
         return self.builder.shuffle_vector(left, right, order)

@@ -1,4 +1,4 @@
-"""Kernels: functions that write IR, and what they are compiled to."""
+"""Kernels: functions that write IR, and their compiled code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Kernel:
     """A compiled kernel.
 
     Attributes:
-        address: of a C function without result. Its first parameter points at the arguments in memory.
+        address: address of a C function that returns nothing; its first parameter points to the arguments.
         arguments: the record of these arguments.
     """
 
@@ -48,15 +48,15 @@ class Kernel:
         """A call with these arguments, for a program.
 
         Raises:
-            TypeError: the record is another kernel's.
+            TypeError: the record is that of another kernel.
         """
         if type(arguments) is not self.arguments:
-            raise TypeError(f"expected {self.arguments.__name__}; received {type(arguments).__name__}")
+            raise TypeError(f"wrong arguments: got {type(arguments).__name__}, expected {self.arguments.__name__}")
         return KernelCall(self.address, arguments.pack())
 
 
 class KernelFunction(Generic[P]):
-    """A function that writes IR, turned into one that returns the compiled kernel; see `kernel`."""
+    """The result of the decorator `kernel`: a function that returns compiled kernels."""
 
     def __init__(
         self, write: Callable[Concatenate[Emitter, P], None], arguments: type[Arguments], parameters: Sequence[Any]
@@ -69,7 +69,7 @@ class KernelFunction(Generic[P]):
         functools.update_wrapper(self, write)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Kernel:
-        """The kernel for these parameters."""
+        """The compiled kernel for these parameters."""
         call = args, tuple(kwargs.items())
         if call not in self._calls:
             with _lock:
@@ -98,7 +98,7 @@ class KernelFunction(Generic[P]):
         return Kernel(build.load(code, name), self._arguments)
 
     def _key(self, choice: tuple[Any, ...]) -> str:
-        """A hash of everything that the code depends on."""
+        """A hash of everything that the compiled code depends on."""
         name = self._write.__module__, self._write.__qualname__
         parts = name, choice, flattened(self._arguments), self._source, build.target()
         return hashlib.sha256(repr(parts).encode()).hexdigest()
@@ -107,9 +107,9 @@ class KernelFunction(Generic[P]):
 def kernel(
     arguments: type[Arguments], *parameters: Any
 ) -> Callable[[Callable[Concatenate[Emitter, P], None]], KernelFunction[P]]:
-    """Turn a function that writes IR into one that returns the compiled kernel.
+    """Decorate a function that writes IR, so that it returns the compiled kernel.
 
-    The function takes an `Emitter` and further parameters, which choose one of several kernels. Each kernel
+    The function takes an `Emitter` and further parameters, which select one of several kernels. Each kernel
     is compiled at most once per process. Compiled code is kept on disk; the key of an entry consists of those
     parameters, the source files of the function's package and of this one, and `build.target`. So what the
     function writes must depend on nothing else: addresses, for example, must be arguments.

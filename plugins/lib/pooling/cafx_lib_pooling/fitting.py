@@ -23,7 +23,7 @@ def make_pool(layer: Layer, method: str, window: Window, inputs: Shape, floor: b
 
     Raises:
         CafxError: the padding is not smaller than the kernel or is used with STOCHASTIC, there is no
-            output, or a window lies outside the planes.
+            output, or a window is outside the planes.
     """
     if any(window.pad) and method == "STOCHASTIC":
         found = f"pad {shape_text(window.pad)}"

@@ -13,7 +13,12 @@ USER_SCRATCHPAD = 1
 
 @dataclass(frozen=True)
 class EltwiseOp:
-    """Post-op: dst = alg(dst)."""
+    """Post-op: dst = alg(dst).
+
+    Attributes:
+        alg: elementwise function.
+        alpha, beta: its parameters.
+    """
 
     alg: Alg
     alpha: float = 0.0
@@ -22,14 +27,24 @@ class EltwiseOp:
 
 @dataclass(frozen=True)
 class SumOp:
-    """Post-op: dst = result + scale * (what dst held before)."""
+    """Post-op: dst = result + scale · previous dst.
+
+    Attributes:
+        scale: factor of the previous values.
+    """
 
     scale: float = 1.0
 
 
 @dataclass(frozen=True)
 class BinaryOp:
-    """Post-op: dst = alg(dst, other); `other` may broadcast and is passed as `post_op_arg(i)`."""
+    """Post-op: dst = alg(dst, other).
+
+    Attributes:
+        alg: binary function.
+        other: the second operand, which may broadcast; passed at run time as `post_op_arg(i)`, where i is
+            the position of the post-op.
+    """
 
     alg: Alg
     other: MemoryDesc
@@ -40,18 +55,29 @@ PostOp = EltwiseOp | SumOp | BinaryOp
 
 @dataclass(frozen=True)
 class Attr:
-    """Options common to all primitives.
+    """Attributes common to all primitives.
 
-    `scales` names the arguments (`Arg`) that are multiplied by a one-element float32 memory given
-    at run time as `scale_arg(arg)`. The scratchpad is always the caller's, so that all primitives
-    of a net share one.
+    The scratchpad is always provided by the caller, so that all primitives of a net share one.
+
+    Attributes:
+        post_ops: operations applied to the result, in order.
+        scales: arguments (`Arg`) multiplied by one float32 value, passed at run time as `scale_arg(arg)`.
+        fpmath: precision to which float32 operands may be rounded.
     """
 
     post_ops: Sequence[PostOp] = ()
     scales: Sequence[int] = ()
 
     def build(self, library: Library, where: str) -> "AttrHandle":
-        """The attribute object for a primitive."""
+        """Create the attribute object for a primitive.
+
+        Args:
+            library: the loaded library.
+            where: name of the primitive, for errors.
+
+        Raises:
+            DnnlError: oneDNN does not accept an attribute.
+        """
         handle = AttrHandle(library, where)
         handle.set("scratchpad_mode", USER_SCRATCHPAD)
         for arg in self.scales:
@@ -62,7 +88,12 @@ class Attr:
 
 
 class AttrHandle:
-    """oneDNN's attribute object; needed only until the primitive descriptor exists."""
+    """oneDNN's attribute object; needed only until the primitive descriptor has been created.
+
+    Args:
+        library: the loaded library.
+        where: name of the primitive, for errors.
+    """
 
     def __init__(self, library: Library, where: str) -> None:
         self._library = library
@@ -74,11 +105,20 @@ class AttrHandle:
             self._library.destroyer("primitive_attr")(self.handle)
 
     def set(self, what: str, *values: Any) -> None:
-        """Set one attribute."""
+        """Set one attribute.
+
+        Args:
+            what: name of the attribute.
+            values: its values.
+        """
         self._library.call(f"primitive_attr_set_{what}", self._where, self.handle, *values)
 
     def set_post_ops(self, post_ops: Sequence[PostOp]) -> None:
-        """Set the post-ops, in order."""
+        """Set the post-ops.
+
+        Args:
+            post_ops: the post-ops, in order.
+        """
         library, where = self._library, self._where
         ops = library.create("post_ops_create", where)
         try:
@@ -90,6 +130,6 @@ class AttrHandle:
                         library.call("post_ops_append_sum", where, ops, scale, 0, DataType.UNDEF)
                     case BinaryOp(alg, other):
                         library.call("post_ops_append_binary", where, ops, alg, other.handle)
-            self.set("post_ops", ops)  # copied by the callee
+            self.set("post_ops", ops)  # oneDNN copies them
         finally:
             library.destroyer("post_ops")(ops)

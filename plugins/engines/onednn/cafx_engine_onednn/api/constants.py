@@ -1,4 +1,4 @@
-"""The numbers of oneDNN's C API (version 3, stable within it) as named enumerations."""
+"""Enumerations of oneDNN's C API, which are stable within version 3."""
 
 from enum import IntEnum, IntFlag
 
@@ -6,7 +6,7 @@ MAX_NDIMS = 12
 
 
 class Status(IntEnum):
-    """What a call returns."""
+    """Return values of functions."""
 
     SUCCESS = 0
     OUT_OF_MEMORY = 1
@@ -22,7 +22,7 @@ class Status(IntEnum):
 
 
 class DataType(IntEnum):
-    """Types of elements."""
+    """Element types."""
 
     UNDEF = 0
     F16 = 1
@@ -35,11 +35,12 @@ class DataType(IntEnum):
 
 
 class Tag(IntEnum):
-    """Format tags in storage order, outermost first; only the few that are asked for by name.
+    """The named layouts that the engine uses.
 
-    A letter is an axis; `X2_16B` is activations with 2 spatial axes in blocks of 16 channels,
-    `W2_16I16O` weights in blocks of 16 inputs by 16 outputs, `GW2_16I16O` the same with groups, and
-    `W2_I16O` weights in blocks of 16 outputs, of which taps and then inputs are the inner axes.
+    Letters are axes in storage order, outermost first. The digit is the number of spatial axes: `X2_16B` are
+    activations in blocks of 16 channels, `W2_16I16O` weights in blocks of 16 inputs × 16 outputs,
+    `GW2_16I16O` the same with groups, and `W2_I16O` weights in blocks of 16 outputs, each ordered by tap,
+    then by input.
     """
 
     ANY = 1
@@ -63,7 +64,7 @@ class Tag(IntEnum):
 
 
 class FormatKind(IntEnum):
-    """Whether a layout is chosen, and by whom."""
+    """Kinds of layout: undefined, chosen by the primitive, blocked (or strided), internal to oneDNN."""
 
     UNDEF = 0
     ANY = 1
@@ -72,7 +73,7 @@ class FormatKind(IntEnum):
 
 
 class Prop(IntEnum):
-    """Which pass a primitive is for."""
+    """The pass that a primitive belongs to."""
 
     FORWARD_TRAINING = 64
     FORWARD_INFERENCE = 96
@@ -82,7 +83,7 @@ class Prop(IntEnum):
 
 
 class Alg(IntEnum):
-    """Algorithms, of all primitives."""
+    """Algorithms of all primitives."""
 
     UNDEF = 0
     CONVOLUTION_DIRECT = 0x1
@@ -103,7 +104,7 @@ class Alg(IntEnum):
     LOG = 0x2D
     CLIP = 0x2E
     POW = 0x30
-    # The *_DST forms differentiate from the output, which is what in-place layers keep.
+    # the *_DST forms compute gradients from the output, the only value that in-place layers keep
     RELU_DST = 0x100
     TANH_DST = 0x101
     ELU_DST = 0x102
@@ -142,7 +143,7 @@ class Norm(IntFlag):
 
 
 class Arg(IntEnum):
-    """Roles of memory in one execution."""
+    """Run-time arguments of primitives."""
 
     SRC = 1
     SRC_1 = 2
@@ -169,22 +170,22 @@ ATTR_POST_OP = 32768
 
 
 def source_arg(index: int) -> int:
-    """The role of concat's and sum's source number `index`."""
+    """The argument for source number `index` of concat and sum."""
     return MULTIPLE_SRC + index
 
 
 def scale_arg(arg: int) -> int:
-    """The role of the run-time scale of argument `arg`."""
+    """The argument for the run-time scale of argument `arg`."""
     return ATTR_SCALES | arg
 
 
 def post_op_arg(index: int) -> int:
-    """The role of the second source of a binary post-op at position `index`."""
+    """The argument for the second operand of the binary post-op at position `index`."""
     return (ATTR_POST_OP * (index + 1)) | Arg.SRC_1
 
 
 class Query(IntEnum):
-    """What a descriptor can be asked."""
+    """Properties of descriptors that can be queried."""
 
     IMPL_INFO_STR = 8
     STRIDES = 14
@@ -210,7 +211,7 @@ class Query(IntEnum):
 
 
 class Isa(IntEnum):
-    """Instruction sets as nested bit masks: `a & b == b` means a includes b."""
+    """Instruction sets as bit masks: a includes b if `a & b == b`."""
 
     DEFAULT = 0x0
     SSE41 = 0x1

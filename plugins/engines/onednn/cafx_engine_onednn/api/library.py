@@ -19,24 +19,30 @@ from ..api.signatures import STATUS, VALUE, Version
 
 SONAME = "libdnnl.so.3"
 DISTRIBUTIONS = ("onednn-cpu-gomp", "onednn")
-CPU = 1  # the engine kind
-IN_ORDER = 1  # the stream flag
+CPU = 1
+"""Kind of engine: dnnl_cpu."""
 REMEDY = "pip install onednn-cpu-gomp"
 SPIN_SETTINGS = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
 SPINS = "10000"
-"""How often a thread of GNU OpenMP polls before it sleeps. Its default, 300,000, is no faster on an idle machine
-and several times slower beside another busy process (tests/benchmarks/busy.py)."""
+"""Number of times an idle thread of GNU OpenMP polls before it sleeps. The default, 300,000, is no faster on an
+idle machine and several times slower while another process is busy (tests/benchmarks/busy.py)."""
 
 
 class DnnlError(CafxError):
-    """A oneDNN call failed: where it happened, what was found, what was expected."""
+    """A oneDNN call failed.
+
+    Args:
+        where: the primitive or memory concerned.
+        found: what went wrong.
+        expected: what was expected instead.
+    """
 
     def __init__(self, where: str, found: str, expected: str) -> None:
         super().__init__(found, where=where, expected=expected)
 
 
 def candidates() -> Iterator[str]:
-    """Where libdnnl may be, best first: the wheel's file, the environment's lib, the system's."""
+    """Paths to try for libdnnl, in order: the wheel's file, the environment's lib folder, the system's library."""
     for name in DISTRIBUTIONS:
         try:
             files = metadata.files(name) or []
@@ -45,15 +51,15 @@ def candidates() -> Iterator[str]:
         for file in files:
             if file.name == SONAME:
                 yield str(Path(str(file.locate())).resolve())
-    beside = Path(sys.prefix, "lib", SONAME)
-    if beside.exists():
-        yield str(beside)
+    in_environment = Path(sys.prefix, "lib", SONAME)
+    if in_environment.exists():
+        yield str(in_environment)
     yield SONAME
 
 
 @contextlib.contextmanager
 def bounded_spinning() -> Iterator[None]:
-    """Limit OpenMP's busy waiting, unless the user has set it; OpenMP reads it as it is loaded."""
+    """Limit busy waiting of an OpenMP library loaded in this context, unless the user has configured it."""
     if any(name in os.environ for name in SPIN_SETTINGS):
         yield
         return
@@ -65,7 +71,22 @@ def bounded_spinning() -> Iterator[None]:
 
 
 class Library:
-    """A loaded libdnnl with typed functions, its CPU engine and its facts."""
+    """A loaded libdnnl: its functions with argument types, its CPU engine and its properties.
+
+    Args:
+        path: the shared library.
+
+    Attributes:
+        path: the shared library.
+        version: major, minor and patch number.
+        execute: the function ``dnnl_primitive_execute``.
+        engine: handle of the CPU engine.
+
+    Raises:
+        OSError: the library cannot be loaded.
+        AttributeError: it lacks a function.
+        DnnlError: it is not oneDNN 3.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -96,47 +117,70 @@ class Library:
         return version.major, version.minor, version.patch
 
     def call(self, name: str, where: str, *arguments: Any) -> None:
-        """Call a function that returns a status; anything but success raises `DnnlError`."""
+        """Call a function that returns a status, and check the status.
+
+        Args:
+            name: name of the function, without the prefix ``dnnl_``.
+            where: the primitive or memory concerned, for errors.
+            arguments: arguments of the function.
+
+        Raises:
+            DnnlError: the status is not success.
+        """
         status = self.status(name, *arguments)
         if status:
             raise failure(where, name, status)
 
     def status(self, name: str, *arguments: Any) -> int:
-        """Call a function that returns a status, for a caller that looks at it."""
+        """Call a function and return its status; arguments as for `call`."""
         return int(self._functions[name](*arguments))
 
     def create(self, name: str, where: str, *arguments: Any) -> c_void_p:
-        """Call a function whose first argument receives the new object's handle."""
+        """Call a function that creates an object, and return the object's handle; arguments as for `call`.
+
+        Raises:
+            DnnlError: the status is not success.
+        """
         handle = c_void_p()
         self.call(name, where, byref(handle), *arguments)
         return handle
 
     def value(self, name: str, *arguments: Any) -> Any:
-        """Call a function that returns a plain value."""
+        """Call a function that returns a value; arguments as for `call`."""
         return self._functions[name](*arguments)
 
     def destroyer(self, name: str) -> Callable[[c_void_p], int]:
-        """The function that frees one kind of handle."""
+        """The function that frees handles of one kind.
+
+        Args:
+            name: the kind, e.g. ``primitive``.
+        """
         return self._functions[f"{name}_destroy"]
 
     @property
     def isa(self) -> int:
-        """The instruction set oneDNN generates code for (see `constants.Isa`)."""
+        """The instruction set that oneDNN generates code for, a value of `Isa`."""
         return int(self.value("get_effective_cpu_isa"))
 
     @property
     def has_bf16(self) -> bool:
-        """Whether the processor multiplies bfloat16 natively (AVX512-BF16 or AMX)."""
+        """Whether the processor has bfloat16 instructions (AVX512-BF16 or AMX)."""
         return self.isa & Isa.AVX512_CORE_BF16 == Isa.AVX512_CORE_BF16
 
     @property
     def has_amx(self) -> bool:
-        """Whether it multiplies whole tiles of bfloat16 at once, far faster than float32."""
+        """Whether the processor has AMX instructions, which multiply bfloat16 far faster than float32."""
         return self.isa & Isa.AVX512_CORE_AMX == Isa.AVX512_CORE_AMX
 
 
 def failure(where: str, name: str, status: int) -> DnnlError:
-    """The error for a status, in words."""
+    """The error for a status.
+
+    Args:
+        where: the primitive or memory concerned.
+        name: name of the function, without the prefix ``dnnl_``.
+        status: what the function returned.
+    """
     try:
         word = Status(status).name.lower().replace("_", " ")
     except ValueError:
@@ -159,16 +203,20 @@ _lock = threading.Lock()
 
 
 def load() -> Library:
-    """The process's libdnnl; raises `DnnlError` with every place tried and why it failed."""
+    """Load libdnnl, once per process.
+
+    Raises:
+        DnnlError: it cannot be loaded; lists each path tried and the reason.
+    """
     with _lock:
-        found = _load()
-    if isinstance(found, DnnlError):
-        raise found
-    return found
+        library = _load()
+    if isinstance(library, DnnlError):
+        raise library
+    return library
 
 
 def unavailable() -> str | None:
-    """Why oneDNN cannot be used here, or None where it can."""
+    """Why oneDNN cannot be used on this machine, or None if it can."""
     try:
         load()
     except DnnlError as error:

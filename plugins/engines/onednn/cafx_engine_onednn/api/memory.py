@@ -15,11 +15,15 @@ from ..api.constants import MAX_NDIMS, DataType, FormatKind, Query, Tag
 from ..api.library import Library, load
 
 MAPPED, HUGE = 1 << 18, 1 << 22
-ALIGNMENT = 4096  # whole pages: no cache line or page is shared by two buffers
+"""Sizes in bytes from which buffers are mapped, and mapped in huge pages."""
+ALIGNMENT = 4096
+"""A page, so that no two buffers share a cache line or page."""
+IN_ORDER = 1
+"""Stream flag: dnnl_stream_in_order."""
 
 NUMPY_TYPES: dict[DataType, type[np.generic]] = {
     DataType.F32: np.float32,
-    DataType.BF16: np.uint16,  # numpy has no bfloat16; its bits are carried
+    DataType.BF16: np.uint16,  # NumPy has no bfloat16; arrays contain its bits
     DataType.S32: np.int32,
     DataType.U8: np.uint8,
     DataType.S8: np.int8,
@@ -27,12 +31,17 @@ NUMPY_TYPES: dict[DataType, type[np.generic]] = {
 
 
 def dims_array(values: Sequence[int]) -> ctypes.Array[c_int64]:
-    """A dnnl_dims_t."""
+    """The values as a dnnl_dims_t."""
     return (c_int64 * MAX_NDIMS)(*values)
 
 
 class MemoryDesc:
-    """An immutable description of a tensor: dims, data type and how it lies in memory."""
+    """An immutable description of a tensor: dims, data type and layout.
+
+    Args:
+        handle: handle of a dnnl_memory_desc_t, which this object owns.
+        library: the loaded library.
+    """
 
     def __init__(self, handle: c_void_p, library: Library) -> None:
         self.handle = handle
@@ -44,7 +53,13 @@ class MemoryDesc:
 
     @classmethod
     def tagged(cls, dims: Sequence[int], tag: int, dtype: DataType = DataType.F32) -> Self:
-        """A descriptor with one of oneDNN's named layouts."""
+        """A descriptor with one of oneDNN's named layouts.
+
+        Args:
+            dims: length of each axis.
+            tag: the layout, a value of `Tag`.
+            dtype: element type.
+        """
         library = load()
         where = f"memory {tuple(dims)} {dtype.name}"
         size = len(dims)
@@ -53,12 +68,23 @@ class MemoryDesc:
 
     @classmethod
     def any(cls, dims: Sequence[int], dtype: DataType = DataType.F32) -> Self:
-        """A descriptor whose layout the primitive chooses."""
+        """A descriptor whose layout the primitive chooses.
+
+        Args:
+            dims: length of each axis.
+            dtype: element type.
+        """
         return cls.tagged(dims, Tag.ANY, dtype)
 
     @classmethod
     def strided(cls, dims: Sequence[int], strides: Sequence[int], dtype: DataType = DataType.F32) -> Self:
-        """A plain layout by strides, counted in elements."""
+        """A descriptor with a strided layout.
+
+        Args:
+            dims: length of each axis.
+            strides: distance between neighbours along each axis, in elements.
+            dtype: element type.
+        """
         library = load()
         where = f"memory {tuple(dims)} {dtype.name} strides {tuple(strides)}"
         arguments = len(dims), dims_array(dims), dtype, dims_array(strides)
@@ -66,12 +92,30 @@ class MemoryDesc:
 
     @classmethod
     def plain(cls, dims: Sequence[int], dtype: DataType = DataType.F32) -> Self:
-        """C order."""
+        """A descriptor in C order.
+
+        Args:
+            dims: length of each axis.
+            dtype: element type.
+
+        Example:
+            >>> MemoryDesc.plain((2, 3, 4, 5))
+            2x3x4x5 f32 abcd
+        """
         return cls.strided(dims, c_strides(dims), dtype)
 
     @classmethod
     def channels_last(cls, dims: Sequence[int], dtype: DataType = DataType.F32) -> Self:
-        """Axis 1 innermost: what convolutions prefer where channels do not fill blocks of 16."""
+        """A descriptor with axis 1 innermost: the preferred layout of convolutions with few channels.
+
+        Args:
+            dims: length of each axis.
+            dtype: element type.
+
+        Example:
+            >>> MemoryDesc.channels_last((2, 3, 4, 5))
+            2x3x4x5 f32 acdb
+        """
         _, channels, *spatial = dims
         inner = [stride * channels for stride in c_strides(spatial)]
         image = channels * math.prod(spatial)
@@ -79,11 +123,21 @@ class MemoryDesc:
 
     @classmethod
     def copy_of(cls, handle: c_void_p | int, library: Library) -> Self:
-        """A copy of a descriptor owned by something else."""
+        """A copy of a descriptor owned by another object.
+
+        Args:
+            handle: handle of the descriptor.
+            library: the loaded library.
+        """
         return cls(library.create("memory_desc_clone", "memory descriptor", handle), library)
 
     def part(self, dims: Sequence[int], offsets: Sequence[int]) -> "MemoryDesc":
-        """A window of this memory, such as one bottom's channels inside a concat's top."""
+        """A rectangular part of this memory, such as the channels of one bottom in the top of a Concat.
+
+        Args:
+            dims: length of each axis of the part.
+            offsets: index of its first element along each axis.
+        """
         where = f"part {tuple(dims)} of {self!r}"
         arguments = self.handle, dims_array(dims), dims_array(offsets)
         return MemoryDesc(self._library.create("memory_desc_create_submemory", where, *arguments), self._library)
@@ -104,7 +158,7 @@ class MemoryDesc:
 
     @property
     def ndims(self) -> int:
-        """How many axes."""
+        """Number of axes."""
         return self._int(Query.NDIMS_S32)
 
     @property
@@ -114,17 +168,17 @@ class MemoryDesc:
 
     @property
     def padded_dims(self) -> tuple[int, ...]:
-        """The same with what blocks add."""
+        """Length of each axis, rounded up to whole blocks."""
         return self._dims(Query.PADDED_DIMS, self.ndims)
 
     @property
     def dtype(self) -> DataType:
-        """Type of the elements."""
+        """Element type."""
         return DataType(self._int(Query.DATA_TYPE))
 
     @property
     def kind(self) -> FormatKind:
-        """Whether a layout is chosen."""
+        """Kind of layout."""
         return FormatKind(self._int(Query.FORMAT_KIND))
 
     @property
@@ -134,14 +188,14 @@ class MemoryDesc:
 
     @property
     def blocks(self) -> tuple[tuple[int, int], ...]:
-        """Inner blocks, outermost first, as (axis, size)."""
+        """Axis and size of each inner block, outermost first."""
         count = self._int(Query.INNER_NBLKS_S32)
         axes = self._dims(Query.INNER_IDXS, count)
         return tuple(zip(axes, self._dims(Query.INNER_BLKS, count), strict=True))
 
     @property
     def size(self) -> int:
-        """Bytes, padding included; 0 for no memory at all."""
+        """Size in bytes, padding included; 0 for an empty descriptor."""
         return int(self._library.value("memory_desc_get_size", self.handle))
 
     @property
@@ -150,7 +204,7 @@ class MemoryDesc:
         if self.kind != FormatKind.BLOCKED:
             return self.kind.name.lower()
         blocked = {axis for axis, _ in self.blocks}
-        # Among equal strides the larger axis is the outer one.
+        # of axes with equal strides, the longer one is the outer
         order = sorted(range(self.ndims), key=lambda i: (-self.strides[i], -self.padded_dims[i], i))
         outer = "".join(chr(ord("A" if i in blocked else "a") + i) for i in order)
         return outer + "".join(f"{size}{chr(ord('a') + axis)}" for axis, size in self.blocks)
@@ -169,12 +223,17 @@ class MemoryDesc:
 
 
 def handle_of(desc: MemoryDesc | None) -> c_void_p | None:
-    """The handle of an optional descriptor."""
+    """The handle of a descriptor, or None if there is no descriptor."""
     return None if desc is None else desc.handle
 
 
 def c_strides(dims: Sequence[int]) -> tuple[int, ...]:
-    """Element strides of a C-order array."""
+    """Strides of a C-order array, in elements.
+
+    Example:
+        >>> c_strides((2, 3, 4))
+        (12, 4, 1)
+    """
     strides = [1] * len(dims)
     for axis in reversed(range(len(dims) - 1)):
         strides[axis] = strides[axis + 1] * max(dims[axis + 1], 1)
@@ -182,7 +241,11 @@ def c_strides(dims: Sequence[int]) -> tuple[int, ...]:
 
 
 def zeroed(size: int) -> NDArray[np.uint8]:
-    """A zeroed buffer of ``size`` bytes on a page boundary; the system provides a large one page by page."""
+    """A zeroed buffer that begins at a page boundary; pages of a large one are allocated on first access.
+
+    Args:
+        size: size in bytes.
+    """
     if size >= MAPPED:
         return np.frombuffer(_mapped(size), np.uint8)
     raw = np.zeros(size + ALIGNMENT, np.uint8)
@@ -191,7 +254,7 @@ def zeroed(size: int) -> NDArray[np.uint8]:
 
 
 def _mapped(size: int) -> mmap.mmap:
-    """Memory of this process alone; in huge pages, where there are such, for fewer misses of the page table."""
+    """Map private memory, in huge pages if available, which reduces TLB misses."""
     if not hasattr(mmap, "MAP_ANONYMOUS"):
         return mmap.mmap(-1, size)
     mapped = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -201,10 +264,20 @@ def _mapped(size: int) -> mmap.mmap:
 
 
 class Memory:
-    """A descriptor bound to bytes that this object keeps alive.
+    """A descriptor bound to a buffer, which this object keeps alive.
 
-    `array` is the buffer (any contiguous array of at least `desc.size` bytes). Padding inside a
-    blocked layout must be zero, which is why fresh buffers are zeroed; primitives keep it so.
+    The padding of a blocked layout must be zero. New buffers are zeroed, and primitives keep the padding zero.
+
+    Args:
+        desc: the descriptor.
+        array: the buffer, a contiguous array of at least ``desc.size`` bytes; None for a new one.
+
+    Attributes:
+        desc: the descriptor.
+        array: the buffer.
+
+    Raises:
+        ValueError: the array is too small or not contiguous.
     """
 
     def __init__(self, desc: MemoryDesc, array: NDArray[Any] | None = None) -> None:
@@ -226,11 +299,20 @@ class Memory:
 
     def _check(self, array: NDArray[Any]) -> None:
         if not array.flags.c_contiguous or array.nbytes < self.desc.size:
-            found = f"{array.nbytes} bytes, contiguous: {array.flags.c_contiguous}"
-            raise ValueError(f"{self.desc!r}: expected {self.desc.size} bytes; received {found}")
+            kind = "contiguous" if array.flags.c_contiguous else "non-contiguous"
+            raise ValueError(
+                f"{self.desc!r}: got {array.nbytes} {kind} bytes, expected {self.desc.size} contiguous bytes"
+            )
 
     def rebind(self, array: NDArray[Any]) -> None:
-        """Point at other bytes; every prepared call that uses this memory follows."""
+        """Use another buffer, also in all prepared calls and windows.
+
+        Args:
+            array: the buffer.
+
+        Raises:
+            ValueError: the array is too small or not contiguous.
+        """
         self._check(array)
         pointer = c_void_p(array.ctypes.data)
         where = repr(self.desc)
@@ -240,14 +322,19 @@ class Memory:
             each.rebind(array.reshape(-1).view(np.uint8)[each._start :])
 
     def release(self) -> None:
-        """Let go of the bytes; `rebind` gives it others before it is used again."""
+        """Drop the reference to the buffer; call `rebind` before the memory is used again."""
         self._library.call("memory_set_data_handle", repr(self.desc), self.handle, None)
         self.array = None  # type: ignore[assignment]
         for each in list(self._windows):
             each.release()
 
     def window(self, desc: MemoryDesc, start: int = 0) -> "Memory":
-        """The same bytes, or some of them from ``start`` on, described in another way; it follows this memory."""
+        """The same buffer with another descriptor; follows `rebind` and `release` of this memory.
+
+        Args:
+            desc: the descriptor.
+            start: offset in bytes.
+        """
         window = Memory(desc, self.array.reshape(-1).view(np.uint8)[start:])
         window._whole, window._start = self, start
         self._windows.add(window)
@@ -255,18 +342,18 @@ class Memory:
 
     @property
     def flat(self) -> NDArray[Any]:
-        """The stored elements in storage order, padding included."""
+        """The elements in storage order, padding included."""
         raw = self.array.reshape(-1).view(np.uint8)[: self.desc.size]
         return raw.view(NUMPY_TYPES[self.desc.dtype])
 
 
 class Stream:
-    """A queue of executions on the CPU engine; on CPU a call returns when its work is done."""
+    """An execution stream of the CPU engine; calls are synchronous."""
 
     def __init__(self) -> None:
         library = load()
         self._destroy = library.destroyer("stream")
-        self.handle = library.create("stream_create", "stream", library.engine, 1)
+        self.handle = library.create("stream_create", "stream", library.engine, IN_ORDER)
 
     def __del__(self) -> None:
         if hasattr(self, "handle"):

@@ -1,4 +1,4 @@
-"""Primitives that normalise: local response, batch normalisation, softmax."""
+"""Normalisation primitives: local response normalisation, batch normalisation, softmax."""
 
 from ..api.attributes import Attr
 from ..api.constants import Alg, Norm, Prop
@@ -19,7 +19,15 @@ def lrn_forward(
     training: bool = True,
     attr: Attr | None = None,
 ) -> PrimitiveDesc:
-    """dst = src (k + alpha/n sum src^2)^-beta, n = size or size^2. Args: SRC, DST, WORKSPACE."""
+    """dst = src · (k + alpha / n · Σ src²)^−beta, the sum over a region of n values.
+
+    Run-time arguments: SRC, DST, WORKSPACE.
+
+    Args:
+        alg: region across channels (n = size) or within a channel (n = size²).
+        size: channels, or rows and columns, of the region.
+        alpha, beta, k: parameters of the formula.
+    """
     prop = Prop.FORWARD_TRAINING if training else Prop.FORWARD_INFERENCE
     where = f"{alg.name.lower()} forward of {src!r} size {size}"
     descs = src.handle, dst.handle
@@ -40,7 +48,7 @@ def lrn_backward(
     *,
     attr: Attr | None = None,
 ) -> PrimitiveDesc:
-    """Args: SRC, DIFF_DST, DIFF_SRC, WORKSPACE."""
+    """Input gradient of `lrn_forward`. Run-time arguments: SRC, DIFF_DST, DIFF_SRC, WORKSPACE."""
     where = f"{alg.name.lower()} backward of {src!r} size {size}"
     descs = diff_src.handle, diff_dst.handle, src.handle
     head = "lrn_backward", where, load().engine, alg
@@ -50,10 +58,14 @@ def lrn_backward(
 def batch_norm_forward(
     src: MemoryDesc, dst: MemoryDesc, epsilon: float, flags: Norm, *, training: bool = True, attr: Attr | None = None
 ) -> PrimitiveDesc:
-    """dst = scale (src - mean) / sqrt(variance + epsilon) + shift, per channel.
+    """dst = scale · (src − mean) / √(variance + epsilon) + shift, per channel.
 
-    MEAN and VARIANCE (biased) are written in training, read with `Norm.GLOBAL_STATS`. Args: SRC,
-    DST, MEAN, VARIANCE, SCALE, SHIFT, and WORKSPACE with `Norm.FUSE_RELU` in training.
+    Run-time arguments: SRC, DST, SCALE, SHIFT; MEAN and (biased) VARIANCE, which are read with
+    `Norm.GLOBAL_STATS` and otherwise written in training; WORKSPACE in training with `Norm.FUSE_RELU`.
+
+    Args:
+        epsilon: added to the variance for numerical stability.
+        flags: source of the statistics, scale, shift and fused ReLU.
     """
     prop = Prop.FORWARD_TRAINING if training else Prop.FORWARD_INFERENCE
     where = f"batch normalization forward of {src!r}"
@@ -72,7 +84,13 @@ def batch_norm_backward(
     *,
     attr: Attr | None = None,
 ) -> PrimitiveDesc:
-    """Args: SRC, MEAN, VARIANCE, DIFF_DST, SCALE, WORKSPACE, DIFF_SRC, DIFF_SCALE, DIFF_SHIFT."""
+    """Gradients of `batch_norm_forward`.
+
+    Run-time arguments: SRC, MEAN, VARIANCE, DIFF_DST, SCALE, WORKSPACE, DIFF_SRC, DIFF_SCALE, DIFF_SHIFT.
+
+    Args:
+        epsilon, flags: as for `batch_norm_forward`.
+    """
     where = f"batch normalization backward of {src!r}"
     descs = diff_src.handle, diff_dst.handle, src.handle
     head = "batch_normalization_backward", where, load().engine, Prop.BACKWARD
@@ -88,7 +106,12 @@ def softmax_forward(
     training: bool = True,
     attr: Attr | None = None,
 ) -> PrimitiveDesc:
-    """Softmax, or its logarithm, along an axis. Args: SRC, DST."""
+    """Softmax, or its logarithm, along an axis. Run-time arguments: SRC, DST.
+
+    Args:
+        axis: the axis.
+        alg: softmax or log-softmax.
+    """
     prop = Prop.FORWARD_TRAINING if training else Prop.FORWARD_INFERENCE
     where = f"softmax forward of {src!r} along axis {axis}"
     descs = src.handle, dst.handle, axis
@@ -105,7 +128,11 @@ def softmax_backward(
     alg: Alg = Alg.SOFTMAX_ACCURATE,
     attr: Attr | None = None,
 ) -> PrimitiveDesc:
-    """Args: DST, DIFF_DST, DIFF_SRC."""
+    """Input gradient of `softmax_forward`. Run-time arguments: DST, DIFF_DST, DIFF_SRC.
+
+    Args:
+        axis, alg: as for `softmax_forward`.
+    """
     where = f"softmax backward of {dst!r} along axis {axis}"
     descs = diff_src.handle, diff_dst.handle, dst.handle, axis
     return PrimitiveDesc("softmax_backward", where, load().engine, alg, *descs, attr=attr, hint=forward)

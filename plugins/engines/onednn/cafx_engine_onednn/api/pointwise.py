@@ -1,4 +1,4 @@
-"""Primitives that work element by element or only move data."""
+"""Elementwise primitives, reductions, and primitives that move data."""
 
 from collections.abc import Sequence
 from ctypes import c_float, c_void_p
@@ -20,7 +20,12 @@ def eltwise_forward(
     training: bool = True,
     attr: Attr | None = None,
 ) -> PrimitiveDesc:
-    """dst = alg(src); DST may be SRC's memory. Args: SRC, DST."""
+    """dst = alg(src), optionally in place. Run-time arguments: SRC, DST.
+
+    Args:
+        alg: elementwise function.
+        alpha, beta: its parameters.
+    """
     prop = Prop.FORWARD_TRAINING if training else Prop.FORWARD_INFERENCE
     where = f"{alg.name.lower()} forward of {src!r}"
     arguments = src.handle, dst.handle, alpha, beta
@@ -38,7 +43,14 @@ def eltwise_backward(
     *,
     attr: Attr | None = None,
 ) -> PrimitiveDesc:
-    """In place: DIFF_SRC is DIFF_DST. Args: SRC (DST for *_DST forms), DIFF_DST, DIFF_SRC."""
+    """Input gradient of `eltwise_forward`, optionally in place.
+
+    Run-time arguments: SRC (DST for algorithms ``*_DST``), DIFF_DST, DIFF_SRC.
+
+    Args:
+        data: descriptor of SRC or DST.
+        alg, alpha, beta: as for `eltwise_forward`.
+    """
     where = f"{alg.name.lower()} backward of {data!r}"
     descs = diff_src.handle, diff_dst.handle, data.handle
     arguments = *descs, alpha, beta
@@ -46,7 +58,13 @@ def eltwise_backward(
 
 
 def binary(alg: Alg, a: MemoryDesc, b: MemoryDesc, dst: MemoryDesc, *, attr: Attr | None = None) -> PrimitiveDesc:
-    """dst = alg(a, b); axes of length 1 in `b` broadcast; DST may be a's. Args: SRC, SRC_1, DST."""
+    """dst = alg(a, b); dst may be a. Run-time arguments: SRC (a), SRC_1 (b), DST.
+
+    Args:
+        alg: binary function.
+        a: first operand.
+        b: second operand; its axes of length 1 are broadcast.
+    """
     where = f"{alg.name.lower()} of {a!r} and {b!r}"
     descs = a.handle, b.handle, dst.handle
     return PrimitiveDesc("binary", where, load().engine, alg, *descs, attr=attr)
@@ -59,7 +77,13 @@ def _descs(sources: Sequence[MemoryDesc]) -> object:
 def weighted_sum(
     sources: Sequence[MemoryDesc], scales: Sequence[float], dst: MemoryDesc | None = None, *, attr: Attr | None = None
 ) -> PrimitiveDesc:
-    """dst = sum of scales[i] sources[i]. Args: source_arg(i), DST."""
+    """dst = Σ scales[i] · sources[i]. Run-time arguments: source_arg(i), DST.
+
+    Args:
+        sources: the operands.
+        scales: factor of each operand.
+        dst: None to let oneDNN choose the layout.
+    """
     where = f"sum of {len(sources)} {sources[0]!r}"
     counted = len(sources), (c_float * len(scales))(*scales), _descs(sources)
     return PrimitiveDesc("sum", where, load().engine, handle_of(dst), *counted, attr=attr)
@@ -68,21 +92,31 @@ def weighted_sum(
 def concat(
     sources: Sequence[MemoryDesc], axis: int, dst: MemoryDesc | None = None, *, attr: Attr | None = None
 ) -> PrimitiveDesc:
-    """Sources one after another along an axis. Args: source_arg(i), DST."""
+    """Concatenate along an axis. Run-time arguments: source_arg(i), DST.
+
+    Args:
+        sources: the operands.
+        axis: the axis.
+        dst: None to let oneDNN choose the layout.
+    """
     where = f"concat of {len(sources)} {sources[0]!r} along axis {axis}"
     descs = len(sources), axis, _descs(sources)
     return PrimitiveDesc("concat", where, load().engine, handle_of(dst), *descs, attr=attr)
 
 
 def reorder(src: MemoryDesc, dst: MemoryDesc, *, attr: Attr | None = None) -> PrimitiveDesc:
-    """Copy between layouts or data types. Args: SRC, DST."""
+    """Convert between layouts or element types. Run-time arguments: SRC, DST."""
     engine = load().engine
     arguments = src.handle, engine, dst.handle, engine
     return PrimitiveDesc("reorder", f"reorder of {src!r} to {dst!r}", *arguments, attr=attr)
 
 
 def reduction(alg: Alg, src: MemoryDesc, dst: MemoryDesc, *, attr: Attr | None = None) -> PrimitiveDesc:
-    """Reduce the axes that have length 1 in `dst`. Args: SRC, DST."""
+    """Reduce the axes that have length 1 in dst. Run-time arguments: SRC, DST.
+
+    Args:
+        alg: the reduction.
+    """
     where = f"{alg.name.lower()} of {src!r} to {dst!r}"
     descs = src.handle, dst.handle, 0.0, 0.0
     return PrimitiveDesc("reduction", where, load().engine, alg, *descs, attr=attr)

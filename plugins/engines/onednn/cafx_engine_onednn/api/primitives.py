@@ -1,4 +1,4 @@
-"""Primitive descriptors, primitives, and calls whose arguments are built once."""
+"""Primitive descriptors, primitives, and calls with prepared arguments."""
 
 from __future__ import annotations
 
@@ -14,19 +14,26 @@ from ..api.signatures import ExecArg
 
 
 class PrimitiveDesc:
-    """A chosen implementation and the layouts it wants."""
+    """An implementation of a primitive, and its preferred layouts.
+
+    Args:
+        name: the primitive, as in ``dnnl_<name>_primitive_desc_create``.
+        where: name of the primitive, for errors.
+        arguments: arguments of that function between the result and the hint.
+        attr: attributes.
+        hint: for a backward primitive, the descriptor of the forward primitive.
+
+    Raises:
+        DnnlError: oneDNN has no implementation.
+    """
 
     def __init__(
         self, name: str, where: str, *arguments: Any, attr: Attr | None = None, hint: PrimitiveDesc | None = None
     ) -> None:
-        """Create by `dnnl_<name>_primitive_desc_create(out, *arguments, hint, attr)`.
-
-        The hint, a backward primitive's forward one, lives as long: `next` reads it.
-        """
         library = load()
         self.where = where
         self.handle: c_void_p
-        self._hint = hint
+        self._hint = hint  # read by `next`
         self._library = library
         self._destroy = library.destroyer("primitive_desc")
         built = (attr or Attr()).build(library, where)
@@ -39,7 +46,15 @@ class PrimitiveDesc:
             self._destroy(self.handle)
 
     def desc(self, what: Query, index: int = 0) -> MemoryDesc:
-        """The memory descriptor of one argument; the empty one where there is none."""
+        """The memory descriptor of an argument.
+
+        Args:
+            what: kind of the argument.
+            index: position among arguments of this kind.
+
+        Raises:
+            DnnlError: the primitive has no such argument.
+        """
         library = self._library
         handle = library.value("primitive_desc_query_md", self.handle, what, index)
         if not handle:
@@ -47,7 +62,11 @@ class PrimitiveDesc:
         return MemoryDesc.copy_of(c_void_p(handle), library)
 
     def argument(self, arg: int) -> MemoryDesc:
-        """The memory descriptor of an execution argument by its role."""
+        """The memory descriptor of a run-time argument.
+
+        Args:
+            arg: the argument, a value of `Arg`.
+        """
         return self.desc(Query.EXEC_ARG_MD, arg)
 
     @property
@@ -67,56 +86,64 @@ class PrimitiveDesc:
 
     @property
     def dst(self) -> MemoryDesc:
-        """Layout of the result."""
+        """Layout of the destination."""
         return self.desc(Query.DST_MD)
 
     @property
     def diff_src(self) -> MemoryDesc:
-        """Layout of the source's gradient."""
+        """Layout of the gradient with respect to the source."""
         return self.desc(Query.DIFF_SRC_MD)
 
     @property
     def diff_weights(self) -> MemoryDesc:
-        """Layout of the weights' gradient."""
+        """Layout of the gradient with respect to the weights."""
         return self.desc(Query.DIFF_WEIGHTS_MD)
 
     @property
     def diff_dst(self) -> MemoryDesc:
-        """Layout of the result's gradient."""
+        """Layout of the gradient with respect to the destination."""
         return self.desc(Query.DIFF_DST_MD)
 
     @property
     def workspace(self) -> MemoryDesc:
-        """Layout of what forward leaves for backward."""
+        """Layout of the workspace, which the forward pass writes and the backward pass reads."""
         return self.desc(Query.WORKSPACE_MD)
 
     @property
     def scratchpad(self) -> MemoryDesc:
-        """Layout of the scratch memory."""
+        """Layout of the scratchpad."""
         return self.desc(Query.SCRATCHPAD_MD)
 
     @property
     def implementation(self) -> str:
-        """The kernel's name, such as `jit:avx512_core`; one starting with `ref` is slow."""
+        """Name of the implementation, e.g. ``jit:avx512_core``; names that start with ``ref`` are slow ones."""
         text = c_char_p()
         arguments = self.handle, Query.IMPL_INFO_STR, 0, byref(text)
         self._library.call("primitive_desc_query", self.where, *arguments)
         return (text.value or b"").decode()
 
     def next(self) -> bool:
-        """Turn to the next implementation, if there is one."""
+        """Advance to the next implementation.
+
+        Returns:
+            False if there are no more implementations.
+        """
         status = self._library.status("primitive_desc_next_impl", self.handle)
         if status not in (Status.SUCCESS, Status.LAST_IMPL_REACHED):
             raise failure(self.where, "primitive_desc_next_impl", status)
         return bool(status == Status.SUCCESS)
 
     def build(self) -> Primitive:
-        """The executable primitive (code is generated here and cached by oneDNN)."""
+        """Generate code, unless oneDNN has it in its cache."""
         return Primitive(self)
 
 
 class Primitive:
-    """Executable code for one primitive descriptor."""
+    """Executable code of a primitive.
+
+    Args:
+        desc: the implementation.
+    """
 
     def __init__(self, desc: PrimitiveDesc) -> None:
         library = load()
@@ -130,15 +157,25 @@ class Primitive:
             self._destroy(self.handle)
 
     def prepare(self, stream: Stream, arguments: Mapping[int, Memory]) -> Call:
-        """Bind memory to roles once; the result is run many times."""
+        """Bind memory to the run-time arguments; the result can be called repeatedly.
+
+        Args:
+            stream: the stream to execute on.
+            arguments: memory by argument (`Arg`).
+        """
         return Call(self, stream, arguments)
 
 
 class Call:
-    """A primitive with its argument array: calling it is one foreign call.
+    """A primitive with its run-time arguments, executed by one foreign call.
 
-    `step` is what a tight loop unpacks into `Library.execute`; the objects that its pointers refer
-    to live as long as the call.
+    Args:
+        primitive: the primitive.
+        stream: the stream to execute on.
+        arguments: memory by argument (`Arg`), which the call keeps alive.
+
+    Attributes:
+        step: arguments of `Library.execute`, for tight loops; valid as long as the call exists.
     """
 
     def __init__(self, primitive: Primitive, stream: Stream, arguments: Mapping[int, Memory]):
@@ -150,7 +187,7 @@ class Call:
         for entry, (arg, memory) in zip(array, arguments.items(), strict=True):
             entry.arg = arg
             entry.memory = memory.handle
-        # Ready-made ctypes objects: converting addresses per call would cost as much as the call.
+        # ctypes objects made in advance: converting addresses would cost as much as the call itself
         self._array = array
         self.step = primitive.handle, stream.handle, len(array), c_void_p(addressof(array))
 
@@ -162,7 +199,11 @@ class Call:
 
 
 class CallSequence:
-    """Several calls run in order by one Python call."""
+    """Several calls, executed in order by one Python call.
+
+    Args:
+        calls: the calls.
+    """
 
     def __init__(self, calls: Iterable[Call]) -> None:
         self.calls = list(calls)
@@ -182,7 +223,7 @@ class CallSequence:
 
 
 class Scratchpad:
-    """The scratchpad that all primitives of one stream share, as large as the greediest needs."""
+    """The scratchpad shared by all primitives of one stream; it grows to the largest size required."""
 
     def __init__(self) -> None:
         self._array = zeroed(0)
@@ -190,11 +231,15 @@ class Scratchpad:
 
     @property
     def size(self) -> int:
-        """Bytes held."""
+        """Size in bytes."""
         return self._array.nbytes
 
     def argument(self, primitive: PrimitiveDesc) -> dict[int, Memory]:
-        """The scratchpad entry of a primitive's arguments; empty where it needs none."""
+        """The run-time argument for a primitive's scratchpad; empty if it needs none.
+
+        Args:
+            primitive: the implementation.
+        """
         desc = primitive.scratchpad
         if not desc.size:
             return {}

@@ -1,4 +1,4 @@
-"""Primitives that multiply matrices: inner product and matmul."""
+"""Matrix products: inner product and matmul."""
 
 from ..api.attributes import Attr
 from ..api.constants import Prop
@@ -16,9 +16,9 @@ def inner_product_forward(
     training: bool = True,
     attr: Attr | None = None,
 ) -> PrimitiveDesc:
-    """dst[n, o] = sum src[n, ...] weights[o, ...] + bias[o]. Args: SRC, WEIGHTS, BIAS, DST.
+    """dst[n, o] = Σ src[n, …] · weights[o, …] + bias[o]. Run-time arguments: SRC, WEIGHTS, BIAS, DST.
 
-    `src` may keep its spatial axes (and a blocked layout); `weights` then has them too.
+    src may have spatial axes (and a blocked layout), which weights then have too.
     """
     prop = Prop.FORWARD_TRAINING if training else Prop.FORWARD_INFERENCE
     where = f"inner product forward of {src!r} with weights {weights!r}"
@@ -29,7 +29,7 @@ def inner_product_forward(
 def inner_product_backward_data(
     diff_src: MemoryDesc, weights: MemoryDesc, diff_dst: MemoryDesc, forward: PrimitiveDesc, *, attr: Attr | None = None
 ) -> PrimitiveDesc:
-    """Args: DIFF_DST, WEIGHTS, DIFF_SRC."""
+    """Input gradient of `inner_product_forward`. Run-time arguments: DIFF_DST, WEIGHTS, DIFF_SRC."""
     where = f"inner product backward data to {diff_src!r} with weights {weights!r}"
     descs = diff_src.handle, weights.handle, diff_dst.handle
     return PrimitiveDesc("inner_product_backward_data", where, load().engine, *descs, attr=attr, hint=forward)
@@ -44,7 +44,10 @@ def inner_product_backward_weights(
     *,
     attr: Attr | None = None,
 ) -> PrimitiveDesc:
-    """Overwrites the gradients. Args: SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS."""
+    """Parameter gradients of `inner_product_forward`, which are overwritten.
+
+    Run-time arguments: SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS.
+    """
     where = f"inner product backward weights of {src!r} to {diff_weights!r}"
     descs = src.handle, diff_weights.handle, handle_of(diff_bias), diff_dst.handle
     return PrimitiveDesc("inner_product_backward_weights", where, load().engine, *descs, attr=attr, hint=forward)
@@ -53,9 +56,9 @@ def inner_product_backward_weights(
 def matmul(
     src: MemoryDesc, weights: MemoryDesc, bias: MemoryDesc | None, dst: MemoryDesc, *, attr: Attr | None = None
 ) -> PrimitiveDesc:
-    """dst[..., m, n] = src[..., m, k] weights[..., k, n] + bias. Args: SRC, WEIGHTS, BIAS, DST.
+    """dst[…, m, n] = Σₖ src[…, m, k] · weights[…, k, n] + bias. Run-time arguments: SRC, WEIGHTS, BIAS, DST.
 
-    A transposed operand is one with swapped strides; `bias` has dst's number of axes.
+    Swap the strides of an operand to transpose it. bias has as many axes as dst.
     """
     where = f"matmul of {src!r} with {weights!r}"
     descs = src.handle, weights.handle, handle_of(bias), dst.handle

@@ -1,4 +1,4 @@
-"""Argument types of the oneDNN functions that the bindings call, one line each."""
+"""Argument types of the oneDNN functions that the bindings call."""
 
 from ctypes import Structure, c_char_p, c_float, c_int, c_int64, c_size_t, c_uint, c_void_p
 
@@ -8,7 +8,7 @@ F = c_float
 
 
 class ExecArg(Structure):
-    """One entry of an execution's argument array: a role and a memory object."""
+    """dnnl_exec_arg_t: a run-time argument (`Arg`) and its memory object."""
 
     _fields_ = (("arg", c_int), ("memory", c_void_p))
 
@@ -26,7 +26,6 @@ class Version(Structure):
     )
 
 
-# Functions returning a status, without the common prefix "dnnl_".
 STATUS: dict[str, tuple[type, ...]] = {
     "engine_create": (P, I, c_size_t),
     "stream_create": (P, P, c_uint),
@@ -80,11 +79,12 @@ STATUS: dict[str, tuple[type, ...]] = {
     "primitive_desc_destroy": (P,),
     "primitive_destroy": (P,),
 }
+"""Argument types of functions that return a status, by name without the prefix ``dnnl_``."""
 
-# Functions returning a value: result type, then argument types.
 VALUE: dict[str, tuple[type, tuple[type, ...]]] = {
     "primitive_desc_query_md": (P, (P, I, I)),
     "memory_desc_equal": (c_int, (P, P)),
     "memory_desc_get_size": (c_size_t, (P,)),
     "get_effective_cpu_isa": (c_int, ()),
 }
+"""Result type and argument types of functions that return a value."""

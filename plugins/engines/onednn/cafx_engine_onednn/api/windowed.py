@@ -16,10 +16,15 @@ from ..api.primitives import PrimitiveDesc
 
 @dataclass(frozen=True)
 class Window:
-    """Geometry per spatial axis; `dilation` 1 is a dense window; `kernel` is for pooling only.
+    """Geometry of a sliding window, one value per spatial axis.
 
-    `pad_end` may exceed `pad_begin` (Caffe's ceil-mode pooling) or be negative, where the window
-    leaves a remainder unread.
+    Attributes:
+        stride: distance between the windows of neighbouring outputs.
+        pad: padding at the start.
+        pad_end: padding at the end. Greater than ``pad`` if the last window overhangs (Caffe's ceil mode),
+            negative if it leaves a remainder.
+        dilation: distance between neighbouring taps (default: 1).
+        kernel: kernel size, for pooling only.
     """
 
     stride: Sequence[int]
@@ -38,11 +43,11 @@ class Window:
 
     @property
     def _gaps(self) -> list[int]:
-        # oneDNN counts the skipped elements, Caffe the step.
+        # oneDNN counts skipped elements: one less than the dilation
         return [step - 1 for step in self.dilation or [1] * len(self.stride)]
 
     def arguments(self) -> tuple[object, ...]:
-        """strides, [kernel,] dilates, padding_l, padding_r as the C functions take them."""
+        """Arguments of the C functions: strides, kernel (if given), dilates, padding_l, padding_r."""
         kernel = (dims_array(self.kernel),) if self.kernel else ()
         rest = dims_array(self._gaps), dims_array(self.pad), dims_array(self.pad_end)
         return dims_array(self.stride), *kernel, *rest
@@ -69,7 +74,7 @@ class _Convolution:
         training: bool = True,
         attr: Attr | None = None,
     ) -> PrimitiveDesc:
-        """dst = post_ops(src * weights + bias). Args: SRC, WEIGHTS, BIAS, DST."""
+        """dst = post_ops(src ⋆ weights + bias). Run-time arguments: SRC, WEIGHTS, BIAS, DST."""
         prop = Prop.FORWARD_TRAINING if training else Prop.FORWARD_INFERENCE
         descs = src.handle, weights.handle, handle_of(bias), dst.handle
         where = self._where("forward", src, weights, window)
@@ -86,7 +91,7 @@ class _Convolution:
         *,
         attr: Attr | None = None,
     ) -> PrimitiveDesc:
-        """Args: DIFF_DST, WEIGHTS, DIFF_SRC."""
+        """Input gradient of `forward`. Run-time arguments: DIFF_DST, WEIGHTS, DIFF_SRC."""
         descs = diff_src.handle, weights.handle, diff_dst.handle
         where = self._where("backward data", diff_src, weights, window)
         head = "convolution_backward_data", where, load().engine, Alg.CONVOLUTION_DIRECT
@@ -103,7 +108,10 @@ class _Convolution:
         *,
         attr: Attr | None = None,
     ) -> PrimitiveDesc:
-        """Overwrites the gradients. Args: SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS."""
+        """Parameter gradients of `forward`, which are overwritten.
+
+        Run-time arguments: SRC, DIFF_DST, DIFF_WEIGHTS, DIFF_BIAS.
+        """
         descs = src.handle, diff_weights.handle, handle_of(diff_bias), diff_dst.handle
         where = self._where("backward weights", src, diff_weights, window)
         head = "convolution_backward_weights", where, load().engine, Alg.CONVOLUTION_DIRECT
@@ -116,7 +124,12 @@ convolution = _Convolution()
 def pooling_forward(
     alg: Alg, src: MemoryDesc, dst: MemoryDesc, window: Window, *, training: bool = True, attr: Attr | None = None
 ) -> PrimitiveDesc:
-    """Max pooling in training also writes a workspace. Args: SRC, DST, WORKSPACE."""
+    """Pooling. Run-time arguments: SRC, DST; WORKSPACE for max pooling in training.
+
+    Args:
+        alg: maximum, or mean with or without padding.
+        window: the sliding window.
+    """
     prop = Prop.FORWARD_TRAINING if training else Prop.FORWARD_INFERENCE
     where = f"{alg.name.lower()} forward of {src!r} {window}"
     descs = src.handle, dst.handle
@@ -133,7 +146,11 @@ def pooling_backward(
     *,
     attr: Attr | None = None,
 ) -> PrimitiveDesc:
-    """Args: DIFF_DST, DIFF_SRC, WORKSPACE (max pooling)."""
+    """Input gradient of `pooling_forward`. Run-time arguments: DIFF_DST, DIFF_SRC; WORKSPACE for max pooling.
+
+    Args:
+        alg, window: as for `pooling_forward`.
+    """
     where = f"{alg.name.lower()} backward to {diff_src!r} {window}"
     descs = diff_src.handle, diff_dst.handle
     head = "pooling_backward", where, load().engine, alg

@@ -1,4 +1,4 @@
-"""Products with a transform's matrix, as unrolled sums of vectors."""
+"""Products with transform matrices, as unrolled sums of vectors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def transform(e: Emitter, matrix: Matrix, values: Square) -> Square:
 
 
 def multiply(e: Emitter, matrix: Matrix, values: Sequence[Value]) -> list[Value]:
-    """M · v. Two rows that differ only in signs are computed as the sum and difference of two partial sums."""
+    """M · v; two rows that differ only in signs are the sum and the difference of two partial sums."""
     results: dict[int, Value] = {}
     for i, row in enumerate(matrix):
         for j in range(i + 1, len(matrix)):
@@ -35,12 +35,12 @@ def multiply(e: Emitter, matrix: Matrix, values: Sequence[Value]) -> list[Value]
 
 
 def square(values: Sequence[Value], side: int) -> Square:
-    """Values in rows of the same length."""
+    """Split values into rows of equal length, as many as columns."""
     return [values[i * side : (i + 1) * side] for i in range(side)]
 
 
 def flat(values: Square) -> list[Value]:
-    """The values of all rows."""
+    """The values of all rows, concatenated."""
     return [each for row in values for each in row]
 
 

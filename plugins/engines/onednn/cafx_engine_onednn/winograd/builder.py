@@ -1,4 +1,4 @@
-"""What the programs of all three passes have in common."""
+"""Base class of the builders of all three passes' programs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Filters:
     Attributes:
         group: number of groups.
         inputs, outputs: channels per group.
-        taps: along each axis.
+        taps: filter size along each axis.
     """
 
     group: int
@@ -38,22 +38,22 @@ class Filters:
 
     @property
     def padded_inputs(self) -> int:
-        """Inputs, the last block padded."""
+        """Number of inputs, rounded up to whole blocks."""
         return channel_blocks(self.inputs) * BLOCK
 
     @property
     def padded_outputs(self) -> int:
-        """Outputs, the last block padded."""
+        """Number of outputs, rounded up to whole blocks."""
         return channel_blocks(self.outputs) * BLOCK
 
     @property
     def padded_channels(self) -> int:
-        """Inputs and outputs of all groups, padded."""
+        """Number of inputs and of outputs of all groups, rounded up to whole blocks."""
         return self.group * (self.padded_inputs + self.padded_outputs)
 
     @property
     def products(self) -> int:
-        """Products per component of a tile."""
+        """Number of products per component of a tile."""
         return self.group * self.padded_inputs * self.padded_outputs
 
     @property
@@ -71,7 +71,7 @@ class Resources:
     """What programs need from the engine.
 
     Attributes:
-        threads: how many to use.
+        threads: number of threads.
         bfloat16: whether activations are bfloat16.
         scratch: provider of scratch buffers.
     """
@@ -87,8 +87,8 @@ class Image:
 
     Attributes:
         shape: N × C × H × W.
-        cell: of their memory.
-        pad: rows and columns by which the first tile begins outside.
+        cell: the cell with the address of their memory.
+        pad: rows and columns of the first tile outside the image.
     """
 
     shape: Shape
@@ -101,15 +101,15 @@ class Transformed:
     """Activations in the transform domain.
 
     Attributes:
-        cell: of their memory.
-        layout: of their values.
+        cell: the cell with the address of their memory.
+        layout: layout of the tiles.
     """
 
     cell: int
     layout: TransformLayout
 
     def region(self, component: int = 0, block: int = 0, tile: int = 0) -> Region:
-        """The memory from a component's tile on."""
+        """The memory that starts at a tile of a component."""
         return Region(self.cell, self.layout.at(component, block, tile))
 
 
@@ -117,7 +117,7 @@ class ProgramBuilder:
     """Base class of the passes.
 
     Args:
-        resources: of the engine.
+        resources: what the engine provides.
         scheme: F(m, r).
         filters: dimensions of the weights.
     """
@@ -133,11 +133,11 @@ class ProgramBuilder:
         return Image(shape, self.cells.of(memory), pad)
 
     def scratch(self, name: str, count: int) -> int:
-        """The cell of a scratch buffer of floats."""
+        """The cell of a scratch buffer of float32 values."""
         return self.cells.of(self.resources.scratch(f"winograd.{name}", count))
 
     def program(self, scratch: int, phases: Sequence[Sequence[Task]]) -> Tasks:
-        """The program, with so many floats of scratch memory per thread."""
+        """The program, given its phases and the number of floats of scratch memory per thread."""
         threads = self.resources.threads
         return Tasks(threads, self.cells, self.resources.scratch("winograd.threads", threads * scratch), phases)
 
@@ -151,7 +151,7 @@ class ProgramBuilder:
         return Transformed(self.scratch(name, layout.end), layout)
 
     def tiles_within(self, budget: int) -> int:
-        """Tiles whose inputs and outputs take at most so many bytes in the transform domain."""
+        """Number of tiles whose inputs and outputs fit into a number of bytes in the transform domain."""
         return budget // (FLOAT_BYTES * self.scheme.components * self.filters.padded_channels)
 
     def shared_chunks(self, grid: TileGrid) -> list[Range]:
@@ -166,13 +166,13 @@ class ProgramBuilder:
     def transform_filters(
         self, kernel: Callable[[Scheme], Kernel], weights: int, size: tuple[int, int], count: int
     ) -> list[Task]:
-        """Tasks of one of the filters' transforms.
+        """Tasks of a filter transform.
 
         Args:
             kernel: the transform.
-            weights: the cell of the weights.
-            size: rows and columns of the matrices in the transform domain.
-            count: rows, or blocks of rows, to divide among tasks.
+            weights: the cell with the address of the weights.
+            size: number of rows and columns of the matrices in the transform domain.
+            count: number of rows, or blocks of rows, to divide among tasks.
         """
         (rows, columns), filters, components = size, self.filters, self.scheme.components
         tap_stride = filters.inputs * BLOCK
@@ -211,12 +211,12 @@ class ProgramBuilder:
         """Transform tiles of activations.
 
         Args:
-            kernel: from `input_kernel`.
+            kernel: the result of `input_kernel`.
             image: the activations.
             grid: their tiles.
-            tiles: the first and the number of those to transform.
-            to: where they are written.
-            at: index of the first one there.
+            tiles: first tile to transform, and number of tiles.
+            to: where to write them.
+            at: index of the first tile written.
         """
         return kernel.call(
             InputTransformArguments(

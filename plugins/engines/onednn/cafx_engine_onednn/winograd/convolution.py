@@ -29,10 +29,10 @@ class WinogradConvolution:
 
     Args:
         source, result: shapes of bottom and top.
-        taps: of the filter, along each axis.
-        pad: rows and columns of zeros.
+        taps: filter size along each axis.
+        pad: zero padding of rows and columns.
         group: number of groups.
-        threads: how many to use.
+        threads: number of threads.
         bfloat16: whether bottom and top are bfloat16.
         scratch: provider of scratch buffers.
     """
@@ -71,12 +71,12 @@ class WinogradConvolution:
 
     @staticmethod
     def fits(inputs: int, outputs: int, group: int) -> bool:
-        """Whether the channels of a group fill blocks of 16; those of a single group may be padded a little."""
+        """Whether the channels of a group fill blocks of 16, or nearly do if there is only one group."""
         padded = channel_blocks(inputs) * channel_blocks(outputs) * BLOCK**2
         return padded == inputs * outputs or (group == 1 and padded <= MOST_PADDING * inputs * outputs)
 
     def is_faster(self, *, training: bool) -> bool:
-        """Whether the passes are estimated to take clearly less time than direct convolution."""
+        """Whether the passes are estimated to be clearly faster than direct convolution."""
         passes = [(self.forward_scheme, self.result)]
         if training:
             passes += [(self.data_scheme, self.source), (self.weights_scheme, self.result)]
@@ -85,7 +85,7 @@ class WinogradConvolution:
         return direct > LEAST_MULTIPLICATIONS and cost < WORTHWHILE * len(passes) * direct
 
     def _cost(self, scheme: Scheme, written: Shape) -> int:
-        """The estimated time, in multiplications, of a pass that writes images of some shape."""
+        """Estimated time, in multiplications, of a pass that writes images of the given shape."""
         filters, tiles = self.filters, TileGrid(written, scheme.outputs).tiles
         products = round_up(tiles) * filters.products + ACTIVATION_COST * tiles * filters.padded_channels
         return scheme.components * products + WEIGHT_COST * (self.taps**2 + scheme.components) * filters.products
@@ -100,7 +100,7 @@ class WinogradConvolution:
         return MemoryDesc.tagged((filters.group, *dims), Tag.GW2_I16O)
 
     def forward(self, x: Bytes, weights: Bytes, bias: Bytes | None, y: Bytes, slope: float | None) -> Tasks:
-        """y = relu(x ⋆ w + b), with a ReLU of some negative slope or none."""
+        """y = relu(x ⋆ w + b), the ReLU being optional and possibly leaky."""
         correlation = Correlation(self.resources, self.forward_scheme, self.filters, rotated=False)
         source, result = correlation.image(self.source, x, self.pad), correlation.image(self.result, y)
         return correlation.prepare(source, weights, bias, slope, result)
@@ -113,7 +113,7 @@ class WinogradConvolution:
         return correlation.prepare(source, weights, None, None, result)
 
     def backward_weights(self, x: Bytes, dy: Bytes, weights: Bytes | None, bias: Bytes | None) -> Tasks:
-        """∂w and ∂b, those that are given; they are overwritten."""
+        """∂w and ∂b, if given; overwritten."""
         gradient = WeightsGradient(self.resources, self.weights_scheme, self.filters)
         source, result = gradient.image(self.source, x, self.pad), gradient.image(self.result, dy)
         return gradient.prepare(source, result, weights, bias)

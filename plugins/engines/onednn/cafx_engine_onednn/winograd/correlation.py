@@ -1,8 +1,8 @@
 """Programs of the forward pass and of the input gradient.
 
-Tiles are transformed, each component's matrix of tiles × channels is multiplied with that of the filters, and
-the products are transformed to outputs. With few weights each thread does all of this for some tiles, within its
-caches. With many weights all threads work on the same tiles, each on some components, so that the filters are
+Tiles are transformed, each component's matrix of tiles × channels is multiplied by that of the filters, and the
+products are transformed to outputs. With few weights, each thread does all of this for its own tiles, within its
+caches. With many weights, all threads work on the same tiles, each on its own components, so that the filters are
 read from memory only once per chunk.
 """
 
@@ -28,11 +28,11 @@ THREAD_BYTES = 1 << 20
 
 @attrs.frozen
 class Epilogue:
-    """What follows the output transform.
+    """Operations fused with the output transform.
 
     Attributes:
-        bias: the cell of one value per padded channel.
-        slope: of the ReLU; 1 for none.
+        bias: the cell with the address of the bias, padded to whole blocks of channels.
+        slope: negative slope of the ReLU; 1 for no ReLU.
     """
 
     bias: int
@@ -61,7 +61,7 @@ class Correlation(ProgramBuilder):
         Args:
             x, y: bottom and top.
             weights, bias: the parameters.
-            slope: of the ReLU, or None.
+            slope: negative slope of the ReLU, or None.
         """
         filters, grid = self.filters, TileGrid(y.shape, self.scheme.outputs)
         kernel = rotated_filter_transform if self.rotated else filter_transform
@@ -84,7 +84,7 @@ class Correlation(ProgramBuilder):
     def _by_tile(
         self, x: Image, y: Image, grid: TileGrid, chunks: Sequence[Range], epilogue: Epilogue
     ) -> tuple[list[Task], int]:
-        """One task per chunk of tiles, and the floats of scratch memory it needs."""
+        """One task per chunk of tiles, and the number of floats of scratch memory it needs."""
         capacity = round_up(chunks[0][1])
         inputs = Transformed(OWN, self.layout(x.shape, capacity))
         products = Transformed(OWN, self.layout(y.shape, capacity, inputs.layout.end))
@@ -99,7 +99,7 @@ class Correlation(ProgramBuilder):
         return tasks, products.layout.end
 
     def _by_component(self, x: Image, y: Image, grid: TileGrid, epilogue: Epilogue) -> list[list[Task]]:
-        """Three phases per chunk of tiles; the products are divided by component."""
+        """Three phases per chunk of tiles; products are distributed by component."""
         chunks, components = self.shared_chunks(grid), self.scheme.components
         capacity = round_up(chunks[0][1])
         inputs = self.transformed("inputs", x.shape, capacity)
@@ -119,7 +119,7 @@ class Correlation(ProgramBuilder):
         return phases
 
     def _multiply(self, left: Transformed, result: Transformed, components: Range, tiles: Range) -> list[KernelCall]:
-        """Multiply some components of some tiles with the filters."""
+        """Multiply a range of components of a range of tiles by the filters."""
         (component, count), (first, some), filters = components, tiles, self.filters
         input_blocks, output_blocks = self.inputs // BLOCK, self.outputs // BLOCK
         return [

@@ -1,7 +1,7 @@
 """Kernels of the filter transform.
 
 Weights are O/16 × taps × I × 16; in the transform domain they are panels of C × width × 16 for each component,
-which `gemm.multiply` reads. Channels that pad the last block are zero.
+which `gemm.multiply` reads. Padding channels of the last block are zero.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class FilterArguments(Arguments):
     Attributes:
         weights: the group's first weight.
         inputs: channels.
-        block_stride, tap_stride: floats from one block of outputs to the next, and from tap to tap.
+        block_stride, tap_stride: distance in floats between blocks of outputs, and between taps.
         transformed: the first component.
-        stride: floats from component to component.
-        rows: of a panel.
+        stride: distance in floats between components.
+        rows: number of rows of a panel.
         panel: the first block of columns.
         panels, width: number of panels, and blocks per panel.
-        first, count: of the rows, or blocks of rows, to transform.
+        first, count: first row, or block of rows, to transform, and their number.
     """
 
     weights: Region
@@ -54,9 +54,9 @@ class PadArguments(Arguments):
     """Arguments of `pad`.
 
     Attributes:
-        source, target: from which memory to which.
-        values: how many to copy.
-        count: how many to write.
+        source, target: addresses to copy from and to.
+        values: number of values to copy.
+        count: number of values to write.
     """
 
     source: Region
@@ -97,7 +97,7 @@ def rotated_filter_transform(e: Emitter, scheme: Scheme) -> None:
 
 @task_kernel(FilterArguments)
 def filter_gradient(e: Emitter, scheme: Scheme) -> None:
-    """Gᵀ M G: the gradient of the weights from that of the transformed filters."""
+    """Gᵀ M G: the gradient of the weights, from the gradient M of the transformed filters."""
     filters = _Filters(e, scheme)
     args, matrix = e.arguments, transpose(scheme.filter_transform)
     with filters.each() as (row, block, panel):
@@ -120,7 +120,7 @@ def pad(e: Emitter) -> None:
 
 
 class _Filters:
-    """What the kernels have in common."""
+    """Code shared by the kernels."""
 
     def __init__(self, e: Emitter, scheme: Scheme) -> None:
         self.e, self.scheme, self.count = e, scheme, scheme.taps**2
@@ -144,10 +144,10 @@ class _Filters:
         return [e.at(start, e.multiply(args.tap_stride, k)) for k in range(self.count)]
 
     def load(self, row: Value, *first: Value) -> list[Value]:
-        """Vectors of an input; zeros for an input that pads the last block.
+        """Vectors of an input; zeros for a padding input of the last block.
 
         Args:
-            row: the input.
+            row: index of the input.
             first: pointers to the first input's vectors.
         """
         e, b, inputs = self.e, self.e.builder, self.e.arguments.inputs
@@ -156,7 +156,7 @@ class _Filters:
         return [b.select(inside, e.load(each, offset), self.zero) for each in first]
 
     def transform(self, taps: Sequence[Value], panel: Value, row: Value) -> None:
-        """Taps to a row of a panel."""
+        """Transform taps to a row of a panel."""
         e = self.e
         out = e.at(panel, e.multiply(row, self.width))
         values = transform(e, self.scheme.filter_transform, square(taps, self.scheme.taps))

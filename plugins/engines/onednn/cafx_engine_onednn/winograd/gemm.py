@@ -18,7 +18,7 @@ Panels = tuple[int, int, int]
 
 
 def panels(blocks: int) -> list[Panels]:
-    """Division of blocks of columns into panels: first block, blocks per panel, number of panels."""
+    """Division of blocks of columns into panels: first block, blocks per panel, and number of panels."""
     widest = 4 if registers() >= 32 else 1
     count = -(-blocks // widest)
     narrow = blocks // count
@@ -33,11 +33,11 @@ class ProductArguments(Arguments):
 
     Attributes:
         left, right, result: the matrices of the first component.
-        left_stride, right_stride, result_stride: floats from component to component.
-        capacity: tiles for which left and result have space.
-        components: how many to multiply.
-        blocks: of the axis that is summed over.
-        tiles: rows of the result, a multiple of `TILE_MULTIPLE`.
+        left_stride, right_stride, result_stride: distance in floats between components.
+        capacity: number of tiles allocated in left and result.
+        components: number of components to multiply.
+        blocks: number of blocks of the axis that is summed over.
+        tiles: number of rows of the result, a multiple of `TILE_MULTIPLE`.
         panels: of the result's columns.
     """
 
@@ -107,9 +107,9 @@ class TransposedProductArguments(Arguments):
 
     Attributes:
         left, right, result: the matrices.
-        capacity: tiles for which left and right have space.
-        tiles: how many are summed over.
-        blocks: of left's channels, the rows of the result.
+        capacity: number of tiles allocated in left and right.
+        tiles: number of tiles to sum over.
+        blocks: number of blocks of left's channels, the rows of the result.
         panels: of the result's columns.
         accumulate: whether the products are added to the result.
     """
@@ -162,8 +162,8 @@ class SumArguments(Arguments):
 
     Attributes:
         source, result: a matrix of blocks × tiles × 16, and 16 sums per block.
-        capacity: tiles for which the source has space.
-        tiles, blocks: how many.
+        capacity: number of tiles allocated in the source.
+        tiles, blocks: number of tiles and of blocks.
         accumulate: whether the sums are added to the result.
     """
 
@@ -191,7 +191,7 @@ def sum_tiles(e: Emitter) -> None:
 
 
 def _add_products(e: Emitter, scalars: Sequence[Value], columns: Sequence[Value], sums: Sequence[Value]) -> list[Value]:
-    """Sums, row by row, plus the products of scalars (given as pointers) and columns."""
+    """Add to the sums of each row the products of a scalar (given by its pointer) and the columns."""
     values = [e.splat(e.builder.load(each)) for each in scalars]
     products = [(value, column) for value in values for column in columns]
     return [e.fma(*pair, total) for pair, total in zip(products, sums, strict=True)]

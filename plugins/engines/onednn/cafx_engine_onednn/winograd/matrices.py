@@ -1,4 +1,4 @@
-"""Winograd's minimal filtering: its matrices, exact fractions that are rounded only once.
+"""The matrices of Winograd's minimal filtering, as exact fractions that are rounded only once.
 
 F(m, r) computes m outputs of a correlation with r taps from the products of transformed inputs and transformed
 taps. Nested in two dimensions:
@@ -51,17 +51,17 @@ class Scheme:
 
     @property
     def inputs(self) -> int:
-        """Values that m outputs depend on: m + r - 1."""
+        """Number of values that m outputs depend on: m + r − 1."""
         return self.outputs + self.taps - 1
 
     @property
     def points(self) -> int:
-        """Products, one per interpolation point."""
+        """Number of products, one per interpolation point."""
         return len(self.input_transform)
 
     @property
     def components(self) -> int:
-        """Products in two dimensions: values of a tile in the transform domain."""
+        """Number of products in two dimensions, that is, values of a tile in the transform domain."""
         return self.points**2
 
     @property
@@ -71,7 +71,7 @@ class Scheme:
 
 
 def scheme(outputs: int, taps: int, points: Iterable[str]) -> Scheme:
-    """F(m, r) by Toom and Cook's construction.
+    """F(m, r) by the Toom–Cook construction.
 
     Args:
         outputs: m.
@@ -90,7 +90,7 @@ def scheme(outputs: int, taps: int, points: Iterable[str]) -> Scheme:
 
 
 def concatenate(first: Scheme, second: Scheme) -> Scheme:
-    """A correlation with the taps of both, as the sum of two correlations."""
+    """A correlation with the taps of two, computed as their sum."""
     inputs = first.inputs + second.taps
     more = [ZERO] * (inputs - first.inputs)
     input_transform = [[*row, *more] for row in first.input_transform]
@@ -112,7 +112,7 @@ def _product(factors: Iterable[Fraction]) -> Fraction:
 
 
 def _polynomial(roots: Iterable[Fraction]) -> list[Fraction]:
-    """The coefficients of Π (x - root), the constant first."""
+    """The coefficients of Π (x − root), starting with the constant."""
     coefficients = [ONE]
     for root in roots:
         shifted = zip([ZERO, *coefficients], [*coefficients, ZERO], strict=True)
@@ -143,5 +143,5 @@ BACKWARD_WEIGHTS = {
 
 
 def fewest_products(schemes: Iterable[Scheme], height: int, width: int) -> Scheme:
-    """The scheme with the fewest products for outputs of height × width; the first of several."""
+    """The first of the schemes with the fewest products for height × width outputs."""
     return min(schemes, key=lambda s: -(-height // s.outputs) * -(-width // s.outputs) * s.components)

@@ -1,4 +1,4 @@
-"""Programs of kernels: phases of tasks which any thread may take, each phase completed before the next."""
+"""Programs of kernels: phases of tasks for any thread; each phase is completed before the next starts."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ FLOAT_BYTES = 4
 
 @attrs.frozen
 class Region(Arguments):
-    """Memory from an offset on.
+    """Memory that starts at an offset.
 
     Attributes:
-        cell: of the memory; see `Cells`.
-        start: the offset in values.
+        cell: the cell with the address of the memory; see `Cells`.
+        start: offset in values.
     """
 
     cell: int
@@ -42,7 +42,7 @@ class Region(Arguments):
 
 
 class Cells:
-    """Cells hold the addresses of memory, which may move between runs; kernels are given the cells' addresses."""
+    """Addresses of memory that may move between runs; kernels are given the addresses of the cells."""
 
     def __init__(self) -> None:
         self._sources: list[Bytes] = []
@@ -51,7 +51,7 @@ class Cells:
         self._cells: list[Any] = []
 
     def of(self, source: Bytes) -> int:
-        """The address of a new cell. An operand is bound by `bind` only."""
+        """The address of a new cell; an operand is bound only by `bind`."""
         cell = np.zeros(1, np.int64)
         self._sources.append(source)
         self._cells.append(cell)
@@ -91,8 +91,8 @@ class Tasks:
     Any thread may run any task of a phase, so tasks of one phase must not write to the same memory.
 
     Args:
-        threads: how many to use.
-        cells: of the memory that the kernels work on.
+        threads: number of threads.
+        cells: cells of the memory that the kernels work on.
         scratch: memory that is divided among the threads.
         phases: the tasks.
     """
@@ -122,7 +122,7 @@ class Tasks:
         return int(array.ctypes.data)
 
     def bind(self) -> Self:
-        """Bind all operands to memory, unless that is done."""
+        """Bind all operands to memory, unless they are bound."""
         if not self._bound:
             self._cells.bind()
             self._bound = True
@@ -140,13 +140,13 @@ class ProgramArguments(Arguments):
     """A program in memory.
 
     Attributes:
-        phases: how many.
-        calls: address of pairs of a kernel's address and that of its arguments.
+        phases: number of phases.
+        calls: address of pairs of a kernel's address and its arguments' address.
         ends: address of the index of each task's first call, and of the end.
         counts: address of the index of each phase's first task, and of the end.
         taken: address of each phase's counter, the index of the next task to take.
-        scratch: cell of the scratch memory.
-        share: floats of it per thread.
+        scratch: the cell with the address of the scratch memory.
+        share: floats of scratch memory per thread.
         thread_number, barrier: addresses of OpenMP's functions.
     """
 
@@ -163,7 +163,7 @@ class ProgramArguments(Arguments):
 
 @kernel(ProgramArguments)
 def run_tasks(e: Emitter) -> None:
-    """What each thread runs.
+    """The function that each thread runs.
 
     A thread takes the next task of a phase by incrementing the phase's counter, and after the last task
     waits for the other threads. The first thread resets the counters at the end.

@@ -21,13 +21,13 @@ COMPONENT_PAD = BLOCK
 
 @attrs.frozen(kw_only=True)
 class TileRange(Arguments):
-    """Some tiles of images, as kernels see them.
+    """Consecutive tiles, as an argument of kernels.
 
     Attributes:
-        first, count: of the tiles.
-        rows, columns: tiles per image.
-        height, width: of an image.
-        blocks: of its channels.
+        first, count: first tile, and number of tiles.
+        rows, columns: number of tiles per image, vertically and horizontally.
+        height, width: size of an image.
+        blocks: number of blocks of its channels.
     """
 
     first: int
@@ -44,8 +44,8 @@ class TileGrid:
     """The tiles of the images N × C × H × W that a pass writes.
 
     Attributes:
-        shape: of the images.
-        side: of a tile.
+        shape: N, C, H, W.
+        side: height and width of a tile.
     """
 
     shape: Shape
@@ -53,25 +53,25 @@ class TileGrid:
 
     @property
     def rows(self) -> int:
-        """Tiles per image from top to bottom."""
+        """Number of tiles per image from top to bottom."""
         return -(-self.shape[2] // self.side)
 
     @property
     def columns(self) -> int:
-        """Tiles per image from left to right."""
+        """Number of tiles per image from left to right."""
         return -(-self.shape[3] // self.side)
 
     @property
     def tiles(self) -> int:
-        """Tiles of all images."""
+        """Number of tiles of all images."""
         return self.shape[0] * self.rows * self.columns
 
     def chunks(self, largest: int, multiple_of: int = 1) -> list[Range]:
-        """First tile and number of tiles of chunks of about the same size.
+        """First tile and number of tiles of each chunk; chunks have about the same size.
 
         Args:
-            largest: tiles per chunk; at least `TILE_MULTIPLE` are taken.
-            multiple_of: the number of chunks is a multiple of this where there are enough tiles.
+            largest: maximum number of tiles per chunk, but at least `TILE_MULTIPLE`.
+            multiple_of: divides the number of chunks, if there are enough tiles.
         """
         count = -(-self.tiles // max(largest, TILE_MULTIPLE))
         count = -(-count // multiple_of) * multiple_of
@@ -79,7 +79,7 @@ class TileGrid:
         return [(first, min(size, self.tiles - first)) for first in range(0, self.tiles, size)]
 
     def range(self, first: int, count: int, image: Shape) -> TileRange:
-        """Some of the tiles in images of any size and number of channels."""
+        """The range of tiles, for images of another size or number of channels."""
         return TileRange(
             first=first,
             count=count,
@@ -108,10 +108,10 @@ class TransformLayout:
     """Layout of tiles in the transform domain: for each component a matrix of C/16 × tiles × 16.
 
     Attributes:
-        components: how many there are.
+        components: number of components.
         blocks: C/16.
-        capacity: tiles for which there is space.
-        start: floats before the first matrix.
+        capacity: number of tiles allocated.
+        start: offset of the first matrix in floats.
     """
 
     components: int
@@ -121,12 +121,12 @@ class TransformLayout:
 
     @property
     def stride(self) -> int:
-        """Floats from component to component."""
+        """Distance in floats between components."""
         return self.blocks * self.capacity * BLOCK + COMPONENT_PAD
 
     @property
     def end(self) -> int:
-        """Floats up to the end of the last matrix."""
+        """Offset of the end of the last matrix in floats."""
         return self.start + self.components * self.stride
 
     def at(self, component: int, block: int = 0, tile: int = 0) -> int:
@@ -135,5 +135,5 @@ class TransformLayout:
 
 
 def channel_blocks(channels: int) -> int:
-    """Blocks of 16 that hold so many channels."""
+    """Number of blocks of 16 channels."""
     return -(-channels // BLOCK)

@@ -1,7 +1,7 @@
 """Kernels of the input and output transforms.
 
 Images are N × C/16 × H × W × 16; tiles in the transform domain are matrices of C/16 × tiles × 16, one per
-component. Channels that pad the last block are zero.
+component. Padding channels of the last block are zero.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .program import Region, pointer, task_kernel
 from .tiling import BLOCK, TileRange
 
 Mask = Sequence[Sequence[Value]]
-"""Whether each value of a tile lies inside the image."""
+"""Whether each value of a tile is inside the image."""
 
 
 @attrs.frozen(kw_only=True)
@@ -28,9 +28,9 @@ class InputTransformArguments(Arguments):
 
     Attributes:
         source, target: the images, and the matrix of the first component.
-        pad_top, pad_left: rows and columns by which the first tile begins outside the image.
+        pad_top, pad_left: rows and columns of the first tile outside the image.
         stride: floats from component to component.
-        capacity: tiles for which the target has space.
+        capacity: number of tiles allocated in the target.
         tiles: which to transform.
     """
 
@@ -50,9 +50,9 @@ class OutputTransformArguments(Arguments):
     Attributes:
         source, target: the matrix of the first component, and the images.
         stride: floats from component to component.
-        capacity: tiles for which the source has space.
+        capacity: number of tiles allocated in the source.
         bias: one value per channel.
-        slope: of the ReLU; 1 for none.
+        slope: negative slope of the ReLU; 1 for no ReLU.
         tiles: which to transform.
     """
 
@@ -72,7 +72,7 @@ def input_transform(e: Emitter, matrix: Matrix, step: int, bfloat16: bool = Fals
     Args:
         e: the kernel being written.
         matrix: Bᵀ, or another matrix that transforms both axes of a tile.
-        step: rows and columns from tile to tile.
+        step: distance between tiles, in rows and columns.
         bfloat16: whether the images are bfloat16.
     """
     b, args, side = e.builder, e.arguments, len(matrix[0])
@@ -128,10 +128,10 @@ def output_transform(e: Emitter, matrix: Matrix, bfloat16: bool = False) -> None
 
 
 class _Tile:
-    """A tile's place in its image.
+    """Position of a tile in its image.
 
     Attributes:
-        index: among the tiles transformed.
+        index: index among the transformed tiles.
     """
 
     def __init__(self, e: Emitter, index: Value, image: Value, row: Value, column: Value) -> None:
@@ -148,11 +148,11 @@ class _Tile:
         return self.e.at(pointer, self.start, self.e.multiply(block, self.plane))
 
     def offset(self, i: int, j: int) -> Value:
-        """The offset of another value from the first."""
+        """Offset of a value from the first."""
         return self.e.add(self.e.multiply(self.line, i), j * BLOCK)
 
     def inside_or_masked(self, side: int, write: Callable[[Mask | None], None]) -> None:
-        """Write code twice: without a mask for a tile inside the image, and with one for any other."""
+        """Emit code twice: without a mask for tiles inside the image, and with a mask for the others."""
         with self.e.if_else(self._is_inside(side)) as (then, otherwise):
             with then:
                 write(None)
@@ -175,7 +175,7 @@ class _Tile:
 
 @contextlib.contextmanager
 def _each_tile(e: Emitter, tiles: TileRange, step: int, pad: Sequence[Value] = ()) -> Iterator[_Tile]:
-    """A loop over tiles, ``step`` apart, the first of an image beginning by a pad outside it."""
+    """A loop over tiles that are ``step`` apart; the first tile of an image starts in the padding."""
     b = e.builder
     pad_top, pad_left = pad or (INT(0), INT(0))
     tiles_per_image = b.mul(tiles.rows, tiles.columns)

@@ -1,7 +1,7 @@
 """Programs of the parameter gradients.
 
-Inputs and output gradients are transformed chunk by chunk; all threads multiply them, each some components, and
-accumulate the products, which are transformed to the weights' gradient at the end.
+Inputs and output gradients are transformed chunk by chunk. Threads multiply them, each its own components, and
+accumulate the products, which are transformed to the gradient of the weights at the end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class WeightsGradient(ProgramBuilder):
         Args:
             x: the input.
             dy: the output gradient.
-            weights, bias: the gradients to overwrite, those that are needed.
+            weights, bias: the gradients to overwrite; None if not needed.
         """
         filters, grid = self.filters, TileGrid(dy.shape, self.scheme.outputs)
         chunks = self.shared_chunks(grid)
@@ -55,7 +55,7 @@ class WeightsGradient(ProgramBuilder):
         return self.program(1, phases)
 
     def _finish(self, weights: Bytes | None, bias: Bytes | None, sums: int, outputs: int) -> list[Task]:
-        """Transform the weights' gradient, and copy the bias's."""
+        """Transform the gradient of the weights, and copy that of the bias."""
         filters = self.filters
         tasks: list[Task] = []
         if weights:
@@ -69,7 +69,7 @@ class WeightsGradient(ProgramBuilder):
     def _multiply(
         self, inputs: Transformed, gradients: Transformed, component: int, tiles: int, accumulate: bool
     ) -> list[KernelCall]:
-        """The products of one component, added to those of earlier chunks."""
+        """Add the products of one component to those of earlier chunks."""
         filters = self.filters
         input_blocks, output_blocks = filters.padded_inputs // BLOCK, filters.padded_outputs // BLOCK
         return [
@@ -92,7 +92,7 @@ class WeightsGradient(ProgramBuilder):
         ]
 
     def _sum(self, gradients: Transformed, tiles: int, sums: int, accumulate: bool) -> KernelCall:
-        """The sums of the output gradient, which are one of its components."""
+        """Sum the output gradient, which is one of its components."""
         point = self.scheme.unit_point
         return gemm.sum_tiles().call(
             gemm.SumArguments(
