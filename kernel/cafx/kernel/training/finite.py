@@ -54,7 +54,7 @@ class FiniteCheck:
 
     def _error(self, what: str, iteration: int) -> CafxError:
         found = first_not_finite(self._net)
-        blob = f"first in blob '{found[1].name}' of layer '{found[0]}'" if found else "only in its outputs"
+        blob = f"first non-finite blob: '{found[1].name}' of layer '{found[0]}'" if found else "only in its outputs"
         return CafxError(
             f"{what} iteration {iteration} ({blob})",
             where="solver",
