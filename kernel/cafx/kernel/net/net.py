@@ -30,8 +30,8 @@ from cafx.kernel.registry import Registry, registry
 from cafx.kernel.schema import Phase, schema
 
 TRAIN, TEST = Phase.TRAIN, Phase.TEST
-PROGRAMS = 4
-"""Programs kept for shapes a net may return to."""
+PROGRAMS = 2
+"""Programs kept: of the present shapes and the ones before, such as those of a last, smaller batch."""
 
 
 class Net:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cafx.kernel.net import Access
 
@@ -76,6 +76,14 @@ class Deferred:
 Work = Callable[[], None] | Invocation | Reordering | Deferred
 
 
+@runtime_checkable
+class Releasable(Protocol):
+    """A call that remembers memory, such as a program of compiled kernels."""
+
+    def release(self) -> None:
+        """Let go of memory that is not in use until the next run."""
+
+
 class Execution:
     """Operands brought up to date, calls run, results declared.
 
@@ -109,6 +117,9 @@ class Execution:
         self._ready = False
         for each in (*self.reads, *self.writes, *self.keeps):
             each.release()
+        for call in self._calls or ():
+            if isinstance(call, Releasable):
+                call.release()
 
     def bind(self) -> None:
         """Take memory, and prepare the calls the first time."""

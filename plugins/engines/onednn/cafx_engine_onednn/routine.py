@@ -15,7 +15,7 @@ from cafx.kernel.net import Access, LayerPlan, Routine
 
 from .api.constants import Alg, Arg
 from .api.library import DnnlError
-from .api.memory import Memory, MemoryDesc
+from .api.memory import Memory, MemoryDesc, zeroed
 from .api.pointwise import binary, eltwise_backward, eltwise_forward
 from .api.primitives import PrimitiveDesc
 from .build import Build
@@ -89,6 +89,7 @@ class Accelerated(Routine):
         self.bottoms, self.tops, self.propagate_down = planned.bottoms, planned.tops, planned.propagate_down
         self._held: dict[int, Memory] = {}
         self._passes: dict[bool, Run] = {}
+        self._released = False
         blobs = (*planned.bottoms, *planned.tops)
         if any(blob.dtype != np.float32 for blob in blobs):
             raise Unsupported("only float32")
@@ -114,6 +115,8 @@ class Accelerated(Routine):
 
     def _run(self, *, backward: bool) -> Run:
         use_threads(self.engine.threads)
+        if self._released:
+            self._restore()
         if backward not in self._passes:
             self._passes[backward] = self.make_backward() if backward else self.make_forward()
         return self._passes[backward]
@@ -134,6 +137,15 @@ class Accelerated(Routine):
         """Let go of memory."""
         for run in self._passes.values():
             run.release()
+        for memory in self._held.values():
+            memory.release()
+        self._released = bool(self._held)
+
+    def _restore(self) -> None:
+        """Allocate what forward leaves for backward again."""
+        for memory in self._held.values():
+            memory.rebind(zeroed(memory.desc.size))
+        self._released = False
 
     def held(self, arg: int, desc: MemoryDesc) -> dict[int, Memory]:
         """Memory that forward leaves for backward, as an argument; nothing where there is none."""

@@ -62,6 +62,10 @@ class Cells:
         self._memories = [each if isinstance(each, Memory) else each.bind() for each in self._sources]
         self._arrays = [None] * len(self._memories)
 
+    def release(self) -> None:
+        """Let go of the memory; `fill` takes the addresses again."""
+        self._arrays = [None] * len(self._memories)
+
     def fill(self) -> None:
         """Write the current addresses to the cells."""
         for index, memory in enumerate(self._memories):
@@ -127,6 +131,10 @@ class Tasks:
             self._cells.bind()
             self._bound = True
         return self
+
+    def release(self) -> None:
+        """Let go of memory that is not in use until the next run."""
+        self._cells.release()
 
     def __call__(self) -> None:
         """Run the program."""
