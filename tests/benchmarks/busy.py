@@ -1,6 +1,6 @@
 """Inference alone and beside another busy process: milliseconds per pass, for several lengths of OpenMP's busy waiting.
 
-    uv run python tests/benchmarks/busy.py [--net lenet] [--passes 200] [--spins 0 10000 300000]
+    uv run python tests/benchmarks/busy.py [--net lenet] [--passes 200] [--spins 0 20000 300000]
 
 Each length runs in a process of its own. "default" is what cafx sets when the user has set nothing.
 """
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--passes", type=int, default=200, help="passes to time")
     parser.add_argument("--threads", type=int, default=2, help="threads of the engine")
     parser.add_argument(
-        "--spins", nargs="*", default=["default", "0", "10000", "300000"], help="values of GOMP_SPINCOUNT"
+        "--spins", nargs="*", default=["default", "0", "20000", "300000"], help="values of GOMP_SPINCOUNT"
     )
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

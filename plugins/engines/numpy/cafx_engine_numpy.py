@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threadpoolctl
-
 from cafx.kernel import Engine, Registry
 
 
@@ -25,4 +23,6 @@ class NumpyEngine(Engine):
     ) -> None:
         super().__init__(plugins, precision=precision, threads=threads, device=device)
         if threads is not None:
+            import threadpoolctl
+
             threadpoolctl.threadpool_limits(threads, user_api="blas")

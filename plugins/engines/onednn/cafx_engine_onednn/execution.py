@@ -103,6 +103,8 @@ class Execution:
         keeps: Iterable[Operand] = (),
     ) -> None:
         self.reads, self.writes, self.keeps = tuple(reads), tuple(writes), tuple(keeps)
+        self._reading = [(each.storage.holds, each.place, each) for each in self.reads]
+        self._writing = [(each.storage.mark_written, each.place, each) for each in self.writes]
         self._work = tuple(work)
         self._calls: tuple[Callable[[], None], ...] | None = None
         self._ready = False
@@ -133,13 +135,13 @@ class Execution:
         """Run it."""
         if not self._ready:
             self.bind()
-        for each in self.reads:
-            if not each.storage.holds(each.place, each.array):
+        for holds, place, each in self._reading:
+            if not holds(place, each.array):
                 each.refresh()
         for run in self._calls:  # type: ignore[union-attr]
             run()
-        for each in self.writes:
-            each.mark_written()
+        for mark_written, place, each in self._writing:
+            mark_written(place, each.array)
 
 
 def _joined(work: Sequence[Work]) -> Iterable[Callable[[], None]]:

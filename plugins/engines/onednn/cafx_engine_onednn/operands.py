@@ -73,10 +73,6 @@ class Operand(Use):
         else:
             self._follow()
 
-    def mark_written(self) -> None:
-        """Declare that this memory holds the newest values."""
-        self.storage.mark_written(self.place, self.array)
-
     def _allocate(self) -> Any:
         if not self.apart:
             return self.storage.memory(self.place)

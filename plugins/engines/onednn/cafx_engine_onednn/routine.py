@@ -114,7 +114,7 @@ class Accelerated(Routine):
         raise NotImplementedError
 
     def _run(self, *, backward: bool) -> Run:
-        use_threads(self.engine.threads)
+        """The pass of one direction, with memory for what forward leaves for backward."""
         if self._released:
             self._restore()
         if backward not in self._passes:
@@ -123,14 +123,19 @@ class Accelerated(Routine):
 
     def forward(self) -> None:
         """Write the tops' data."""
-        self._run(backward=False)()
+        use_threads(self.engine.threads)
+        run = None if self._released else self._passes.get(False)
+        (run or self._run(backward=False))()
 
     def backward(self) -> None:
         """Write the bottoms' diffs that are needed; add to the parameters' diffs."""
-        self._run(backward=True)()
+        use_threads(self.engine.threads)
+        run = None if self._released else self._passes.get(True)
+        (run or self._run(backward=True))()
 
     def accesses(self, *, backward: bool) -> Sequence[Access]:
         """What it reads and writes in one direction, in order."""
+        use_threads(self.engine.threads)
         return self._run(backward=backward).accesses
 
     def release(self) -> None:

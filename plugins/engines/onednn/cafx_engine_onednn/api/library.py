@@ -23,7 +23,7 @@ CPU = 1
 """Kind of engine: dnnl_cpu."""
 REMEDY = "pip install onednn-cpu-gomp"
 SPIN_SETTINGS = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
-SPINS = "10000"
+SPINS = "20000"
 """Number of times an idle thread of GNU OpenMP polls before it sleeps. The default, 300,000, is no faster on an
 idle machine and several times slower while another process is busy (tests/benchmarks/busy.py)."""
 
