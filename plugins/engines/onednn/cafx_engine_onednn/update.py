@@ -18,6 +18,8 @@ from .api.primitives import Call, CallSequence, PrimitiveDesc, Scratchpad
 from .threads import use_threads
 
 CHUNK = 1 << 17
+SMALL = 1 << 10
+"""Values up to which NumPy takes less time than starting threads does, as for a bias."""
 
 
 class SGD(Update):
@@ -44,10 +46,15 @@ class SGD(Update):
         self._stream, self._scratchpad = engine.stream, Scratchpad()
         self._factors: list[tuple[Any, Any, float, float]] = []
         self._primitives: dict[int, tuple[PrimitiveDesc, PrimitiveDesc]] = {}
+        self._small: list[tuple[Any, ...]] = []
         calls: list[Call] = []
         for part in arena.ranges:
             gain, decay = (np.zeros(1, np.float32) for _ in range(2))
             self._factors.append((gain, decay, part.lr_mult, part.decay_mult))
+            if part.stop - part.start <= SMALL:
+                arrays = (each[part.start : part.stop] for each in (arena.data, arena.diff, self.history[0]))
+                self._small.append((*arrays, gain, decay))
+                continue
             scales = [Memory(MemoryDesc.plain((1,)), each) for each in (gain, decay)]
             for start in range(part.start, part.stop, CHUNK):
                 chunk = slice(start, min(start + CHUNK, part.stop))
@@ -80,3 +87,9 @@ class SGD(Update):
             gain[0] = rate * lr_mult * gradient
             decay[0] = rate * lr_mult * self.options.weight_decay * decay_mult
         self._all()
+        momentum = np.float32(self.options.momentum)
+        with np.errstate(over="ignore", invalid="ignore"):  # `finite` reports those
+            for weights, diff, velocity, gain, decay in self._small:
+                velocity *= momentum
+                velocity += gain * diff + decay * weights
+                weights -= velocity
