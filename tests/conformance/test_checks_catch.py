@@ -257,6 +257,13 @@ class UsesNumpy(Bent):
         top[0].mutable_data[...] = self.xp.asarray(1.5 * (x + self.options.bend * x * x))
 
 
+@wrong("capturable")
+class ReadsItsParameter(Bent):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        x = bottom[0].data
+        top[0].mutable_data[...] = float(self.blobs[0].data[0]) * (x + self.options.bend * x * x)
+
+
 @wrong("save-load")
 class CachesItsParameter(Bent):
     cached: float | None = None
@@ -332,6 +339,61 @@ def test_a_wrong_layer_is_caught(check: str) -> None:
     assert check in WRONG, f"add a layer that {check} must catch"
     with pytest.raises((CheckFailure, CafxError, ZeroDivisionError)):
         run(check, WRONG[check])
+
+
+class ReadsButSaysSo(ReadsItsParameter):
+    """A layer that reads a value on the host, and declares it."""
+
+    capturable = False
+
+
+class ShapeOfValues(Bent):
+    """A layer whose shape depends on values and that does not declare it."""
+
+    dynamic_shape = True
+
+
+class MakesAnArray(Bent):
+    """A layer that brings values from the host in every pass."""
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        super().forward(bottom, top)
+        top[0].mutable_data[...] *= self.xp.asarray([1.0])[0]
+
+
+class WritesOnTheHost(Bent):
+    """A layer that computes on the host, where recorded work cannot follow."""
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        top[0].set_data(np.zeros(top[0].shape))
+
+
+class Multiplies(Bent):
+    """A layer that multiplies by ``@``, which no engine can put its own product behind."""
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        super().forward(bottom, top)
+        x = bottom[0].data.reshape(-1, bottom[0].shape[-1])
+        x.T @ x
+
+
+class Selects(Bent):
+    """A layer that makes an array whose shape depends on values."""
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        super().forward(bottom, top)
+        bottom[0].data[bottom[0].data > 0].sum()
+
+
+@pytest.mark.parametrize("layer", [ShapeOfValues, MakesAnArray, WritesOnTheHost, Multiplies, Selects])
+def test_what_recorded_work_cannot_contain_is_caught(layer: type[Any]) -> None:
+    with pytest.raises(CheckFailure, match="capturable = False"):
+        run("capturable", layer)
+
+
+@pytest.mark.parametrize("check", ["capturable", "device"])
+def test_a_layer_that_says_it_cannot_be_recorded_may_read_on_the_host(check: str) -> None:
+    run(check, ReadsButSaysSo)
 
 
 def test_every_check_has_a_wrong_layer() -> None:

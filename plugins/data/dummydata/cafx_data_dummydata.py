@@ -48,6 +48,11 @@ class DummyData(Layer):
     tops = (1, None)
     deterministic = False
 
+    @property
+    def capturable(self) -> bool:  # type: ignore[override]
+        """Whether nothing is drawn, which fillers do on the host."""
+        return all(filler.options.type == "constant" for filler in self.fillers)
+
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Reshape the tops and fill them once."""
         fillers = self.options.data_filler or (FillerParameter(),)

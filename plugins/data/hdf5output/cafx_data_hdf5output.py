@@ -44,6 +44,7 @@ class HDF5Output(Layer):
     tops = 0
     forward_only = True
     keeps_state = True
+    capturable = False
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Create the file."""

@@ -45,6 +45,7 @@ class MemoryData(Layer):
     deterministic = False
     keeps_state = True
     forward_only = True
+    capturable = False
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Reshape the tops."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cafx.kernel import Blob, Message, message, option
 from cafx_lib_labelled import LabelledLayer
@@ -58,13 +60,18 @@ class Accuracy(LabelledLayer):
         label_scores = scores[self.at(labels)]
         rank = (scores >= label_scores[:, None, :]).sum(axis=1)
         correct = rank <= self.options.top_k
-        if valid is not None:
-            labels, correct = labels[valid], correct[valid]
-        top[0].mutable_data[...] = correct.sum() / max(1, labels.size)
+        counted = self.xp.ones_like(correct) if valid is None else valid
+        correct &= counted
+        top[0].mutable_data[...] = correct.sum() / self.xp.maximum(counted.sum(), 1)
         if len(top) > 1:
-            totals = self.xp.bincount(labels.reshape(-1), minlength=self.classes)
-            hits = self.xp.bincount(labels[correct], minlength=self.classes)
+            hits, totals = self._per_class(labels, correct), self._per_class(labels, counted)
             top[1].mutable_data[...] = hits / self.xp.maximum(totals, 1)
+
+    def _per_class(self, labels: Any, counted: Any) -> Any:
+        """How often each class is among the labels that are counted, as float64."""
+        totals = self.xp.zeros(self.classes, np.float64)
+        self.xp.add.at(totals, labels.reshape(-1), counted.reshape(-1).astype(np.float64))
+        return totals
 
     @classmethod
     def cases(cls) -> Iterable[Case]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from cafx.kernel import Blob, Layer
+from cafx.kernel import Blob, CafxError, Layer
 from cafx.kernel.blob import shape_text
 
 if TYPE_CHECKING:
@@ -41,13 +41,13 @@ class BatchReindex(Layer):
             top[0].mutable_data[...] = bottom[0].data[indices]
 
     def _indices(self, bottom: list[Blob]) -> Any:
-        indices, count = bottom[1].data.astype("int64"), bottom[0].shape[0]
-        if indices.size:
-            low, high = int(indices.min()), int(indices.max())
-            if low < 0 or high >= count:
-                found = low if low < 0 else high
-                raise self.error("index out of range", found=found, expected=f"0 to {count - 1}")
-        return indices
+        count = bottom[0].shape[0]
+
+        def error(lowest: float, highest: float) -> CafxError:
+            wrong = highest if lowest > -1 else lowest
+            return self.error("index out of range", found=f"{wrong:g}", expected=f"0 to {count - 1}")
+
+        return self.context.checks.indices(bottom[1].data, count, error, f"{self.name}: indices")
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dxₙ = Σ dyᵢ over the copies of xₙ."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from cafx.kernel import Blob, Message, NeuronLayer, Phase, message, option, within
 
 if TYPE_CHECKING:
@@ -49,8 +47,7 @@ class Dropout(NeuronLayer):
         if self.phase is Phase.TEST:
             y[...] = x
             return
-        samples = self.rng.random(bottom[0].shape, np.float32)
-        self.mask = self.xp.asarray(samples >= self.options.dropout_ratio)
+        self.mask = self.uniform(bottom[0].shape) >= self.options.dropout_ratio
         self._apply_mask(x, y)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

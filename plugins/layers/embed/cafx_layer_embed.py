@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from cafx.kernel import Blob, FillerParameter, Layer, Message, above, message, option
+from cafx.kernel import Blob, CafxError, FillerParameter, Layer, Message, above, message, option
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
@@ -74,12 +74,13 @@ class Embed(Layer):
 
     def _indices(self, bottom: Blob) -> Any:
         """The bottom as a vector of integers."""
-        indices, rows = bottom.data.reshape(-1).astype(self.xp.int64), self.options.input_dim
-        if bottom.count():
-            low, high = int(indices.min()), int(indices.max())
-            if low < 0 or high >= rows:
-                raise self.error("index out of range", found=low if low < 0 else high, expected=f"0 to {rows - 1}")
-        return indices
+        rows = self.options.input_dim
+
+        def error(lowest: float, highest: float) -> CafxError:
+            wrong = highest if lowest > -1 else lowest
+            return self.error("index out of range", found=f"{wrong:g}", expected=f"0 to {rows - 1}")
+
+        return self.context.checks.indices(bottom.data.reshape(-1), rows, error, f"{self.name}: indices")
 
     @classmethod
     def cases(cls) -> Iterable[Case]:

@@ -29,6 +29,7 @@ class Filter(Layer):
     bottoms = (2, None)
     tops = (1, None)
     dynamic_shape = True
+    capturable = False
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check that there is one top per bottom but the selector."""

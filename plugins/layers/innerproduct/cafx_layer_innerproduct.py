@@ -83,7 +83,8 @@ class InnerProduct(Layer):
         weights = self.blobs[0].data if self.options.transpose else self.blobs[0].data.T
         x, dy = bottom[0].data.reshape(self.input_shape), top[0].diff.reshape(self.output_shape)
         if self.param_propagate_down[0]:
-            self.blobs[0].mutable_diff[...] += x.T @ dy if self.options.transpose else dy.T @ x
+            left, right = (x, dy) if self.options.transpose else (dy, x)
+            self.blobs[0].mutable_diff[...] += self.xp.matmul(left.T, right)
         if self.options.bias_term and self.param_propagate_down[1]:
             self.blobs[1].mutable_diff[...] += dy.sum(axis=0)
         if propagate_down[0]:

@@ -44,7 +44,7 @@ class LSTM(Recurrent):
         hidden, cell = states
         for t in range(len(inputs)):
             self.previous[t], self.previous_cells[t] = cont[t] * hidden, cell
-            gated = inputs[t] + self.previous[t] @ weights.T
+            gated = inputs[t] + self.xp.matmul(self.previous[t], weights.T)
             self.activations[t], cell, hidden = step(self.xp, cell, gated, cont[t])
             self.cells[t], y[t] = cell, hidden
         return [hidden, cell]
@@ -56,6 +56,6 @@ class LSTM(Recurrent):
         for t in reversed(range(len(diff))):
             kept = self.previous_cells[t], self.activations[t], self.cells[t]
             diff[t], cell_diff = step_backward(self.xp, *kept, cell_diff, dy[t] + hidden_diff)
-            hidden_diff = cont[t] * (diff[t] @ weights)
-        self.add_gradient(-1, rows(diff).T @ rows(self.previous))
+            hidden_diff = cont[t] * self.xp.matmul(diff[t], weights)
+        self.add_gradient(-1, self.xp.matmul(rows(diff).T, rows(self.previous)))
         return diff

@@ -39,9 +39,9 @@ class RNN(Recurrent):
         hidden = states[0]
         for t in range(len(inputs)):
             self.previous[t] = cont[t] * hidden
-            hidden = self.xp.tanh(inputs[t] + self.previous[t] @ weights.T)
+            hidden = self.xp.tanh(inputs[t] + self.xp.matmul(self.previous[t], weights.T))
             self.hidden[t] = hidden
-        self.y = self.xp.tanh(self.hidden @ output.T + bias)
+        self.y = self.xp.tanh(self.xp.matmul(self.hidden, output.T) + bias)
         y[...] = self.y
         return [hidden]
 
@@ -50,12 +50,12 @@ class RNN(Recurrent):
         weights, output = self.blobs[-3].data, self.blobs[-2].data
         output_diff = dy * (1 - self.y * self.y)
         self.add_gradient(-1, rows(output_diff).sum(axis=0))
-        self.add_gradient(-2, rows(output_diff).T @ rows(self.hidden))
-        diff = output_diff @ output
+        self.add_gradient(-2, self.xp.matmul(rows(output_diff).T, rows(self.hidden)))
+        diff = self.xp.matmul(output_diff, output)
         slope = 1 - self.hidden * self.hidden
         for t in reversed(range(len(diff))):
             if t + 1 < len(diff):
-                diff[t] += cont[t + 1] * (diff[t + 1] @ weights)
+                diff[t] += cont[t + 1] * self.xp.matmul(diff[t + 1], weights)
             diff[t] *= slope[t]
-        self.add_gradient(-3, rows(diff).T @ rows(self.previous))
+        self.add_gradient(-3, self.xp.matmul(rows(diff).T, rows(self.previous)))
         return diff

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from cafx.kernel import Blob, Layer, LossParameter
+from cafx.kernel import Blob, CafxError, Layer, LossParameter
 from cafx.kernel.blob import shape_text
 
 
@@ -57,20 +57,30 @@ class LabelledLayer(Layer):
             The labels as integers, outer×inner, and a mask of those that count (None: all).
 
         Raises:
-            CafxError: a label is not a class index.
+            CafxError: a label is not a class index; on a device it is raised where results are read.
         """
         labels = bottom[1].data.reshape(self.outer, self.inner)
         valid = None
         if ignored is not None:
             valid = self.xp.trunc(labels) != ignored
             labels = self.xp.where(valid, labels, 0)
-        if labels.size and not (float(labels.min()) > -1 and float(labels.max()) < self.classes):
-            raise self.error(
+
+        def error(lowest: float, highest: float) -> CafxError:
+            return self.error(
                 "a label is not a class index",
-                found=f"labels from {float(labels.min()):g} to {float(labels.max()):g}",
+                found=f"labels from {lowest:g} to {highest:g}",
                 expected=f"0 to {self.classes - 1}" + ("" if ignored is None else f", or {ignored}"),
             )
-        return labels.astype(np.int64), valid
+
+        return self.context.checks.indices(labels, self.classes, error, f"{self.name}: labels"), valid
+
+    def count(self, valid: Any) -> Any:
+        """How many labels count, in the engine's place, for `Normaliser`; None for all.
+
+        Args:
+            valid: the mask that `labels` returned.
+        """
+        return None if valid is None else valid.sum()
 
     def at(self, labels: Any) -> tuple[Any, Any, Any]:
         """Index that selects the labelled class at each position of an outer×classes×inner array."""
@@ -100,8 +110,16 @@ class Normaliser:
         else:
             self.mode = default
 
-    def __call__(self, outer: int, inner: int, valid: int | None = None) -> float:
-        """The divisor for ``outer``×``inner`` positions of which ``valid`` count (None: all)."""
+    def __call__(self, outer: int, inner: int, valid: Any = None) -> Any:
+        """The divisor for ``outer``×``inner`` positions.
+
+        Args:
+            outer, inner: numbers of positions.
+            valid: how many of them count, an integer in the engine's place; None for all.
+
+        Returns:
+            A number; on a device that ``valid`` is on and decides it, an array without axes.
+        """
         modes = LossParameter.NormalizationMode
         everything = outer * inner
         divisor = {
@@ -110,4 +128,6 @@ class Normaliser:
             modes.BATCH_SIZE: outer,
             modes.NONE: 1,
         }[self.mode]
-        return float(max(1, divisor))
+        if isinstance(divisor, (int, np.integer)):
+            return float(max(1, divisor))
+        return divisor.clip(1, None).astype(np.float32)

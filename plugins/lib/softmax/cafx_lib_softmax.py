@@ -79,8 +79,7 @@ class SoftmaxLoss(LabelledLayer, LossLayer):
             likelihood: log-likelihood per position, 0 where the label is ignored.
             valid: mask of the positions that count, or None for all.
         """
-        count = None if valid is None else int(valid.sum())
-        self.divisor = self.normaliser(self.outer, self.inner, count)
+        self.divisor = self.normaliser(self.outer, self.inner, self.count(valid))
         top[0].mutable_data[...] = -likelihood.sum() / self.divisor
         if len(top) > 1:
             top[1].mutable_data[...] = self.probabilities.data

@@ -63,7 +63,7 @@ class InfogainLoss(SoftmaxLoss):
             raise self.error("the infogain matrix is missing", expected=expected)
         values = read_binaryproto(self.options.source)
         self.matrix = self.context.blob(values.shape, f"{self.name}.matrix")
-        self.matrix.set_data(values)
+        self.matrix.mutable_data[...] = self.xp.asarray(values, dtype=self.context.dtype)
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """The loss is a scalar; H has one row and one column per class."""

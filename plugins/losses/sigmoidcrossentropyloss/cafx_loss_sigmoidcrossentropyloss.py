@@ -51,7 +51,7 @@ class SigmoidCrossEntropyLoss(LossLayer):
         valid = self._valid(t)
         if valid is not None:
             cost *= valid
-        count = None if valid is None else int(valid.sum())
+        count = None if valid is None else valid.sum()
         self.divisor = self.normaliser(x.shape[0], bottom[0].count(1), count)
         top[0].mutable_data[...] = cost.sum() / self.divisor
 

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from cafx.conformance.cases import Bottom, Case
-from cafx.conformance.device import DeviceEngine
+from cafx.conformance.device_engine import DeviceEngine
 from cafx.conformance.golden import differs
 from cafx.conformance.harness import Trial
+from cafx.conformance.strict import StrictPassError
 from cafx.conformance.suite import CheckFailure, Subject, all_of, check, has_bottoms
-from cafx.kernel import CafxError
+from cafx.kernel import HOST, CafxError, Place
+from cafx.kernel.net import PhiloxDraws
 
 ENGINE_TOLERANCE = 1e-3
 WARM_UP, ROUNDS = 3, 10
@@ -118,9 +120,17 @@ def resume(subject: Subject, case: Case) -> None:
     require_same(fresh.forward(), expected, "a restored layer gives different results: see Layer.state", 0.0)
 
 
+def on_numpy(subject: Subject, case: Case, place: Place) -> list[np.ndarray]:
+    """Results of the numpy engine, with the random numbers that engines of a place draw."""
+    trial = Trial(subject.type, case, plugins=subject.plugins)
+    if place is not HOST:
+        context = trial.net.context
+        context.draws = PhiloxDraws(context.streams, context.xp)
+    return pass_through(trial)
+
+
 @check("engines", "all installed engines agree with numpy")
 def engines(subject: Subject, case: Case) -> None:
-    expected = pass_through(Trial(subject.type, case, plugins=subject.plugins))
     for plugin, engine in subject.plugins.usable("engine"):
         if plugin.name == "numpy" or engine.unavailable() is not None:
             continue
@@ -128,18 +138,40 @@ def engines(subject: Subject, case: Case) -> None:
         results = pass_through(trial)
         if not subject.layer.deterministic and trial.net.program.parts[-1].run_by != "plain":
             continue
+        expected = on_numpy(subject, case, trial.net.engine.place)
         require_same(results, expected, f"engine '{plugin.name}' disagrees with numpy", ENGINE_TOLERANCE)
 
 
 @check("device", "the layer computes with self.xp only, so that it runs on a GPU")
 def device(subject: Subject, case: Case) -> None:
-    expected = pass_through(Trial(subject.type, case, plugins=subject.plugins))
     try:
-        trial = Trial(subject.type, case, engine=DeviceEngine(subject.plugins), plugins=subject.plugins)
-        results = pass_through(trial)
+        results = pass_through(on_device(subject, case))
+    except StrictPassError as error:
+        raise CheckFailure(str(error)) from error
     except (TypeError, AttributeError) as error:
         raise CheckFailure(f"on a device: {error}; compute with self.xp and array methods") from error
+    expected = on_numpy(subject, case, DeviceEngine.place)
     require_same(results, expected, "results on a device differ from those on the host")
+
+
+def on_device(subject: Subject, case: Case) -> Trial:
+    """The layer on the stand-in device."""
+    return Trial(subject.type, case, engine=DeviceEngine(subject.plugins), plugins=subject.plugins)
+
+
+@check("capturable", "forward and backward read nothing on the host, unless the layer says capturable = False")
+def capturable(subject: Subject, case: Case) -> None:
+    trial = on_device(subject, case)
+    if not trial.layer.capturable:
+        return
+    if subject.layer.dynamic_shape:
+        raise CheckFailure("shapes that are known only after forward cannot be recorded: set capturable = False")
+    try:
+        pass_through(trial)
+        trial.net.restore(json.loads(json.dumps(trial.net.state())))
+        pass_through(trial)
+    except StrictPassError as error:
+        raise CheckFailure(str(error)) from error
 
 
 @check("save-load", "parameters survive saving and loading")

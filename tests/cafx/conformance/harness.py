@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import attrs
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from cafx.conformance.cases import Bottom, Case, values
 from cafx.conformance.device import DeviceArray
+from cafx.conformance.strict import strict
 from cafx.kernel import Engine, Net, Phase, Registry, registry, schema
 from cafx.kernel.blob import HOST, SyncedArray
 from cafx.kernel.schema import Message, declared_by
@@ -224,7 +226,7 @@ def run_rule(
         type_name: the solver's type.
         gradients: one gradient per row.
         rate: the learning rate.
-        device: run on arrays of the stand-in device, which refuse to mix with NumPy arrays.
+        device: run on arrays of the stand-in device, which refuse to mix with NumPy arrays, in a strict pass.
         options: fields of SolverParameter.
 
     Returns:
@@ -234,8 +236,10 @@ def run_rule(
     fields = {"type": type_name, "base_lr": rate, "lr_policy": "fixed", **options}
     rule = plugins.load("solver", type_name)(schema(plugins)["SolverParameter"](**fields))
     place = DeviceArray if device else np.asarray
+    passes = strict(f"update by solver type {type_name}") if device else nullcontext()
     updates = [row.copy() for row in np.asarray(gradients)]
     history = [place(np.zeros_like(updates[0])) for _ in range(rule.slots)]
-    for iteration, update in enumerate(updates):
-        rule.update(place(update), history, rate, iteration)  # in place
+    with passes:
+        for iteration, update in enumerate(updates):
+            rule.update(place(update), history, rate, iteration)  # in place
     return updates

@@ -2,7 +2,7 @@
 
 from cafx.kernel.blob.blob import Blob, Shape, proto_shape, same_shape, shape_mismatch, shape_text
 from cafx.kernel.blob.place import ALIGNMENT, HOST, HostPlace, Place
-from cafx.kernel.blob.synced import SyncedArray, host_copy
+from cafx.kernel.blob.synced import SyncedArray, SyncedState, host_copy
 
 __all__ = [
     "ALIGNMENT",
@@ -12,6 +12,7 @@ __all__ = [
     "Place",
     "Shape",
     "SyncedArray",
+    "SyncedState",
     "host_copy",
     "proto_shape",
     "same_shape",

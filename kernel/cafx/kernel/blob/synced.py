@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel.blob.place import HOST, Place
+
+
+@attrs.frozen(eq=False)
+class SyncedState:
+    """Where an array's newest values are: see `SyncedArray.state`.
+
+    Attributes:
+        arrays: the current copies, by place.
+        is_zero: whether the values are zeros that have not been written out yet.
+    """
+
+    arrays: Mapping[Place, Any]
+    is_zero: bool
 
 
 class SyncedArray:
@@ -150,6 +165,35 @@ class SyncedArray:
             self._arrays[place] = array
         self._current.add(place)
         self._zero = False
+
+    @property
+    def state(self) -> SyncedState:
+        """Where the newest values are now, to be assumed again later."""
+        return SyncedState({place: self._arrays[place] for place in self._current}, self._zero)
+
+    def assume(self, state: SyncedState) -> None:
+        """Declare that new values were written, and that they are where they were in an earlier state.
+
+        For an engine that repeats recorded work: the device has written the arrays again, and
+        nothing of it went through this object.
+
+        Args:
+            state: the state after the work when it was recorded.
+
+        Example:
+            >>> from cafx.kernel.blob import HOST, SyncedArray
+            >>> values = SyncedArray(1, "float32")
+            >>> values.write(HOST)[...] = 3
+            >>> written = values.state
+            >>> values.zero()
+            >>> values.assume(written)
+            >>> values.read(HOST).tolist(), values.is_zero
+            ([3.0], False)
+        """
+        self._arrays.update(state.arrays)
+        self._current = set(state.arrays)
+        self._zero = state.is_zero
+        self._version += 1
 
     def discard(self, place: Place | None = None) -> None:
         """Invalidate the values in every place (or in one), keep the memory."""

@@ -2,7 +2,8 @@
 
 from cafx.kernel.net.arena import Arena, Range, Segment
 from cafx.kernel.net.bases import LossLayer, NeuronLayer
-from cafx.kernel.net.context import Context
+from cafx.kernel.net.checks import Checks
+from cafx.kernel.net.context import Context, Sent, Staging
 from cafx.kernel.net.definition import (
     SPLIT_ROLE,
     LayerDefinition,
@@ -14,7 +15,18 @@ from cafx.kernel.net.definition import (
     read_net,
     upgrade,
 )
-from cafx.kernel.net.engine import Engine, default_threads, make_engine, set_engine
+from cafx.kernel.net.draws import Draws, HostDraws, PhiloxDraws, draws_in
+from cafx.kernel.net.engine import (
+    Device,
+    Engine,
+    available_engine,
+    chosen_engine,
+    default_threads,
+    engine_of_kind,
+    make_engine,
+    set_engine,
+    why_no_gpu,
+)
 from cafx.kernel.net.formats import (
     ABSENT,
     DEFAULT_FORMAT,
@@ -45,14 +57,18 @@ __all__ = [
     "Arity",
     "BlobValues",
     "Buffer",
+    "Checks",
     "Compilation",
     "Context",
     "Copied",
     "DEFAULT_FORMAT",
+    "Device",
+    "Draws",
     "Engine",
     "Filler",
     "Format",
     "Graph",
+    "HostDraws",
     "Layer",
     "LayerDefinition",
     "LayerPlan",
@@ -67,13 +83,16 @@ __all__ = [
     "Node",
     "Observer",
     "Parameter",
+    "PhiloxDraws",
     "Program",
     "Range",
     "Reference",
     "Routine",
     "SPLIT_ROLE",
     "Segment",
+    "Sent",
     "Source",
+    "Staging",
     "Step",
     "Streams",
     "TEST",
@@ -84,9 +103,13 @@ __all__ = [
     "Use",
     "aligned",
     "arity_text",
+    "available_engine",
     "check_arity",
+    "chosen_engine",
     "connect",
     "default_threads",
+    "draws_in",
+    "engine_of_kind",
     "filter_layers",
     "format_named",
     "format_of",
@@ -99,4 +122,5 @@ __all__ = [
     "read_weights",
     "set_engine",
     "upgrade",
+    "why_no_gpu",
 ]

@@ -18,15 +18,20 @@ import numpy as np
 from cafx.kernel.blob import HOST, Place, SyncedArray
 from cafx.kernel.errors import CafxError
 from cafx.kernel.net.arena import Arena
+from cafx.kernel.net.context import Staging
+from cafx.kernel.net.draws import Draws, draws_in
 from cafx.kernel.net.memory import MemoryPlan, plan_memory
 from cafx.kernel.net.parameters import Parameter
 from cafx.kernel.net.plan import LayerPlan, NetPlan
 from cafx.kernel.net.program import Program, Step, Update
+from cafx.kernel.net.random import Streams
 from cafx.kernel.net.routine import Compilation, Reference, Routine, Unsupported
-from cafx.kernel.registry import Registry
+from cafx.kernel.registry import Plugin, Registry
 
 ENGINE_SETTING = "CAFX_ENGINE"
 PRECISION_SETTING = "CAFX_PRECISION"
+STRICT_SETTING = "CAFX_STRICT_MODE"
+NO_GPU_ENGINE = 'no GPU engine is installed: pip install "cafx[cuda]"'
 FLOAT32 = "float32"
 _chosen: contextvars.ContextVar[str | None] = contextvars.ContextVar("engine", default=None)
 
@@ -38,6 +43,25 @@ class Rule(Protocol):
         """The rule applied to the arena as it is written, for engines without a fused form."""
 
 
+@attrs.frozen
+class Device:
+    """A device an engine can use, as ``cafx device`` shows it.
+
+    Attributes:
+        index: what ``--gpu`` takes.
+        name: its name.
+        memory: bytes of memory it has.
+        free: bytes of it that are free.
+        details: further facts by name, such as the versions of driver and libraries.
+    """
+
+    index: int
+    name: str
+    memory: int
+    free: int
+    details: Mapping[str, str] = attrs.field(factory=dict)
+
+
 class Engine:
     """Compiles nets. This base class runs every layer as its author wrote it.
 
@@ -45,6 +69,9 @@ class Engine:
         name: what ``--engine`` takes.
         priority: the highest of the available engines is the default.
         precisions: the arithmetic precisions it has.
+        gpu: whether it runs on a GPU, and so is meant by ``--gpu`` and ``solver_mode: GPU``.
+        buffer_values: how many values a layer's temporary buffer should have, so that one call works
+            on much without taking much memory.
         place: where layers' blobs are read and written.
         xp: the array module layers compute with.
         compilation: what its routines share while a net is compiled and run.
@@ -74,6 +101,8 @@ class Engine:
     name: ClassVar[str] = "plain"
     priority: ClassVar[int] = 0
     precisions: ClassVar[tuple[str, ...]] = (FLOAT32,)
+    gpu: ClassVar[bool] = False
+    buffer_values: ClassVar[int] = 1 << 20
     place: Place = HOST
     xp: Any = np
     compilation: ClassVar[type[Compilation]] = Compilation
@@ -94,6 +123,11 @@ class Engine:
     def unavailable(cls) -> str | None:
         """Why this engine cannot run on this machine, or None."""
         return None
+
+    @classmethod
+    def devices(cls) -> Sequence[Device]:
+        """The devices it can use; none for an engine that runs on the processor, or that is unavailable."""
+        return ()
 
     def compile(self, plan: NetPlan) -> Program:
         """The program of a net at its present shapes.
@@ -173,6 +207,18 @@ class Engine:
             places: where some of them are best kept.
         """
         return Arena(parameters, places, self.place)
+
+    def draws(self, streams: Streams) -> Draws:
+        """Where layers get random numbers in the engine's place.
+
+        Args:
+            streams: the net's random streams, which give the seed and keep the positions.
+        """
+        return draws_in(self.place, streams, self.xp)
+
+    def staging(self) -> Staging | None:
+        """What sends one data layer's next batch to the device before it is needed; None for the host."""
+        return None
 
     def synchronize(self) -> None:
         """Return when everything started on the device is done."""
@@ -261,3 +307,83 @@ def best_engine(plugins: Registry) -> type[Engine]:
     usable: list[type[Engine]] = [found for _, found in plugins.usable("engine")]
     ranked = sorted(usable, key=lambda engine: engine.priority, reverse=True)
     return next((engine for engine in ranked if engine.unavailable() is None), Engine)
+
+
+def chosen_engine() -> str | None:
+    """The engine that `set_engine` or CAFX_ENGINE names, or None.
+
+    Example:
+        >>> set_engine("numpy")
+        >>> chosen_engine()
+        'numpy'
+        >>> set_engine(None)
+    """
+    return _chosen.get() or os.environ.get(ENGINE_SETTING) or None
+
+
+def available_engine(plugins: Registry, *, gpu: bool) -> str | None:
+    """The name of the best available engine of one kind, or None if there is none.
+
+    Args:
+        plugins: where engines are found.
+        gpu: whether it has to run on a GPU, or on the processor.
+
+    Example:
+        >>> from cafx.kernel import registry
+        >>> available_engine(registry(), gpu=False) in registry().names("engine")
+        True
+    """
+    usable: list[tuple[Plugin, type[Engine]]] = plugins.usable("engine")
+    found = [(plugin.name, engine) for plugin, engine in usable if engine.gpu is gpu and engine.unavailable() is None]
+    return max(found, key=lambda each: each[1].priority)[0] if found else None
+
+
+def why_no_gpu(plugins: Registry) -> str:
+    """Why no GPU engine can run here, in one line: each with its reason, or how to install one.
+
+    Engines that cannot be imported are among them.
+    """
+    reasons: dict[str, list[str]] = {}
+    installed = False
+    for plugin in plugins.plugins("engine"):
+        error = plugins.error(plugin)
+        engine: type[Engine] = Engine if error else plugins.load_plugin(plugin)
+        installed |= engine.gpu
+        reason = str(error) if error else engine.unavailable() if engine.gpu else None
+        if reason:
+            reasons.setdefault(reason, []).append(plugin.name)
+    texts = [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    return "; ".join(texts if installed else [*texts, NO_GPU_ENGINE])
+
+
+def engine_of_kind(plugins: Registry, *, gpu: bool, asked: str) -> tuple[str | None, str | None]:
+    """The engine for a file or script that asks for a GPU, or for the processor, without naming an engine.
+
+    Args:
+        plugins: where engines are found.
+        gpu: whether it asks for a GPU.
+        asked: how it asks, such as ``solver_mode: GPU``.
+
+    Returns:
+        The engine's name, or None to leave the one that `set_engine` or CAFX_ENGINE names; and, where a GPU
+        is asked for and there is none, a notice of that, else None.
+
+    Raises:
+        CafxError: there is no GPU, and CAFX_STRICT_MODE is 1.
+
+    Example:
+        >>> from cafx.kernel import registry
+        >>> set_engine("numpy")
+        >>> engine_of_kind(registry(), gpu=True, asked="solver_mode: GPU")
+        (None, None)
+        >>> set_engine(None)
+    """
+    if chosen_engine():
+        return None, None
+    found = available_engine(plugins, gpu=gpu)
+    if found or not gpu:
+        return found, None
+    notice = f"{asked}: no GPU here ({why_no_gpu(plugins)})"
+    if os.environ.get(STRICT_SETTING, "0") not in ("", "0"):
+        raise CafxError(notice, remedy=f"unset {STRICT_SETTING} to use the CPU")
+    return available_engine(plugins, gpu=False), notice

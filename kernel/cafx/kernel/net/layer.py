@@ -43,6 +43,9 @@ class Layer:
         deterministic: whether the tops depend only on bottoms and parameters.
         dynamic_shape: whether the shapes of the tops are known only after `forward`.
         keeps_state: whether a forward pass affects later ones.
+        capturable: whether forward and backward run on a device alone, without a value read on the
+            host or brought from it, so that an engine may record and repeat them (CUDA graphs). A
+            subclass may make it a property.
 
     Args:
         spec: the LayerParameter.
@@ -98,6 +101,7 @@ class Layer:
     deterministic: ClassVar[bool] = True
     dynamic_shape: ClassVar[bool] = False
     keeps_state: ClassVar[bool] = False
+    capturable: ClassVar[bool] = True
 
     def __init__(self, spec: Any, context: Context | None = None) -> None:
         self.spec = spec
@@ -197,8 +201,22 @@ class Layer:
 
     @property
     def rng(self) -> np.random.Generator:
-        """The random generator of this layer's stream."""
+        """The random generator of this layer's stream, for values made on the host; see `uniform`."""
         return self.context.streams[self.name]
+
+    def uniform(self, shape: Sequence[int], dtype: npt.DTypeLike = np.float32) -> Any:
+        """Random values in [0, 1), in the engine's place: those of `rng` on the host, a stream of its own on a device.
+
+        Args:
+            shape: shape of the array.
+            dtype: float32 or float64.
+
+        Example:
+            >>> layer = Layer(schema()["LayerParameter"](name="drop1", type="Dropout"))
+            >>> layer.uniform((2, 3)).shape
+            (2, 3)
+        """
+        return self.context.draws.uniform(self.name, shape, dtype)
 
     @property
     def where(self) -> str:

@@ -101,8 +101,17 @@ class Net:
         self.definition = definition
         self.name = definition.name
         self.engine = make_engine(engine, self.plugins, precision=precision, threads=threads, device=device)
+        streams = Streams(seed)
         self.context = Context(
-            self.phase, dtype, self.engine.place, self.engine.xp, Streams(seed), plugins=self.plugins
+            self.phase,
+            dtype,
+            self.engine.place,
+            self.engine.xp,
+            streams,
+            plugins=self.plugins,
+            draws=self.engine.draws(streams),
+            buffer_values=self.engine.buffer_values,
+            staging=self.engine.staging,
         )
         planned = set_up(graph, self.context)
         self.layers: list[Layer] = [each.layer for each in planned]
@@ -170,6 +179,7 @@ class Net:
         for name, values in inputs.items():
             self._feed(name, values)
         self.run_forward(start, end)
+        self.context.checks.verify()
         names = [top.name for top in self._layers[self._layer(end)].tops] if end else self.outputs
         return {name: self.blobs[name].host() for name in names}
 
@@ -197,11 +207,11 @@ class Net:
         """`forward` on the values in the input blobs, without copies in or out."""
         if self._input_shapes != self._shapes_of_inputs():
             self.reshape()
-        self._loss[...] = 0.0
         first, last = self._range(start, end)
-        while (done := self.program.forward(first, last, self.observer)) < last:
-            first = done + 1
-            self._reshape(first)  # a dynamic layer's tops have changed
+        done = self.program.forward(first, last, self.observer)
+        while done < last:  # a dynamic layer's tops have changed
+            self._reshape(done + 1)
+            done = self.program.forward(done + 1, last, self.observer, resume=True)
 
     def run_backward(self, start: str | None = None, end: str | None = None) -> None:
         """`backward` without copies in or out."""
@@ -223,7 +233,13 @@ class Net:
 
     @property
     def loss(self) -> float:
-        """The objective of the last forward pass; reading it waits for a device."""
+        """The objective of the last forward pass; reading it waits for a device.
+
+        Raises:
+            CafxError: a value failed a check on a device, such as a label that is not a class index.
+        """
+        self.engine.synchronize()
+        self.context.checks.verify()
         return float(self._loss)
 
     @loss.setter
@@ -309,6 +325,7 @@ class Net:
 
     def state(self) -> dict[str, Any]:
         """Random streams and layers' own states, for an exact resume."""
+        self.engine.synchronize()
         return state.of_net(self.layers, self.context.streams)
 
     def restore(self, saved: Mapping[str, Any]) -> None:

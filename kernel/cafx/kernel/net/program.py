@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, partial
 from typing import Any, Protocol
 
@@ -116,6 +116,10 @@ class Update(Protocol):
     def run(self, rate: float, iteration: int) -> None:
         """Update every parameter from its accumulated gradient."""
 
+    first_not_finite: Any
+    """The first iteration after which a parameter was not finite, an int32 in the arena's place that
+    `run` keeps; None for an update whose `finite` must be asked."""
+
     def norm(self) -> Any:
         """The L2 norm of all gradients, a value in the arena's place."""
 
@@ -173,24 +177,29 @@ class Program:
         self._make_arena = make_arena
         self._make_update = make_update
         self._simple = not any(step.is_dynamic for step in self.steps)
-        self._forward = list(self._forward_runs())
-        self._backward = list(self._backward_runs())
+        self._forward = self.schedule(self.forward_runs(), backward=False)
+        self._backward = self.schedule(self.backward_runs(), backward=True)
 
-    def _forward_runs(self) -> Iterator[Run]:
-        """A whole forward pass, flat: routines, losses, and copies that are no longer needed."""
+    def forward_runs(self) -> Iterator[tuple[Step, list[Run]]]:
+        """The calls of each step of a whole forward pass: routines, losses, copies no longer needed."""
         for index, step in enumerate(self.steps):
-            yield from (routine.forward for routine in step.routines)
-            if step.losses:
-                yield partial(self._add_losses, step)
-            yield from self._discards(index)
+            losses = [partial(self._add_losses, step)] if step.losses else []
+            yield step, [*(routine.forward for routine in step.routines), *losses, *self._discards(index)]
 
-    def _backward_runs(self) -> Iterator[Run]:
-        """A whole backward pass, flat."""
-        if self.plan.has_backward:
-            needed = (step for step in reversed(self.steps) if step.needs_backward)
-            for index, step in enumerate(needed, start=len(self.steps)):
-                yield from (routine.backward for routine in reversed(step.routines))
-                yield from self._discards(index)
+    def backward_runs(self) -> Iterator[tuple[Step, list[Run]]]:
+        """The calls of each step of a whole backward pass."""
+        needed = [step for step in reversed(self.steps) if step.needs_backward and self.plan.has_backward]
+        for index, step in enumerate(needed, start=len(self.steps)):
+            yield step, [*(routine.backward for routine in reversed(step.routines)), *self._discards(index)]
+
+    def schedule(self, runs: Iterable[tuple[Step, list[Run]]], *, backward: bool) -> list[Run]:
+        """What a whole pass calls, one after the other; engines that record steps override this.
+
+        Args:
+            runs: the calls of each step, in order.
+            backward: whether they are those of a backward pass.
+        """
+        return [run for _, calls in runs for run in calls]
 
     def _discards(self, index: int) -> list[Run]:
         """Invalidate the copies whose memory belongs to others after a step."""
@@ -263,19 +272,24 @@ class Program:
             for routine in step.routines:
                 routine.release()
 
-    def forward(self, first: int = 0, last: int | None = None, observer: Observer | None = None) -> int:
+    def forward(
+        self, first: int = 0, last: int | None = None, observer: Observer | None = None, *, resume: bool = False
+    ) -> int:
         """Run layers forward; a fusion that the range cuts runs as its parts.
 
         Args:
             first, last: indices of the first and the last layer; None for the net's last.
             observer: called after each step.
+            resume: whether this goes on with a pass, whose objective is added to.
 
         Returns:
             The index of the last layer that has run: before ``last`` where the shape of a dynamic
             layer's tops has changed, so that what follows must be reshaped and compiled first.
         """
         last = len(self.parts) - 1 if last is None else last
-        if self._simple and observer is None and first == 0 and last == len(self.parts) - 1:
+        if not resume:
+            self.plan.loss[...] = 0
+        if self.is_whole(first, last, observer):
             for run in self._forward:
                 run()
             return last
@@ -310,6 +324,11 @@ class Program:
                 step.backward()
                 if observer is not None:
                     observer.backward(step)
+
+    def is_whole(self, first: int = 0, last: int | None = None, observer: Observer | None = None) -> bool:
+        """Whether a forward pass over this range runs all steps, with nobody watching and no shape changing."""
+        whole = first == 0 and last in (None, len(self.parts) - 1)
+        return self._simple and whole and observer is None
 
     def _add_losses(self, step: Step) -> None:
         loss = self.plan.loss

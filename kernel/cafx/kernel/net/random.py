@@ -8,9 +8,20 @@ from __future__ import annotations
 
 import secrets
 import zlib
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
+
+
+class Counted(Protocol):
+    """Streams whose positions are numbers, kept elsewhere: see `cafx.kernel.net.draws`."""
+
+    def state(self) -> dict[str, int]:
+        """The position of each stream by name."""
+
+    def restore(self, positions: Mapping[str, int]) -> None:
+        """Restore the result of `state`."""
 
 
 class Streams:
@@ -27,6 +38,7 @@ class Streams:
     def __init__(self, seed: int | None = None) -> None:
         self.seed = secrets.randbits(63) if seed is None or seed < 0 else seed
         self._streams: dict[str, np.random.Generator] = {}
+        self._counted: Counted | None = None
 
     def __getitem__(self, name: str) -> np.random.Generator:
         """The generator called ``name``; the same object on every access."""
@@ -39,10 +51,15 @@ class Streams:
         key = [self.seed, zlib.crc32(name.encode()), *indices]
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
+    def keep(self, counted: Counted) -> None:
+        """Make the positions of other streams of this seed part of the state, under the key "counters"."""
+        self._counted = counted
+
     def state(self) -> dict[str, Any]:
         """The seed and the position of each stream, as JSON-serialisable values."""
         positions = {name: rng.bit_generator.state for name, rng in self._streams.items()}
-        return {"seed": self.seed, "streams": positions}
+        counters = self._counted.state() if self._counted else {}
+        return {"seed": self.seed, "streams": positions} | ({"counters": counters} if counters else {})
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore the result of `state`, also in generators already handed out."""
@@ -50,3 +67,5 @@ class Streams:
         unused = {name: self.fresh(name).bit_generator.state for name in self._streams}
         for name, position in {**unused, **state["streams"]}.items():
             self[name].bit_generator.state = position
+        if self._counted:
+            self._counted.restore(state.get("counters", {}))

@@ -202,7 +202,7 @@ class SolverParameter(Message):
         BINARYPROTO = 1
 
     class SolverMode(IntEnum):
-        """Device on which Caffe would run; cafx chooses an engine instead."""
+        """Whether to run on the processor or on a GPU."""
 
         CPU = 0
         GPU = 1
@@ -247,8 +247,8 @@ class SolverParameter(Message):
     snapshot_prefix = option(15, "string", doc="path prefix of snapshot files")
     snapshot_diff = option(16, "bool", False, doc="also save gradients")
     snapshot_format = option(37, SnapshotFormat, SnapshotFormat.BINARYPROTO, doc="file format of snapshots")
-    solver_mode = option(17, SolverMode, SolverMode.GPU, doc="accepted for compatibility, ignored")
-    device_id = option(18, "int32", 0, doc="accepted for compatibility, ignored")
+    solver_mode = option(17, SolverMode, SolverMode.GPU, doc="if stated: CPU, or GPU where there is one")
+    device_id = option(18, "int32", 0, doc="the GPU's number")
     random_seed = option(20, "int64", -1, doc="random seed; negative for a random one")
     type = option(40, "string", "SGD", doc="solver type, the name of an installed plugin")
     delta = option(31, "float", 1e-8, doc="adaptive solvers: added to divisors for numerical stability")

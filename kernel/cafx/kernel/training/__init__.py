@@ -3,7 +3,7 @@
 from cafx.kernel.training.hooks import Hooks, Lazy, Monitors, Training, hookimpl
 from cafx.kernel.training.rules import Array, Policy, UpdateRule
 from cafx.kernel.training.solver import Action, Solver
-from cafx.kernel.training.solver_file import net_sources, read_solver
+from cafx.kernel.training.solver_file import engine_of_mode, net_sources, read_solver
 from cafx.kernel.training.update import Update, plain_history, restore_history
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Training",
     "Update",
     "UpdateRule",
+    "engine_of_mode",
     "hookimpl",
     "net_sources",
     "plain_history",

@@ -21,7 +21,7 @@ from cafx.kernel.training import snapshot
 from cafx.kernel.training.finite import FiniteCheck
 from cafx.kernel.training.hooks import Lazy, Monitors
 from cafx.kernel.training.rules import Policy, UpdateRule
-from cafx.kernel.training.solver_file import check_options, net_sources, read_solver
+from cafx.kernel.training.solver_file import check_options, engine_of_mode, net_sources, read_solver
 
 log = logging.getLogger("cafx.solver")
 
@@ -40,7 +40,8 @@ class Solver:
     Args:
         options: the SolverParameter message; `load` reads one from a file.
         source: the file it was read from; nets are also searched beside it, and snapshots are named after it.
-        engine, precision, threads, device: as for `Net`; the test nets use the same engine.
+        engine, precision, threads, device: as for `Net`; the test nets use the same engine. Without
+            an engine, ``solver_mode`` and ``device_id`` choose.
         seed: seed of the random streams, instead of ``random_seed``.
         dtype: as for `Net`.
         keep, keep_tests: ``keep`` of the training net and of the test nets; see `Net`.
@@ -81,7 +82,7 @@ class Solver:
         engine: str | Engine | None = None,
         precision: str | None = None,
         threads: int | None = None,
-        device: int = 0,
+        device: int | None = None,
         seed: int | None = None,
         dtype: npt.DTypeLike = np.float32,
         keep: str | Sequence[str] = "all",
@@ -98,7 +99,12 @@ class Solver:
         self.prefix = snapshot.checked_prefix(self.options, self.source)
         seed = self.options.random_seed if seed is None else seed
         train, tests = net_sources(self.options, self.source, self.plugins)
-        engine = make_engine(engine, self.plugins, precision=precision, threads=threads, device=device)
+        if engine is None:
+            engine, stated, notice = engine_of_mode(self.options, self.plugins, source)
+            device = stated if device is None else device
+            if notice:
+                log.warning(notice)
+        engine = make_engine(engine, self.plugins, precision=precision, threads=threads, device=device or 0)
         settings: dict[str, Any] = {"engine": engine, "dtype": dtype}
         self.net = train.build(Phase.TRAIN, seed=seed, keep=keep, **settings)
         self.update = self.net.program.updater(self.rule, self.options)
@@ -107,7 +113,7 @@ class Solver:
         self.iter = 0
         self.rate = 0.0
         self._losses: list[Any] = []
-        self._finite = FiniteCheck(self.net, self.prefix, enabled=not allow_nan)
+        self._finite = FiniteCheck(self.net, self.update, self.prefix, enabled=not allow_nan)
         self.monitors = Monitors()
         self.action: Callable[[], Action] = lambda: Action.NONE
         self.stopped = False
@@ -226,15 +232,15 @@ class Solver:
             net.run_forward()
             net.run_backward()
             loss = loss + net.loss_value
-        loss = loss / options.iter_size
-        self._finite.check(net.context.xp.isfinite(loss), "the loss is not finite at", self.iter)
+        if options.iter_size > 1:
+            loss = loss / options.iter_size
+        self._finite.check_loss(loss, self.iter)
         self._remember_loss(loss)
         self.rate = self.policy.rate(self.iter)
         if net.observer:
             net.observer.update()
         self.update.run(self.rate, self.iter)
-        if not self.allow_nan:
-            self._finite.check(self.update.finite(), "a parameter is not finite after the update of", self.iter)
+        self._finite.check_parameters(self.iter)
         self.iter += 1
         return loss
 

@@ -8,9 +8,9 @@ from typing import Any
 import attrs
 
 from cafx.kernel.errors import CafxError
-from cafx.kernel.net import Net
+from cafx.kernel.net import Net, engine_of_kind
 from cafx.kernel.registry import Registry
-from cafx.kernel.schema import Phase, schema
+from cafx.kernel.schema import Phase, SolverParameter, schema
 
 MINIMA = {"average_loss": 1, "iter_size": 1, "max_iter": 0, "test_interval": 0, "snapshot": 0, "display": 0}
 TRAIN_FIELDS = ("net", "net_param", "train_net", "train_net_param")
@@ -108,6 +108,43 @@ def net_sources(options: Any, source: Path | None, plugins: Registry) -> tuple[N
     states = list(options.test_state) or [schema(plugins)["NetState"]()] * len(tests)
     test_sources = [NetSource(test, state, plugins) for test, state in zip(tests, states, strict=True)]
     return NetSource(train, options.train_state, plugins), test_sources
+
+
+def engine_of_mode(
+    options: Any, plugins: Registry, source: str | Path | None = None
+) -> tuple[str | None, int, str | None]:
+    """The engine that ``solver_mode`` asks for, and the device that ``device_id`` names.
+
+    An engine chosen by `set_engine` or CAFX_ENGINE is left alone.
+
+    Args:
+        options: the SolverParameter.
+        plugins: where engines are found.
+        source: path of its file, for errors.
+
+    Returns:
+        The engine's name, or None for the default; the index of its device; and, where the solver asks for
+        a GPU and there is none, a notice of that, else None.
+
+    Raises:
+        CafxError: there is no GPU, and CAFX_STRICT_MODE is 1.
+
+    Example:
+        >>> from cafx.kernel import registry
+        >>> options = schema().parse_text("device_id: 1", "SolverParameter")
+        >>> engine_of_mode(options, registry())
+        (None, 1, None)
+    """
+    if not options.HasField("solver_mode"):
+        return None, options.device_id, None
+    mode = SolverParameter.SolverMode(options.solver_mode)
+    gpu = mode is SolverParameter.SolverMode.GPU
+    try:
+        name, notice = engine_of_kind(plugins, gpu=gpu, asked=f"solver_mode: {mode.name}")
+    except CafxError as error:
+        error.at(str(source or "solver"))
+        raise
+    return name, options.device_id, f"{notice}; training on the CPU" if notice else None
 
 
 def _check_tests(options: Any, nets: int, where: str) -> None:

@@ -45,6 +45,8 @@ class Update:
 
     Attributes:
         history: the rule's memory, one array of the arena's size per slot.
+        first_not_finite: None; an engine's fused form may keep the first iteration after which a
+            parameter was not finite there, so that nobody needs to ask for `finite`.
 
     Raises:
         CafxError: an unknown ``regularization_type``.
@@ -68,6 +70,8 @@ class Update:
         >>> blob.data.tolist()
         [0.5, 1.5]
     """
+
+    first_not_finite: Any = None
 
     def __init__(self, rule: Rule, options: Any, arena: Arena, engine: Engine) -> None:
         if options.regularization_type not in REGULARISERS:

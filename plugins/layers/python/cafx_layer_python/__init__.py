@@ -49,6 +49,7 @@ class Python(Layer):
     in_place = True
     deterministic = False
     dynamic_shape = True
+    capturable = False
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Import the class, instantiate it and run its ``setup``."""

@@ -6,8 +6,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
+
 from cafx.kernel import HOST, Blob, CafxError, Layer, Message, message, option
-from cafx.kernel.net import Arity
+from cafx.kernel.net import Arity, Sent, Staging
 from cafx_lib_feed.prefetch import Batch, Prefetcher, Source
 
 DEFAULT_PREFETCH = 4
@@ -30,25 +32,42 @@ class Feed:
         source: the source of batches.
         prefetch: number of batches to prepare in advance.
         dtype: type of the batches.
+        staging: sends batches to a device ahead of time; None to leave them on the host.
 
     Attributes:
         batches: number of batches handed out.
+        sent: the last batch handed out, on its way to the device; None without staging.
     """
 
-    def __init__(self, source: Source, prefetch: int, dtype: Any) -> None:
+    def __init__(self, source: Source, prefetch: int, dtype: Any, staging: Staging | None = None) -> None:
         self.source = source
         self.prefetch = prefetch
         self.dtype = dtype
         self.batches = 0
+        self.sent: Sent | None = None
+        self._staging = staging
+        self._ahead: tuple[Batch, Sent] | None = None
         self._prefetcher: Prefetcher | None = None
 
     def next(self) -> Batch:
         """The next batch."""
         if self._prefetcher is None:
-            self._prefetcher = Prefetcher(self.source, self.prefetch, self.dtype, self.batches)
+            allocate = self._staging.buffer if self._staging else np.empty
+            self._prefetcher = Prefetcher(self.source, self.prefetch, self.dtype, self.batches, allocate)
+        if self.sent is not None:
+            self.sent.wait()  # its memory is used again from here on
         batch = self._prefetcher.next()
         self.batches += 1
+        if self._staging is not None:
+            self._send(batch, self._prefetcher.peek())
         return batch
+
+    def _send(self, batch: Batch, following: Batch | None) -> None:
+        """Send this batch, if it has not been sent ahead, and the one after it, if it is ready."""
+        assert self._staging is not None
+        ahead = self._ahead
+        self.sent = ahead[1] if ahead is not None and ahead[0] is batch else self._staging.send(flat(batch))
+        self._ahead = None if following is None else (following, self._staging.send(flat(following)))
 
     def seek(self, batches: int) -> None:
         """Continue with batch number ``batches``."""
@@ -57,6 +76,10 @@ class Feed:
 
     def stop(self) -> None:
         """Stop prefetching; `next` starts it again."""
+        for sent in (self.sent, self._ahead[1] if self._ahead else None):
+            if sent is not None:
+                sent.wait()
+        self.sent = self._ahead = None
         if self._prefetcher is not None:
             self._prefetcher.close()
             self._prefetcher = None
@@ -65,6 +88,11 @@ class Feed:
         """Stop prefetching, then release files and databases."""
         self.stop()
         self.source.close()
+
+
+def flat(batch: Batch) -> list[Any]:
+    """The arrays of a batch, each as one axis."""
+    return [array.reshape(-1) for array in batch.arrays]
 
 
 class BatchLayer(Layer):
@@ -82,6 +110,7 @@ class BatchLayer(Layer):
     deterministic = False
     keeps_state = True
     forward_only = True
+    capturable = False
 
     def make_source(self, top: list[Blob]) -> tuple[Source, list[tuple[int, ...]]]:
         """Create the source, and return it with the initial shapes of the tops.
@@ -107,7 +136,7 @@ class BatchLayer(Layer):
             source, shapes = self.make_source(top)
         except CafxError as error:
             raise error.at(self.where) from error.__cause__
-        self.feed = Feed(source, self.prefetch, self.context.dtype)
+        self.feed = Feed(source, self.prefetch, self.context.dtype, self.context.staging())
         self._closer = weakref.finalize(self, self.feed.close)
         for blob, shape in zip(top, shapes, strict=True):
             blob.reshape(*shape)
@@ -121,6 +150,11 @@ class BatchLayer(Layer):
             if blob.shape != array.shape:
                 blob.reshape(*array.shape)
             blob.synced_data.mark_written(HOST, array.reshape(-1))
+        sent = self.feed.sent
+        if sent is not None:
+            sent.arrive()
+            for blob, array in zip(top, sent.arrays, strict=True):
+                blob.synced_data.mark_current(sent.place, array)
 
     def next_batch(self) -> Batch:
         """The next batch.

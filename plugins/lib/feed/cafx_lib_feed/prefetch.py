@@ -7,6 +7,7 @@ import collections
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from cafx.kernel import CafxError
 
+Allocate = Callable[[int, npt.DTypeLike], npt.NDArray[Any]]
 POLL_SECONDS = 1.0
 MAX_WORKERS = 8
 _open: weakref.WeakSet[Prefetcher] = weakref.WeakSet()
@@ -24,13 +26,15 @@ class Batch:
 
     Args:
         dtype: type of all arrays.
+        allocate: from a number of values and their type to an uninitialised flat array.
 
     Attributes:
         arrays: the arrays of the latest `shape` call.
     """
 
-    def __init__(self, dtype: npt.DTypeLike) -> None:
+    def __init__(self, dtype: npt.DTypeLike, allocate: Allocate = np.empty) -> None:
         self.dtype = np.dtype(dtype)
+        self._allocate = allocate
         self.arrays: list[npt.NDArray[Any]] = []
         self._buffers: list[npt.NDArray[Any]] = []
 
@@ -38,10 +42,10 @@ class Batch:
         """Return arrays of these shapes with unspecified values; memory grows as needed."""
         counts = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
         while len(self._buffers) < len(shapes):
-            self._buffers.append(np.empty(0, self.dtype))
+            self._buffers.append(self._allocate(0, self.dtype))
         for index, count in enumerate(counts):
             if self._buffers[index].size < count:
-                self._buffers[index] = np.empty(count, self.dtype)
+                self._buffers[index] = self._allocate(count, self.dtype)
         self.arrays = [
             buffer[:count].reshape(shape) for buffer, count, shape in zip(self._buffers, counts, shapes, strict=False)
         ]
@@ -92,12 +96,15 @@ class Prefetcher:
         depth: number of batches to prepare in advance, at least one.
         dtype: type of the batches.
         first: number of the first batch.
+        allocate: as for `Batch`.
     """
 
-    def __init__(self, source: Source, depth: int, dtype: npt.DTypeLike, first: int = 0) -> None:
+    def __init__(
+        self, source: Source, depth: int, dtype: npt.DTypeLike, first: int = 0, allocate: Allocate = np.empty
+    ) -> None:
         self._source = source
         self._next_out = self._next_in = first
-        self._free = collections.deque(Batch(dtype) for _ in range(max(1, depth) + 1))
+        self._free = collections.deque(Batch(dtype, allocate) for _ in range(max(1, depth) + 1))
         self._ready: dict[int, Batch | BaseException] = {}
         self._lent: Batch | None = None
         self._closing = False
@@ -136,6 +143,12 @@ class Prefetcher:
             self._next_out += 1
             self._lent = batch
             return batch
+
+    def peek(self) -> Batch | None:
+        """The batch that `next` will return, if it is ready by now."""
+        with self._changed:
+            ready = self._ready.get(self._next_out)
+            return ready if isinstance(ready, Batch) else None
 
     def close(self) -> None:
         """Stop the threads and wait until they have ended."""

@@ -11,16 +11,14 @@ from cafx.kernel.blob import shape_text
 from cafx_lib_im2col.options import ConvolutionParameter, checked_outputs, read_window
 from cafx_lib_im2col.window import Shape, col2im, im2col
 
-COLUMN_VALUES = 2**20
-"""Values of the column buffer that one matrix product reads: it bounds memory and keeps products large."""
-
 
 class SlidingLayer(Layer):
     """Weights sliding over images: what a convolution and its transpose share.
 
     *Images*, N×(C, spatial…), are a convolution's bottoms and a deconvolution's tops; *maps*,
     N×(M, outputs…), are the other side. Both directions are matrix products with the images' columns,
-    which are computed for as many images at a time as `COLUMN_VALUES` allows.
+    which are computed for as many images at a time as the engine's ``buffer_values`` allows: that bounds
+    memory and keeps products large.
 
     Read by engines:
         window: `Window` with kernel, stride, pad and dilation per spatial axis.
@@ -121,8 +119,8 @@ class SlidingLayer(Layer):
             top += self.blobs[1].data.reshape(-1, *(1 for _ in self.window.kernel))
 
     def _parts(self) -> Iterator[slice]:
-        """Slices of the batch whose columns have about COLUMN_VALUES values."""
-        step = max(1, COLUMN_VALUES // max(1, self.column * math.prod(self.map[1:])))
+        """Slices of the batch whose columns have about ``buffer_values`` values."""
+        step = max(1, self.context.buffer_values // max(1, self.column * math.prod(self.map[1:])))
         return (slice(start, start + step) for start in range(0, self.batch, step))
 
     def _grouped(self, array: Any, rows: int) -> Any:

@@ -15,9 +15,9 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from cafx_lib_cache import Cache, default_folder
 from cafx_lib_llvm import build
 from cafx_lib_llvm.arguments import Arguments, flattened
-from cafx_lib_llvm.cache import Cache, default_folder
 from cafx_lib_llvm.emitter import Emitter
 
 P = ParamSpec("P")
@@ -88,7 +88,7 @@ class KernelFunction(Generic[P]):
     def _load(self, choice: tuple[Any, ...], write: Callable[[Emitter], None]) -> Kernel:
         key = self._key(choice)
         name = f"{self._write.__name__}_{key}"
-        cache = Cache(default_folder() if self._source else None)
+        cache = Cache(default_folder("kernels") if self._source else None)
         code = cache.get(key)
         if code is None:
             emitter = Emitter(name, self._arguments, self._parameters)

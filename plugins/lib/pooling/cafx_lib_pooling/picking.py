@@ -24,6 +24,10 @@ class PickingPool(Pool):
         super().__init__(layer, window, inputs, outputs)
         self.taps = list(window.taps(inputs, outputs))
         self.picked: Any = None
+        width, (up, left), (down, right) = inputs[1], window.pad, window.stride
+        rows, columns = (self.xp.arange(count) for count in outputs)
+        self.corners = (rows[:, None] * down - up) * width + columns * right - left
+        self.within = self.xp.asarray([0] + [row * width + column for (row, column), _, _ in self.taps])
 
     def backward(self, x: Any, dy: Any, dx: Any) -> None:
         """dx += dy at the selected value."""
@@ -33,11 +37,7 @@ class PickingPool(Pool):
 
     def write_mask(self, mask: Any) -> None:
         """Write the row-major index of each selected value within its plane; -1 if none was selected."""
-        width, (up, left), (down, right) = self.inputs[1], self.window.pad, self.window.stride
-        rows, columns = (self.xp.arange(count) for count in self.outputs)
-        corners = (rows[:, None] * down - up) * width + columns * right - left
-        within = self.xp.asarray([0] + [row * width + column for (row, column), _, _ in self.taps])
-        mask[...] = self.xp.where(self.picked > 0, corners + within[self.picked], -1)
+        mask[...] = self.xp.where(self.picked > 0, self.corners + self.within[self.picked], -1)
 
     def _none_picked(self, shape: Shape) -> Any:
         return self.xp.zeros(shape, np.min_scalar_type(len(self.taps)))
@@ -82,7 +82,7 @@ class SamplingPool(PickingPool):
         for _, to, at in self.taps:
             total[(..., *to)] += x[(..., *at)]
         # 1 − [0, 1) is never 0, so that values of 0 are never drawn
-        total *= 1 - self.xp.asarray(self.layer.rng.random(y.shape), dtype=y.dtype)
+        total *= 1 - self.layer.uniform(y.shape, np.float64).astype(y.dtype)
         y[...] = 0
         self.picked = self._none_picked(y.shape)
         for number, (_, to, at) in enumerate(self.taps, 1):

@@ -125,10 +125,12 @@ class Recurrent(Layer):
         """Map the inputs, unroll the recurrence, keep or expose the final states."""
         steps, streams, length = top[0].shape
         weights, bias = self.blobs[0].data, self.blobs[1].data
-        inputs = bottom[0].data.reshape(steps * streams, weights.shape[1]) @ weights.T + bias
+        x = bottom[0].data.reshape(steps * streams, weights.shape[1])
+        inputs = self.xp.matmul(x, weights.T) + bias
         inputs = inputs.reshape(steps, streams, self.gates * length)
         if self.static:
-            inputs += bottom[2].data.reshape(streams, self.blobs[2].shape[1]) @ self.blobs[2].data.T
+            static = bottom[2].data.reshape(streams, self.blobs[2].shape[1])
+            inputs += self.xp.matmul(static, self.blobs[2].data.T)
         first = [each.data.reshape(streams, length) for each in self.carried or bottom[2 + self.static :]]
         last = self.unroll(inputs, bottom[1].data[:, :, None], first, top[0].mutable_data)
         for blob, state in zip(self.carried or top[1:], last, strict=True):
@@ -149,7 +151,7 @@ class Recurrent(Layer):
     def _map_backward(self, index: int, diff: Any, bottom: Blob, needed: bool) -> None:
         """Gradients of the weights at ``index`` and, if ``needed``, of the bottom they multiply."""
         flat = (diff.shape[0], self.blobs[index].shape[1])
-        self.add_gradient(index, diff.T @ bottom.data.reshape(flat))
+        self.add_gradient(index, self.xp.matmul(diff.T, bottom.data.reshape(flat)))
         if needed:
             self.xp.matmul(diff, self.blobs[index].data, out=bottom.mutable_diff.reshape(flat))
 
@@ -164,12 +166,13 @@ class Recurrent(Layer):
 
     def state(self) -> dict[str, Any]:
         """The kept hidden states."""
-        return {"hidden": [blob.host().tolist() for blob in self.carried]} if self.carried else {}
+        return {"hidden": [blob.data.tolist() for blob in self.carried]} if self.carried else {}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore the kept hidden states."""
         for blob, values in zip(self.carried, state["hidden"], strict=True):
             blob.set_data(values)
+            blob.synced_data.write(blob.place)  # a pass that was recorded reads them there
 
     @classmethod
     def cases(cls) -> Iterable[Case]:

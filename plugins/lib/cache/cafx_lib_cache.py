@@ -1,8 +1,8 @@
-"""Compiled kernels on disk, kept between runs.
+"""Compiled code on disk, kept between runs.
 
 Cached code is executed, so only code that this user wrote is read: the folder and its files must belong to
 the user, and neither group nor others may write to them. Without such a folder there is no cache. No failure of
-the disk is an error; a kernel is then compiled again.
+the disk is an error; the code is then made again.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ LIMIT = 256 << 20
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
-def default_folder() -> Path | None:
-    """The folder of cached kernels, or None if the cache is disabled.
+def default_folder(kind: str) -> Path | None:
+    """The folder of one kind of entries, or None if the cache is disabled.
 
-    It is ``kernels`` in ``$CAFX_CACHE``, else in ``$XDG_CACHE_HOME/cafx`` or ``~/.cache/cafx``. An empty
+    It is called like the kind, in ``$CAFX_CACHE``, else in ``$XDG_CACHE_HOME/cafx`` or ``~/.cache/cafx``. An empty
     ``CAFX_CACHE`` disables the cache.
     """
     root = os.environ.get("CAFX_CACHE")
     if root is not None:
-        return Path(root, "kernels") if root else None
+        return Path(root, kind) if root else None
     stated = os.environ.get("XDG_CACHE_HOME")
     with contextlib.suppress(RuntimeError):  # no home directory
-        return Path(stated) / "cafx/kernels" if stated else Path.home() / ".cache/cafx/kernels"
+        return (Path(stated) if stated else Path.home() / ".cache") / "cafx" / kind
     return None
 
 
