@@ -18,7 +18,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 USAGE = 2
 PATIENCE = 60
-BUILT_IN_COMMANDS = {"train", "test", "time", "net", "emit", "plugins", "new", "check", "completion"}
+BUILT_IN_COMMANDS = {"train", "test", "time", "net", "device", "emit", "plugins", "new", "check", "completion"}
 BROKEN_PLUGIN = """
 from importlib import metadata
 import sys

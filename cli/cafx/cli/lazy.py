@@ -16,6 +16,7 @@ COMMANDS = {
     "test": ("cafx.cli.test:test", "Score a net with trained weights."),
     "time": ("cafx.cli.time:time", "Time a net layer by layer."),
     "net": ("cafx.cli.net:net", "Show layers, engines, shapes and memory of a net."),
+    "device": ("cafx.cli.device:device", "Show engines and GPUs, and what a GPU engine lacks."),
     "emit": ("cafx.cli.emit:emit", "Print a net.py as prototxt."),
     "plugins": ("cafx.cli.plugins:plugins", "List and describe installed plugins."),
     "new": ("cafx.cli.new:new", "Create a plugin from a template."),

@@ -16,7 +16,8 @@ Command = Callable[..., Any]
 
 FILE = click.Path(dir_okay=False)
 PHASES = click.Choice(["TRAIN", "TEST"], case_sensitive=False)
-PRECISIONS = click.Choice(["float32", "bf16"])
+ALL_GPUS = "all"
+PRECISIONS = click.Choice(["float32", "tf32", "bf16"])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print machine-readable JSON.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print only results and errors.")
@@ -34,30 +35,61 @@ class EngineChoice:
         name: an engine's name; None for CAFX_ENGINE, else the fastest installed.
         precision: arithmetic precision; None for CAFX_PRECISION, else float32.
         threads: number of threads; None for the engine's default.
+        gpu: index of a GPU, which makes the engine one that runs on it; None for no such wish.
     """
 
     name: str | None = None
     precision: str | None = None
     threads: int | None = None
+    gpu: int | None = None
 
     def keywords(self) -> dict[str, Any]:
-        """Keyword arguments for `cafx.kernel.Net` and `cafx.kernel.Solver`."""
-        return {"engine": self.name, "precision": self.precision, "threads": self.threads}
+        """Keyword arguments for `cafx.kernel.Net` and `cafx.kernel.Solver`.
+
+        Raises:
+            CafxError: a GPU is asked for, and the engine named does not run on one, or none can run here.
+        """
+        keywords = {"engine": self.name, "precision": self.precision, "threads": self.threads}
+        if self.gpu is None:
+            return keywords
+        from cafx.cli.devices import gpu_engine
+
+        return {**keywords, "engine": gpu_engine(self.name, self.gpu), "device": self.gpu}
+
+
+def _one_gpu(_: click.Context, __: click.Parameter, text: str | None) -> int | None:
+    """The value of ``--gpu`` as a number; CafxError for several GPUs, or for anything else."""
+    if text is None or (text.isascii() and text.isdigit()):
+        return None if text is None else int(text)
+    from cafx.kernel.errors import CafxError
+
+    several = text == ALL_GPUS or "," in text
+    raise CafxError(
+        "--gpu: one GPU per process" if several else "--gpu: not the number of a GPU",
+        found=text,
+        expected="one number, as in --gpu 0",
+        remedy="'cafx device' lists the GPUs",
+    )
 
 
 def engine_options(command: Command) -> Command:
-    """Add ``--engine``, ``--precision`` and ``--threads``, passed on as one `EngineChoice` named ``engine``."""
+    """Add ``--engine``, ``--gpu``, ``--precision`` and ``--threads``.
+
+    They are passed on as one `EngineChoice` named ``engine``.
+    """
 
     @functools.wraps(command)
     def with_engine(
-        *arguments: Any, engine: str | None, precision: str | None, threads: int | None, **options: Any
+        *arguments: Any, engine: str | None, precision: str | None, threads: int | None, gpu: int | None, **options: Any
     ) -> Any:
-        return command(*arguments, engine=EngineChoice(engine, precision, threads), **options)
+        return command(*arguments, engine=EngineChoice(engine, precision, threads, gpu), **options)
 
-    engine_help = "Compute engine: numpy, onednn, … (default: the fastest installed)."
+    engine_help = "Compute engine: numpy, onednn, cupy, … (default: the fastest installed)."
+    gpu_help = "Run on this GPU, by the number that 'cafx device' shows."
     for add_option in (
         click.option("--threads", type=click.IntRange(1), metavar="N", help="Number of threads."),
         click.option("--precision", type=PRECISIONS, help="Arithmetic precision (default: float32)."),
+        click.option("--gpu", metavar="N", callback=_one_gpu, help=gpu_help),
         click.option("--engine", "-e", metavar="NAME", help=engine_help),
     ):
         with_engine = add_option(with_engine)

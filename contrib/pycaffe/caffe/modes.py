@@ -1,16 +1,16 @@
-"""Process-wide settings of pycaffe: engine, random seed and log."""
+"""Process-wide settings of pycaffe: engine, device, random seed and log."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from typing import Any
 
 from cafx.kernel import TEST as _TEST
 from cafx.kernel import TRAIN as _TRAIN
-from cafx.kernel import CafxError, Engine, registry
+from cafx.kernel import Engine, registry
+from cafx.kernel.net import available_engine, chosen_engine, engine_of_kind
 
 TRAIN, TEST = int(_TRAIN), int(_TEST)
-GPU_ENGINES = ("cudnn", "cupy")
 _log = logging.getLogger("caffe")
 
 
@@ -18,45 +18,48 @@ class _Process:
     """Settings for nets and solvers created from now on."""
 
     engine: str | None = None
+    device: int | None = None
     seed: int | None = None
-    device = 0
+    has_warned = False
     solver_count = 1
     solver_rank = 0
+
+    def engine_keywords(self) -> dict[str, Any]:
+        """Keyword arguments for the kernel's Net and Solver; without a device, the solver's file names it."""
+        device = {} if self.device is None else {"device": self.device}
+        return {"engine": self.engine, **device}
 
 
 process = _Process()
 
 
 def set_mode_cpu() -> None:
-    """Use the fastest CPU engine for nets created from now on."""
-    process.engine = _fastest(lambda name: name not in GPU_ENGINES)
+    """Use the fastest CPU engine for nets created from now on.
+
+    A CPU engine chosen by CAFX_ENGINE or `cafx.kernel.set_engine` is left alone.
+    """
+    chosen = chosen_engine()
+    engine: type[Engine] | None = registry().load("engine", chosen) if chosen else None
+    process.engine = available_engine(registry(), gpu=False) if engine is None or engine.gpu else None
 
 
 def set_mode_gpu() -> None:
     """Use the fastest GPU engine for nets created from now on.
 
+    An engine chosen by CAFX_ENGINE or `cafx.kernel.set_engine` is left alone. Without a GPU engine that can run
+    here, the fastest CPU engine is used, and the log says so once.
+
     Raises:
-        CafxError: no GPU engine is available.
+        CafxError: there is no GPU, and CAFX_STRICT_MODE is 1.
     """
-    engine = _fastest(lambda name: name in GPU_ENGINES)
-    if engine is None:
-        raise CafxError(
-            "no GPU engine is available",
-            where="set_mode_gpu",
-            remedy="pip install cafx-engine-cupy on a machine with CUDA, or call set_mode_cpu()",
-        )
-    process.engine = engine
-
-
-def _fastest(accept: Callable[[str], bool]) -> str | None:
-    """The available engine of highest priority whose name is accepted."""
-    engines: list[tuple[str, type[Engine]]] = [(p.name, engine) for p, engine in registry().usable("engine")]
-    available = [(e.priority, name) for name, e in engines if accept(name) and e.unavailable() is None]
-    return max(available)[1] if available else None
+    process.engine, notice = engine_of_kind(registry(), gpu=True, asked="set_mode_gpu()")
+    if notice and not process.has_warned:
+        _log.warning("%s; using the CPU", notice)
+        process.has_warned = True
 
 
 def set_device(device: int) -> None:
-    """Accepted for compatibility; engines use the first visible GPU (see CUDA_VISIBLE_DEVICES)."""
+    """Use this GPU, by its number, for nets and solvers created from now on."""
     process.device = int(device)
 
 

@@ -80,10 +80,10 @@ class Net:
                 str(network_file) if isinstance(network_file, PathLike) else network_file,
                 phase,
                 weights=positional.get("weights", weights),
-                engine=process.engine,
                 seed=process.seed,
                 level=positional.get("level", level),
                 stages=positional.get("stages", stages) or (),
+                **process.engine_keywords(),
             )
         )
 

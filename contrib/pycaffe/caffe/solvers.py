@@ -64,9 +64,8 @@ class Solver:
             options.ClearField("solver_type")
             options.type = self.solver_type
         seed = None if options.random_seed >= 0 else process.seed
-        self._solver = _CallbackSolver(
-            options, Path(solver_file), engine=process.engine, seed=seed, keep_tests="all", allow_nan=True
-        )
+        settings = {"seed": seed, "keep_tests": "all", "allow_nan": True, **process.engine_keywords()}
+        self._solver = _CallbackSolver(options, Path(solver_file), **settings)
         self.net = Net.over(self._solver.net)
         self.test_nets = [Net.over(net) for net in self._solver.test_nets]
 

@@ -6,8 +6,6 @@ import caffe
 import numpy as np
 import pytest
 
-from cafx.kernel import CafxError
-
 NET = """
 layer { name: "data" type: "DummyData" top: "data" top: "target"
         dummy_data_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 1 }
@@ -40,6 +38,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("caffe.modes.process.seed", None)
     monkeypatch.setattr("caffe.modes.process.engine", None)
+    monkeypatch.setattr("caffe.modes.process.device", None)
     return tmp_path
 
 
@@ -119,9 +118,3 @@ def test_settings_are_accepted():
     assert caffe.Net("net.prototxt", caffe.TEST).forward()["loss"].shape == ()
     with pytest.raises(AttributeError):
         _ = caffe.nothing_of_the_kind
-
-
-def test_gpu_mode_without_a_gpu_engine_is_an_error(monkeypatch):
-    monkeypatch.setattr("caffe.modes.GPU_ENGINES", ())
-    with pytest.raises(CafxError, match=r"no GPU engine is available.*set_mode_cpu"):
-        caffe.set_mode_gpu()
