@@ -182,8 +182,9 @@ class Program:
 
     def forward_runs(self) -> Iterator[tuple[Step, list[Run]]]:
         """The calls of each step of a whole forward pass: routines, losses, copies no longer needed."""
+        first = next((step for step in self.steps if step.losses), self.steps[-1] if self.steps else None)
         for index, step in enumerate(self.steps):
-            losses = [partial(self._add_losses, step)] if step.losses else []
+            losses = [partial(self._add_losses, step, fresh=step is first)] if step.losses or step is first else []
             yield step, [*(routine.forward for routine in step.routines), *losses, *self._discards(index)]
 
     def backward_runs(self) -> Iterator[tuple[Step, list[Run]]]:
@@ -287,12 +288,12 @@ class Program:
             layer's tops has changed, so that what follows must be reshaped and compiled first.
         """
         last = len(self.parts) - 1 if last is None else last
-        if not resume:
-            self.plan.loss[...] = 0
-        if self.is_whole(first, last, observer):
+        if self.is_whole(first, last, observer) and not resume:
             for run in self._forward:
                 run()
             return last
+        if not resume:
+            self.plan.loss[...] = 0
         for step in self._between(first, last):
             before = [top.shape for top in step.tops]
             step.forward()
@@ -330,10 +331,19 @@ class Program:
         whole = first == 0 and last in (None, len(self.parts) - 1)
         return self._simple and whole and observer is None
 
-    def _add_losses(self, step: Step) -> None:
+    def _add_losses(self, step: Step, *, fresh: bool = False) -> None:
+        """Add a step's losses to the objective; ``fresh`` if it is the pass's first step with any."""
         loss = self.plan.loss
+        if fresh and not step.losses:
+            loss[...] = 0
         for top, weight in step.losses:
-            loss += top.data.sum().astype(loss.dtype) * weight
+            total = top.data.reshape(()) if top.count_ == 1 else top.data.sum()
+            multiply = step.layers[-1].layer.xp.multiply
+            if fresh:
+                multiply(total, weight, out=loss, dtype=loss.dtype)
+            else:
+                loss += multiply(total, weight, dtype=loss.dtype)
+            fresh = False
 
     def _between(self, first: int, last: int) -> list[Step]:
         """The steps from layer ``first`` to layer ``last``; a fusion that either cuts as its parts."""

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from cafx.kernel import Engine, Registry
 from cafx.kernel.net import Compilation, Device, MemoryPlan, Step, Streams
+from cafx_engine_cupy import driver
 from cafx_engine_cupy.array_module import ArrayModule
 from cafx_engine_cupy.draws import CudaDraws
-from cafx_engine_cupy.driver import find_driver, missing
 from cafx_engine_cupy.places import CudaPlace
 from cafx_engine_cupy.program import RecordedProgram, ScratchBuffers, can_be_recorded
 from cafx_engine_cupy.recording import Recorder
@@ -54,7 +54,7 @@ class CuPy(Engine):
     @classmethod
     def unavailable(cls) -> str | None:
         """Why CUDA cannot be used here, or None."""
-        return missing(*cls.modules)
+        return driver.missing(*cls.modules)
 
     @classmethod
     def devices(cls) -> Sequence[Device]:
@@ -70,11 +70,11 @@ class CuPy(Engine):
         """Versions of the software, by name."""
         import cupy
 
-        driver = find_driver()
-        assert driver is not None
+        found = driver.find_driver()
+        assert found is not None
         runtime = cupy.cuda.runtime.runtimeGetVersion()
         return {
-            "driver": "CUDA " + ".".join(map(str, driver.version)),
+            "driver": "CUDA " + ".".join(map(str, found.version)),
             "CUDA": f"{runtime // 1000}.{runtime % 1000 // 10}",
             "CuPy": cupy.__version__,
         }

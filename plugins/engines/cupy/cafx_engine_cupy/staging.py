@@ -37,8 +37,9 @@ class CudaStaging:
         """Pinned host memory."""
         self._session.use()
         nbytes = count * np.dtype(dtype).itemsize
-        memory = self._session.cupy.cuda.alloc_pinned_memory(max(1, nbytes))
-        return np.frombuffer(memory, np.dtype(dtype), count)
+        if not nbytes:
+            return np.empty(0, dtype)
+        return np.frombuffer(self._session.cupy.cuda.alloc_pinned_memory(nbytes), np.dtype(dtype), count)
 
     def send(self, arrays: Sequence[npt.NDArray[Any]]) -> CudaSent:
         """Begin to copy flat arrays; they must not change before `CudaSent.wait` returns."""

@@ -27,18 +27,19 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any
 from unittest import mock
 
+from . import cudnn
 from .compiler import available
+from .cublas import Library
 from .module import build
 from .runtime import Runtime
 from .state import current, enter, leave
 
 __all__ = ["Runtime", "available", "current", "installed"]
 
-HERE = __name__
 CUBLAS_LOADER = "cafx_engine_cupy.cublas"
+DRIVER = "cafx_engine_cupy.driver"
 
 
 @contextmanager
@@ -54,11 +55,10 @@ def installed(memory: int = 2 << 30, devices: int = 1, *, reverse: bool = False)
         the runtime, whose counts and memory tests may look at.
     """
     runtime = Runtime(memory, devices, reverse=reverse)
-    modules: dict[str, ModuleType] = build(runtime)
     enter(runtime)
     try:
-        modules.update(frontend(runtime))
-        with importing(modules), with_cublas(runtime):
+        modules: dict[str, ModuleType] = {**build(runtime), "cudnn": cudnn.module(runtime)}
+        with importing(modules), found_by_the_engine(runtime):
             yield runtime
     finally:
         leave(runtime)
@@ -81,22 +81,16 @@ def importing(modules: dict[str, ModuleType]) -> Iterator[None]:
                 sys.modules[name] = module
 
 
-def frontend(runtime: Runtime) -> dict[str, ModuleType]:
-    """The stand-in for cuDNN's frontend, by its module's name."""
-    if find_spec(f"{HERE}.cudnn") is None:
-        return {}
-    made: ModuleType = import_module(f"{HERE}.cudnn").module(runtime)
-    return {"cudnn": made}
-
-
 @contextmanager
-def with_cublas(runtime: Runtime) -> Iterator[None]:
-    """Let the engine find the stand-in for cuBLAS, where both are there."""
-    if find_spec(f"{HERE}.cublas") is None or not importable(CUBLAS_LOADER):
+def found_by_the_engine(runtime: Runtime) -> Iterator[None]:
+    """Let the GPU engine, where it is installed, find a driver, and the stand-in for cuBLAS."""
+    if not importable(CUBLAS_LOADER):
         yield
         return
-    library: Any = import_module(f"{HERE}.cublas").Library(runtime)
-    with mock.patch.object(import_module(CUBLAS_LOADER), "load_library", return_value=library):
+    driver, loader = import_module(DRIVER), import_module(CUBLAS_LOADER)
+    present = driver.Driver((13, 0), runtime.devices)
+    library = mock.patch.object(loader, "load_library", return_value=Library(runtime))
+    with library, mock.patch.object(driver, "find_driver", return_value=present):
         yield
 
 
