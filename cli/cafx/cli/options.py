@@ -72,8 +72,22 @@ def _one_gpu(_: click.Context, __: click.Parameter, text: str | None) -> int | N
     )
 
 
+def _set_deterministic(_: click.Context, __: click.Parameter, on: bool) -> None:
+    if on:
+        os.environ["CAFX_DETERMINISTIC"] = "1"
+
+
+deterministic_option = click.option(
+    "--deterministic",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_deterministic,
+    help="On a GPU, use only algorithms that give the same result in every run.",
+)
+
+
 def engine_options(command: Command) -> Command:
-    """Add ``--engine``, ``--gpu``, ``--precision`` and ``--threads``.
+    """Add ``--engine``, ``--gpu``, ``--precision``, ``--deterministic`` and ``--threads``.
 
     They are passed on as one `EngineChoice` named ``engine``.
     """
@@ -88,6 +102,7 @@ def engine_options(command: Command) -> Command:
     gpu_help = "Run on this GPU, by the number that 'cafx device' shows."
     for add_option in (
         click.option("--threads", type=click.IntRange(1), metavar="N", help="Number of threads."),
+        deterministic_option,
         click.option("--precision", type=PRECISIONS, help="Arithmetic precision (default: float32)."),
         click.option("--gpu", metavar="N", callback=_one_gpu, help=gpu_help),
         click.option("--engine", "-e", metavar="NAME", help=engine_help),
@@ -119,7 +134,14 @@ def state_options(phase: str | None) -> Callable[[F], F]:
     """
     help_text = "NetState.{}, for include and exclude rules."
     level = click.option("--level", default=0, show_default=True, metavar="N", help=help_text.format("level"))
-    stage = click.option("--stage", "-s", multiple=True, metavar="NAME", help=help_text.format("stage (repeatable)"))
+    stage = click.option(
+        "--stage",
+        "-s",
+        multiple=True,
+        metavar="NAME",
+        callback=lambda _, __, names: tuple(split_commas(names)),
+        help=help_text.format("stage (repeatable, or with commas)"),
+    )
 
     def add_options(command: F) -> F:
         command = level(stage(command))

@@ -30,6 +30,9 @@ class Dropout(NeuronLayer):
 
     Source: Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting",
     2014.
+
+    Read by engines:
+        scale: the factor of the kept values.
     """
 
     Parameter = DropoutParameter

@@ -31,6 +31,10 @@ class Exp(NeuronLayer):
         CafxError: the base is neither positive nor -1.
 
     Source: Caffe's layer catalogue.
+
+    Read by engines:
+        slope: the factor of x in y = e^(slope · x + offset).
+        offset: what is added to it.
     """
 
     Parameter = ExpParameter

@@ -36,6 +36,9 @@ class Log(NeuronLayer):
         CafxError: the base is 1, or neither positive nor -1.
 
     Source: Caffe's layer catalogue.
+
+    Read by engines:
+        log_base: the natural logarithm of the base.
     """
 
     Parameter = LogParameter

@@ -24,6 +24,9 @@ class LSTM(Recurrent):
 
     Source: Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997; Donahue et al., "Long-term
     Recurrent Convolutional Networks for Visual Recognition and Description", 2014.
+
+    Read by engines:
+        carried: blobs with the states that the last forward pass ended in; none with expose_hidden.
     """
 
     bottoms = (2, 5)

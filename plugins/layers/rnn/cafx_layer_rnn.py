@@ -20,6 +20,9 @@ class RNN(Recurrent):
         CafxError: num_output is missing, or the number or shape of bottoms or tops is wrong.
 
     Source: Elman, "Finding Structure in Time", 1990; Caffe's layer catalogue, RNN.
+
+    Read by engines:
+        carried: blobs with the state that the last forward pass ended in; none with expose_hidden.
     """
 
     bottoms = (2, 4)

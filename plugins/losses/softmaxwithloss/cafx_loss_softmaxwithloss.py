@@ -29,6 +29,13 @@ class SoftmaxWithLoss(SoftmaxLoss):
 
     Source: Bridle, "Probabilistic Interpretation of Feedforward Classification Network Outputs", 1990;
     Caffe's layer catalogue.
+
+    Read by engines:
+        outer: number of positions before the axis of the classes.
+        inner: number of positions after it.
+        classes: number of classes.
+        ignored: the label that does not count; None if all do.
+        normaliser: the divisor of the loss.
     """
 
     Parameter = SoftmaxParameter

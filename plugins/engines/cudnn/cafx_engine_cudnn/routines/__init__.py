@@ -1,0 +1,1 @@
+"""One module per routine, and what several share."""
