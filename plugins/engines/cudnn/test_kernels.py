@@ -3,10 +3,10 @@
 from importlib import resources
 
 import pytest
-from cafx_engine_cudnn.precision import TYPES
-from cafx_engine_cupy.session import PRELUDE, source
 
 from cafx.conformance import nvrtc
+from cafx_engine_cudnn.precision import TYPES
+from cafx_engine_cupy.session import PRELUDE, source
 
 PACKAGE = "cafx_engine_cudnn"
 FLOAT32, BF16 = ("-DBF16=0", "-DVEC=4"), ("-DBF16=1", "-DVEC=8")

@@ -53,9 +53,8 @@ def test_a_precision_it_does_not_have(cuda):
 
 def test_a_net_that_does_not_fit_is_told_what_would():
     with standin.installed(memory=200 << 20):
-        engine = CuPy(registry())
+        large = net(20_000, CuPy(registry()))
         with pytest.raises(CafxError, match=r"memory is too small.*a batch of \d+ would fit") as told:
-            large = net(20_000, engine)
             large.run_forward()
     fitting = int(str(told.value).split("a batch of ")[1].split()[0])
     assert 1000 < fitting < 20_000

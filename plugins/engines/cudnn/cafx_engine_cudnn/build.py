@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +29,6 @@ class Build(Compilation):
         super().__init__(engine, plan)
         self.session, self.precision, self.plans = engine.session, engine.arithmetic, engine.plans
         self.scratch = Scratch(self.session)
-        self._places: dict[Any, Place] = {}
         self._written: dict[SyncedArray, Place] = {}
 
     @property
@@ -37,9 +37,13 @@ class Build(Compilation):
         return self.scratch.nbytes
 
     def extent(self, blob: Blob) -> Extent:
-        """A blob's shape as channels-last; one axis is that of the images."""
+        """A blob's shape as channels-last; one axis is that of the images.
+
+        A single position is the same as none: N × C × 1 × 1 and N × C are one extent.
+        """
         images, channels, *spatial = (*blob.shape, 1, 1)[: max(2, len(blob.shape))]
-        return Extent(images, channels, tuple(spatial), self.precision.padded(channels))
+        positions = tuple(spatial) if math.prod(spatial) > 1 else ()
+        return Extent(images, channels, positions, self.precision.padded(channels))
 
     def channels_last(self, blob: Blob) -> ChannelsLast:
         """The channels-last place of a blob's shape, one object per shape."""
@@ -48,9 +52,11 @@ class Build(Compilation):
 
     def place(self, key: Any, make: Any) -> Any:
         """The place of a key, made when it is first asked for: equal layouts are one place."""
-        if key not in self._places:
-            self._places[key] = make()
-        return self._places[key]
+        places = self.precision.places
+        place = places.get(key)
+        if place is None:
+            place = places[key] = make()
+        return place
 
     def packed(self, shape: Sequence[int], axes: Sequence[int], padded: Sequence[int]) -> PackedParameter:
         """The place of a parameter in this order."""

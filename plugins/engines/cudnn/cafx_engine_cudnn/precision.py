@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 
+from cafx.kernel.blob import Place
 from cafx_engine_cupy.session import Kernel, Session
 
 TYPES = "types.cuh"
@@ -26,6 +28,7 @@ class Precision:
         strict: whether products are float32 without rounding of their operands.
         value: the NumPy type of activations.
         vector: values of one access, which channels are padded to.
+        places: the places in use, by what they are: nets that share arrays share their places, too.
     """
 
     def __init__(self, session: Session, name: str) -> None:
@@ -34,6 +37,7 @@ class Precision:
         self.strict = name == "float32"
         self.value: np.dtype[Any] = np.dtype(np.uint16 if self.bf16 else np.float32)
         self.vector = ACCESS // self.value.itemsize
+        self.places: WeakValueDictionary[Any, Place] = WeakValueDictionary()
 
     def padded(self, channels: int) -> int:
         """A number of channels rounded up to whole accesses."""

@@ -33,5 +33,7 @@ struct alignas(VEC) marks_t {
     unsigned char v[VEC];
 };
 
-// max(x, 0) + slope * min(x, 0), which keeps NaN.
-__device__ __forceinline__ float rectify(float value, float slope) { return value < 0.f ? value * slope : value; }
+// max(x, 0) + slope * min(x, 0), which keeps NaN; 0 for minus infinity without a slope.
+__device__ __forceinline__ float rectify(float value, float slope) {
+    return value < 0.f ? (slope == 0.f ? 0.f : value * slope) : value;
+}

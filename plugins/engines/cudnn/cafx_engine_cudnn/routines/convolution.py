@@ -42,7 +42,6 @@ class Convolution(Accelerated):
         self.y = self.data(self.tops[0])
         self.dy = self.diff(self.tops[0])
         self.dx = self.diff(self.bottoms[0])
-        self.build.writes(self.tops[0], self.y.place)
         self._products: dict[str, Product] = {}
         self._epilogue_fused = False
         self._mask: Any = None
@@ -53,6 +52,22 @@ class Convolution(Accelerated):
             norm, scale = self.fusion.batch_norm, self.fusion.scale
             self._folding = Folding(self, norm, scale, place.padded[0], place.size)
         self._has_bias = self.b is not None or self._folding is not None
+        for kind in self._needed_products():
+            self._product(kind)
+        self._announce_places()
+
+    def _needed_products(self) -> list[str]:
+        """The products of its passes, which are chosen before it takes the layer on."""
+        backward = [WEIGHTS] if self.layer.param_propagate_down[0] else []
+        backward += [DATA] if self.propagate_down[0] else []
+        return [FORWARD, *(backward if self.training else [])]
+
+    def _announce_places(self) -> None:
+        """Say where the result is left, and where parameters are best kept."""
+        self.build.writes(self.tops[0], self.y.place)
+        self.build.prefer_place(self.layer.blobs[0], self.w.place)
+        if self.b is not None:
+            self.build.prefer_place(self.layer.blobs[1], self.b.place)
 
     def _choose_places(self) -> None:
         layer, precision = self.layer, self.precision
@@ -67,13 +82,11 @@ class Convolution(Accelerated):
             place = self.build.packed(filters.shape, (0, 2, 3, 1), (padded[0], rows, columns, padded[1]))
             self.w, self.dw = (self._parameter(array, place) for array in (filters.synced_data, filters.synced_diff))
             self.x = self.data(self.bottoms[0])
-        self.build.prefer_place(filters, self.w.place)
         self.b: Operand | None = None
         if layer.options.bias_term:
             bias = layer.blobs[1]
             place = self.build.packed(bias.shape, (0,), (precision.padded(outputs),))
             self.b, self.db = (self._parameter(array, place) for array in (bias.synced_data, bias.synced_diff))
-            self.build.prefer_place(bias, place)
 
     def _parameter(self, storage: Any, place: Any) -> Operand:
         return self.operand(storage, place)
@@ -146,7 +159,7 @@ class Convolution(Accelerated):
         return Problem(kind, image, filters, result, self.stride, self.pad, self.dilation, bias, relu)
 
     def _product(self, kind: str) -> Product:
-        """The product of one kind, chosen when it is first needed."""
+        """The product of one kind."""
         if kind not in self._products:
             self._products[kind] = Product(self.build, self._problem(kind), self.groups)
             if kind == FORWARD and (self._has_bias or self.fusion.slope == 0.0):

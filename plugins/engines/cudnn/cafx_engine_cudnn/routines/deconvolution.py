@@ -30,14 +30,18 @@ class Deconvolution(Convolution):
         self.folded = False
         place = self.build.packed(filters.shape, (0, 2, 3, 1), (padded[0], rows, columns, padded[1]))
         self.w, self.dw = (self._parameter(array, place) for array in (filters.synced_data, filters.synced_diff))
-        self.build.prefer_place(filters, place)
         self.x = self.data(self.bottoms[0])
         self.b: Operand | None = None
         if layer.options.bias_term:
             bias = layer.blobs[1]
             place = self.build.packed(bias.shape, (0,), (precision.padded(bias.shape[0]),))
             self.b, self.db = (self._parameter(array, place) for array in (bias.synced_data, bias.synced_diff))
-            self.build.prefer_place(bias, place)
+
+    def _needed_products(self) -> list[str]:
+        """The products of its passes: what is forward for the convolution is backward here."""
+        backward = [WEIGHTS] if self.layer.param_propagate_down[0] else []
+        backward += [FORWARD] if self.propagate_down[0] else []
+        return [DATA, *(backward if self.training else [])]
 
     def _problem(self, kind: str, *, bias: bool = False, relu: bool = False) -> Problem:
         """A product of the convolution whose image is y, and whose result is x."""
@@ -47,7 +51,7 @@ class Deconvolution(Convolution):
         return Problem(kind, image, filters, result, self.stride, self.pad, self.dilation)
 
     def _product(self, kind: str) -> Product:
-        """The product of one kind, chosen when it is first needed."""
+        """The product of one kind."""
         if kind not in self._products:
             self._products[kind] = Product(self.build, self._problem(kind), self.groups)
         return self._products[kind]
