@@ -172,4 +172,4 @@ def test_here_without_a_gpu(cafx: Run) -> None:
 
 
 def test_the_name_of_caffe_s_command_is_understood(cafx: Run) -> None:
-    assert "Did you mean device?" in cafx("device_query", code=2).stderr
+    assert "numpy 0." in cafx("device_query").stdout

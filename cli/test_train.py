@@ -17,6 +17,13 @@ from cafx.cli.changes import apply_changes
 from cafx.kernel import registry, schema
 from cafx.kernel.net import read_weights
 
+NET = """
+name: "Tiny"
+layer { name: "data" type: "Input" top: "data" top: "target"
+  input_param { shape { dim: 4 dim: 3 } shape { dim: 4 dim: 2 } } }
+layer { name: "ip1" type: "InnerProduct" bottom: "data" top: "ip1" inner_product_param { num_output: 2 } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "ip1" bottom: "target" top: "loss" }
+"""
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -165,8 +172,56 @@ def test_a_finished_run_resumed_has_nothing_left_to_train(cafx: Run, folder: Pat
     before = (folder / "tiny_iter_40.caffemodel").read_bytes()
     changes = ("--set", "max_iter=30", "--snapshot", "tiny_iter_40.solverstate")
     output = cafx("train", "--solver", "solver.prototxt", "-q", *changes).stdout
-    assert output.startswith("Nothing left to train (40 iterations done, max_iter 30)")
+    assert output.startswith("Nothing left to train: max_iter is 30, and 40 iterations were done already")
     assert (folder / "tiny_iter_40.caffemodel").read_bytes() == before
+
+
+def test_without_a_new_snapshot_the_end_says_why(cafx: Run, folder: Path) -> None:
+    cafx("train", "--solver", "solver.prototxt", "-q", "--set", "snapshot=20")
+    resumed = ("train", "--solver", "solver.prototxt", "--set", "snapshot=20", "--snapshot", "tiny_iter_40.solverstate")
+    output = cafx(*resumed, "--set", "max_iter=30").stdout
+    assert "No snapshot was written: nothing has changed since tiny_iter_40.solverstate." in output
+    assert "--snapshot tiny_iter_40.solverstate --set max_iter=80 " in output
+    off = cafx("train", "--solver", "solver.prototxt", "-q", "--set", "snapshot_after_train=false").stdout
+    assert "No snapshot was written (snapshot_after_train is off)." in off
+
+
+def test_a_dash_sends_the_log_to_standard_output(cafx: Run, folder: Path) -> None:
+    done = cafx("train", "--solver", "solver.prototxt", "-log", "-")
+    assert re.search(r"^I\d{4} \S+ +\d+ solver\.cpp:\d+\] Iteration 10 ", done.stdout, re.MULTILINE)
+    assert "iteration 10/40" in done.stderr
+    assert "--log FILE" not in done.stdout
+    assert not (folder / "-").exists()
+    assert "both write to standard output" in cafx("train", "--solver", "s", "--log", "-", "--json", code=2).stderr
+
+
+def test_the_end_of_a_run_without_a_terminal_tells_of_the_log(cafx: Run) -> None:
+    assert "--log FILE   # a log that Caffe's parse_log.py reads" in cafx("train", "--solver", "solver.prototxt").stdout
+
+
+STAGED = (
+    NET
+    + """
+layer { name: "extra" type: "InnerProduct" bottom: "MISSING" top: "extra" include { stage: "extra" PHASE }
+  inner_product_param { num_output: 1 } }
+"""
+)
+
+
+@pytest.mark.parametrize(("phase", "net"), [("phase: TEST", "test net 0"), ("phase: TRAIN", "training net")])
+def test_a_stage_holds_for_all_nets_and_errors_name_the_net(phase: str, net: str, cafx: Run, folder: Path) -> None:
+    (folder / "net.prototxt").write_text(STAGED.replace("PHASE", phase))
+    cafx("train", "--solver", "solver.prototxt", "-q")
+    error = cafx("train", "--solver", "solver.prototxt", "-stage", "other,extra", code=1).stderr
+    assert f"(in the {net}, stage other, stage extra)" in error
+
+
+@pytest.mark.parametrize("written", ["", "train_state { stage: 'extra' } test_state { stage: 'more' }"])
+def test_a_stage_is_added_to_those_of_the_solver(written: str, cafx: Run, folder: Path) -> None:
+    (folder / "net.prototxt").write_text(STAGED.replace("PHASE", "").replace("MISSING", "ip1"))
+    (folder / "solver.prototxt").write_text((folder / "solver.prototxt").read_text() + written)
+    cafx("train", "--solver", "solver.prototxt", "-q", "--stage", "extra")
+    assert "extra" in {layer.name for layer in read_weights(folder / "tiny_iter_40.caffemodel", registry())}
 
 
 def test_weights_and_snapshot_exclude_each_other(cafx: Run) -> None:

@@ -42,7 +42,8 @@ def gpu_engine(name: str | None, gpu: int) -> str:
         return stated
     found = name or available_engine(registry(), gpu=True)
     if found is None:
-        raise CafxError(f"--gpu {gpu}: cannot run on a GPU: {why_no_gpu(registry())}", remedy=SEE)
+        remedy = f"leave --gpu out to run on the CPU; {SEE}"
+        raise CafxError(f"--gpu {gpu}: cannot run on a GPU: {why_no_gpu(registry())}", remedy=remedy)
     return found
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import attrs
 import click
 
+from cafx.cli.spelling import respelled
+
 GROUP = "cafx.commands"
 
 COMMANDS = {
@@ -24,6 +26,17 @@ COMMANDS = {
     "completion": ("cafx.cli.completion:completion", "Print a shell completion script."),
 }
 """Built-in commands: where each is found, and its line in ``cafx --help``."""
+CAFFE_NAMES = {
+    "device-query": "device",
+    "upgrade-net-proto-text": "upgrade",
+    "upgrade-net-proto-binary": "upgrade",
+    "upgrade-solver-proto-text": "upgrade",
+    "convert-mnist-data": "convert-mnist",
+    "convert-cifar-data": "convert-cifar10",
+    "draw-net": "draw",
+    "plot-training-log": "plot",
+}
+"""Commands by the names of Caffe's tools, where these differ by more than underscores."""
 
 
 @attrs.define
@@ -85,7 +98,9 @@ class LazyGroup(click.Group):
         return [*COMMANDS, *sorted(_plugin_commands())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; CafxError if a plugin's cannot be imported."""
+        """Import a command, by its name or that of Caffe's tool; CafxError if a plugin's cannot be imported."""
+        plain = cmd_name.replace("_", "-").removesuffix(".py").removesuffix(".bin")
+        cmd_name = CAFFE_NAMES.get(plain, plain)
         if cmd_name in COMMANDS:
             module, _, name = COMMANDS[cmd_name][0].partition(":")
             return with_debug(getattr(importlib.import_module(module), name))
@@ -94,9 +109,9 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As in click, with suggestions for an unknown name."""
+        """As in click, with options as `cafx.cli.spelling` reads them, and suggestions for an unknown name."""
         try:
-            return super().resolve_command(ctx, args)
+            name, command, rest = super().resolve_command(ctx, args)
         except click.UsageError as error:
             import difflib
 
@@ -104,6 +119,11 @@ class LazyGroup(click.Group):
             if not close or "mean" in error.message:
                 raise
             raise click.UsageError(f"{error.message} Did you mean {' or '.join(close)}?", ctx) from None
+        return name, command, respelled(command, rest, ctx) if command else rest
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As in click, with the group's own options as `cafx.cli.spelling` reads them."""
+        return super().parse_args(ctx, respelled(self, args, ctx))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List commands with a line of help each, without importing them."""

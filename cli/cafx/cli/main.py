@@ -37,11 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; any error is printed as one line."""
+def run(arguments: Sequence[str] | None = None, command: click.Command = cafx, name: str = "cafx") -> int:
+    """Run a command line and return its exit code; any error is printed as one line.
+
+    Args:
+        arguments: what follows the program's name; None for those of this process.
+        command: the program.
+        name: its name.
+    """
     settings = Settings()
     try:
-        code = cafx.main(arguments, prog_name="cafx", standalone_mode=False, obj=settings)
+        code = command.main(arguments, prog_name=name, standalone_mode=False, obj=settings)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()

@@ -40,7 +40,7 @@ def build_net(
     silence_overflow()
     state = Phase[phase.upper()]
     chosen = engine.keywords() if isinstance(engine, EngineChoice) else {"engine": engine}
-    net = Net(load_net(path, state), state, level=level, stages=stage, **{**chosen, **settings})
+    net = Net(load_net(path, state), state, level=level or None, stages=stage, **{**chosen, **settings})
     for name in weights:
         if not net.copy_from(name).filled and net.params:
             net.close()

@@ -15,6 +15,7 @@ class Outcome:
         weights, state: paths of the newest snapshot; empty if there is none.
         scores: the last scores of each test net, by its index.
         seconds: duration of the run, set by the caller.
+        first_iteration: the number of iterations that were done before the run.
     """
 
     def __init__(self) -> None:
@@ -22,14 +23,14 @@ class Outcome:
         self.state = ""
         self.seconds = 0.0
         self.scores: dict[int, dict[str, Any]] = {}
-        self._first_iteration = 0
+        self.first_iteration = 0
         self._snapshot_iteration = -1
         self._test_iteration = -1
 
     @hookimpl
     def training_started(self, solver: Solver) -> None:
         """Remember the first iteration."""
-        self._first_iteration = solver.iter
+        self.first_iteration = solver.iter
 
     @hookimpl
     def snapshot_saved(self, solver: Solver, weights: str, state: str) -> None:
@@ -48,12 +49,14 @@ class Outcome:
 
     def progress_text(self, solver: Solver, finished: bool) -> str:
         """The number of iterations done, or for a resumed run their range."""
-        first, last = self._first_iteration, solver.iter
+        first, last = self.first_iteration, solver.iter
         count = f"{last} iteration{'s' * (last != 1)}"
         if not first:
             return f"Trained {count}" if finished else f"Stopped after {count}"
         if finished and first == last:
-            return f"Nothing left to train ({count} done, max_iter {solver.options.max_iter})"
+            return (
+                f"Nothing left to train: max_iter is {solver.options.max_iter}, and {count} {_were(last)} done already"
+            )
         return f"{'Trained' if finished else 'Stopped; trained'} from iteration {first} to {last}"
 
     def scores_text(self, solver: Solver) -> str:
@@ -78,3 +81,7 @@ class Outcome:
             "engine": solver.net.engine.name,
             "seed": solver.net.context.streams.seed,
         }
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"

@@ -34,7 +34,12 @@ EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @state_options(None)
 @data_option
 @click.option("--keep", type=click.IntRange(1), metavar="N", help="Keep only the newest N snapshots.")
-@click.option("--log", type=FILE, metavar="FILE", help="Write a log in Caffe's format.")
+@click.option(
+    "--log",
+    type=FILE,
+    metavar="FILE",
+    help="Append a log in Caffe's format, as parse_log.py reads it; - for standard output.",
+)
 @click.option("--metrics", type=FILE, metavar="FILE", help="Write metrics of every iteration to a .csv or .jsonl file.")
 @click.option(
     "--monitor", "monitors", multiple=True, metavar="NAME[=TARGET]", help="Attach a monitor plugin (repeatable)."
@@ -55,6 +60,8 @@ def train(file: str | None, solver: str | None, **options: Any) -> None:
     options["weights"] = split_commas(options["weights"])
     if options["weights"] and options["snapshot"]:
         raise click.UsageError("--weights and --snapshot are mutually exclusive: a snapshot names its own weights.")
+    if options["log"] == "-" and options["as_json"]:
+        raise click.UsageError("--log - and --json both write to standard output: name a file for the log.")
     from cafx.cli.training import Request, run
 
     run(Request(path=str(file or solver), **options))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import Any
 
@@ -83,9 +84,16 @@ def _apply(request: Request, options: Any) -> None:
         options.ClearField("weights")  # the snapshot names its own
     elif request.weights:
         options.weights[:] = request.weights
-    if request.level:
-        options.train_state.level = request.level
-    options.train_state.stage.extend(request.stage)
+    for state in _states(options) if request.level or request.stage else ():
+        state.level = request.level or state.level
+        state.stage.extend(name for name in request.stage if name not in state.stage)
+
+
+def _states(options: Any) -> list[Any]:
+    """The states of the training net and of all test nets, which are added if the solver leaves them out."""
+    for _ in options.test_iter if not options.test_state else ():
+        options.test_state.add()
+    return [options.train_state, *options.test_state]
 
 
 def _report_weights(request: Request, solver: Solver) -> None:
@@ -133,25 +141,41 @@ def _report(request: Request, solver: Solver, outcome: Outcome, finished: bool) 
         return
     scores = outcome.scores_text(solver)
     progress = outcome.progress_text(solver, finished)
-    click.echo(f"{progress} in {outcome.seconds:.1f} s" + (f": {scores}" if scores else ""))
+    trained = outcome.first_iteration != solver.iter or not solver.iter
+    duration = f" in {outcome.seconds:.1f} s" if trained else ""
+    separator = ": " if trained else "; "
+    click.echo(f"{progress}{duration}" + (separator + scores if scores else ""))
     if not outcome.weights:
-        click.echo("No snapshot was written (snapshot_after_train is off).")
-        return
-    click.echo(f"Model: {outcome.weights}\nState: {outcome.state}")
+        click.echo(_why_no_snapshot(request, solver, outcome))
+    else:
+        click.echo(f"Model: {outcome.weights}\nState: {outcome.state}")
     if not request.quiet:
         click.echo("Next:")
-        for command in _next_commands(request.path, solver, outcome, finished):
+        for command in _next_commands(request, solver, outcome, finished):
             click.echo(f"  {command}")
 
 
-def _next_commands(path: str, solver: Solver, outcome: Outcome, finished: bool) -> list[str]:
-    resume = f"cafx train {path if is_python(path) else f'--solver {path}'} --snapshot {outcome.state}"
-    if not finished:
-        return [f"{resume}   # resume"]
+def _why_no_snapshot(request: Request, solver: Solver, outcome: Outcome) -> str:
+    if outcome.first_iteration == solver.iter and request.snapshot:
+        return f"No snapshot was written: nothing has changed since {request.snapshot}."
+    return "No snapshot was written (snapshot_after_train is off)."
+
+
+def _next_commands(request: Request, solver: Solver, outcome: Outcome, finished: bool) -> list[str]:
+    path = request.path
+    train = f"cafx train {path if is_python(path) else f'--solver {path}'}"
+    state = outcome.state or request.snapshot
+    more = max(solver.options.max_iter, solver.iter) * 2 or 1000
     tests = solver.options.test_iter
-    return [
-        *([f"cafx test {path} --weights {outcome.weights} --iterations {tests[0]}"] if tests else []),
-        f"cafx net {path}   # layers, engines, shapes and memory",
-        f"{resume} --set max_iter={solver.options.max_iter * 2}   # continue training",
-        f"cafx train OTHER.py --weights {outcome.weights}   # fine-tune another net",
-    ]
+    lines = [f"cafx net {path}   # layers, engines, shapes and memory"]
+    if not finished:
+        return [f"{train} --snapshot {state}   # resume"] if state else lines
+    if state:
+        lines.append(f"{train} --snapshot {state} --set max_iter={more}   # continue training")
+    if outcome.weights and tests:
+        lines.insert(0, f"cafx test {path} --weights {outcome.weights} --iterations {tests[0]}")
+    if outcome.weights:
+        lines.append(f"cafx train OTHER.py --weights {outcome.weights}   # fine-tune another net")
+    if not request.log and not sys.stderr.isatty():
+        lines.append(f"{train} --log FILE   # a log that Caffe's parse_log.py reads; --log - for standard output")
+    return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -19,8 +20,10 @@ GZIP = b"\x1f\x8b"
 @click.argument("images", type=click.Path(dir_okay=False))
 @click.argument("labels", type=click.Path(dir_okay=False))
 @click.argument("out", metavar="DB", type=click.Path())
+@click.option("--pairs", is_flag=True, help="Random pairs: images of two channels, label 1 if both show one digit.")
+@click.option("--seed", type=click.IntRange(0), metavar="N", default=0, show_default=True, help="Seed for --pairs.")
 @backend_option
-def convert_mnist(images: str, labels: str, out: str, backend: str) -> None:
+def convert_mnist(images: str, labels: str, out: str, pairs: bool, seed: int, backend: str) -> None:
     """Write MNIST's files IMAGES and LABELS (optionally gzipped) to the database DB.
 
     \b
@@ -38,13 +41,25 @@ def convert_mnist(images: str, labels: str, out: str, backend: str) -> None:
             found=f"{len(pixels)} and {len(classes)}",
             remedy="use the two files of one set",
         )
+    examples = _pairs(pixels, classes, seed) if pairs else zip(pixels[:, None], classes, strict=True)
     items = (
-        (f"{number:08d}".encode(), datum_bytes(image[None], int(label)))
-        for number, (image, label) in enumerate(zip(pixels, classes, strict=True))
+        (f"{number:08d}".encode(), datum_bytes(image, int(label))) for number, (image, label) in enumerate(examples)
     )
     with create(out, backend) as writer, progress(items, len(pixels), "converting") as shown:
         count = write_all(writer, shown)
-    click.echo(f"{count} images of {pixels.shape[1]}×{pixels.shape[2]} written to {out}")
+    kind = "pairs of images" if pairs else "images"
+    click.echo(f"{count} {kind} of {pixels.shape[1]}×{pixels.shape[2]} written to {out}")
+
+
+def _pairs(pixels: Any, classes: Any, seed: int) -> Iterator[tuple[Any, bool]]:
+    """As many random pairs as there are images, and whether their labels are equal."""
+    import numpy as np
+
+    from cafx.kernel.net import Streams
+
+    first, second = Streams(seed)["convert-mnist"].integers(len(pixels), size=(2, len(pixels)))
+    for one, other in zip(first, second, strict=True):
+        yield np.stack([pixels[one], pixels[other]]), classes[one] == classes[other]
 
 
 def read_idx(path: str, magic: int) -> Any:

@@ -13,17 +13,17 @@ from click.testing import CliRunner
 from cafx.kernel import CafxError
 from cafx_command_convert_mnist import convert_mnist
 from cafx_lib_feed.database import open_database
-from cafx_lib_feed.datum import datum_bytes
+from cafx_lib_feed.datum import DatumReader, datum_bytes
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
 LABELS = np.arange(5, dtype=np.uint8)
 
 
-def convert(folder: Path, images: bytes, labels: bytes) -> None:
+def convert(folder: Path, images: bytes, labels: bytes, *options: str) -> None:
     (folder / "images").write_bytes(images)
     (folder / "labels").write_bytes(labels)
     arguments = [str(folder / name) for name in ("images", "labels", "db")]
-    CliRunner().invoke(convert_mnist, arguments, catch_exceptions=False)
+    CliRunner().invoke(convert_mnist, [*arguments, *options], catch_exceptions=False)
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
@@ -42,3 +42,20 @@ def test_each_image_becomes_a_datum(tmp_path: Path, pack: type[bytes]) -> None:
 def test_damaged_files(tmp_path: Path, damage: bytes) -> None:
     with pytest.raises(CafxError, match="images"):
         convert(tmp_path, damage, b"")
+
+
+def test_pairs_have_two_channels_and_tell_whether_the_digits_are_equal(tmp_path: Path) -> None:
+    images = struct.pack(">4I", 2051, 5, 4, 3) + IMAGES.tobytes()
+    labels = np.array([0, 0, 0, 1, 1], np.uint8)
+    convert(tmp_path, images, struct.pack(">2I", 2049, 5) + labels.tobytes(), "--pairs", "--seed", "3")
+    reader, found = DatumReader(), []
+    with open_database(tmp_path / "db") as database:
+        for key, value in database.items():
+            example = reader.read(key, value)
+            one, other = (
+                next(i for i in range(5) if (IMAGES[i] == channel).all()) for channel in np.asarray(example.pixels)
+            )
+            assert example.label == (labels[one] == labels[other])
+            found.append((one, other))
+    assert len(found) == 5
+    assert len(set(found)) > 1

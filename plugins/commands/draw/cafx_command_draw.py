@@ -27,9 +27,8 @@ Counts = dict[str, int]
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False), metavar="NET")
-@click.option(
-    "--out", "-o", metavar="FILE", default="net.svg", show_default=True, help="A .svg, .png, .pdf or .dot file."
-)
+@click.argument("picture", metavar="[OUT]", required=False)
+@click.option("--out", "-o", metavar="FILE", help="A .svg, .png, .pdf or .dot file, as OUT (default: net.svg).")
 @click.option(
     "--rankdir",
     type=click.Choice(["TB", "LR", "BT", "RL"]),
@@ -43,7 +42,8 @@ Counts = dict[str, int]
 def draw(
     settings: Settings,
     file: str,
-    out: str,
+    picture: str | None,
+    out: str | None,
     rankdir: str,
     phase: str,
     level: int,
@@ -55,6 +55,9 @@ def draw(
     Data layers are green, losses red, layers with parameters blue (grey with --no-shapes). In-place layers
     are stacked below the layer whose blob they change. Pictures need Graphviz's dot; a .dot file does not.
     """
+    if out and picture:
+        raise click.UsageError(f"Two pictures are named: {picture} and {out}.")
+    out = out or picture or "net.svg"
     path = Path(out)
     if path.suffix not in TEXT_FORMATS + IMAGE_FORMATS:
         raise CafxError("unsupported picture format", where=out, expected="a file ending in .svg, .png, .pdf or .dot")
@@ -63,7 +66,7 @@ def draw(
         graph = graph_of(settings.definition(file, phase, **state), rankdir)
     else:
         graph = _graph_of_built(settings, file, phase, state, rankdir)
-    content = graph.source.encode() if path.suffix in TEXT_FORMATS else _render(graph, path)
+    content = graph.source.encode() if path.suffix in TEXT_FORMATS else render(graph, path.suffix[1:])
     with atomic_write(path) as target:
         target.write(content)
     click.echo(out)
@@ -190,9 +193,18 @@ def _label(name: str, shape: str | None) -> str:
     return graphviz.escape("\n".join(f"  {text}  " for text in (name, shape) if text))
 
 
-def _render(graph: graphviz.Digraph, path: Path) -> bytes:
+def render(graph: graphviz.Digraph, picture_format: str) -> bytes:
+    """The picture of a graph.
+
+    Args:
+        graph: the graph.
+        picture_format: a format of Graphviz, such as ``png``.
+
+    Raises:
+        CafxError: Graphviz is not installed, or cannot draw it.
+    """
     try:
-        rendered: bytes = graph.pipe(format=path.suffix[1:])
+        rendered: bytes = graph.pipe(format=picture_format)
     except graphviz.ExecutableNotFound:
         raise CafxError(
             "Graphviz's dot is not installed",

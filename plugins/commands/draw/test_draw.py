@@ -128,3 +128,11 @@ def test_the_error_of_a_failing_dot_is_printed(net: Path, tmp_path: Path, monkey
     result = invoke(str(net), "--out", str(tmp_path / "net.png"))
     assert isinstance(result.exception, CafxError)
     assert "no png here" in str(result.exception)
+
+
+def test_the_picture_may_be_named_without_an_option(net: Path, tmp_path: Path) -> None:
+    assert invoke(str(net), str(tmp_path / "net.dot")).exit_code == 0
+    assert "digraph" in (tmp_path / "net.dot").read_text()
+    both = invoke(str(net), str(tmp_path / "a.dot"), "--out", str(tmp_path / "b.dot"))
+    assert both.exit_code == 2
+    assert "Two pictures are named" in both.output

@@ -13,6 +13,7 @@ from cafx.cli.options import EngineChoice, engine_options
 
 DATUM_AXES = 4
 """Number of axes of a batch of Datums."""
+BACKENDS = click.Choice(["lmdb", "leveldb", "hdf5"], case_sensitive=False)
 
 
 @click.command()
@@ -21,17 +22,18 @@ DATUM_AXES = 4
 @click.argument("blobs", metavar="BLOB[,BLOB]")
 @click.argument("outs", metavar="OUT[,OUT]")
 @click.argument("batches", type=click.IntRange(1))
-@click.option(
-    "--backend",
-    "-b",
-    type=click.Choice(["lmdb", "leveldb", "hdf5"], case_sensitive=False),
-    default="lmdb",
-    show_default=True,
-    help="Output format.",
-)
+@click.argument("kind", metavar="[lmdb|leveldb|hdf5]", type=BACKENDS, required=False)
+@click.option("--backend", "-b", type=BACKENDS, help="Output format, as the last argument (default: lmdb).")
 @engine_options
 def extract_features(
-    weights: str, net: str, blobs: str, outs: str, batches: int, backend: str, engine: EngineChoice
+    weights: str,
+    net: str,
+    blobs: str,
+    outs: str,
+    batches: int,
+    kind: str | None,
+    backend: str | None,
+    engine: EngineChoice,
 ) -> None:
     """Run NET with WEIGHTS for BATCHES batches and store each BLOB in the corresponding OUT.
 
@@ -46,11 +48,12 @@ def extract_features(
     from cafx.kernel import TEST, CafxError, Net
 
     names, paths = blobs.split(","), outs.split(",")
+    backend = (backend or kind or "lmdb").lower()
     if len(names) != len(paths):
         raise CafxError("blobs and outputs differ in number", found=f"{len(names)} and {len(paths)}")
     with contextlib.ExitStack() as stack:
         built = stack.enter_context(Net(net, TEST, weights=weights, keep=names, **engine.keywords()))
-        open_output = _hdf5 if backend.lower() == "hdf5" else _database
+        open_output = _hdf5 if backend == "hdf5" else _database
         outputs = [open_output(stack, name, path, backend) for name, path in zip(names, paths, strict=True)]
         count = dict.fromkeys(names, 0)
         for _ in range(batches):
@@ -59,8 +62,25 @@ def extract_features(
                 values = built.blobs[name].host()
                 store(values, count[name])
                 count[name] += len(values) if values.ndim else 1
+        notices = [text for layer in built.layers if (text := _repetition(layer))]
     for name, path in zip(names, paths, strict=True):
         click.echo(f"{path}: {count[name]} rows of '{name}'")
+    for text in notices:
+        click.echo(text, err=True)
+
+
+def _repetition(layer: Any) -> str:
+    """A notice if a data layer has begun again, so that examples are stored more than once."""
+    feed = getattr(layer, "feed", None)
+    epoch = feed.source.epoch if feed else 0
+    size = layer.options.batch_size if epoch else 0
+    if not epoch or feed.batches * size <= epoch:
+        return ""
+    read, enough = feed.batches * size, -(-epoch // size)
+    return (
+        f"note: layer '{layer.name}' read {read} items, but its source has {epoch}: it began again, and features are "
+        f"stored more than once; {enough} batch{'es' * (enough != 1)} of {size} cover all items"
+    )
 
 
 def _database(stack: contextlib.ExitStack, name: str, path: str, backend: str) -> Callable[[Any, int], None]:

@@ -50,6 +50,7 @@ class ImageFiles(ImageSource):
     ) -> None:
         super().__init__(options, streams, name, transformer, labelled)
         self.lines = read_list(options.source)
+        self.epoch = len(self.lines)
         if options.rand_skip > len(self.lines):
             raise CafxError(
                 "rand_skip is larger than the list", found=options.rand_skip, expected=f"at most {len(self.lines)}"

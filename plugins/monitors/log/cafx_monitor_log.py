@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -17,13 +17,15 @@ from cafx_lib_scores import flatten, format_weighted
 SOLVER, RULE, NET = "solver.cpp:239", "sgd_solver.cpp:112", "net.cpp:594"
 SNAPSHOT, STATE = "solver.cpp:464", "sgd_solver.cpp:284"
 """Source files and lines that Caffe's log names."""
+STREAMS: dict[str, Callable[[], IO[str]]] = {"": lambda: sys.stderr, "-": lambda: sys.stdout}
+"""Targets that are not files."""
 
 
 class Log:
     """Writes the log of ``caffe train``: losses, outputs, learning rates, test scores, snapshots.
 
     Args:
-        target: file to append to; empty for standard error.
+        target: file to append to; empty for standard error, ``-`` for standard output.
 
     Raises:
         CafxError: the file cannot be written.
@@ -31,7 +33,7 @@ class Log:
 
     def __init__(self, target: str = "") -> None:
         self.name = target
-        self.file = _open(target) if target else sys.stderr
+        self.file = STREAMS[target]() if target in STREAMS else _open(target)
         self.started = False
         self.last_display = (0, time.monotonic())
         self.debug_info = _DebugInfoHandler(self)
@@ -101,6 +103,8 @@ class Log:
         try:
             self.file.write(f"{stamp} {text}\n")
             self.file.flush()
+        except BrokenPipeError:
+            raise
         except OSError as error:
             raise CafxError(f"cannot be written: {error.strerror}", where=self.name) from error
 

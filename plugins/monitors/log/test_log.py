@@ -46,6 +46,16 @@ def lines(tmp_path: Path) -> list[str]:
     return path.read_text().splitlines()
 
 
+@pytest.mark.parametrize(("target", "stream"), [("-", "out"), ("", "err")])
+def test_a_dash_is_standard_output_and_nothing_standard_error(
+    target: str, stream: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Log(target).line("solver.cpp:1", "a word")
+    captured = capsys.readouterr()
+    assert getattr(captured, stream).endswith("solver.cpp:1] a word\n")
+    assert not getattr(captured, "err" if stream == "out" else "out")
+
+
 def test_every_line_has_the_header_of_glog(lines: list[str]) -> None:
     head = re.compile(r"^I(\d{4}) (\d\d:\d\d:\d\d\.\d{6}) +\d+ \w+\.cpp:\d+\] .")
     assert all(head.match(line) for line in lines)

@@ -53,7 +53,11 @@ class Progress:
         self._print(
             f"Training {net.name or 'the net'}: {parameters:,} parameters, {options.type}, "
             f"{self.images} images per iteration, engine {net.engine.name}, "
-            f"iterations {solver.iter} to {options.max_iter}"
+            + (
+                f"iterations {solver.iter} to {options.max_iter}"
+                if solver.iter < options.max_iter
+                else "no iterations left"
+            )
         )
         if self.console.is_terminal and self.bar is None:
             self._show_bar(solver)

@@ -24,12 +24,13 @@ base_lr: 0.01 lr_policy: "fixed" max_iter: 4 test_iter: 2 test_interval: 2 displ
 """
 
 
-def output_of(tmp_path: Path, terminal: bool, width: int = 120) -> str:
+def output_of(tmp_path: Path, terminal: bool, width: int = 120, done: int = 0) -> str:
     """Everything printed while a small net trains."""
     options = schema().parse_text(SOLVER, "SolverParameter")
     options.snapshot_prefix = str(tmp_path / "tiny")
     text = io.StringIO()
     with Solver(options, engine="numpy") as solver:
+        solver.iter = done
         solver.monitors.add(Progress(console=Console(file=text, force_terminal=terminal, width=width)))
         solver.solve()
     return text.getvalue()
@@ -59,6 +60,11 @@ def test_a_narrow_terminal_shows_iterations_loss_and_time(tmp_path: Path) -> Non
     assert "…" not in text
     assert " left" in text
     assert "images/s" not in text
+
+
+def test_a_run_that_is_complete_is_not_announced_as_training(tmp_path: Path) -> None:
+    assert output_of(tmp_path, terminal=False).splitlines()[0].endswith("iterations 0 to 4")
+    assert output_of(tmp_path, terminal=False, done=6).splitlines()[0].endswith("no iterations left")
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(7, "0:07"), (187, "3:07"), (7387, "2:03:07")])

@@ -24,16 +24,22 @@ class NetSource:
         source: path of its prototxt, or the NetParameter.
         state: the NetState message to build it for.
         plugins: where it finds layers.
+        name: which of the solver's nets it is, for errors.
     """
 
     source: Any
     state: Any
     plugins: Registry
+    name: str = "training net"
 
     def build(self, phase: Phase, **settings: Any) -> Net:
-        """Build the net for ``phase``; ``settings`` are further keywords of `Net`."""
-        state = {"level": self.state.level, "stages": list(self.state.stage)}
-        return Net(self.source, phase, **state, plugins=self.plugins, **settings)
+        """Build the net for ``phase``; ``settings`` are further keywords of `Net`. Errors say which net it is."""
+        level, stages = self.state.level, list(self.state.stage)
+        try:
+            return Net(self.source, phase, level=level, stages=stages, plugins=self.plugins, **settings)
+        except CafxError as error:
+            error.message += f" (in the {', stage '.join([self.name, *stages])})"
+            raise
 
 
 def read_solver(path: str | Path, plugins: Registry) -> Any:
@@ -106,7 +112,8 @@ def net_sources(options: Any, source: Path | None, plugins: Registry) -> tuple[N
     tests += [train] * generic
     _check_tests(options, len(tests), where)
     states = list(options.test_state) or [schema(plugins)["NetState"]()] * len(tests)
-    test_sources = [NetSource(test, state, plugins) for test, state in zip(tests, states, strict=True)]
+    numbered = enumerate(zip(tests, states, strict=True))
+    test_sources = [NetSource(*each, plugins, f"test net {number}") for number, each in numbered]
     return NetSource(train, options.train_state, plugins), test_sources
 
 

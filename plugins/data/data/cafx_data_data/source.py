@@ -30,6 +30,7 @@ class DataSource(ImageSource):
     ) -> None:
         super().__init__(options, streams, name, transformer, labelled)
         self.reader = reader
+        self.epoch = len(reader)
         self.channels = 3 if options.force_encoded_color else transformer.channels
         self.keys = list(reader.keys()) if options.shuffle else []
         self.datums = DatumReader()

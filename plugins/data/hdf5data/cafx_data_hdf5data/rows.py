@@ -48,6 +48,7 @@ class Rows(Source):
         self.shapes: list[tuple[int, ...]] = []
         try:
             self.counts = [self._check(index) for index in range(len(self.files))]
+            self.epoch = sum(self.counts)
         except CafxError:
             self.close()
             raise

@@ -59,9 +59,11 @@ class Source:
 
     Attributes:
         workers: number of threads that may call `fill` concurrently; 0 for one per processor.
+        epoch: number of items after which the source begins again; 0 if it never does, or does not say.
     """
 
     workers = 0
+    epoch = 0
 
     def seek(self, batch: int) -> None:
         """Prepare for `fetch` to start at batch number ``batch``."""

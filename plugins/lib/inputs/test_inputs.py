@@ -1,0 +1,105 @@
+"""Finding images, reading means and labels, scoring, and selective search."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cafx_lib_inputs.files
+from cafx.kernel import TEST, CafxError, Net, schema
+from cafx_format_binaryproto import write_binaryproto
+from cafx_lib_inputs import Scorer, find_images, read_labels, read_mean, selective_search
+
+NET = """
+name: "two" layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 5 } } }
+layer { name: "sum" type: "Reduction" bottom: "data" top: "sum" reduction_param { axis: 1 } }
+"""
+
+
+def net(text: str = NET) -> Net:
+    return Net(schema().parse_text(text, "NetParameter"), TEST, engine="numpy")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b.jpg", "a.PNG", "notes.txt", "deep/c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    return tmp_path
+
+
+def test_files_folders_and_patterns_are_found(folder: Path) -> None:
+    def names(*given: str) -> list[str]:
+        return [str(Path(path).relative_to(folder)) for path in find_images([f"{folder}/{each}" for each in given])]
+
+    assert names(".") == ["a.PNG", "b.jpg"]
+    assert names("**/*.jpg", "notes.txt") == ["b.jpg", "deep/c.jpg", "notes.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("x.jpg", "no such file"), ("*.gif", "no file matches"), ("e", "no images")]
+)
+def test_missing_images_are_told(name: str, message: str, folder: Path) -> None:
+    (folder / "e").mkdir()
+    with pytest.raises(CafxError, match=message):
+        find_images([str(folder / name)])
+
+
+def test_a_mean_image_is_cropped_to_its_centre(tmp_path: Path) -> None:
+    mean = np.arange(3 * 6 * 7, dtype=np.float32).reshape(3, 6, 7)
+    np.save(tmp_path / "m.npy", mean)
+    write_binaryproto(tmp_path / "m.binaryproto", mean[None])
+    for name in ("m.npy", "m.binaryproto"):
+        assert (read_mean(str(tmp_path / name), (3, 4, 5)) == mean[:, 1:5, 1:6]).all()
+    with pytest.raises(CafxError, match="got 3×6×7, expected 3×8×8 or larger"):
+        read_mean(str(tmp_path / "m.npy"), (3, 8, 8))
+    with pytest.raises(CafxError, match="not a mean"):
+        read_mean("1,2", (3, 8, 8))
+
+
+def test_labels_are_lines(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text("n01 tench, fish\ncat\n\n")
+    assert read_labels(str(tmp_path / "l.txt")) == ["n01 tench, fish", "cat"]
+
+
+def test_scores_equal_the_formula_in_any_batch() -> None:
+    crops = np.random.default_rng(0).integers(0, 256, (5, 4, 5, 3), dtype=np.uint8)
+    expected = ((crops.astype(np.float32) - (1, 2, 3)) * 0.5).sum((1, 2, 3))
+    for batch in (None, 1, 5):
+        scorer = Scorer(net(), "1,2,3", 0.5, batch=batch)
+        found = np.stack(list(scorer.scores(map(scorer.prepare, crops))))
+        np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("dim: 4 dim: 5", ""), "not images"),
+        (('"Input"', '"DummyData"'), "has no input"),
+        (("axis: 1", "axis: 0"), "no score per image"),
+    ],
+)
+def test_a_net_of_another_kind_is_refused(change: tuple[str, str], message: str) -> None:
+    text = NET.replace(*change).replace('"DummyData" top: "data" input', '"DummyData" top: "data" dummy_data')
+    with pytest.raises(CafxError, match=message):
+        list(Scorer(net(text)).scores(np.zeros((1, 3, 4, 5), np.float32)))
+
+
+def test_an_unknown_output_is_refused() -> None:
+    with pytest.raises(CafxError, match="no output 'prob'"):
+        Scorer(net(), output="prob")
+
+
+def test_selective_search_finds_an_object_and_is_repeatable() -> None:
+    image = np.full((80, 100, 3), 30, np.uint8)
+    image[20:60, 30:70] = (0, 200, 250)
+    first, second = selective_search(image), selective_search(image)
+    assert (first == second).all()
+    assert min(np.abs(window - (20, 30, 60, 70)).max() for window in first) <= 3
+
+
+def test_examples_run() -> None:
+    assert doctest.testmod(cafx_lib_inputs.files) == (0, 1)
