@@ -250,6 +250,11 @@ class DiffersOnAnEngine(Bent):
     pass
 
 
+@wrong("not-finite")
+class LosesNaNOnAnEngine(Bent):
+    pass
+
+
 @wrong("device")
 class UsesNumpy(Bent):
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -282,8 +287,6 @@ class LeaksMemory(Bent):
 
 
 class WrongRoutine(Routine):
-    """Omits the square."""
-
     def forward(self) -> None:
         self.planned.tops[0].mutable_data[...] = self.planned.bottoms[0].data
 
@@ -293,35 +296,36 @@ class WrongRoutine(Routine):
 
 
 class WrongEngine(Engine):
-    """An engine with a wrong routine."""
-
     name = "wrong"
 
 
 @wrong("read-by-engines")
 class ReadInSecret(Bent):
-    """A layer whose docstring does not say that an engine reads ``secret``."""
-
     secret = 1.0
 
 
 class ReadingRoutine(WrongRoutine):
-    """Reads an attribute that the layer does not list."""
-
     def forward(self) -> None:
         self.planned.tops[0].mutable_data[...] = self.layer.secret * self.planned.bottoms[0].data
+
+
+class LosingRoutine(WrongRoutine):
+    def forward(self) -> None:
+        self.layer.forward(list(self.planned.bottoms), list(self.planned.tops))
+        y = self.planned.tops[0].mutable_data
+        y[np.isnan(y)] = 0
+
+
+ROUTINES = {DiffersOnAnEngine: WrongRoutine, LosesNaNOnAnEngine: LosingRoutine, ReadInSecret: ReadingRoutine}
 
 
 def run(check: str, layer: type[Any]) -> None:
     """Run one check on a layer class, on all its cases."""
     plugins = Registry()
     plugins.add("layer", "Bent", layer)
-    if layer is WRONG["engines"]:
+    if layer in ROUTINES:
         plugins.add("engine", "wrong", WrongEngine)
-        plugins.add("engine.wrong", "Bent", WrongRoutine)
-    if layer is ReadInSecret:
-        plugins.add("engine", "wrong", WrongEngine)
-        plugins.add("engine.wrong", "Bent", ReadingRoutine)
+        plugins.add("engine.wrong", "Bent", ROUTINES[layer])
     subject = Subject.of("Bent", plugins)
     selected = load_checks()[check]
     for case in subject.cases if selected.per_case else (None,):
@@ -348,8 +352,6 @@ class ReadsButSaysSo(ReadsItsParameter):
 
 
 class ShapeOfValues(Bent):
-    """A layer whose shape depends on values and that does not declare it."""
-
     dynamic_shape = True
 
 
@@ -378,8 +380,6 @@ class Multiplies(Bent):
 
 
 class Selects(Bent):
-    """A layer that makes an array whose shape depends on values."""
-
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         super().forward(bottom, top)
         bottom[0].data[bottom[0].data > 0].sum()

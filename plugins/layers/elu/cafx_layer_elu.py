@@ -48,9 +48,7 @@ class ELU(NeuronLayer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = dy or dy · (y + alpha)."""
         if propagate_down[0]:
-            slope = top[0].data + self.options.alpha
-            slope *= ~self.positive
-            slope += self.positive
+            slope = self.xp.where(self.positive, self.positive.astype(top[0].dtype), top[0].data + self.options.alpha)
             self.xp.multiply(top[0].diff, slope, out=bottom[0].mutable_diff)
 
     @classmethod

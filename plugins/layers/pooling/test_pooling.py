@@ -1,5 +1,7 @@
 """Pooling beyond the conformance suite."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,12 @@ def test_invalid_windows_are_refused(options: dict[str, int]) -> None:
 def test_a_mask_without_max_is_refused() -> None:
     with pytest.raises(CafxError, match="mask"):
         run_layer("Pooling", [PLANE], options={"pool": "AVE", "kernel_size": 2}, tops=2)
+
+
+@pytest.mark.parametrize("options", [{"kernel_size": 2, "stride": 2}, {"global_pooling": True}])
+def test_a_maximum_is_never_nan_as_in_caffe(options: dict[str, Any]) -> None:
+    x = np.array([[[[np.nan, 2], [np.inf, np.nan]], [[np.nan, -np.inf], [np.nan, np.nan]]]], np.float32)
+    run = run_layer("Pooling", [x], options=options, tops=2, top_diffs=[np.ones((1, 2, 1, 1)), np.zeros((1, 2, 1, 1))])
+    np.testing.assert_array_equal(run.tops[0].ravel(), [np.inf, np.finfo(np.float32).min])
+    np.testing.assert_array_equal(run.tops[1].ravel(), [2, -1])
+    np.testing.assert_array_equal(run.bottom_diffs[0].ravel(), [0, 0, 1, 0, 0, 0, 0, 0])

@@ -31,7 +31,7 @@ class ReLU(NeuronLayer):
     """Rectified linear unit: y = max(x, 0) + negative_slope · min(x, 0).
 
     Bottom: any shape. Top: the same shape; may be computed in place.
-    Gradient: dx = dy where x > 0, else negative_slope · dy.
+    Gradient: dx = dy where x > 0, else negative_slope · dy; as in Caffe, 0 · dy where x is NaN.
 
     Source: Nair and Hinton, "Rectified Linear Units Improve Restricted Boltzmann Machines", 2010;
     leaky: Maas et al., "Rectifier Nonlinearities Improve Neural Network Acoustic Models", 2013.
@@ -51,14 +51,13 @@ class ReLU(NeuronLayer):
             y += below
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """dx = dy · (1 where x > 0, else slope)."""
+        """dx = dy · (1 where x > 0, slope where x ≤ 0)."""
         if propagate_down[0]:
-            slope = self.options.negative_slope
-            dy, positive, dx = top[0].diff, bottom[0].data > 0, bottom[0].mutable_diff
-            below = slope * (dy * ~positive) if slope else None
-            self.xp.multiply(dy, positive, out=dx)
-            if below is not None:
-                dx += below
+            x, slope = bottom[0].data, self.options.negative_slope
+            factor = x > 0
+            if slope:
+                factor = factor + (x <= 0) * x.dtype.type(slope)
+            self.xp.multiply(top[0].diff, factor, out=bottom[0].mutable_diff)
 
     @classmethod
     def cases(cls) -> Iterable[Case]:

@@ -39,10 +39,9 @@ class Swish(NeuronLayer):
         self.xp.multiply(x, self.gate, out=top[0].mutable_data)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """dx = dy · (beta · y + gate · (1 − beta · y))."""
+        """dx = dy · (gate + beta · y · (1 − gate))."""
         if propagate_down[0]:
-            scaled = self.options.beta * top[0].data
-            slope = scaled + self.gate * (1 - scaled)
+            slope = self.gate + self.options.beta * top[0].data * (1 - self.gate)
             self.xp.multiply(top[0].diff, slope, out=bottom[0].mutable_diff)
 
     @classmethod

@@ -16,9 +16,10 @@ from cafx.kernel.net import Access, LayerPlan, Routine
 from .api.constants import Alg, Arg
 from .api.library import DnnlError
 from .api.memory import Memory, MemoryDesc, zeroed
-from .api.pointwise import binary, eltwise_backward, eltwise_forward
+from .api.pointwise import binary
 from .api.primitives import PrimitiveDesc
 from .build import Build
+from .exact import valuewise
 from .execution import Execution, Invocation, Run, Work
 from .operands import Bindable, Operand
 from .threads import use_threads
@@ -182,12 +183,9 @@ class Accelerated(Routine):
         """A primitive with operands, and the net's scratchpad."""
         return Invocation(self.build, desc, arguments)
 
-    def relu_gradient(self, data: Operand, diff: Operand, result: Bindable, slope: float) -> Invocation:
-        """A ReLU's gradient from its output: diff where data > 0, slope · diff elsewhere."""
-        desc = data.desc
-        forward = eltwise_forward(Alg.RELU, desc, desc, slope)
-        backward = eltwise_backward(Alg.RELU_DST, desc, desc, desc, forward, slope)
-        return self.call(backward, {Arg.DST: data, Arg.DIFF_DST: diff, Arg.DIFF_SRC: result})
+    def relu_gradient(self, data: Bindable, diff: Bindable, result: Bindable, slope: float) -> Work:
+        """A ReLU's gradient from its input or output: diff where data > 0, slope · diff where data ≤ 0."""
+        return valuewise(self.build, "relu_gradient", data, diff, result, slope)
 
     def own_diff(self, blob: Blob, desc: MemoryDesc) -> Operand:
         """A blob's gradient for changing: apart, if other blobs' gradients are in the same memory."""

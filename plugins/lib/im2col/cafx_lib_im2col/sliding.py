@@ -31,6 +31,8 @@ class SlidingLayer(Layer):
     tops = (1, None)
     equal_bottoms_tops = True
     transposed: ClassVar[bool] = False
+    may_skip_padding: ClassVar[bool] = True
+    """Padding is multiplied like other zeros here, so that a NaN weight gives NaN at borders; engines need not."""
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Read the window; create weights of shape M × C / group × kernel… and, with bias_term, a bias."""

@@ -33,7 +33,7 @@ class PickingPool(Pool):
         """dx += dy at the selected value."""
         for number, (_, to, at) in enumerate(self.taps, 1):
             part = dx[(..., *at)]
-            part += dy[(..., *to)] * (self.picked[(..., *to)] == number)
+            part += self.xp.where(self.picked[(..., *to)] == number, dy[(..., *to)], 0)
 
     def write_mask(self, mask: Any) -> None:
         """Write the row-major index of each selected value within its plane; -1 if none was selected."""
@@ -44,7 +44,11 @@ class PickingPool(Pool):
 
 
 class MaxPool(PickingPool):
-    """The largest value of each window; of equal values, the first in row-major order."""
+    """The largest value of each window; of equal values, the first in row-major order.
+
+    As in Caffe, only values above the lowest finite number are picked, hence neither NaN nor −∞. A window
+    without any has that number, and no gradient.
+    """
 
     def forward(self, x: Any, y: Any) -> None:
         """y = max over the window."""
@@ -58,19 +62,20 @@ class MaxPool(PickingPool):
 
 
 class WholePlanePool(PickingPool):
-    """The largest value of the whole plane, by one search instead of a pass per tap."""
+    """`MaxPool` of the whole plane, by one search instead of a pass per tap."""
 
     def forward(self, x: Any, y: Any) -> None:
         """y = max over the plane."""
-        flat = x.reshape(*x.shape[:2], math.prod(self.inputs))
-        self.picked = (flat.argmax(axis=2) + 1).reshape(y.shape)
+        flat = self.xp.fmax(x.reshape(*x.shape[:2], math.prod(self.inputs)), LOWEST)
         y[...] = flat.max(axis=2).reshape(y.shape)
+        self.picked = (flat.argmax(axis=2) + 1).reshape(y.shape) * (y > LOWEST)
 
     def backward(self, x: Any, dy: Any, dx: Any) -> None:
         """dx += dy at the selected value."""
         planes = dx.shape[0] * dx.shape[1]
         flat = dx.reshape(planes, math.prod(self.inputs))
-        flat[self.xp.arange(planes), self.picked.reshape(planes) - 1] += dy.reshape(planes)
+        picked = self.picked.reshape(planes)
+        flat[self.xp.arange(planes), picked - 1] += self.xp.where(picked > 0, dy.reshape(planes), 0)
 
 
 class SamplingPool(PickingPool):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import Unsupported
 
 from .. import native
+from ..api.attributes import Attr
 from ..api.constants import Arg, DataType, Tag
 from ..api.library import load
 from ..api.memory import MemoryDesc
+from ..api.pointwise import reorder
 from ..api.primitives import PrimitiveDesc
 from ..api.windowed import Window, convolution
+from ..exact import Checked
 from ..execution import Deferred, Work
 from ..operands import Bindable, Operand
 from ..routine import pick
@@ -115,14 +118,16 @@ class Convolution(Weighted):
     ) -> Sequence[Work]:
         """What computes y."""
         if self.winograd:
-            return [Deferred(partial(self.winograd.forward, x, weights, bias, y, self.fusion.slope))]
+            tasks = partial(self.winograd.forward, x, weights, bias, y, self.fusion.slope)
+            return [self._checked(tasks, partial(self.exact_forward, x, weights, bias, y, *addends))]
         return super().forward_calls(x, weights, bias, y, *addends)
 
     def data_calls(self, desc: PrimitiveDesc, dy: Operand, dx: Operand) -> tuple[Operand, Sequence[Work]]:
         """The weights to be read, and what computes dx."""
         if self.winograd:
             weights = self.weights(self.winograd.weights)
-            return weights, [Deferred(partial(self.winograd.backward_data, dy, weights, dx))]
+            tasks = partial(self.winograd.backward_data, dy, weights, dx)
+            return weights, [self._checked(tasks, partial(self._exact_data, desc, dy, weights, dx))]
         return super().data_calls(desc, dy, dx)
 
     def weights_calls(
@@ -131,8 +136,32 @@ class Convolution(Weighted):
         """What computes the gradients of weights and bias."""
         if self.winograd:
             gradients = targets.get(Arg.DIFF_WEIGHTS), targets.get(Arg.DIFF_BIAS)
-            return [Deferred(partial(self.winograd.backward_weights, x, dy, *gradients))]
+            tasks = partial(self.winograd.backward_weights, x, dy, *gradients)
+            return [self._checked(tasks, partial(self._exact_weights, desc, x, dy, targets))]
         return super().weights_calls(desc, x, dy, targets)
+
+    def _checked(self, tasks: Callable[[], Any], exact: Callable[[], list[Work]]) -> Deferred:
+        """Winograd's algorithm, which spreads what is not finite over a tile, and direct convolution where it is."""
+        return Deferred(lambda: Checked(tasks(), exact))
+
+    def _exact_data(self, desc: PrimitiveDesc, dy: Operand, weights: Bindable, dx: Operand) -> list[Work]:
+        reordered, work = self.converted(weights, desc.weights)
+        arguments: dict[int, Bindable] = {Arg.DIFF_DST: dy, Arg.WEIGHTS: reordered, Arg.DIFF_SRC: dx}
+        return [*work, self.call(desc, arguments)]
+
+    def _exact_weights(
+        self, desc: PrimitiveDesc, x: Operand, dy: Operand, targets: Mapping[int, Bindable]
+    ) -> list[Work]:
+        direct = self.build.scratch("direct weights gradient", desc.diff_weights)
+        arguments: dict[int, Bindable] = {Arg.SRC: x, Arg.DIFF_DST: dy, Arg.DIFF_WEIGHTS: direct}
+        bias = desc.argument(Arg.DIFF_BIAS)
+        if bias.size:
+            arguments[Arg.DIFF_BIAS] = targets.get(Arg.DIFF_BIAS) or self.unneeded(Arg.DIFF_BIAS, bias)
+        work: list[Work] = [self.call(desc, arguments)]
+        if Arg.DIFF_WEIGHTS in targets:
+            target = targets[Arg.DIFF_WEIGHTS]
+            work.append(self.call(reorder(direct.desc, target.desc), {Arg.SRC: direct, Arg.DST: target}))
+        return work
 
     def check(self) -> None:
         """Refuse what oneDNN has no primitive for."""
@@ -190,9 +219,16 @@ class Convolution(Weighted):
                 yield source, kept, result
         yield source, weights, result
 
-    def _forward_desc(self, source: MemoryDesc, weights: MemoryDesc, result: MemoryDesc) -> PrimitiveDesc:
-        bias = self.bias_desc(self.result_shape[1])
-        return convolution.forward(source, weights, bias, result, self.window, training=self.training, attr=self.attr)
+    def _forward_desc(
+        self, source: MemoryDesc, weights: MemoryDesc, result: MemoryDesc, attr: Attr | None = None
+    ) -> PrimitiveDesc:
+        bias, attr = self.bias_desc(self.result_shape[1]), self.attr() if attr is None else attr
+        return convolution.forward(source, weights, bias, result, self.window, training=self.training, attr=attr)
+
+    def unfused_desc(self, attr: Attr) -> PrimitiveDesc:
+        """The forward primitive with other post-ops, for the same layouts."""
+        desc = self.forward_desc
+        return self._forward_desc(desc.src, desc.weights, desc.dst, attr)
 
     def _backward_weights(self) -> PrimitiveDesc:
         forward, kind = self.forward_desc, self.engine.type

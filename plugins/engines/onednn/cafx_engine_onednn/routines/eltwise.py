@@ -8,11 +8,11 @@ from cafx.kernel import Unsupported
 from cafx.kernel.blob import HOST, SyncedArray
 from cafx.kernel.net import Access
 
-from ..api.attributes import Attr, EltwiseOp
 from ..api.constants import Alg, Arg, source_arg
 from ..api.memory import MemoryDesc
 from ..api.pointwise import binary, weighted_sum
 from ..api.primitives import PrimitiveDesc
+from ..exact import valuewise
 from ..execution import NOTHING, Execution, InOrder, Run
 from ..layouts import place_of
 from ..operands import Operand
@@ -43,10 +43,9 @@ class Eltwise(Accelerated):
             self.build.aliased.update(self._aliases())
 
     def _forward_desc(self) -> PrimitiveDesc:
-        desc, slope = self.desc, self.fusion.slope
+        desc = self.desc
         if self.plain_sum:
-            attr = Attr() if slope is None else Attr([EltwiseOp(Alg.RELU, slope)])
-            return binary(Alg.BINARY_ADD, desc, desc, desc, attr=attr)
+            return binary(Alg.BINARY_ADD, desc, desc, desc)
         return weighted_sum([desc] * len(self.coefficients), list(self.coefficients), desc)
 
     def _shares_gradient(self, index: int) -> bool:
@@ -60,9 +59,11 @@ class Eltwise(Accelerated):
         return [self.bottoms[i].synced_diff for i in needed if self._shares_gradient(i)]
 
     def make_forward(self) -> Run:
-        """One primitive."""
+        """One primitive, or one kernel for a sum with a ReLU."""
         xs = [Operand(bottom.synced_data, self.desc) for bottom in self.bottoms]
         y = Operand(self.tops[0].synced_data, self.desc)
+        if self.fusion.slope is not None:
+            return Execution(xs, [valuewise(self.build, "relu_of_sum", *xs, y, self.fusion.slope)], [y])
         args = (Arg.SRC, Arg.SRC_1) if self.plain_sum else map(source_arg, range(len(xs)))
         call = self.call(self.forward_desc, {**dict(zip(args, xs, strict=True)), Arg.DST: y})
         return Execution(xs, [call], [y])

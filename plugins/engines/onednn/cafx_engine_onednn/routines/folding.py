@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..api.constants import Arg
 from ..api.memory import Memory, MemoryDesc
 from ..layouts import copy_between
 
@@ -25,12 +26,22 @@ class Folded:
         self.weights, self.bias = Memory(weights), Memory(bias)
         self._blobs = [*layer.blobs, *norm.blobs, *(scale.blobs if scale else ())]
         self._seen: tuple[int, ...] = ()
+        self._finite = True
 
-    def refresh(self) -> None:
-        """Fold again if any of the parameters has changed."""
+    def __call__(self) -> bool:
+        """Fold again if any of the parameters has changed; returns whether all are finite."""
         seen = tuple(blob.synced_data.version for blob in self._blobs)
-        if seen == self._seen:
-            return
+        if seen != self._seen:
+            self._finite = all(bool(np.isfinite(blob.data).all()) for blob in self._blobs)
+            if self._finite:
+                self._fold()
+            self._seen = seen
+        return self._finite
+
+    def release(self) -> None:
+        """Keep what is folded."""
+
+    def _fold(self) -> None:
         mean, variance = self.norm.running_statistics()
         factor: Any = 1 / np.sqrt(variance + np.float32(self.norm.options.eps))
         if self.scale:
@@ -46,4 +57,32 @@ class Folded:
         folded = weights * factor.reshape(-1, *(1,) * (weights.ndim - 1))
         desc = self.weights.desc
         copy_between(MemoryDesc.plain(desc.dims), folded.reshape(-1), desc, self.weights.array)
-        self._seen = seen
+
+
+class Unfolded:
+    """The same parameters as they are.
+
+    Args:
+        layer, norm, scale, weights, bias: as for `Folded`.
+
+    Attributes:
+        weights, bias: the convolution's.
+        arguments: the normalisation's.
+    """
+
+    def __init__(self, layer: Any, norm: Any, scale: Any, weights: MemoryDesc, bias: MemoryDesc) -> None:
+        self.layer, self.norm, self.scale = layer, norm, scale
+        self.weights, self.bias = Memory(weights), Memory(bias)
+        self.arguments = {arg: Memory(bias) for arg in (Arg.MEAN, Arg.VARIANCE, Arg.SCALE, Arg.SHIFT)}
+
+    def load(self) -> None:
+        """Take over the parameters' present values."""
+        blobs, scale, desc = self.layer.blobs, self.scale.blobs if self.scale else (), self.weights.desc
+        mean, variance = self.norm.running_statistics()
+        factor = scale[0].data if scale else 1
+        shift = scale[1].data if len(scale) > 1 else 0
+        self.bias.flat[:] = blobs[1].data if len(blobs) > 1 else 0
+        for arg, values in zip(self.arguments, (mean, variance, factor, shift), strict=True):
+            self.arguments[arg].flat[:] = values
+        values = np.array(blobs[0].data).reshape(-1)
+        copy_between(MemoryDesc.plain(desc.dims), values, desc, self.weights.array)

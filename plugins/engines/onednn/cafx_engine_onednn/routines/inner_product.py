@@ -8,6 +8,7 @@ from functools import partial
 from cafx.kernel import Unsupported
 
 from .. import native
+from ..api.attributes import Attr
 from ..api.constants import DataType
 from ..api.memory import MemoryDesc
 from ..api.primitives import PrimitiveDesc
@@ -43,7 +44,7 @@ class InnerProduct(Weighted):
         bias = self.bias_desc(layer.output_shape[1])
 
         def forward_desc(weights: MemoryDesc) -> PrimitiveDesc:
-            return inner_product_forward(rows, weights, bias, outputs, training=self.training, attr=self.attr)
+            return inner_product_forward(rows, weights, bias, outputs, training=self.training, attr=self.attr())
 
         keep = kept if kept and kind == DataType.F32 else None
         if self.few_rows:
@@ -58,6 +59,11 @@ class InnerProduct(Weighted):
             )
         self.build.set_layout(self.tops[0], MemoryDesc.plain(self.tops[0].shape, kind))
         self.prefer_weights_layout()
+
+    def unfused_desc(self, attr: Attr) -> PrimitiveDesc:
+        """The forward primitive with other post-ops, for the same layouts."""
+        desc, bias = self.forward_desc, self.bias_desc(self.layer.output_shape[1])
+        return inner_product_forward(desc.src, desc.weights, bias, desc.dst, training=self.training, attr=attr)
 
     @property
     def few_rows(self) -> bool:

@@ -62,8 +62,8 @@ def multiply_rows(e: Emitter, rows: int) -> None:
             k, n = divmod(index, rows)
             output = e.add(start, k)
             total = b.fadd(e.sum_lanes(each), b.load(e.at(bias, output)))
-            positive = b.fcmp_ordered(">", total, FLOAT(0.0))
-            result = b.select(positive, total, b.fmul(total, args.slope))
+            below = b.select(b.fcmp_ordered("==", args.slope, FLOAT(0.0)), FLOAT(0.0), b.fmul(total, args.slope))
+            result = b.select(b.fcmp_ordered("<=", total, FLOAT(0.0)), below, total)
             b.store(result, e.at(y, e.multiply(args.outputs, n), output))
 
 

@@ -9,15 +9,17 @@ from cafx.kernel import Blob
 from cafx.kernel.blob import SyncedArray
 
 from ..api.attributes import Attr, BinaryOp, EltwiseOp, PostOp
-from ..api.constants import Alg, Arg, DataType, post_op_arg
+from ..api.constants import Alg, Arg, DataType, Norm, post_op_arg
 from ..api.memory import Memory, MemoryDesc
-from ..api.pointwise import reorder
+from ..api.normalization import batch_norm_forward
+from ..api.pointwise import binary, reorder
 from ..api.primitives import PrimitiveDesc
-from ..execution import Execution, InOrder, Reordering, Run, Work
+from ..exact import Choice, Guard, relu
+from ..execution import Execution, InOrder, Invocation, Reordering, Run, Work
 from ..layouts import blocked_place, place_of
 from ..operands import Bindable, Operand
 from ..routine import Accelerated, Gradients
-from .folding import Folded
+from .folding import Folded, Unfolded
 
 
 class Weighted(Accelerated):
@@ -51,13 +53,12 @@ class Weighted(Accelerated):
         """The blob y is written to: the top, or that of a fused sum."""
         return self.fusion.residual.top if self.fusion.residual else self.tops[0]
 
-    @property
-    def attr(self) -> Attr:
-        """A sum and then a ReLU as post-ops."""
+    def attr(self, *, relu: bool = True, residual: bool = True) -> Attr:
+        """A sum and then a ReLU as post-ops, unless one is not wanted."""
         ops: list[PostOp] = []
-        if self.fusion.residual:
+        if residual and self.fusion.residual:
             ops.append(BinaryOp(Alg.BINARY_ADD, self.layout(self.fusion.residual.addend)))
-        if self.fusion.slope is not None:
+        if relu and self.fusion.slope is not None:
             ops.append(EltwiseOp(Alg.RELU, self.fusion.slope))
         return Attr(ops)
 
@@ -106,15 +107,60 @@ class Weighted(Accelerated):
         folded = Folded(self.layer, fusion.batch_norm, fusion.scale, self.forward_weights, desc.bias)
         addends = [Operand(fusion.residual.addend.synced_data, desc.dst)] if fusion.residual else []
         calls = self.forward_calls(x, folded.weights, folded.bias, y, *addends)
-        return Execution([x, *addends], [folded.refresh, *calls], [y])
+        exact = partial(self._unfolded, x, y, *addends)
+        return Execution([x, *addends], [Choice([folded], calls, exact)], [y])
+
+    def _unfolded(self, x: Operand, y: Operand, *addends: Operand) -> list[Work]:
+        """The same one after another, for parameters that are not finite."""
+        desc, slope = self.unfused_desc(self.attr(relu=False, residual=False)), self.fusion.slope
+        raw = Unfolded(self.layer, self.fusion.batch_norm, self.fusion.scale, desc.weights, desc.bias)
+        flags, eps = Norm.GLOBAL_STATS | Norm.SCALE | Norm.SHIFT, self.fusion.batch_norm.options.eps
+        norm = batch_norm_forward(y.desc, y.desc, eps, flags, training=False)
+        work: list[Work] = [raw.load, self._forward_call(desc, x, raw.weights, raw.bias, y)]
+        work.append(self.call(norm, {Arg.SRC: y, Arg.DST: y, **raw.arguments}))
+        for each in addends:
+            total = binary(Alg.BINARY_ADD, y.desc, each.desc, y.desc)
+            work.append(self.call(total, {Arg.SRC: y, Arg.SRC_1: each, Arg.DST: y}))
+        return [*work, *([] if slope is None else [relu(self.build, y, y, slope)])]
 
     def forward_calls(
         self, x: Operand, weights: Bindable, bias: Bindable | None, y: Operand, *addends: Operand
     ) -> Sequence[Work]:
-        """What computes y."""
+        """What computes y; in two steps if the fused ReLU met NaN, of which oneDNN makes 0."""
+        call = self._forward_call(self.forward_desc, x, weights, bias, y, *addends)
+        if self.fusion.slope != 0:
+            return [call]
+        exact = partial(self.exact_forward, x, weights, bias, y, *addends)
+        return [call, Guard(self.engine.threads, exact)]
+
+    def _forward_call(
+        self, desc: PrimitiveDesc, x: Operand, weights: Bindable, bias: Bindable | None, y: Operand, *addends: Operand
+    ) -> Invocation:
         arguments: dict[int, Bindable] = {Arg.SRC: x, Arg.WEIGHTS: weights, Arg.DST: y}
         arguments |= {post_op_arg(index): each for index, each in enumerate(addends)}
-        return [self.call(self.forward_desc, arguments | ({Arg.BIAS: bias} if bias else {}))]
+        return self.call(desc, arguments | ({Arg.BIAS: bias} if bias else {}))
+
+    def exact_forward(
+        self, x: Operand, weights: Bindable, bias: Bindable | None, y: Operand, *addends: Operand
+    ) -> list[Work]:
+        """What computes y with the ReLU as a step of its own."""
+        desc = self.unfused_desc(self.attr(relu=False))
+        reordered, work = self.converted(weights, desc.weights)
+        work.append(self._forward_call(desc, x, reordered, bias, y, *addends))
+        if self.fusion.slope is not None:
+            work.append(relu(self.build, y, y, self.fusion.slope))
+        return work
+
+    def unfused_desc(self, attr: Attr) -> PrimitiveDesc:
+        """The forward primitive with other post-ops, for the same layouts."""
+        raise NotImplementedError
+
+    def converted(self, weights: Bindable, desc: MemoryDesc) -> tuple[Bindable, list[Work]]:
+        """Weights in another layout, and what brings them there."""
+        if weights.desc == desc:
+            return weights, []
+        target = self.build.scratch("reordered weights", desc)
+        return target, [Reordering(self.call(reorder(weights.desc, desc), {Arg.SRC: weights, Arg.DST: target}))]
 
     def source_desc(self, desc: MemoryDesc) -> MemoryDesc:
         """How the bottom is described, for a primitive's description of it."""

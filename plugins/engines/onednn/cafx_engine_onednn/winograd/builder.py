@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import attrs
+import numpy as np
 
 from cafx_lib_llvm import Kernel, KernelCall
 
@@ -125,6 +126,7 @@ class ProgramBuilder:
     def __init__(self, resources: Resources, scheme: Scheme, filters: Filters) -> None:
         self.resources, self.scheme, self.filters = resources, scheme, filters
         self.cells = Cells()
+        self.not_finite = np.zeros(1, np.int64)
         self.tasks = TASKS_PER_THREAD * resources.threads
         self.transformed_filters = self.scratch("filters", filters.group * scheme.components * filters.stride)
 
@@ -139,7 +141,8 @@ class ProgramBuilder:
     def program(self, scratch: int, phases: Sequence[Sequence[Task]]) -> Tasks:
         """The program, given its phases and the number of floats of scratch memory per thread."""
         threads = self.resources.threads
-        return Tasks(threads, self.cells, self.resources.scratch("winograd.threads", threads * scratch), phases)
+        memory = self.resources.scratch("winograd.threads", threads * scratch)
+        return Tasks(threads, self.cells, memory, phases, not_finite=self.not_finite)
 
     def layout(self, shape: Shape, capacity: int, start: int = 0) -> TransformLayout:
         """The layout of tiles of activations in the transform domain."""
@@ -194,6 +197,7 @@ class ProgramBuilder:
                         width=width,
                         first=first,
                         count=some,
+                        not_finite=int(self.not_finite.ctypes.data),
                     )
                 )
             ]

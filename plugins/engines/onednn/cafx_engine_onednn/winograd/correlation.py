@@ -155,6 +155,7 @@ class Correlation(ProgramBuilder):
                 capacity=products.layout.capacity,
                 bias=Region(epilogue.bias),
                 slope=epilogue.slope,
+                not_finite=int(self.not_finite.ctypes.data),
                 tiles=grid.range(*tiles, y.shape),
             )
         )

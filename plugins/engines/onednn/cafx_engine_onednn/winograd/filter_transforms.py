@@ -14,6 +14,7 @@ import attrs
 from cafx_lib_llvm import FLOAT, INT, Arguments, Emitter, Value
 
 from .algebra import flat, square, transform
+from .finite import Finite
 from .matrices import Scheme, transpose
 from .program import Region, pointer, task_kernel
 from .tiling import BLOCK
@@ -33,6 +34,7 @@ class FilterArguments(Arguments):
         panel: the first block of columns.
         panels, width: number of panels, and blocks per panel.
         first, count: first row, or block of rows, to transform, and their number.
+        not_finite: address of what is set to 1 if a gradient is not finite.
     """
 
     weights: Region
@@ -47,6 +49,7 @@ class FilterArguments(Arguments):
     width: int
     first: int
     count: int
+    not_finite: int
 
 
 @attrs.frozen(kw_only=True)
@@ -99,13 +102,15 @@ def rotated_filter_transform(e: Emitter, scheme: Scheme) -> None:
 def filter_gradient(e: Emitter, scheme: Scheme) -> None:
     """Gᵀ M G: the gradient of the weights, from the gradient M of the transformed filters."""
     filters = _Filters(e, scheme)
-    args, matrix = e.arguments, transpose(scheme.filter_transform)
+    args, matrix, finite = e.arguments, transpose(scheme.filter_transform), Finite(e)
     with filters.each() as (row, block, panel):
         start = e.at(panel, e.multiply(row, filters.width))
         values = [e.load(start, e.multiply(args.stride, k)) for k in range(scheme.components)]
-        taps = flat(transform(e, matrix, square(values, scheme.points)))
-        for first, each in zip(filters.taps(block), taps, strict=True):
+        taps = transform(e, matrix, square(values, scheme.points))
+        finite.check_corners(taps)
+        for first, each in zip(filters.taps(block), flat(taps), strict=True):
             e.store(each, first, e.multiply(row, BLOCK))
+    finite.report(args.not_finite)
 
 
 @task_kernel(PadArguments)

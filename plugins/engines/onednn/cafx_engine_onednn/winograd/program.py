@@ -99,9 +99,13 @@ class Tasks:
         cells: cells of the memory that the kernels work on.
         scratch: memory that is divided among the threads.
         phases: the tasks.
+        not_finite: what kernels set to 1 when a result is not finite, if they look.
     """
 
-    def __init__(self, threads: int, cells: Cells, scratch: Memory, phases: Sequence[Sequence[Task]]) -> None:
+    def __init__(
+        self, threads: int, cells: Cells, scratch: Memory, phases: Sequence[Sequence[Task]], not_finite: Any = None
+    ) -> None:
+        self._not_finite = np.zeros(1, np.int64) if not_finite is None else not_finite
         self._cells, self._threads, self._bound = cells, threads, False
         tasks = [task for phase in phases for task in phase]
         calls = [[call.address, call.arguments.ctypes.data] for task in tasks for call in task]
@@ -124,6 +128,12 @@ class Tasks:
         array = np.array(values, np.int64)
         self._keep.append(array)
         return int(array.ctypes.data)
+
+    def met_not_finite(self) -> bool:
+        """Whether a kernel has computed what is not finite since this was last asked."""
+        met = bool(self._not_finite[0])
+        self._not_finite[0] = 0
+        return met
 
     def bind(self) -> Self:
         """Bind all operands to memory, unless they are bound."""

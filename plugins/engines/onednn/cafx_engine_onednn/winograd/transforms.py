@@ -14,6 +14,7 @@ import attrs
 from cafx_lib_llvm import INT, Arguments, Emitter, Value
 
 from .algebra import flat, square, transform
+from .finite import Finite, keep_unless_zero, leaky
 from .matrices import Matrix
 from .program import Region, pointer, task_kernel
 from .tiling import BLOCK, TileRange
@@ -53,6 +54,7 @@ class OutputTransformArguments(Arguments):
         capacity: number of tiles allocated in the source.
         bias: one value per channel.
         slope: negative slope of the ReLU; 1 for no ReLU.
+        not_finite: address of what is set to 1 if a result is not finite.
         tiles: which to transform.
     """
 
@@ -62,6 +64,7 @@ class OutputTransformArguments(Arguments):
     capacity: int
     bias: Region
     slope: float
+    not_finite: int
     tiles: TileRange
 
 
@@ -108,7 +111,8 @@ def output_transform(e: Emitter, matrix: Matrix, bfloat16: bool = False) -> None
     b, args, side, points = e.builder, e.arguments, len(matrix), len(matrix[0])
     source, bias = pointer(e, args.source), pointer(e, args.bias)
     target = pointer(e, args.target, bfloat16=bfloat16)
-    slope, zero, dropped = e.splat(args.slope), e.constant(0), e.allocate(1, bfloat16=bfloat16)
+    slope, dropped, finite = e.splat(args.slope), e.allocate(1, bfloat16=bfloat16), Finite(e)
+    kept = keep_unless_zero(e, slope)
     with _each_tile(e, args.tiles, side) as tile:
 
         def transform_blocks(mask: Mask | None) -> None:
@@ -117,14 +121,16 @@ def output_transform(e: Emitter, matrix: Matrix, bfloat16: bool = False) -> None
                 values = [e.load(start, e.multiply(args.stride, k)) for k in range(points**2)]
                 offset = e.load(bias, e.multiply(block.index, BLOCK))
                 out = tile.at(target, block.index)
-                for i, row in enumerate(transform(e, matrix, square(values, points))):
+                rows = [[b.fadd(each, offset) for each in row] for row in transform(e, matrix, square(values, points))]
+                finite.check_corners(rows)
+                for i, row in enumerate(rows):
                     for j, each in enumerate(row):
-                        y = b.fadd(each, offset)
-                        y = b.select(b.fcmp_ordered(">", y, zero), y, b.fmul(slope, y))
+                        y = leaky(e, each, slope, kept)
                         place = e.at(out, tile.offset(i, j))
                         e.store(y, b.select(mask[i][j], place, dropped) if mask else place)
 
         tile.inside_or_masked(side, transform_blocks)
+    finite.report(args.not_finite)
 
 
 class _Tile:
