@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cafx.conformance.checks_engines import attributes_read, listed_attributes
+from cafx.conformance.checks_not_finite import reference, require_same
 from cafx.conformance.golden import differs
 from cafx.conformance.harness import Trial
 from cafx.conformance.suite import Subject
@@ -61,3 +62,12 @@ def test_layer(name, case, engine):
             problems = [differs(one, two, tolerance, tolerance) for one, two in zip(found, expected, strict=True)]
             assert not any(problems), f"pass {number}: {problems}"
     assert not trial.net.program.recorder.refused
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in CASES} & set(registry().names("engine.cudnn"))))
+def test_what_is_not_finite_stays_so(name, cuda):
+    subject = Subject.of(name, registry())
+    for case in subject.cases:
+        trial = Trial(name, case, engine=registry().load("engine", "cudnn")(registry()))
+        if subject.layer.deterministic and trial.net.program.parts[-1].run_by != "plain":
+            require_same(trial, reference(subject, case, trial), "cudnn")

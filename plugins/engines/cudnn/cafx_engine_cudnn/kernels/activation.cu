@@ -44,6 +44,12 @@ __device__ __forceinline__ float function(float x, Constants with) {
     return x > with.a ? 1.f : 0.f;  // THRESHOLD
 }
 
+// Whether the gradient is 0 whatever dy is.
+template <int KIND>
+__device__ __forceinline__ bool is_flat(Constants with) {
+    return KIND == POWER && with.a * with.b == 0.f;
+}
+
 // The function's derivative, at y for ELU, EXP, SIGMOID and TANH, at x for the others.
 template <int KIND>
 __device__ __forceinline__ float derivative(float value, Constants with) {
@@ -82,7 +88,7 @@ __device__ __forceinline__ void apply(const value_t* value, const value_t* dy, v
     FOR_EACH(i, count / VEC) {
         pack_t from = ((const pack_t*)value)[i], gradient, to;
         if (dy) gradient = ((const pack_t*)dy)[i];
-        int valid = values_of(i, count, padded, channels);
+        int valid = dy && is_flat<KIND>(with) ? 0 : values_of(i, count, padded, channels);
 #pragma unroll
         for (int k = 0; k < VEC; k++) {
             float x = load(from.v[k]);
@@ -96,7 +102,8 @@ __device__ __forceinline__ void apply(const value_t* value, const value_t* dy, v
     if (rest < count) {
         float x = load(value[rest]);
         if (kept) kept[rest] = value[rest];
-        result[rest] = store(dy ? load(dy[rest]) * derivative<KIND>(x, with) : function<KIND>(x, with));
+        float y = dy ? load(dy[rest]) * derivative<KIND>(x, with) : function<KIND>(x, with);
+        result[rest] = store(dy && is_flat<KIND>(with) ? 0.f : y);
     }
 }
 
@@ -133,6 +140,11 @@ extern "C" __global__ void differentiate(const value_t* value, const value_t* dy
     dispatch(kind, value, dy, dx, nullptr, count, padded, channels, Constants{a, b, c});
 }
 
+// max(x, 0) and min(x, 0), which keep NaN.
+__device__ __forceinline__ float upper(float x) { return x <= 0.f ? 0.f : x; }
+
+__device__ __forceinline__ float lower(float x) { return x >= 0.f ? 0.f : x; }
+
 // PReLU: y = x where x > 0, else slope * x, and kept = x unless it is null. There is one slope per channel, or one
 // for all of them (`shared`).
 extern "C" __global__ void prelu_forward(const pack_t* x, pack_t* y, pack_t* kept, const float* __restrict__ slopes,
@@ -145,7 +157,7 @@ extern "C" __global__ void prelu_forward(const pack_t* x, pack_t* y, pack_t* kep
 #pragma unroll
         for (int k = 0; k < VEC; k++) {
             float from = load(value.v[k]);
-            value.v[k] = store(from > 0.f ? from : from * slopes[shared ? 0 : c + k]);
+            value.v[k] = store(upper(from) + slopes[shared ? 0 : c + k] * lower(from));
         }
         y[i] = value;
     }
@@ -173,7 +185,8 @@ extern "C" __global__ void prelu_backward(const pack_t* __restrict__ x, const pa
             for (int k = 0; k < VEC; k++) {
                 float from = load(value.v[k]), given = load(gradient.v[k]);
                 sum[k] += given * (from > 0.f ? 0.f : from);
-                gradient.v[k] = store(from > 0.f ? given : given * slope[k]);
+                float open = from > 0.f ? 1.f : 0.f;
+                gradient.v[k] = store(given * open + slope[k] * (given * (1.f - open)));
             }
             if (dx) dx[r * packs + c] = gradient;
         }

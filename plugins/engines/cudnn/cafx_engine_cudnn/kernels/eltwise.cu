@@ -138,7 +138,7 @@ extern "C" __global__ void maximum_gradients(const value_t* dy, const value_t* r
         EACH_VALUE winners[k] = largest(arrays, packs, k, &value);
         EACH_ARRAY if (targets[n]) {
             pack_t own;
-            EACH_VALUE own.v[k] = winners[k] == n ? gradient.v[k] : store(0.f);
+            EACH_VALUE own.v[k] = store(load(gradient.v[k]) * (winners[k] == n ? 1.f : 0.f));
             set_pack(targets[n], i, count, own);
         }
     }
