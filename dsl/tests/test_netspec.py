@@ -162,7 +162,37 @@ def test_the_error_for_an_unknown_top_has_line_and_suggestion():
 
 def test_only_tops_can_be_named():
     n = NetSpec()
+    for no_top in (3, None, "data", (), (n, n)):
+        with pytest.raises(TypeError, match="value of 'data' is not a top"):
+            n.data = no_top
     with pytest.raises(CafxError, match=r"a tuple of 2 tops.*name each"):
-        n.data = L.Input(shape={"dim": [1]}, ntop=2)
-    with pytest.raises(CafxError, match="value of 'data' is not a top"):
-        n.data = 3
+        n.add("data", (L.Input(shape={"dim": [1]}, ntop=2),))
+
+
+def test_several_tops_of_one_name_are_refused_when_the_net_is_written():
+    n = NetSpec()
+    n["data"] = L.Input(shape=[{"dim": [4, 3]}, {"dim": [4]}], ntop=2)
+    with pytest.raises(CafxError, match=r"value of 'data' is not a top: got a tuple of 2 tops; name each"):
+        n.to_proto()
+    n.data, n.label = n["data"]
+    n.ip = L.InnerProduct(n.data, num_output=2)
+    assert [layer.name for layer in n.to_proto().layer] == ["data", "ip"]
+    assert (n.keys(), n.values()[0], n.items()[1]) == (["data", "label", "ip"], n.data, ("label", n.label))
+    n.keys = L.ReLU(n.ip)
+    assert n.to_proto().layer[2].name == "keys"
+
+
+def test_several_tops_may_have_one_name_for_the_moment_in_a_phase_block():
+    n = NetSpec()
+    for phase in ("TRAIN", "TEST"):
+        with n.phase(phase):
+            n["data"] = L.Input(shape=[{"dim": [4, 3]}, {"dim": [4]}], ntop=2)
+            n.data, n.label = n["data"]
+    assert [layer.include[0].phase for layer in n.to_proto().layer] == [0, 1]
+
+
+def test_a_bottom_that_is_no_top_is_a_type_error():
+    with pytest.raises(TypeError, match="bottom 0 is not a top"):
+        L.ReLU("data")
+    with pytest.raises(TypeError, match="ntop=2"):
+        _, _ = L.Input(shape={"dim": [1]})

@@ -9,19 +9,16 @@ Example:
     [[0.0, 0.0, 2.0]]
 """
 
-from typing import Any
-
-from caffe import coord_map, io
+from caffe import _caffe, coord_map, io
 from caffe.blob import Blob
 from caffe.classifier import Classifier
 from caffe.detector import Detector
+from caffe.glog import init_log, log
 from caffe.modes import (
     TEST,
     TRAIN,
     has_nccl,
-    init_log,
     layer_type_list,
-    log,
     set_device,
     set_mode_cpu,
     set_mode_gpu,
@@ -45,7 +42,9 @@ from caffe.solvers import (
     Solver,
     get_solver,
 )
+from caffe.timer import Timer
 from cafx.kernel import CafxError
+from cafx_layer_python import UserLayer as Layer
 
 __version__ = "1.0.0"
 __all__ = [
@@ -65,6 +64,8 @@ __all__ = [
     "Solver",
     "TEST",
     "TRAIN",
+    "Timer",
+    "_caffe",
     "caffe_pb2",
     "coord_map",
     "get_solver",
@@ -86,11 +87,3 @@ __all__ = [
     "solver_rank",
     "to_proto",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "Layer":
-        from cafx_layer_python import UserLayer
-
-        return UserLayer
-    raise AttributeError(f"module 'caffe' has no attribute '{name}'")

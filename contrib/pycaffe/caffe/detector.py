@@ -72,6 +72,23 @@ class Detector(Net):
             detection["prediction"] = score
         return detections
 
+    def detect_selective_search(self, image_fnames: Iterable[str | PathLike[str]]) -> list[dict[str, Any]]:
+        """Score the windows that selective search finds in image files; the same files give the same windows.
+
+        Args:
+            image_fnames: the files.
+
+        Returns:
+            A dict of ``window``, ``prediction`` and ``filename`` per window.
+
+        Raises:
+            CafxError: an image cannot be read, or OpenCV's contributed modules are not installed.
+        """
+        from caffe.selective_search import windows
+
+        names = [str(name) for name in image_fnames]
+        return self.detect_windows([(name, windows(_bgr(io.load_image(name)))) for name in names])
+
     def crop(self, im: Array, window: Window) -> Array:
         """Crop a window (ymin, xmin, ymax, xmax) from an H×W×C image.
 
@@ -110,3 +127,8 @@ class Detector(Net):
         mean = transformer.mean[name].mean((1, 2)) / transformer.raw_scale.get(name, 1)
         swap = transformer.channel_swap.get(name)
         self.crop_mean = mean if swap is None else mean[np.argsort(swap)]
+
+
+def _bgr(image: Array) -> Array:
+    """An image of `caffe.io.load_image` as uint8, in the order BGR."""
+    return np.ascontiguousarray(np.round(image[:, :, ::-1] * 255).astype(np.uint8))

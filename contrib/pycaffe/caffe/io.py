@@ -70,7 +70,18 @@ def array_to_datum(arr: npt.ArrayLike, label: int | None = None) -> Any:
 
 
 def datum_to_array(datum: Any) -> Array:
-    """Convert a Datum to a C×H×W array; its label is ``datum.label``."""
+    """Convert a Datum to a C×H×W array; its label is ``datum.label``.
+
+    An encoded image is decoded; its channels are in the order BGR.
+
+    Raises:
+        CafxError: the encoded image cannot be decoded.
+        ValueError: the Datum has no shape, or another number of values.
+    """
+    if datum.encoded:
+        from cafx_lib_feed.images import decode
+
+        return np.ascontiguousarray(decode(datum.data, None, "the image of the Datum").transpose(2, 0, 1))
     shape = datum.channels, datum.height, datum.width
     if datum.data:
         return np.frombuffer(datum.data, np.uint8).reshape(shape)

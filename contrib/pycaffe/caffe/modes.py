@@ -1,10 +1,11 @@
-"""Process-wide settings of pycaffe: engine, device, random seed and log."""
+"""Process-wide settings of pycaffe: engine, device and random seed."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
+from caffe import glog
 from cafx.kernel import TEST as _TEST
 from cafx.kernel import TRAIN as _TRAIN
 from cafx.kernel import Engine, registry
@@ -54,6 +55,7 @@ def set_mode_gpu() -> None:
     """
     process.engine, notice = engine_of_kind(registry(), gpu=True, asked="set_mode_gpu()")
     if notice and not process.has_warned:
+        glog.enable()
         _log.warning("%s; using the CPU", notice)
         process.has_warned = True
 
@@ -71,16 +73,6 @@ def set_random_seed(seed: int) -> None:
 def layer_type_list() -> list[str]:
     """The installed layer types."""
     return registry().names("layer")
-
-
-def init_log(level: int = 0, to_stderr: bool = False) -> None:
-    """Log messages of ``level`` (0 info, 1 warning, 2 error, 3 fatal) and above to stderr."""
-    logging.basicConfig(level=(logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)[level])
-
-
-def log(message: str) -> None:
-    """Log a message at level info."""
-    _log.info(message)
 
 
 def has_nccl() -> bool:

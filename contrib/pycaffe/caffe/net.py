@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe import glog
 from caffe.batches import batches, joined
 from caffe.blob import Blob, ledger
+from caffe.exceptions import own_exceptions
 from caffe.modes import process
+from caffe.vectors import BlobVec, LayerVec
 from cafx.kernel import CafxError, Layer
 from cafx.kernel import Net as KernelNet
 from cafx.kernel.net import format_named
@@ -31,7 +34,7 @@ class LayerView:
         blobs: its parameters.
     """
 
-    def __init__(self, layer: Layer, blobs: list[Blob]) -> None:
+    def __init__(self, layer: Layer, blobs: BlobVec) -> None:
         self._layer = layer
         self.type = layer.type
         self.blobs = blobs
@@ -48,16 +51,18 @@ class Net:
         args: ``phase``, or ``weights, phase`` as in older scripts; then level, stages, weights.
         phase: TRAIN or TEST.
         weights: a caffemodel to copy parameters from, by layer name.
-        level, stages: state that include and exclude rules are matched against, in addition to the phase.
+        level, stages: the rest of the state that include and exclude rules are matched against. The level
+            replaces that of the net's ``state``, the stages are added to those of it.
 
     Raises:
         TypeError: no phase is given.
+        Exception: whatever a layer written in Python raises.
         CafxError: the net or the weights are not valid.
 
     Attributes:
         blobs: the blobs by name, in order.
         params: the parameters of each layer that has any, by layer name.
-        layers: the layers, in order.
+        layers: the layers, in order; a layer written in Python is the object of its class.
     """
 
     def __init__(
@@ -75,17 +80,20 @@ class Net:
         phase = positional.get("phase", phase)
         if phase is None:
             raise TypeError("Net() needs a phase: caffe.TRAIN or caffe.TEST")
-        self._wrap(
-            KernelNet(
+        glog.enable()
+        with own_exceptions():
+            net = KernelNet(
                 str(network_file) if isinstance(network_file, PathLike) else network_file,
                 phase,
-                weights=positional.get("weights", weights),
                 seed=process.seed,
                 level=positional.get("level", level),
                 stages=positional.get("stages", stages) or (),
                 **process.engine_keywords(),
             )
-        )
+        self._wrap(net)
+        weights = positional.get("weights", weights)
+        if weights is not None:
+            self.copy_from(weights)
 
     @classmethod
     def over(cls, kernel_net: KernelNet) -> Net:
@@ -96,13 +104,17 @@ class Net:
 
     def _wrap(self, kernel_net: KernelNet) -> None:
         self._net = kernel_net
-        views = {id(blob): Blob(blob) for blob in kernel_net.blobs.values()}
+        distinct = {id(blob): Blob(blob) for blob in kernel_net.blobs.values()}
         self.blobs: OrderedDict[str, Blob] = OrderedDict(
-            (name, views[id(blob)]) for name, blob in kernel_net.blobs.items()
+            (name, distinct[id(blob)]) for name, blob in kernel_net.blobs.items()
         )
-        self.layers = [LayerView(layer, [Blob(blob) for blob in layer.blobs]) for layer in kernel_net.layers]
-        self.params: OrderedDict[str, list[Blob]] = OrderedDict(
-            (name, view.blobs) for name, view in zip(self._layer_names, self.layers, strict=True) if view.blobs
+        blobs = [BlobVec(map(Blob, layer.blobs)) for layer in kernel_net.layers]
+        views = map(LayerView, kernel_net.layers, blobs)
+        self.layers = LayerVec(
+            getattr(layer, "user", view) for layer, view in zip(kernel_net.layers, views, strict=True)
+        )
+        self.params: OrderedDict[str, BlobVec] = OrderedDict(
+            (name, each) for name, each in zip(self._layer_names, blobs, strict=True) if each
         )
         self._callbacks: dict[str, list[Callback]] = {}
 
@@ -117,7 +129,7 @@ class Net:
     _outputs = property(lambda self: [self._blob_names.index(name) for name in self.outputs], doc="By index.")
 
     @property
-    def layer_dict(self) -> OrderedDict[str, LayerView]:
+    def layer_dict(self) -> OrderedDict[str, Any]:
         """The layers by name."""
         return OrderedDict(zip(self._layer_names, self.layers, strict=True))
 
@@ -206,10 +218,11 @@ class Net:
         run = self._net.run_forward if direction == "forward" else self._net.run_backward
         before, after = (self._callbacks.get(f"{when}_{direction}", []) for when in ("before", "after"))
         ledger.before_pass()
-        if not before and not after:
-            run(start, end)
-        else:
-            self._run_with_callbacks(direction, start, end, before, after)
+        with own_exceptions():
+            if not before and not after:
+                run(start, end)
+            else:
+                self._run_with_callbacks(direction, start, end, before, after)
         ledger.after_pass()
 
     def _run_with_callbacks(
@@ -293,7 +306,8 @@ class Net:
 
     def reshape(self) -> None:
         """Propagate changed input shapes through the net."""
-        self._net.reshape()
+        with own_exceptions():
+            self._net.reshape()
 
     def clear_param_diffs(self) -> None:
         """Set all parameter gradients to zero."""
@@ -302,7 +316,8 @@ class Net:
 
     def copy_from(self, source: Any) -> None:
         """Copy parameters from a weights file or another net, by layer name."""
-        self._net.copy_from(source._net if isinstance(source, Net) else source)
+        copied = self._net.copy_from(source._net if isinstance(source, Net) else Path(source))
+        glog.report_copied(copied)
         ledger.after_pass()
 
     def share_with(self, other: Net) -> None:

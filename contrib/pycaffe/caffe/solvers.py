@@ -7,9 +7,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar
 
+from caffe import glog
 from caffe.blob import ledger
+from caffe.exceptions import own_exceptions
 from caffe.modes import process
 from caffe.net import Net
+from caffe.vectors import NetVec
 from cafx.kernel import Solver as KernelSolver
 from cafx.kernel import registry
 from cafx.kernel.training import read_solver
@@ -43,7 +46,8 @@ class _CallbackSolver(KernelSolver):
 class Solver:
     """A solver of the type given in its prototxt.
 
-    Like Caffe's, it continues when the loss is NaN or infinite.
+    Like Caffe's, it continues when the loss is NaN or infinite, and writes its log to standard error: losses
+    as ``display`` says, tests, snapshots. ``GLOG_minloglevel=1`` or ``caffe.init_log(1)`` silences it.
 
     Args:
         solver_file: path of the solver prototxt.
@@ -54,6 +58,7 @@ class Solver:
 
     Raises:
         CafxError: the solver or its nets are not valid.
+        Exception: whatever a layer written in Python raises.
     """
 
     solver_type: ClassVar[str | None] = None
@@ -65,11 +70,17 @@ class Solver:
             options.type = self.solver_type
         seed = None if options.random_seed >= 0 else process.seed
         settings = {"seed": seed, "keep_tests": "all", "allow_nan": True, **process.engine_keywords()}
-        self._solver = _CallbackSolver(options, Path(solver_file), **settings)
+        glog.enable()
+        with own_exceptions():
+            self._solver = _CallbackSolver(options, Path(solver_file), **settings)
+        self._solver.monitors.add(glog.SolverLog())
+        for copied in self._solver.copied:
+            glog.report_copied(copied)
         self.net = Net.over(self._solver.net)
-        self.test_nets = [Net.over(net) for net in self._solver.test_nets]
+        self.test_nets = NetVec(map(Net.over, self._solver.test_nets))
 
     iter = property(lambda self: self._solver.iter, doc="Number of completed iterations.")
+    lr = property(lambda self: self._solver.rate, doc="Learning rate of the last update; 0 before the first.")
     param = property(lambda self: self._solver.options, doc="The SolverParameter.")
 
     def step(self, iterations: int = 1) -> None:
@@ -116,7 +127,8 @@ class Solver:
     def _synchronised(self, run: Callable[[], Any]) -> None:
         """Call ``run``, using the values of arrays in use by the script and updating them afterwards."""
         ledger.before_pass()
-        run()
+        with own_exceptions():
+            run()
         ledger.after_pass()
 
 

@@ -11,6 +11,8 @@ from caffe.proto import caffe_pb2
 from caffe.proto.caffe_pb2 import TEST, NetParameter
 from google.protobuf import text_format
 
+from cafx.kernel import CafxError
+
 RNG = np.random.default_rng(0)
 IMAGE = RNG.random((9, 12, 3), dtype=np.float32)
 TINY = 1e-6
@@ -168,3 +170,15 @@ def test_crop_aligns_blobs_after_strides_and_padding():
     with pytest.raises(RuntimeError):
         coord_map_from_to(layers.InnerProduct(data, num_output=1), data)
     assert issubclass(UndefinedMapException, Exception)
+
+
+def test_an_encoded_datum_is_decoded():
+    cv2 = pytest.importorskip("cv2")
+    image = RNG.integers(0, 256, (5, 4, 3), np.uint8)
+    datum = caffe_pb2.Datum(encoded=True, data=cv2.imencode(".png", image)[1].tobytes(), label=7)
+    np.testing.assert_array_equal(caffe.io.datum_to_array(datum), image.transpose(2, 0, 1))
+    datum.data = cv2.imencode(".png", image[:, :, 0])[1].tobytes()
+    np.testing.assert_array_equal(caffe.io.datum_to_array(datum), image[None, :, :, 0])
+    datum.data = b"no image"
+    with pytest.raises(CafxError, match="the image of the Datum"):
+        caffe.io.datum_to_array(datum)

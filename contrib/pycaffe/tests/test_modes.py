@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -161,7 +162,7 @@ def test_a_script_of_others_runs_on_the_cpu_with_one_line():
     done = run_script()
     assert (done.returncode, done.stdout) == (0, "1\n")
     assert done.stderr.count("no GPU here") == 1
-    assert done.stderr.startswith("set_mode_gpu(): no GPU here (")
+    assert re.match(r"W\d{4} \S+ +\d+ common\.cpp:44\] set_mode_gpu\(\): no GPU here \(", done.stderr)
     refused = run_script(CAFX_STRICT_MODE="1")
     assert refused.returncode == 1
     assert "CafxError: set_mode_gpu(): no GPU here (" in refused.stderr

@@ -19,6 +19,10 @@ active_rules: contextvars.ContextVar[tuple[Rule, ...]] = contextvars.ContextVar(
 """Include rules of the enclosing phase blocks."""
 
 
+class NotATopError(CafxError, TypeError):
+    """A value that is not a top, where one is needed."""
+
+
 class Top:
     """One output of a layer, passed to further layers as their bottom.
 
@@ -40,7 +44,7 @@ class Top:
         return f"<top {self.n} of {self.fn!r}>"
 
     def __iter__(self) -> NoReturn:
-        raise CafxError(f"{self.fn.what} returns one top", where=user_place(), remedy="to unpack two, pass ntop=2")
+        raise NotATopError(f"{self.fn.what} returns one top", where=user_place(), remedy="to unpack two, pass ntop=2")
 
     def to_proto(self) -> Any:
         """The NetParameter of this top and all layers it depends on, with automatic names."""
@@ -129,13 +133,22 @@ class Function:
         if isinstance(given, Function) and given.ntop == 1:
             given = given.tops[0]
         if not isinstance(given, Top):
-            several = isinstance(given, (tuple, list)) and all(isinstance(each, Top) for each in given)
-            raise CafxError(
-                f"bottom {index} is not a top",
-                found=f"a sequence of {len(given)} tops" if several else repr(given),
-                remedy="unpack them with *" if several else "pass the top of another layer",
-            )
+            raise self.not_a_top(index, given)
         return given
+
+    def not_a_top(self, index: int, given: Any) -> Exception:
+        """The error for a bottom that is not a top.
+
+        Args:
+            index: number of the bottom.
+            given: what was passed.
+        """
+        several = isinstance(given, (tuple, list)) and all(isinstance(each, Top) for each in given)
+        return NotATopError(
+            f"bottom {index} is not a top",
+            found=f"a sequence of {len(given)} tops" if several else repr(given),
+            remedy="unpack them with *" if several else "pass the top of another layer",
+        )
 
     def _checked_ntop(self, ntop: Any) -> int:
         if ntop is None:

@@ -33,6 +33,9 @@ class Layers:
     lists, messages are dicts. With ``ntop=2`` the call returns two tops, with ``ntop=0`` the layer itself.
     A plugin is imported when its layer is first used; ``help(L.Convolution)`` documents it.
 
+    Args:
+        function: the class of layers that calls create.
+
     Raises:
         CafxError: an unknown type or option, an invalid value, or a wrong number of bottoms or tops; it
             names the line of the call.
@@ -45,7 +48,8 @@ class Layers:
     ['Input', 'InnerProduct', 'SoftmaxWithLoss']
     """
 
-    def __init__(self) -> None:
+    def __init__(self, function: type[Function] = Function) -> None:
+        self._function = function
         self._functions: dict[str, tuple[type[Layer], LayerFunction]] = {}
 
     def __getattr__(self, name: str) -> LayerFunction:
@@ -57,23 +61,24 @@ class Layers:
             unknown = error if name in registry().names("layer") else _no_such_name(error)
             raise unknown.at(f"{user_place()}: L.{name}") from error.__cause__
         if name not in self._functions or self._functions[name][0] is not layer_class:
-            self._functions[name] = layer_class, layer_function(name, layer_class)
+            self._functions[name] = layer_class, layer_function(name, layer_class, self._function)
         return self._functions[name][1]
 
     def __dir__(self) -> list[str]:
         return registry().names("layer")
 
 
-def layer_function(name: str, layer_class: type[Layer]) -> LayerFunction:
+def layer_function(name: str, layer_class: type[Layer], function: type[Function] = Function) -> LayerFunction:
     """The function that creates layers of one type, with signature and documentation.
 
     Args:
         name: the layer type.
         layer_class: its class.
+        function: the class of the layer in a net that is being written.
     """
 
     def call(*bottoms: Any, **options: Any) -> Any:
-        fn = Function(name, bottoms, options)
+        fn = function(name, bottoms, options)
         return fn if fn.ntop == 0 else fn.tops[0] if fn.ntop == 1 else fn.tops
 
     call.__name__ = call.__qualname__ = name

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from cafx.dsl.function import Function, Producer, Top, active_rules, function_of, net_proto
+from cafx.dsl.function import Function, NotATopError, Producer, Top, active_rules, function_of, net_proto
 from cafx.dsl.options import assign, plain
 from cafx.dsl.place import NoSuchNameError, user_place
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
@@ -22,7 +22,8 @@ class NetSpec:
     A layer has the name of its first top. Unnamed tops are called Convolution1, Convolution2, … Names that
     are not Python identifiers are keys: ``n["conv1/relu"] = L.ReLU(n.conv1)``. Assigning to a name again
     replaces the top. A top's name hides a method of the same name, except ``tops``, ``update`` and
-    ``to_proto``.
+    ``to_proto``. Several tops, as ``L.Data(…, ntop=2)`` returns them, may be assigned to one name for the
+    moment: `to_proto` refuses them.
 
     Different layers may share a name in different phases; see `phase` and `add`.
 
@@ -73,6 +74,7 @@ class NetSpec:
     """
 
     tops: dict[str, Producer]
+    _several: dict[str, Any]
     _alternatives: dict[Function, list[Function]]
     _other_names: dict[Producer, str]
     _fields: dict[str, Any]
@@ -86,15 +88,15 @@ class NetSpec:
                     where=user_place(),
                     remedy=did_you_mean(field, NetParameter.__options__),
                 )
-        attributes = {"tops": {}, "_alternatives": {}, "_other_names": {}, "_fields": all_fields}
+        attributes = {"tops": {}, "_several": {}, "_alternatives": {}, "_other_names": {}, "_fields": all_fields}
         for attribute, value in attributes.items():
             object.__setattr__(self, attribute, value)
 
     def __getattribute__(self, name: str) -> Any:
         if name not in PYCAFFE_NAMES and not name.startswith("_"):
-            tops = object.__getattribute__(self, "tops")
-            if name in tops:
-                return tops[name]
+            for tops in (object.__getattribute__(self, "_several"), object.__getattribute__(self, "tops")):
+                if name in tops:
+                    return tops[name]
         return object.__getattribute__(self, name)
 
     def __getattr__(self, name: str) -> Any:
@@ -111,10 +113,14 @@ class NetSpec:
         del self[name]
 
     def __getitem__(self, name: str) -> Any:
-        return self.__getattr__(name)
+        return self._several[name] if name in self._several else self.__getattr__(name)
 
     def __setitem__(self, name: str, top: Any) -> None:
+        if _are_tops(top):
+            self._several[name] = top
+            return
         checked = self._checked(name, top)
+        self._several.pop(name, None)
         if active_rules.get() and name in self.tops:
             self._add(name, checked)
         else:
@@ -132,6 +138,25 @@ class NetSpec:
 
     def __str__(self) -> str:
         return NetSpec.to_text(self)
+
+    def keys(self) -> list[str]:
+        """The names of the tops, in order of assignment.
+
+        >>> from cafx.dsl import NetSpec, layers as L
+        >>> n = NetSpec()
+        >>> n.data = L.Input(shape=dict(dim=[8, 3]))
+        >>> n.keys()[-1]
+        'data'
+        """
+        return list(self.tops)
+
+    def values(self) -> list[Producer]:
+        """The tops, in order of assignment."""
+        return list(self.tops.values())
+
+    def items(self) -> list[tuple[str, Producer]]:
+        """Names and tops, in order of assignment."""
+        return list(self.tops.items())
 
     @contextmanager
     def phase(self, phase: Any, **rule: Any) -> Iterator[NetSpec]:
@@ -185,7 +210,7 @@ class NetSpec:
         if len(name_list) != len(top_list):
             raise CafxError("add", where=user_place(), found=f"{len(top_list)} tops for {len(name_list)} names")
         for name, top in zip(name_list, top_list, strict=True):
-            NetSpec._add(self, name, NetSpec._checked(self, name, top))
+            NetSpec._add(self, name, NetSpec._checked(name, top))
         return tops
 
     def update(self, name: str, params: Mapping[str, Any]) -> None:
@@ -211,8 +236,10 @@ class NetSpec:
         """The net as a NetParameter message.
 
         Raises:
-            CafxError: an invalid field of the net.
+            CafxError: an invalid field of the net, or several tops of one name.
         """
+        for name, several in self._several.items():
+            raise _not_a_top(name, several)
         names = {top: name for name, top in self.tops.items()} | self._other_names
         roots = [function_of(top) for top in self.tops.values()]
         net = net_proto(roots, names, self._alternatives)
@@ -237,13 +264,22 @@ class NetSpec:
             alternatives.append(other)
         self._other_names[top] = name
 
-    def _checked(self, name: str, top: Any) -> Producer:
+    @staticmethod
+    def _checked(name: str, top: Any) -> Producer:
         if isinstance(top, (Top, Function)):
             return top
-        several = isinstance(top, tuple) and all(isinstance(each, Top) for each in top)
-        raise CafxError(
-            f"value of '{name}' is not a top",
-            where=user_place(),
-            found=f"a tuple of {len(top)} tops" if several else repr(top),
-            remedy="name each: n.a, n.b = …" if several else "assign the top of a layer",
-        )
+        raise _not_a_top(name, top)
+
+
+def _are_tops(value: Any) -> bool:
+    return isinstance(value, (tuple, list)) and bool(value) and all(isinstance(each, Top) for each in value)
+
+
+def _not_a_top(name: str, value: Any) -> NotATopError:
+    several = _are_tops(value)
+    return NotATopError(
+        f"value of '{name}' is not a top",
+        where=user_place(),
+        found=f"a {type(value).__name__} of {len(value)} tops" if several else repr(value),
+        remedy="name each: n.a, n.b = …" if several else "assign the top of a layer",
+    )

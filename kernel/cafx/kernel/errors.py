@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 
-class CafxError(Exception):
+class CafxError(RuntimeError):
     """An error that a user can fix: where it is, what is wrong, and the remedy.
+
+    It is a RuntimeError, which scripts written for pycaffe catch.
 
     Args:
         message: what is wrong, in one clause.

@@ -55,6 +55,13 @@ class Broken(UserLayer):
 
     def forward(self, bottom, top):
         raise KeyError("nothing here")
+
+class Stopped(Broken):
+    def forward(self, bottom, top):
+        raise StopIteration
+
+class Plain:
+    pass
 """
 
 
@@ -106,6 +113,33 @@ def test_an_error_in_setup_keeps_its_cause() -> None:
     with pytest.raises(CafxError, match="could not convert") as caught:
         net("Scaled", text="three")
     assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_stop_iteration_is_an_error_too() -> None:
+    with pytest.raises(CafxError, match=r"layer 'user' \(Python\): forward of .*Stopped failed: StopIter"):
+        net("Stopped").forward(x=np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("module", "remedy"),
+    [
+        ("my_layers.py", 'write module: "my_layers"$'),
+        ("./my_layers", 'write module: "my_layers"$'),
+        ("parts/my_layers.py", 'write module: "parts.my_layers"$'),
+        ("../parts/my_layers.py", "write module: \"my_layers\", and add '../parts' to PYTHONPATH"),
+        ("/srv/parts/my_layers.py", "write module: \"my_layers\", and add '/srv/parts' to PYTHONPATH"),
+    ],
+)
+def test_a_path_in_place_of_a_module_is_told(module: str, remedy: str) -> None:
+    with pytest.raises(CafxError, match=f"without folder and .py: got .*; {remedy}"):
+        net("Scaled", module)
+
+
+def test_a_class_that_is_no_layer_is_told() -> None:
+    with pytest.raises(CafxError, match=r"'Plain' of module 'my_layers' is not a layer: expected a subclass of caffe"):
+        net("Plain")
+    with pytest.raises(CafxError, match=r"no such class: got layer: 'scaled'.*Scaled.*did you mean 'Scaled'"):
+        net("scaled")
 
 
 @pytest.mark.parametrize(("layer", "module"), [("Nothing", "my_layers"), ("Scaled", "no_such_module")])

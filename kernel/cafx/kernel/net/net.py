@@ -43,7 +43,8 @@ class Net:
         weights: one or more weights files to copy from, by layer name.
         engine: name of an engine, or an engine; None for the one set, or the best installed.
         precision, threads, device: as for `Engine`.
-        level, stages: the rest of the state that include and exclude rules are matched against.
+        level, stages: the rest of the state that include and exclude rules are matched against: a level
+            replaces that of the net's ``state``, stages are added to those of it.
         dtype: numpy.float32, or float64 for gradient checks.
         seed: seed of the random streams; None for a fresh one.
         keep: "all" blobs keep their values after a pass; with "outputs" the others share memory:
@@ -83,7 +84,7 @@ class Net:
         precision: str | None = None,
         threads: int | None = None,
         device: int = 0,
-        level: int = 0,
+        level: int | None = None,
         stages: Sequence[str] = (),
         dtype: npt.DTypeLike = np.float32,
         seed: int | None = None,
@@ -95,7 +96,7 @@ class Net:
         definition = read_net(source, self.plugins)
         stated = definition.proto.state
         self.phase = Phase(stated.phase if phase is None else phase)
-        matched = NetState(self.phase, level or stated.level, (*stated.stage, *stages))
+        matched = NetState(self.phase, stated.level if level is None else level, (*stated.stage, *stages))
         definition = insert_splits(filter_layers(definition, matched), self.plugins)
         graph = connect(definition, self.plugins)
         self.definition = definition

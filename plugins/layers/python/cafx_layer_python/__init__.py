@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import sys
-import traceback
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from cafx.kernel import Blob, CafxError, Layer, Message, message, option
+from cafx.kernel import Blob, Layer, Message, message, option
+from cafx_layer_python.loading import check_module_name, class_of, import_module
+from cafx_layer_python.reporting import Reporting, UserCodeError
 from cafx_layer_python.user import ParameterBlobs, PlainBlob, Times, UserLayer
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
 
-__all__ = ["ParameterBlobs", "PlainBlob", "Python", "PythonParameter", "Times", "UserLayer"]
+__all__ = ["ParameterBlobs", "PlainBlob", "Python", "PythonParameter", "Times", "UserCodeError", "UserLayer"]
 
 
 @message("python_param", 130)
@@ -56,16 +53,9 @@ class Python(Layer):
         for field in ("module", "layer"):
             if not getattr(self.options, field):
                 raise self.error(f"{field} is missing", expected=f'python_param {{ {field}: "…" }}')
-        with self._reporting("import"), working_directory_importable():
-            importlib.invalidate_caches()
-            module = importlib.import_module(self.options.module)
-        user_class = getattr(module, self.options.layer, None)
-        if user_class is None:
-            raise self.error(
-                f"module '{self.options.module}' has no such class",
-                found=f"layer: '{self.options.layer}'",
-                expected="the name of a class in it",
-            )
+        with self._reporting("import"):
+            check_module_name(self.options.module)
+            user_class = class_of(import_module(self.options.module), self.options.layer)
         self.blobs.clear()
         with self._reporting("setup"):
             self.user = user_class(self.spec)
@@ -90,22 +80,8 @@ class Python(Layer):
         with self._reporting("backward"):
             self.user.backward(plain(top), propagate_down, plain(bottom))
 
-    @contextlib.contextmanager
-    def _reporting(self, action: str) -> Iterator[None]:
-        """Turn exceptions of the user's code into a CafxError that names layer, class and line."""
-        name = f"{self.options.module}.{self.options.layer}"
-        try:
-            yield
-        except CafxError as error:
-            error.at(self.where)
-            raise
-        except Exception as error:  # a user's class may raise anything
-            remedy = None
-            if isinstance(error, ModuleNotFoundError):
-                distribution = "cafx-pycaffe" if error.name == "caffe" else error.name
-                remedy = f"put '{error.name}' in the working directory or on PYTHONPATH, or install {distribution}"
-            message = f"{action} of {name} failed: {type(error).__name__}: {error}{_line(error)}"
-            raise self.error(message, remedy=remedy) from error
+    def _reporting(self, action: str) -> Reporting:
+        return Reporting(self.where, f"{action} of {self.options.module}.{self.options.layer}")
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
@@ -120,23 +96,3 @@ class Python(Layer):
 def plain(blobs: list[Blob]) -> list[PlainBlob]:
     """Blobs with pycaffe's interface."""
     return [PlainBlob(blob) for blob in blobs]
-
-
-@contextlib.contextmanager
-def working_directory_importable() -> Iterator[None]:
-    """Add the working directory to the end of the module search path."""
-    folder = str(Path.cwd())
-    present = folder in sys.path or "" in sys.path
-    if not present:
-        sys.path.append(folder)
-    try:
-        yield
-    finally:
-        if not present and folder in sys.path:
-            sys.path.remove(folder)
-
-
-def _line(error: Exception) -> str:
-    """File and line where an exception was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -62,6 +62,7 @@ class UserLayer:
 
     Attributes:
         param_str: option ``param_str`` of the layer.
+        param_str_: the same, under its name in Caffe before 2015.
         phase: 0 in TRAIN phase, 1 in TEST phase.
         blobs: parameters; ``self.blobs.add_blob(*shape)`` in `setup` creates one.
     """
@@ -70,6 +71,7 @@ class UserLayer:
     param_str: str
     phase: int
     blobs: ParameterBlobs
+    param_str_ = property(lambda self: self.param_str, doc="The same as ``param_str``.")
 
     def __init__(self, layer_param: Any, *_: Any) -> None:
         """Called by the net with the layer's LayerParameter."""

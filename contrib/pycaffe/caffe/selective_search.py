@@ -1,0 +1,61 @@
+"""Selective search: windows of an image that may hold an object, by OpenCV."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cafx.kernel import CafxError
+
+WIDTH = 500
+SEED = 0
+REMEDY = "pip uninstall -y opencv-python opencv-python-headless; pip install opencv-contrib-python-headless"
+
+
+def windows(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.int_]:
+    """The windows of selective search in its fast mode, at R-CNN's width of 500 pixels.
+
+    OpenCV ranks windows by the C library's random numbers, which are seeded here: the result is repeatable.
+
+    Args:
+        image: uint8 pixels of shape H×W×3, in the order BGR.
+
+    Returns:
+        Array of shape N×4: ymin, xmin, ymax, xmax of each window; the limits are exclusive.
+
+    Raises:
+        CafxError: OpenCV's contributed modules are not installed.
+
+    Source: Uijlings et al., Selective Search for Object Recognition, 2013.
+    """
+    cv2 = _cv2()
+    height, width = image.shape[:2]
+    scale = WIDTH / width
+    resized = cv2.resize(image, (WIDTH, max(1, round(height * scale))))
+    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
+    search.setBaseImage(resized)
+    search.switchToSelectiveSearchFast()
+    ctypes.CDLL("msvcrt" if os.name == "nt" else None).srand(SEED)
+    boxes = np.asarray(search.process(), float).reshape(-1, 4)
+    x, y, columns, rows = boxes.T / scale
+    corners = np.round(np.stack([y, x, y + rows, x + columns], 1)).astype(int)
+    found = np.clip(corners, 0, (height, width, height, width))
+    return found[(found[:, 2:] > found[:, :2]).all(1)]
+
+
+def _cv2() -> Any:
+    try:
+        import cv2
+    except ImportError:
+        cv2 = None
+    if not hasattr(cv2, "ximgproc"):
+        raise CafxError(
+            "selective search needs OpenCV's contributed modules (cv2.ximgproc)",
+            where="Detector.detect_selective_search",
+            remedy=REMEDY,
+        )
+    return cv2

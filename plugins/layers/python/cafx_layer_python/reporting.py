@@ -1,0 +1,51 @@
+"""Turning exceptions of users' classes into errors that name layer, class and line."""
+
+from __future__ import annotations
+
+import traceback
+from types import TracebackType
+
+from cafx.kernel import CafxError
+
+
+class UserCodeError(CafxError):
+    """An exception of a user's class, which is the cause, with the layer and the line that raised it."""
+
+
+class Reporting:
+    """A context manager that turns an exception into a `UserCodeError`; a CafxError keeps its type.
+
+    Args:
+        where: location of the layer.
+        action: what is being done, such as ``"forward of module.Class"``.
+    """
+
+    def __init__(self, where: str, action: str) -> None:
+        self.where = where
+        self.action = action
+
+    def __enter__(self) -> None:
+        """Start."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Report an exception; KeyboardInterrupt and SystemExit pass."""
+        if isinstance(error, CafxError):
+            error.at(self.where)
+        elif isinstance(error, Exception):
+            message = f"{self.action} failed: {type(error).__name__}: {error}{_line(error)}"
+            raise UserCodeError(message, where=self.where, remedy=_remedy(error)) from error
+
+
+def _remedy(error: Exception) -> str | None:
+    if not isinstance(error, ModuleNotFoundError):
+        return None
+    distribution = "cafx-pycaffe" if error.name == "caffe" else error.name
+    return f"put '{error.name}' in the working directory or on PYTHONPATH, or install {distribution}"
+
+
+def _line(error: Exception) -> str:
+    """File and line where an exception was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
