@@ -84,7 +84,7 @@ class Detector(Net):
         Raises:
             CafxError: an image cannot be read, or OpenCV's contributed modules are not installed.
         """
-        from caffe.selective_search import windows
+        from cafx_lib_inputs import selective_search as windows
 
         names = [str(name) for name in image_fnames]
         return self.detect_windows([(name, windows(_bgr(io.load_image(name)))) for name in names])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from cafx.kernel.net import Streams
 from cafx_format_binaryproto import write_binaryproto
 from cafx_lib_feed import images
 from cafx_lib_feed.datum import DatumReader, datum_bytes
+from cafx_lib_feed.layer import Feed, close_apart
 from cafx_lib_feed.order import Order
+from cafx_lib_feed.prefetch import Batch, Source
 from cafx_lib_feed.transform import Transformer
 
 COUNT = 6
@@ -185,3 +188,27 @@ def test_an_order_is_the_same_from_any_position(shuffle: bool) -> None:
     for start in (33, 0, 13, 6):
         np.testing.assert_array_equal(order.numbers(start, 7), expected[start : start + 7])
     assert sorted(expected[4:11].tolist()) == list(range(7))
+
+
+def test_a_layer_that_is_collected_does_not_wait_for_its_threads() -> None:
+    lock = threading.Lock()
+
+    class Waiting(Source):
+        """Fills a batch as soon as the lock is free."""
+
+        def fetch(self, batch: int) -> None:
+            """Nothing to read."""
+
+        def fill(self, fetched: None, number: int, batch: Batch) -> None:
+            with lock:
+                batch.shape((1,))
+
+    feed = Feed(Waiting(), 2, np.float32)
+    for _ in range(5):
+        feed.next()
+    with lock:  # as HDF5's, where the garbage collector may run in the middle of a call
+        close_apart(feed)
+    closing = [thread for thread in threading.enumerate() if thread.name == "cafx-close"]
+    for thread in closing:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in closing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -95,6 +96,15 @@ def flat(batch: Batch) -> list[Any]:
     return [array.reshape(-1) for array in batch.arrays]
 
 
+def close_apart(feed: Feed) -> None:
+    """Close the feed of a layer that is no longer in use, in a thread of its own.
+
+    The garbage collector runs anywhere: also where its caller holds a lock, such as HDF5's, that the
+    prefetching threads wait for. It must not wait for them.
+    """
+    threading.Thread(target=feed.close, name="cafx-close").start()
+
+
 class BatchLayer(Layer):
     """Base class of layers whose tops are batches of data and optionally labels; it has no backward pass.
 
@@ -137,7 +147,8 @@ class BatchLayer(Layer):
         except CafxError as error:
             raise error.at(self.where) from error.__cause__
         self.feed = Feed(source, self.prefetch, self.context.dtype, self.context.staging())
-        self._closer = weakref.finalize(self, self.feed.close)
+        self._closer = weakref.finalize(self, close_apart, self.feed)
+        self._closer.atexit = False  # the process's threads and files end with it
         for blob, shape in zip(top, shapes, strict=True):
             blob.reshape(*shape)
 
@@ -182,5 +193,5 @@ class BatchLayer(Layer):
 
     def close(self) -> None:
         """Stop prefetching and release files and databases."""
-        if hasattr(self, "_closer"):
-            self._closer()
+        if hasattr(self, "_closer") and self._closer.detach():
+            self.feed.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,10 @@ def selective_search(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.int_]:
 
     Source: Uijlings et al., Selective Search for Object Recognition, 2013.
     """
-    module: Any = cv2()
+    try:
+        module: Any = cv2()
+    except ImportError:
+        module = None
     if not hasattr(module, "ximgproc"):
         raise CafxError("selective search needs OpenCV's contributed modules (cv2.ximgproc)", remedy=REMEDY)
     height, width = image.shape[:2]
@@ -40,7 +44,7 @@ def selective_search(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.int_]:
     search = module.ximgproc.segmentation.createSelectiveSearchSegmentation()
     search.setBaseImage(module.resize(image, (WIDTH, max(1, round(height * scale)))))
     search.switchToSelectiveSearchFast()
-    ctypes.CDLL(None).srand(SEED)
+    ctypes.CDLL("msvcrt" if os.name == "nt" else None).srand(SEED)
     x, y, columns, rows = np.asarray(search.process(), float).reshape(-1, 4).T / scale
     corners = np.round(np.stack([y, x, y + rows, x + columns], 1)).astype(int)
     clipped: npt.NDArray[np.int_] = np.clip(corners, 0, (height, width, height, width))
