@@ -91,8 +91,8 @@ def test_options_survive_text(tilted: Schema) -> None:
         ("layer {\n tilt_param {\n side: UP } }", r"f.prototxt:3: unknown value 'UP'.*one of LEFT, RIGHT"),
         ("layer { include { phase: TRIAN } }", r"f.prototxt:1: unknown value 'TRIAN' of Phase.*'TRAIN'"),
         ("layer { tilt_param { steps: -1 } }", r"f.prototxt:1: the value of 'steps' cannot be read.*-1"),
-        ("layer {", r"f.prototxt:1: cannot be read as prototxt"),
-        ("name: 3", r"f.prototxt:1: the value of 'name' cannot be read as prototxt: Expected string"),
+        ("layer {", r"f.prototxt:1: layer at line 1 seems not closed"),
+        ("name: 3", r"f.prototxt:1: name is a text in quotes: got 3"),
         ("name: 'a' name: 'b'", r"f.prototxt:1: cannot be read as prototxt: .*multiple"),
     ],
 )

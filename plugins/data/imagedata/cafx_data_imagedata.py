@@ -10,7 +10,7 @@ from cafx.kernel.net import Streams
 from cafx_lib_feed.images import Allocate, decode, read_bytes, resize
 from cafx_lib_feed.images_source import ImageSource, Picture
 from cafx_lib_feed.layer import BatchLayer, LegacyTransform
-from cafx_lib_feed.lists import read_list
+from cafx_lib_feed.lists import missing_image, read_list
 from cafx_lib_feed.order import Order
 from cafx_lib_feed.prefetch import Source
 from cafx_lib_feed.transform import Transformer
@@ -33,9 +33,7 @@ class ImageDataParameter(LegacyTransform):
     new_width: int = option(10, "uint32", 0, doc="resize to this width; 0 for no resizing", check=within(0, MAX_SIDE))
     is_color: bool = option(11, "bool", True, doc="decode to three channels, else one")
     root_folder: str = option(12, "string", "", doc="prefix of every path")
-    allow_negative_labels: bool = option(
-        100_001, "bool", False, doc="allow negative labels, e.g. for a loss's ignore_label"
-    )
+    allow_negative_labels: bool = option(100_001, "bool", True, doc="accepted and ignored: they are always allowed")
 
 
 class ImageFiles(ImageSource):
@@ -72,10 +70,19 @@ class ImageFiles(ImageSource):
         """See `ImageSource`."""
         options, (name, label) = self.options, self.lines[item]
         path = options.root_folder + name
-        image = decode(read_bytes(path), 3 if options.is_color else 1, f"'{path}'", allocate)
+        image = decode(self._content(name), 3 if options.is_color else 1, f"'{path}'", allocate)
         if options.new_height:
             image = resize(image, options.new_height, options.new_width)
         return Picture(label, image, True)
+
+    def _content(self, name: str) -> bytes:
+        """The content of an image file; if it is missing, what is wrong with the line or root_folder."""
+        root = self.options.root_folder
+        try:
+            return read_bytes(root + name)
+        except CafxError as error:
+            error.remedy = missing_image(root, name) or error.remedy
+            raise
 
     def describe(self, item: int) -> str:
         """See `ImageSource`."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from cafx.kernel import CafxError, Format
 from cafx.kernel.net import ABSENT, BlobValues, LayerWeights, TrainingState, not_weights
-from cafx.kernel.schema import atomic_write, sniff
+from cafx.kernel.schema import Kinds, atomic_write, sniff
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 HEAD = 64
@@ -43,7 +43,7 @@ class HDF5(Format):
         """See `Format`."""
         with _reading(path, "caffemodel") as file:
             if not isinstance(file.get(DATA), h5py.Group):
-                raise not_weights(path, _head(path), "it has no group 'data'")
+                raise _no_weights(path, file)
             diffs = file.get(DIFF)
             layers = list(_layers(file[DATA], diffs if isinstance(diffs, h5py.Group) else None))
         if not layers:
@@ -72,6 +72,9 @@ class HDF5(Format):
         """See `Format`."""
         with _reading(path, "solverstate") as file:
             for name in (ITER, NET, HISTORY):
+                if name not in file and DATA in file:
+                    remedy = "name the solverstate beside it; weights belong to --weights"
+                    raise CafxError("is not a solverstate", where=str(path), found="a caffemodel", remedy=remedy)
                 if name not in file:
                     raise _damaged(path, "solverstate", f"it has no '{name}'")
             slots = file[HISTORY]
@@ -92,6 +95,17 @@ class HDF5(Format):
                 history[str(index)] = np.asarray(blob.data).reshape(blob.shape)
             if state.exact is not None:
                 file[EXACT] = np.void(json.dumps(state.exact).encode())
+
+
+def _no_weights(path: Path, file: Any) -> CafxError:
+    """The error for an HDF5 file without weights: a solverstate, or data."""
+    if HISTORY in file:
+        remedy = "name the caffemodel beside it; a solverstate belongs to --snapshot"
+        return CafxError("is not a caffemodel", where=str(path), found="a solverstate", remedy=remedy)
+    found = "an HDF5 file with " + (", ".join(sorted(file)[:4]) or "nothing")
+    return CafxError(
+        "is not a caffemodel: it has no group 'data'", where=str(path), found=found, remedy=Kinds.HDF5.belongs
+    )
 
 
 def _layers(group: Any, diffs: Any, prefix: str = "") -> Iterator[LayerWeights]:

@@ -53,6 +53,9 @@ class Eltwise(Layer):
     Parameter = EltwiseParameter
     options: EltwiseParameter
     bottoms = (2, None)
+    in_place_reason = (
+        ": the blob it would overwrite is one of its terms (Caffe builds this, and the result ignores that bottom)"
+    )
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check the factors."""

@@ -60,11 +60,13 @@ class NetDefinition:
         proto: the NetParameter, for the options of the whole net.
         layers: the layers, in order.
         source: name of the file or net, for errors.
+        shapeless: names of ``input`` fields without shapes, which are no blobs.
     """
 
     proto: Any
     layers: list[LayerDefinition]
     source: str
+    shapeless: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -106,11 +108,12 @@ def read_net(source: Source, plugins: Registry) -> NetDefinition:
     else:
         proto = composed.parse_bytes(source.SerializePartialToString(), "NetParameter")
         name = f"net '{source.name}'" if source.name else "net"
+    shapeless = () if proto.input_shape or proto.input_dim else tuple(proto.input)
     proto = upgrade(proto, plugins, name)
     layers = [LayerDefinition(layer, name) for layer in proto.layer]
     if len(lines) == len(layers):
         layers = [attrs.evolve(layer, line=line) for layer, line in zip(layers, lines, strict=True)]
-    return NetDefinition(proto, layers, name)
+    return NetDefinition(proto, layers, name, shapeless)
 
 
 def upgrade(proto: Any, plugins: Registry, source: str = "net") -> Any:
@@ -186,7 +189,7 @@ def insert_splits(definition: NetDefinition, plugins: Registry) -> NetDefinition
     Raises:
         CafxError: a bottom that no earlier layer produces.
     """
-    producers, uses = _resolve_bottoms(definition.layers)
+    producers, uses = _resolve_bottoms(definition)
     loss_weights = _loss_weights(definition.layers)
     uses.update(loss_weights.keys())
     taken: Counter[Producer] = Counter()
@@ -214,28 +217,30 @@ def split_name(proto: Any, top: int) -> str:
     return f"{proto.top[top]}_{proto.name}_{top}_split"
 
 
-def _resolve_bottoms(layers: Sequence[LayerDefinition]) -> tuple[list[list[Producer]], Counter[Producer]]:
+def _resolve_bottoms(definition: NetDefinition) -> tuple[list[list[Producer]], Counter[Producer]]:
     """The producer of each bottom of each layer, and the number of consumers of each top."""
+    layers = definition.layers
     latest: dict[str, Producer] = {}
     producers: list[list[Producer]] = []
     uses: Counter[Producer] = Counter()
     for index, layer in enumerate(layers):
         for position, bottom in enumerate(layer.proto.bottom):
             if bottom not in latest:
-                raise _unknown_bottom(layers, index, position, latest)
+                raise _unknown_bottom(definition, index, position, latest)
         producers.append([latest[bottom] for bottom in layer.proto.bottom])
         uses.update(producers[-1])
         latest.update({top: (index, t) for t, top in enumerate(layer.proto.top)})
     return producers, uses
 
 
-def _unknown_bottom(
-    layers: Sequence[LayerDefinition], index: int, position: int, known: dict[str, Producer]
-) -> CafxError:
+def _unknown_bottom(definition: NetDefinition, index: int, position: int, known: dict[str, Producer]) -> CafxError:
+    layers = definition.layers
     name = layers[index].proto.bottom[position]
     later = next((each for each in layers[index:] if name in each.proto.top), None)
     if later is not None:
         remedy = f"layer '{later.proto.name}' produces it but does not come earlier; move that layer before this one"
+    elif name in definition.shapeless:
+        remedy = f"the net's input '{name}' has no shape: write input_shape {{ dim: ... }} after input: \"{name}\""
     else:
         remedy = did_you_mean(name, known) or "no layer of this phase produces it"
     return layers[index].error(f"unknown bottom blob '{name}' (bottom {position})", remedy=remedy)

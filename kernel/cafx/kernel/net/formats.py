@@ -12,7 +12,7 @@ import numpy.typing as npt
 from cafx.kernel.blob import Shape
 from cafx.kernel.errors import CafxError
 from cafx.kernel.registry import Registry
-from cafx.kernel.schema import read_head, sniff
+from cafx.kernel.schema import Kinds, misplaced, read_head, sniff
 
 DEFAULT_FORMAT = "BINARYPROTO"
 ABSENT: Shape = (-1,)
@@ -193,7 +193,7 @@ def not_weights(path: Path, head: bytes, reason: str) -> CafxError:
         head: its first bytes, by which the error names its actual content.
         reason: what is wrong with it.
     """
-    return CafxError(
+    return misplaced(path, Kinds.WEIGHTS, Kinds.HDF5) or CafxError(
         f"is not a complete caffemodel: {reason}",
         where=str(path),
         found=sniff(head),

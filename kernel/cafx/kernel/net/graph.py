@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import attrs
@@ -10,8 +11,12 @@ from cafx.kernel.errors import CafxError
 from cafx.kernel.net.definition import LayerDefinition, NetDefinition
 from cafx.kernel.net.layer import Arity, Layer
 from cafx.kernel.registry import Registry
+from cafx.kernel.schema import declared_by
+
+log = logging.getLogger("cafx.net")
 
 AUTOMATIC = "(automatic)"
+GENERAL_OPTIONS = ("transform_param", "loss_param")
 
 
 @attrs.frozen
@@ -107,6 +112,7 @@ def connect(definition: NetDefinition, plugins: Registry) -> Graph:
     for layer in definition.layers:
         layer_class = find_layer(layer, plugins)
         _check(layer, layer_class)
+        _warn_of_unread_options(layer, layer_class)
         bottoms = [names.read(bottom) for bottom in layer.proto.bottom]
         tops = [_top(layer, position, names) for position in range(len(layer.proto.top))]
         tops += [names.add(AUTOMATIC) for _ in range(_missing_tops(layer, layer_class))]
@@ -146,6 +152,16 @@ def _check(layer: LayerDefinition, layer_class: type[Layer]) -> None:
         raise layer.error("wrong number of propagate_down entries", found=entries, expected=f"0 or {bottoms}")
 
 
+def _warn_of_unread_options(layer: LayerDefinition, layer_class: type[Layer]) -> None:
+    """Warn of options in a message of another layer type, which Caffe ignores without a word."""
+    read = [each.__extends__.field for each in declared_by(layer_class) if each.__extends__]
+    given = [field.name for field, _ in layer.proto.ListFields() if field.name.endswith("_param")]
+    for name in given:
+        if name not in (*read, *GENERAL_OPTIONS):
+            instead = f", only {' and '.join(read)}" if read else " and has no options"
+            log.warning("%s does not read %s%s", layer.where, name, instead)
+
+
 def _missing_tops(layer: LayerDefinition, layer_class: type[Layer]) -> int:
     if not layer_class.automatic_tops:
         return 0
@@ -167,7 +183,7 @@ def _top(layer: LayerDefinition, position: int, names: _Names) -> int:
 
 def _check_in_place(layer: LayerDefinition, layer_class: type[Layer], bottoms: list[int], tops: list[int]) -> None:
     if not layer_class.in_place and set(bottoms) & set(tops):
-        raise layer.error("cannot work in place", remedy="give its top another name")
+        raise layer.error(f"cannot work in place{layer_class.in_place_reason}", remedy="give its top another name")
 
 
 def arity_text(arity: Arity) -> str:

@@ -33,6 +33,7 @@ class Layer:
         tops: number of tops, likewise.
         equal_bottoms_tops: whether there must be as many tops as bottoms.
         in_place: whether a top may be the bottom at the same position.
+        in_place_reason: why not, for the error: a clause that begins with its own punctuation.
         is_loss: whether the loss_weight of the first top defaults to 1.
         automatic_tops: whether missing tops are created.
         is_input: whether the tops are inputs of the net.
@@ -91,6 +92,7 @@ class Layer:
     tops: ClassVar[Arity] = 1
     equal_bottoms_tops: ClassVar[bool] = False
     in_place: ClassVar[bool] = False
+    in_place_reason: ClassVar[str] = ""
     is_loss: ClassVar[bool] = False
     automatic_tops: ClassVar[bool] = False
     is_input: ClassVar[bool] = False

@@ -16,6 +16,7 @@ from cafx.kernel.schema.core import (
     SolverParameter,
     TransformationParameter,
 )
+from cafx.kernel.schema.kinds import Kind, Kinds, kind_of_file, misplaced, sniff
 from cafx.kernel.schema.message import (
     FIRST_FREE_NUMBER,
     Message,
@@ -31,7 +32,7 @@ from cafx.kernel.schema.message import (
     within,
 )
 from cafx.kernel.schema.scalars import INTEGER_RANGES, SCALAR_KINDS
-from cafx.kernel.schema.source import HEAD, atomic_write, read_file, read_head, sniff
+from cafx.kernel.schema.source import HEAD, atomic_write, path_remedy, read_file, read_head, shown, unreadable
 from cafx.kernel.schema.text import layer_lines
 
 __all__ = [
@@ -43,6 +44,8 @@ __all__ = [
     "BlobProto",
     "BlobShape",
     "FillerParameter",
+    "Kind",
+    "Kinds",
     "LayerParameter",
     "LossParameter",
     "Message",
@@ -61,15 +64,20 @@ __all__ = [
     "compose",
     "declared_by",
     "derived_number",
+    "kind_of_file",
     "layer_lines",
     "message",
     "messages_of",
+    "misplaced",
     "one_of",
     "option",
+    "path_remedy",
     "read_file",
     "read_head",
     "schema",
     "scoped_name",
+    "shown",
     "sniff",
+    "unreadable",
     "within",
 ]

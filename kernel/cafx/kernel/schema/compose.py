@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
@@ -10,15 +11,17 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 from google.protobuf.message import DecodeError
 
-from cafx.kernel.errors import CafxError
+from cafx.kernel.errors import CafxError, UnknownNameError
 from cafx.kernel.registry import Registry, registry
 from cafx.kernel.schema.core import CORE_MESSAGES
+from cafx.kernel.schema.kinds import Kinds, misplaced, sniff
 from cafx.kernel.schema.message import Message, Option, messages_of, scoped_name
-from cafx.kernel.schema.source import read_file, sniff
+from cafx.kernel.schema.source import read_file
 from cafx.kernel.schema.text import explained, with_layer_name
 
 PACKAGE = "caffe"
 KERNEL = "cafx-kernel"
+KINDS = {"NetParameter": Kinds.NET, "SolverParameter": Kinds.SOLVER}
 _FIELD = descriptor_pb2.FieldDescriptorProto
 Contribution = tuple[str, type[Message]]
 
@@ -111,10 +114,11 @@ class Schema:
             cafx.kernel.errors.UnknownNameError: shape.txt:1: BlobShape has no field 'dims'; did you mean 'dim'?
         """
         parsed = self._classes[name]()
+        text = text.removeprefix("\ufeff")
         try:
             text_format.Parse(text, parsed)
         except text_format.ParseError as error:
-            raise explained(error, source, self._classes, self.clashes) from None
+            raise explained(error, text, source, self._classes, self.clashes) from None
         missing = parsed.FindInitializationErrors()
         if missing:
             found = ", ".join(with_layer_name(each, parsed) for each in missing)
@@ -129,9 +133,17 @@ class Schema:
             name: the message type.
 
         Raises:
-            CafxError: as `parse_text`, or the file is missing or unreadable.
+            CafxError: as `parse_text`, or the file is missing, unreadable or of another kind.
         """
-        return self.parse_text(read_file(path).decode("utf-8", "replace"), name, str(path))
+        data = read_file(path)
+        encoding = "utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8"
+        try:
+            return self.parse_text(data.decode(encoding, "replace"), name, str(path))
+        except CafxError as error:
+            other = misplaced(path, *([KINDS[name]] if name in KINDS else KINDS.values()))
+            if other is None or (isinstance(other, UnknownNameError) and not isinstance(error, UnknownNameError)):
+                raise
+            raise other from None
 
     def parse_bytes(self, data: bytes, name: str, source: str = "<bytes>") -> Any:
         """Parse a message in protobuf's binary format; unknown fields are kept byte for byte.

@@ -1,4 +1,4 @@
-"""Files: reading them, naming unexpected content, and writing them whole or not at all."""
+"""Files: reading them, and writing them whole or not at all."""
 
 from __future__ import annotations
 
@@ -23,8 +23,37 @@ def read_file(path: str | Path, size: int = -1) -> bytes:
     try:
         with Path(path).open("rb") as file:
             return file.read(size)
-    except OSError as error:
-        raise CafxError(f"cannot be read: {error.strerror}", where=str(path), remedy="check the path") from None
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: str | Path, error: Exception) -> CafxError:
+    r"""The error for a file that cannot be opened; explains the backslashes of a Windows path.
+
+    Example:
+        >>> print(unreadable("D:\\data", FileNotFoundError(2, "No such file or directory")))
+        D:\data: cannot be read: No such file or directory; folders are separated by /, not by a backslash
+    """
+    reason = getattr(error, "strerror", None) or str(error)
+    return CafxError(f"cannot be read: {reason}", where=shown(path), remedy=path_remedy(path))
+
+
+def shown(path: str | Path) -> str:
+    r"""A path for messages, with control characters as they are written in a prototxt.
+
+    Example:
+        >>> print(shown("D:\new"))
+        D:\new
+    """
+    return "".join(each if each.isprintable() or each > "\x7f" else repr(each)[1:-1] for each in str(path))
+
+
+def path_remedy(path: str | Path) -> str:
+    """What to do about a path at which there is nothing."""
+    text = str(path)
+    if shown(text) != text:
+        return "in a prototxt a backslash begins an escape, such as \\n or \\t: write the path with / or with \\\\"
+    return "folders are separated by /, not by a backslash" if "\\" in text else "check the path"
 
 
 def read_head(path: str | Path) -> bytes:
@@ -34,25 +63,6 @@ def read_head(path: str | Path) -> bytes:
         CafxError: the file is missing or unreadable.
     """
     return read_file(path, HEAD)
-
-
-def sniff(data: bytes) -> str:
-    """Describe the content of a file in an unexpected format, for error messages.
-
-    Example:
-        >>> sniff(b"<html>404</html>")
-        'a web page'
-    """
-    head = data[:64].lstrip().lower()
-    if not data:
-        return "an empty file"
-    if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer instead of the file"
-    if head.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
-        return "a web page"
-    if head.startswith((b"\x89hdf",)):
-        return "an HDF5 file"
-    return f"a file starting {data[:8]!r}"
 
 
 @contextmanager

@@ -9,33 +9,39 @@ from typing import Any
 from google.protobuf import text_format
 
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
-from cafx.kernel.registry import likely_distribution
+from cafx.kernel.registry import likely_distribution, registry
 
 Classes = Mapping[str, Any]
 Clashes = Mapping[str, CafxError]
+HINTS_ROLE = "hints"
 
 
-def explained(error: text_format.ParseError, source: str, classes: Classes, clashes: Clashes) -> CafxError:
+def explained(error: text_format.ParseError, text: str, source: str, classes: Classes, clashes: Clashes) -> CafxError:
     """Convert a protobuf parse error to a CafxError with location, near misses and remedy.
 
     Args:
         error: the parser's error.
-        source: name of the text; the error's location is ``source:line``.
+        text: the text.
+        source: its name; the error's location is ``source:line``.
         classes: message classes by name, for near misses.
         clashes: errors of fields that two distributions declare, by field name.
     """
     line = error.GetLine()
     where = f"{source}:{line}" if line else source
     reason = re.sub(r"^\d+:\d+ : ('.*': )?", "", str(error), flags=re.DOTALL)
+    quoted = re.match(r"\d+:(\d+) : '", str(error))  # the line of text follows
+    before = str(error)[quoted.end() :][: int(quoted[1]) - 1] if quoted else ""
+    field = re.search(r"(\w+)\s*:[^:{}]*$", before)
+    for hint in (thing for plugin, thing in registry().usable("role") if plugin.name == HINTS_ROLE):
+        hinted: CafxError | None = hint(text, source, line, field[1] if field else "", reason)
+        if hinted:
+            return hinted
     unknown = re.search(r'type "caffe\.([\w.]+)" has no field named "(\w+)"', reason)
     if unknown:
         return _unknown_field(unknown[1], unknown[2], classes, clashes).at(where)
     value = re.search(r'Enum type "caffe\.([\w.]+)" has no value (?:named|with number) (\S+?)\.?$', reason)
     if value:
         return _unknown_value(value[1], value[2], classes).at(where)
-    quoted = re.match(r"\d+:(\d+) : '", str(error))  # the line of text follows
-    before = str(error)[quoted.end() :][: int(quoted[1]) - 1] if quoted else ""
-    field = re.search(r"(\w+)\s*:[^:{}]*$", before)
     what = f"the value of '{field[1]}' " if field else ""
     return CafxError(f"{what}cannot be read as prototxt: {reason}", where=where)
 

@@ -17,8 +17,8 @@ from cafx.kernel.training.update import plain_history, restore_history
 DEFAULT_PREFIX = "snapshot"
 
 
-def checked_prefix(options: Any, source: Path | None) -> Path:
-    """The path prefix of snapshot files, checked before training.
+def prefix_of(options: Any, source: Path | None) -> Path:
+    """The path prefix of snapshot files.
 
     The default is the path of the solver's file without its suffix. If snapshot_prefix is a folder, the
     name of the solver's file is appended.
@@ -26,24 +26,30 @@ def checked_prefix(options: Any, source: Path | None) -> Path:
     Args:
         options: the SolverParameter.
         source: path of the solver's file.
-
-    Raises:
-        CafxError: snapshots are requested and the folder is missing or not writable.
     """
     name = source.stem if source else DEFAULT_PREFIX
     if options.snapshot_prefix:
         prefix = Path(options.snapshot_prefix)
-        prefix = prefix / name if prefix.is_dir() else prefix
-    else:
-        prefix = source.with_suffix("") if source else Path(name)
-    requested = options.snapshot or options.snapshot_after_train
-    if requested and not (prefix.parent.is_dir() and os.access(prefix.parent, os.W_OK)):
+        return prefix / name if prefix.is_dir() else prefix
+    return source.with_suffix("") if source else Path(name)
+
+
+def check_prefix(prefix: Path, source: Path | None) -> None:
+    """Check, before training, that snapshots can be written.
+
+    Args:
+        prefix: the path prefix of snapshot files.
+        source: path of the solver's file, for errors.
+
+    Raises:
+        CafxError: the folder is missing or not writable.
+    """
+    if not (prefix.parent.is_dir() and os.access(prefix.parent, os.W_OK)):
         raise CafxError(
             f"snapshots cannot be written to '{prefix.parent}'",
             where=str(source or "solver"),
             remedy="create that folder, or set snapshot_prefix to an existing, writable one",
         )
-    return prefix
 
 
 def write(solver: Training) -> tuple[Path, Path]:

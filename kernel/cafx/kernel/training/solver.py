@@ -20,6 +20,7 @@ from cafx.kernel.schema import Phase
 from cafx.kernel.training import snapshot
 from cafx.kernel.training.finite import FiniteCheck
 from cafx.kernel.training.hooks import Lazy, Monitors
+from cafx.kernel.training.learning import warn_if_nothing_learns
 from cafx.kernel.training.rules import Policy, UpdateRule
 from cafx.kernel.training.solver_file import check_options, engine_of_mode, net_sources, read_solver
 
@@ -96,7 +97,9 @@ class Solver:
         self.allow_nan = allow_nan
         self.rule: UpdateRule = self._plugin("solver", self.options.type)
         self.policy: Policy = self._plugin("policy", self.options.lr_policy)
-        self.prefix = snapshot.checked_prefix(self.options, self.source)
+        self.prefix = snapshot.prefix_of(self.options, self.source)
+        if self.options.snapshot:
+            snapshot.check_prefix(self.prefix, self.source)
         seed = self.options.random_seed if seed is None else seed
         train, tests = net_sources(self.options, self.source, self.plugins)
         if engine is None:
@@ -163,6 +166,8 @@ class Solver:
         if resume:
             self.restore(resume)
         options = self.options
+        if options.snapshot_after_train:
+            snapshot.check_prefix(self.prefix, self.source)
         self._start()
         self._run(max(0, options.max_iter - self.iter))
         if options.snapshot_after_train and not (options.snapshot and self.iter % options.snapshot == 0):
@@ -189,6 +194,8 @@ class Solver:
 
     def _start(self) -> None:
         """Announce the nets, the first time, and the training."""
+        if not self._announced:
+            warn_if_nothing_learns(self.net, self.options)
         for net in () if self._announced else (self.net, *self.test_nets):
             self.monitors.call("net_built", net=net)
         self._announced = True

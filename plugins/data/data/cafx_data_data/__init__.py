@@ -35,9 +35,7 @@ class DataParameter(LegacyTransform):
     force_encoded_color: bool = option(9, "bool", False, doc="decode images to three channels")
     prefetch: int = option(10, "uint32", 4, doc="batches to prefetch", check=within(1, MAX_PREFETCH))
     shuffle: bool = option(100_000, "bool", False, doc="shuffle every epoch")
-    allow_negative_labels: bool = option(
-        100_001, "bool", False, doc="allow negative labels, e.g. for a loss's ignore_label"
-    )
+    allow_negative_labels: bool = option(100_001, "bool", True, doc="accepted and ignored: they are always allowed")
     database: str = option(100_002, "string", doc="kind of database, the name of its plugin, instead of backend")
 
 
@@ -51,7 +49,7 @@ class Data(BatchLayer):
 
     Raises:
         CafxError: a database that is missing, empty, damaged, locked or of another kind; an item that is
-            not a Datum, has another shape or a negative label; a mean or crop that does not match.
+            not a Datum, or has another shape; a mean or crop that does not match.
 
     Source: Caffe's layer catalogue; shuffling: BVLC/caffe issues 1087 and 2606.
     """

@@ -30,12 +30,16 @@ class DataSource(ImageSource):
     ) -> None:
         super().__init__(options, streams, name, transformer, labelled)
         self.reader = reader
-        self.epoch = len(reader)
         self.channels = 3 if options.force_encoded_color else transformer.channels
         self.keys = list(reader.keys()) if options.shuffle else []
         self.datums = DatumReader()
         self._order: Order | None = None
         self._items: Iterator[DatabaseItem] = iter(())
+
+    @property
+    def epoch(self) -> int:
+        """See `Source`; counted when first asked for, as a database may have to walk over its keys."""
+        return len(self.reader)
 
     def seek(self, batch: int) -> None:
         """See `Source`; draws the order here, since resuming restores another seed first."""

@@ -12,7 +12,8 @@ import numpy as np
 from cafx.kernel import CafxError
 from cafx.kernel.blob import shape_text
 from cafx.kernel.net import Streams
-from cafx.kernel.schema import read_file, read_head, sniff
+from cafx.kernel.schema import read_head, sniff
+from cafx_lib_feed.lists import read_text_list
 from cafx_lib_feed.prefetch import Batch, Source
 
 CHUNK_CACHE_BYTES = 16 << 20
@@ -41,7 +42,7 @@ class Rows(Source):
     def __init__(self, names: list[str], options: Any, streams: Streams, stream: str) -> None:
         self.names, self.options = names, options
         self.streams, self.stream = streams, stream
-        self.files = [Path(name) for name in read_file(options.source).decode("utf-8", "replace").split()]
+        self.files = [Path(name) for name in read_text_list(options.source, "HDF5 files").split()]
         if not self.files:
             raise CafxError("it lists no HDF5 file", where=options.source)
         self._file: tuple[int, Any] = (-1, None)

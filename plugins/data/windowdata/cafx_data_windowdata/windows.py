@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError
-from cafx.kernel.schema import read_file
 from cafx_lib_feed.images import cv2
+from cafx_lib_feed.lists import read_text_list
 
 F = np.float32
 CHANNELS = 3
@@ -65,7 +65,7 @@ def read_windows(path: str, root: str, fg_threshold: float, bg_threshold: float)
     Raises:
         CafxError: the file is missing, empty or malformed, or a foreground label is below 1.
     """
-    tokens = iter(read_file(path).decode("utf-8", "surrogateescape").split())
+    tokens = iter(read_text_list(path, "windows").split())
     windows = WindowList([], [], [])
     for mark in tokens:
         number = len(windows.images)

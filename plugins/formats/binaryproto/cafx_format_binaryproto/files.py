@@ -20,7 +20,7 @@ import numpy.typing as npt
 from cafx.kernel import CafxError, Format, schema
 from cafx.kernel.blob import Shape, shape_text
 from cafx.kernel.net import BlobValues, LayerWeights, TrainingState, not_weights
-from cafx.kernel.schema import HEAD, atomic_write, sniff
+from cafx.kernel.schema import HEAD, Kinds, atomic_write, misplaced, sniff, unreadable
 from cafx_format_binaryproto import wire
 
 BLOBS_FIELD = 7
@@ -45,7 +45,7 @@ class BinaryProto(Format):
             layers = [_layer(view, kinds[number]) for number, view in wire.messages(data, kinds)]
         except wire.Malformed as error:
             raise not_weights(path, bytes(data[:HEAD]), str(error)) from None
-        if not layers:
+        if not any(layer.name or layer.blobs for layer in layers):
             raise not_weights(path, bytes(data[:HEAD]), "it has no layers")
         return layers
 
@@ -106,7 +106,7 @@ def map_file(path: Path) -> memoryview:
             size = os.fstat(file.fileno()).st_size
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
     except OSError as error:
-        raise CafxError(f"cannot be read: {error.strerror}", where=str(path)) from None
+        raise unreadable(path, error) from None
 
 
 def read_blob(data: memoryview) -> BlobValues:
@@ -146,10 +146,16 @@ def read_binaryproto(path: str | Path) -> npt.NDArray[Any]:
     try:
         blob = read_blob(data)
     except wire.Malformed as error:
-        raise CafxError(f"is not a binaryproto: {error}", where=str(path), found=sniff(bytes(data[:HEAD]))) from None
+        raise _not_array(path, bytes(data[:HEAD]), f": {error}") from None
     if not blob.data.size:
-        raise CafxError("is not a binaryproto", where=str(path), found=sniff(bytes(data[:HEAD])))
+        raise _not_array(path, bytes(data[:HEAD]))
     return blob.data.reshape(blob.shape)
+
+
+def _not_array(path: str | Path, head: bytes, reason: str = "") -> CafxError:
+    return misplaced(path, Kinds.ARRAY) or CafxError(
+        f"is not a binaryproto{reason}", where=str(path), found=sniff(head)
+    )
 
 
 def write_binaryproto(path: str | Path, array: npt.NDArray[Any]) -> None:
@@ -164,7 +170,7 @@ def write_binaryproto(path: str | Path, array: npt.NDArray[Any]) -> None:
 
 
 def _not_state(path: Path, head: bytes, reason: str) -> CafxError:
-    return CafxError(
+    return misplaced(path, Kinds.STATE, Kinds.HDF5) or CafxError(
         f"is not a complete solverstate: {reason}",
         where=str(path),
         found=sniff(head),

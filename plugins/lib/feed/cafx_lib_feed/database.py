@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from cafx.kernel import CafxError, Registry, registry
+from cafx.kernel.schema import Kinds, kind_of_file, path_remedy, shown
 
 Item = tuple[bytes, memoryview]
 CAFFE_BACKENDS = ("LEVELDB", "LMDB")
+LISTED = "a list of images belongs to an ImageData layer"
 
 
 class Reader:
@@ -208,8 +210,11 @@ def missing(path: Path) -> CafxError:
         found = "a folder with " + ", ".join(names) if names else "an empty folder"
         return CafxError("is not a database", where=str(path), found=found)
     if path.exists():
-        return CafxError("is not a database", where=str(path), found="a file", expected="a folder")
-    return CafxError(f"no database at '{path}'", remedy="check the path")
+        kind = kind_of_file(path)
+        remedy = f"name its folder, '{path.parent}'" if kind is Kinds.LMDB else kind.belongs if kind else LISTED
+        found = kind.name if kind else "a file"
+        return CafxError("is not a database", where=str(path), found=found, expected="a folder", remedy=remedy or None)
+    return CafxError(f"no database at '{shown(path)}'", remedy=path_remedy(path))
 
 
 def empty(path: Path) -> CafxError:

@@ -45,7 +45,7 @@ class ImageSource(Source):
     """Batches of images and labels; subclasses implement `items`, `picture` and `describe`.
 
     Args:
-        options: the layer's options: batch_size, rand_skip and allow_negative_labels.
+        options: the layer's options: batch_size and rand_skip.
         streams: random streams.
         name: the layer's name, which names its streams.
         transformer: applied to each image.
@@ -117,7 +117,7 @@ class ImageSource(Source):
         if any((each.pixels.shape, each.pixels.dtype, each.decoded) != like for each in pictures):
             return False
         self.transformer.batch(np.stack([each.pixels for each in pictures]), data, draws)
-        labels[:] = [self._label(*each) for each in zip(pictures, items, strict=True)]
+        labels[:] = [each.label for each in pictures]
         return True
 
     def _fill_one_by_one(self, first: Picture, items: Sequence[Any], draws: Draws, data: Any, labels: Any) -> None:
@@ -130,7 +130,7 @@ class ImageSource(Source):
                 self._check_shape(picture, item, data.shape[1:])
             transform = transformer.image if picture.decoded else transformer.pixels
             transform(picture.pixels, data[index], draws, index)
-            labels[index] = self._label(picture, item)
+            labels[index] = picture.label
 
     def _check_shape(self, picture: Picture, item: Any, expected: Shape3 | None) -> Shape3:
         shape = self.transformer.shape(picture.shape, self.describe(item))
@@ -142,13 +142,3 @@ class ImageSource(Source):
                 remedy="set crop_size, convert with --resize, or set batch_size: 1",
             )
         return shape
-
-    def _label(self, picture: Picture, item: Any) -> float:
-        if picture.label < 0 and not self.options.allow_negative_labels:
-            raise CafxError(
-                f"the label of {self.describe(item)} is negative",
-                found=picture.label,
-                expected="at least 0",
-                remedy="number classes from 0, or set allow_negative_labels",
-            )
-        return picture.label

@@ -1,0 +1,6 @@
+"""Explains common mistakes in prototxts; a plugin of role ``hints``."""
+
+from cafx_lib_hints.prototxt import explain
+
+__version__ = "0.1.0"
+__all__ = ["explain"]
