@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
 from cafx.kernel import Blob, Phase, Unsupported
-from cafx.kernel.net import LayerPlan, Step
+from cafx.kernel.net import Routine, Step
 from cafx_engine_cudnn.routine import Accelerated, Fusion
 from cafx_engine_cudnn.routines.batch_norm import BatchNorm
 from cafx_engine_cudnn.routines.convolution import Convolution
@@ -17,65 +17,19 @@ from cafx_engine_cudnn.routines.eltwise import Eltwise
 from cafx_engine_cudnn.routines.inner_product import InnerProduct
 from cafx_engine_cudnn.routines.pooling import Pooling
 from cafx_engine_cudnn.routines.scale import Bias, Scale
+from cafx_lib_fusion import Pattern, follows_in_place, joined, layer_at, recreated, relu_slope
+from cafx_lib_fusion import fuse as fused_by
 
 
 def fuse(steps: Sequence[Step]) -> list[Step]:
     """The steps with every fusion that applies, the longest at each position."""
-    fused: list[Step] = []
-    position = 0
-    while position < len(steps):
-        step = _fused_at(steps[position:])
-        fused.append(step)
-        position += len(step.layers)
-    return fused
+    return fused_by(steps, _patterns_for)
 
 
-def _fused_at(steps: Sequence[Step]) -> Step:
-    """The first step, with what follows as far as it can be fused."""
-    pattern = PATTERNS.get(type(steps[0].routines[0]))  # type: ignore[arg-type]
-    if pattern is not None:
-        try:
-            step = pattern(steps)
-        except Unsupported:
-            return steps[0]
-        if step is not None:
-            return step
-    return steps[0]
-
-
-def _step(parts: Sequence[Step], routines: Sequence[Accelerated], note: str) -> Step:
-    """One step that stands for several."""
-    notes = [note, *(routine.note for routine in routines)]
-    return Step(tuple(part.layers[0] for part in parts), tuple(routines), "; ".join(filter(None, notes)))
-
-
-def _recreated(parts: Sequence[Step], fusion: Fusion) -> Accelerated:
-    """The first step's routine, created again to compute what the others compute, too."""
-    routine = parts[0].routines[0]
-    assert isinstance(routine, Accelerated)
-    needed = any(part.needs_backward for part in parts)
-    return type(routine)(routine.build, routine.planned, attrs.evolve(fusion, needs_backward=needed))
-
-
-def _layer(steps: Sequence[Step], position: int) -> LayerPlan:
-    return steps[position].layers[0]
-
-
-def _follows_in_place(steps: Sequence[Step], position: int) -> bool:
-    """Whether a step works in place on what the first one writes."""
-    if len(steps) <= position:
-        return False
-    step, first = _layer(steps, position), _layer(steps, 0)
-    single = len(first.tops) == len(step.tops) == len(step.bottoms) == 1
-    return single and step.bottoms[0] is step.tops[0] is first.tops[0]
-
-
-def _relu_slope(steps: Sequence[Step], position: int) -> float | None:
-    """The slope of a ReLU in place at a position; None if there is none that can be fused."""
-    if not _follows_in_place(steps, position) or _layer(steps, position).layer.type != "ReLU":
-        return None
-    slope: float = _layer(steps, position).layer.options.negative_slope
-    return slope if slope >= 0 else None
+def _patterns_for(routine: Routine) -> list[Pattern]:
+    """Those of the routine's own type: a deconvolution is not fused as the convolution it derives from."""
+    pattern = PATTERNS.get(type(routine))
+    return [pattern] if pattern else []
 
 
 def _convolution(steps: Sequence[Step]) -> Step | None:
@@ -83,52 +37,52 @@ def _convolution(steps: Sequence[Step]) -> Step | None:
 
 
 def _rectified_convolution(steps: Sequence[Step]) -> Step | None:
-    slope = _relu_slope(steps, 1)
+    slope = relu_slope(steps, 1)
     if slope is None:
         return None
     if _is_max_pooling(steps, 2):
         with contextlib.suppress(Unsupported):
             return _pooled_convolution(steps, slope)
-    return _step(steps[:2], [_recreated(steps[:2], Fusion(slope=slope))], "fused ReLU")
+    return joined(steps[:2], [recreated(steps[:2], Fusion(slope=slope))], "fused ReLU")
 
 
 def _is_max_pooling(steps: Sequence[Step], position: int) -> bool:
     """Whether a step is a MAX pooling of what the first one writes, and hands its gradient on."""
     if len(steps) <= position:
         return False
-    pooling, planned = steps[position].routines[0], _layer(steps, position)
-    pools = isinstance(pooling, Pooling) and pooling.is_max and planned.bottoms[0] is _layer(steps, 0).tops[0]
+    pooling, planned = steps[position].routines[0], layer_at(steps, position)
+    pools = isinstance(pooling, Pooling) and pooling.is_max and planned.bottoms[0] is layer_at(steps, 0).tops[0]
     return pools and planned.needs_backward and bool(planned.propagate_down[0])
 
 
 def _pooled_convolution(steps: Sequence[Step], slope: float) -> Step:
     """A convolution with a ReLU, whose gradient the pooling behind it computes on far fewer values."""
-    convolution = _recreated(steps[:2], Fusion(slope=slope, relu_gradient_elsewhere=True))
-    pooling = _recreated(steps[2:3], Fusion(relu_of_bottom=slope))
-    return _step(steps[:3], [convolution, pooling], "fused ReLU; its gradient in the pooling")
+    convolution = recreated(steps[:2], Fusion(slope=slope, relu_gradient_elsewhere=True))
+    pooling = recreated(steps[2:3], Fusion(relu_of_bottom=slope))
+    return joined(steps[:3], [convolution, pooling], "fused ReLU; its gradient in the pooling")
 
 
 def _with_relu(steps: Sequence[Step]) -> Step | None:
     """A layer with a ReLU in place behind it."""
-    slope = _relu_slope(steps, 1)
+    slope = relu_slope(steps, 1)
     if slope is None:
         return None
-    return _step(steps[:2], [_recreated(steps[:2], Fusion(slope=slope))], "fused ReLU")
+    return joined(steps[:2], [recreated(steps[:2], Fusion(slope=slope))], "fused ReLU")
 
 
 def _inner_product(steps: Sequence[Step]) -> Step | None:
     """An inner product with a ReLU and a Dropout in TRAIN phase, which needs no mask behind a ReLU."""
-    if _relu_slope(steps, 1) == 0.0 and _is_dropout(steps, 2):
-        fusion = Fusion(slope=0.0, dropout=_layer(steps, 2).layer)
-        return _step(steps[:3], [_recreated(steps[:3], fusion)], "fused ReLU and dropout")
+    if relu_slope(steps, 1) == 0.0 and _is_dropout(steps, 2):
+        fusion = Fusion(slope=0.0, dropout=layer_at(steps, 2).layer)
+        return joined(steps[:3], [recreated(steps[:3], fusion)], "fused ReLU and dropout")
     return _with_relu(steps)
 
 
 def _is_dropout(steps: Sequence[Step], position: int) -> bool:
     """Whether a step is a Dropout that draws, in place."""
-    if not _follows_in_place(steps, position):
+    if not follows_in_place(steps, position):
         return False
-    layer = _layer(steps, position).layer
+    layer = layer_at(steps, position).layer
     return bool(layer.type == "Dropout" and layer.phase is Phase.TRAIN)
 
 
@@ -137,20 +91,20 @@ def _batch_norm(steps: Sequence[Step]) -> Step | None:
     count, fusion = _behind_batch_norm(steps)
     if count == 1:
         return None
-    return _step(steps[:count], [_recreated(steps[:count], fusion)], "fused: one pass")
+    return joined(steps[:count], [recreated(steps[:count], fusion)], "fused: one pass")
 
 
 def _behind_batch_norm(steps: Sequence[Step]) -> tuple[int, Fusion]:
     """How many steps a normalisation takes in, itself included, and what they add to it."""
     count, fusion = 1, Fusion()
-    if _follows_in_place(steps, 1) and type(steps[1].routines[0]) is Scale:
-        count, fusion = 2, Fusion(scale=_layer(steps, 1).layer)
+    if follows_in_place(steps, 1) and type(steps[1].routines[0]) is Scale:
+        count, fusion = 2, Fusion(scale=layer_at(steps, 1).layer)
     addend = _addend(steps, count)
     if addend is not None:
-        fusion = attrs.evolve(fusion, residual=addend, top=_layer(steps, count).tops[0])
+        fusion = attrs.evolve(fusion, residual=addend, top=layer_at(steps, count).tops[0])
         count += 1
     behind = steps[count - 1 :] if addend is not None else steps
-    slope = _relu_slope(behind, 1 if addend is not None else count)
+    slope = relu_slope(behind, 1 if addend is not None else count)
     return count + (slope is not None), attrs.evolve(fusion, slope=slope)
 
 
@@ -158,7 +112,7 @@ def _addend(steps: Sequence[Step], position: int) -> Blob | None:
     """What a plain sum at a position adds to the first step's result, if nobody else needs that result."""
     first = steps[0].routines[0]
     assert isinstance(first, Accelerated)
-    kept, result = first.build.plan.kept, _layer(steps, 0).tops[0]
+    kept, result = first.build.plan.kept, layer_at(steps, 0).tops[0]
     if kept is None or len(steps) <= position or kept & {result.synced_data, result.synced_diff}:
         return None
     last = steps[position].routines[0]
@@ -173,7 +127,7 @@ def _folded(steps: Sequence[Step]) -> Step | None:
 
     Not where a sum follows: then the normalisation is part of the one pass that the sum needs anyway.
     """
-    if len(steps) < 2 or _layer(steps, 0).layer.phase is not Phase.TEST or not _follows_in_place(steps, 1):
+    if len(steps) < 2 or layer_at(steps, 0).layer.phase is not Phase.TEST or not follows_in_place(steps, 1):
         return None
     norm = steps[1].routines[0]
     if not isinstance(norm, BatchNorm) or norm.by_batch:
@@ -182,11 +136,11 @@ def _folded(steps: Sequence[Step]) -> Step | None:
     parts = steps[: count + 1]
     if fusion.residual is not None or (norm.build.plan.has_backward and any(part.needs_backward for part in parts)):
         return None
-    routine = _recreated(parts, attrs.evolve(fusion, batch_norm=norm.layer))
-    return _step(parts, [routine], "fused: normalisation folded into the filters")
+    routine = recreated(parts, attrs.evolve(fusion, batch_norm=norm.layer))
+    return joined(parts, [routine], "fused: normalisation folded into the filters")
 
 
-PATTERNS: dict[type[Accelerated], Callable[[Sequence[Step]], Step | None]] = {
+PATTERNS: dict[type[Routine], Pattern] = {
     BatchNorm: _batch_norm,
     Bias: _with_relu,
     Convolution: _convolution,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
 from cafx.kernel import Phase, Unsupported
-from cafx.kernel.net import LayerPlan, Step
+from cafx.kernel.net import LayerPlan, Routine, Step
+from cafx_lib_fusion import Pattern, follows_in_place, joined, layer_at, recreated, relu_slope
+from cafx_lib_fusion import fuse as fused_by
 
 from .api.constants import Alg
 from .routine import Accelerated, Fusion, Residual
@@ -20,61 +22,17 @@ from .routines.weighted import Weighted
 
 def fuse(steps: Sequence[Step]) -> list[Step]:
     """The steps with every fusion that applies, the longest at each position."""
-    fused: list[Step] = []
-    position = 0
-    while position < len(steps):
-        step = _fused_at(steps[position:])
-        fused.append(step)
-        position += len(step.layers)
-    return fused
+    return fused_by(steps, _patterns_for)
 
 
-def _fused_at(steps: Sequence[Step]) -> Step:
-    """The first step, with what follows as far as it can be fused."""
-    for kind, pattern in PATTERNS.items():
-        if isinstance(steps[0].routines[0], kind):
-            try:
-                step = pattern(steps)
-            except Unsupported:
-                continue
-            if step is not None:
-                return step
-    return steps[0]
-
-
-def _step(parts: Sequence[Step], routines: Sequence[Accelerated], note: str) -> Step:
-    """One step that stands for several."""
-    notes = [note, *(routine.note for routine in routines)]
-    return Step(tuple(part.layers[0] for part in parts), tuple(routines), "; ".join(filter(None, notes)))
-
-
-def _recreated(parts: Sequence[Step], fusion: Fusion) -> Accelerated:
-    """The first step's routine, created again to compute what the others compute, too."""
-    routine = parts[0].routines[0]
-    assert isinstance(routine, Accelerated)
-    needed = any(part.needs_backward for part in parts)
-    return type(routine)(routine.build, routine.planned, attrs.evolve(fusion, needs_backward=needed))
-
-
-def _layer(steps: Sequence[Step], position: int) -> LayerPlan:
-    return steps[position].layers[0]
-
-
-def _follows_in_place(steps: Sequence[Step], position: int) -> bool:
-    """Whether a step works in place on what the first one writes."""
-    if len(steps) <= position:
-        return False
-    step, first = _layer(steps, position), _layer(steps, 0)
-    single = len(first.tops) == len(step.tops) == len(step.bottoms) == 1
-    return single and step.bottoms[0] is step.tops[0] is first.tops[0]
+def _patterns_for(routine: Routine) -> list[Pattern]:
+    return [pattern for kind, pattern in PATTERNS.items() if isinstance(routine, kind)]
 
 
 def _relu_slope(steps: Sequence[Step], position: int) -> float | None:
     """The slope of a ReLU in place at a position; None if there is none that can be fused."""
-    if not _follows_in_place(steps, position) or _layer(steps, position).layer.type != "ReLU":
-        return None
-    slope: float = steps[position].routines[0].layer.options.negative_slope
-    return slope if slope >= 0 and isinstance(steps[position].routines[0], Accelerated) else None
+    slope = relu_slope(steps, position)
+    return slope if slope is not None and isinstance(steps[position].routines[0], Accelerated) else None
 
 
 def _weighted(steps: Sequence[Step]) -> Step | None:
@@ -83,10 +41,10 @@ def _weighted(steps: Sequence[Step]) -> Step | None:
     if slope is None:
         return None
     if len(steps) > 2 and _is_max_pooling_of(steps[2], steps[0]):
-        weighted = _recreated(steps[:2], Fusion(slope=slope, relu_gradient_elsewhere=True))
-        pooling = _recreated(steps[2:3], Fusion(slope=slope))
-        return _step(steps[:3], [weighted, pooling], "fused ReLU; ReLU gradient computed after pooling")
-    return _step(steps[:2], [_recreated(steps[:2], Fusion(slope=slope))], "fused ReLU")
+        weighted = recreated(steps[:2], Fusion(slope=slope, relu_gradient_elsewhere=True))
+        pooling = recreated(steps[2:3], Fusion(slope=slope))
+        return joined(steps[:3], [weighted, pooling], "fused ReLU; ReLU gradient computed after pooling")
+    return joined(steps[:2], [recreated(steps[:2], Fusion(slope=slope))], "fused ReLU")
 
 
 def _is_max_pooling_of(step: Step, first: Step) -> bool:
@@ -105,16 +63,16 @@ def _batch_norm(steps: Sequence[Step]) -> Step | None:
     count, fusion = _scale_and_relu(steps, 1)
     if count == 1:
         return None
-    return _step(steps[:count], [_recreated(steps[:count], fusion)], "fused: one primitive")
+    return joined(steps[:count], [recreated(steps[:count], fusion)], "fused: one primitive")
 
 
 def _scale_and_relu(steps: Sequence[Step], count: int) -> tuple[int, Fusion]:
     """How many steps a Scale and a ReLU at a position extend a normalisation to, and the fusion."""
     fusion = Fusion()
     if (
-        _follows_in_place(steps, count)
-        and _layer(steps, count).layer.type == "Scale"
-        and _is_per_channel(_layer(steps, count))
+        follows_in_place(steps, count)
+        and layer_at(steps, count).layer.type == "Scale"
+        and _is_per_channel(layer_at(steps, count))
     ):
         fusion = Fusion(scale=steps[count].routines[0].layer)
         count += 1
@@ -137,12 +95,12 @@ def _sum(steps: Sequence[Step]) -> Step | None:
     slope = _relu_slope(steps, 1)
     if slope is None:
         return None
-    return _step(steps[:2], [_recreated(steps[:2], Fusion(slope=slope))], "fused ReLU")
+    return joined(steps[:2], [recreated(steps[:2], Fusion(slope=slope))], "fused ReLU")
 
 
 def _folded(steps: Sequence[Step]) -> Step | None:
     """TEST phase: a convolution whose weights take in the normalisation behind it."""
-    if len(steps) < 2 or _layer(steps, 0).layer.phase is not Phase.TEST or not _follows_in_place(steps, 1):
+    if len(steps) < 2 or layer_at(steps, 0).layer.phase is not Phase.TEST or not follows_in_place(steps, 1):
         return None
     norm = steps[1].routines[0]
     if not isinstance(norm, BatchNorm) or not norm.layer.uses_running_statistics:
@@ -153,7 +111,7 @@ def _folded(steps: Sequence[Step]) -> Step | None:
         return None
     if fusion.slope is None and (step := _with_residual(steps, count, fusion)):
         return step
-    return _step(steps[:count], [_recreated(steps[:count], fusion)], "fused: normalisation folded into the weights")
+    return joined(steps[:count], [recreated(steps[:count], fusion)], "fused: normalisation folded into the weights")
 
 
 def _with_residual(steps: Sequence[Step], count: int, fusion: Fusion) -> Step | None:
@@ -163,7 +121,7 @@ def _with_residual(steps: Sequence[Step], count: int, fusion: Fusion) -> Step | 
     plan = first.build.plan
     if len(steps) <= count or plan.has_backward or plan.kept is None:
         return None
-    result, last = _layer(steps, 0).tops[0], steps[count].routines[0]
+    result, last = layer_at(steps, 0).tops[0], steps[count].routines[0]
     if not isinstance(last, Eltwise) or not last.plain_sum or result not in last.bottoms:
         return None
     addend, top = last.bottoms[last.bottoms[0] is result], last.tops[0]
@@ -172,17 +130,17 @@ def _with_residual(steps: Sequence[Step], count: int, fusion: Fusion) -> Step | 
     slope = _relu_slope(steps[count:], 1)
     parts = steps[: count + 1 + (slope is not None)]
     try:
-        routine = _recreated(parts, attrs.evolve(fusion, slope=slope, residual=Residual(addend, top)))
+        routine = recreated(parts, attrs.evolve(fusion, slope=slope, residual=Residual(addend, top)))
     except Unsupported:
         return None
-    return _step(parts, [routine], "fused: normalisation folded into the weights, sum as post-op")
+    return joined(parts, [routine], "fused: normalisation folded into the weights, sum as post-op")
 
 
 def _convolution(steps: Sequence[Step]) -> Step | None:
     return _folded(steps) or _weighted(steps)
 
 
-PATTERNS: dict[type[Accelerated], Callable[[Sequence[Step]], Step | None]] = {
+PATTERNS: dict[type[Routine], Pattern] = {
     Convolution: _convolution,
     Weighted: _weighted,
     BatchNorm: _batch_norm,
