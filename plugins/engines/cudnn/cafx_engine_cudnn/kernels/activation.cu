@@ -191,16 +191,9 @@ extern "C" __global__ void prelu_backward(const pack_t* __restrict__ x, const pa
             if (dx) dx[r * packs + c] = gradient;
         }
     if (!partial) return;
-    float* mine = sums + (threadIdx.y * blockDim.x + threadIdx.x) * VEC;
-    for (int k = 0; k < VEC; k++) mine[k] = sum[k];
-    __syncthreads();
-    for (int half = blockDim.y / 2; half; half /= 2) {
-        if (threadIdx.y < half)
-            for (int k = 0; k < VEC; k++) mine[k] += mine[half * blockDim.x * VEC + k];
-        __syncthreads();
-    }
+    const float* total = column_sums(sums, sum);
     if (threadIdx.y == 0 && c < packs)
-        for (int k = 0; k < VEC; k++) partial[((index_t)blockIdx.y * packs + c) * VEC + k] = mine[k];
+        for (int k = 0; k < VEC; k++) partial[((index_t)blockIdx.y * packs + c) * VEC + k] = total[k];
 }
 
 // sum = the sum of the values, added to what is there where `add` is set. One block.

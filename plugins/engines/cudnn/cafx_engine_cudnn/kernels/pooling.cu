@@ -202,20 +202,13 @@ extern "C" __global__ void plane_sums(const pack_t* __restrict__ x, pack_t* __re
                 for (int k = 0; k < VEC; k++) sum[k] += load(values.v[k]);
             }
         }
-        float* mine = sums + (threadIdx.y * blockDim.x + threadIdx.x) * VEC;
-        for (int k = 0; k < VEC; k++) mine[k] = sum[k];
-        __syncthreads();
-        for (int half = blockDim.y / 2; half; half /= 2) {
-            if (threadIdx.y < half)
-                for (int k = 0; k < VEC; k++) mine[k] += mine[half * blockDim.x * VEC + k];
-            __syncthreads();
-        }
+        const float* total = column_sums(sums, sum);
         if (threadIdx.y == 0 && c < packs) {
             index_t pack = (index_t)image * packs + c;
             pack_t result;
             for (int k = 0; k < VEC; k++) {
-                result.v[k] = store(mine[k] / size);
-                if (partial) partial[((index_t)blockIdx.z * images * packs + pack) * VEC + k] = mine[k];
+                result.v[k] = store(total[k] / size);
+                if (partial) partial[((index_t)blockIdx.z * images * packs + pack) * VEC + k] = total[k];
             }
             if (!partial) y[pack] = result;
         }

@@ -22,16 +22,9 @@ extern "C" __global__ void masked_sums(const pack_t* __restrict__ dy, const pack
             for (int k = 0; k < VEC; k++) sum[k] += load(d.v[k]);
         }
     if (!partial) return;
-    float* mine = sums + (threadIdx.y * blockDim.x + threadIdx.x) * VEC;
-    for (int k = 0; k < VEC; k++) mine[k] = sum[k];
-    __syncthreads();
-    for (int half = blockDim.y / 2; half; half /= 2) {
-        if (threadIdx.y < half)
-            for (int k = 0; k < VEC; k++) mine[k] += mine[half * blockDim.x * VEC + k];
-        __syncthreads();
-    }
+    const float* total = column_sums(sums, sum);
     if (threadIdx.y == 0 && c < packs)
-        for (int k = 0; k < VEC; k++) partial[((index_t)blockIdx.y * packs + c) * VEC + k] = mine[k];
+        for (int k = 0; k < VEC; k++) partial[((index_t)blockIdx.y * packs + c) * VEC + k] = total[k];
 }
 
 // sums = the partial sums of all block rows, added to what is there where `add` is set. Blocks of 32 x 32.

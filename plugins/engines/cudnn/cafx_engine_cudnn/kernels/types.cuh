@@ -37,3 +37,17 @@ struct alignas(VEC) marks_t {
 __device__ __forceinline__ float rectify(float value, float slope) {
     return value < 0.f ? (slope == 0.f ? 0.f : value * slope) : value;
 }
+
+// Adds up the values of the threads with the same threadIdx.x in a block whose height is a power of two. Returns the
+// place in `shared`, VEC values per thread, where threads with threadIdx.y = 0 find the totals.
+__device__ __forceinline__ const float* column_sums(float* shared, const float* values) {
+    float* mine = shared + (threadIdx.y * blockDim.x + threadIdx.x) * VEC;
+    for (int k = 0; k < VEC; k++) mine[k] = values[k];
+    __syncthreads();
+    for (int half = blockDim.y / 2; half; half /= 2) {
+        if (threadIdx.y < half)
+            for (int k = 0; k < VEC; k++) mine[k] += mine[half * blockDim.x * VEC + k];
+        __syncthreads();
+    }
+    return mine;
+}

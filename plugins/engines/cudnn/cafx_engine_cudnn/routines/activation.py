@@ -71,7 +71,7 @@ class Flat:
 class Activation(Accelerated):
     """y = f(x) and dx = dy · f′, in whatever layout the bottom is written.
 
-    Channels-last or row-major, an array is read and written as it lies, 16 bytes a thread at a time.
+    Channels-last or row-major, an array is read and written in its own layout, 16 bytes per access.
     """
 
     def choose(self) -> None:

@@ -7,20 +7,19 @@ from typing import Any
 import numpy as np
 
 from cafx.kernel import Unsupported
-from cafx.kernel.net import Access
 from cafx_engine_cudnn.operands import Operand
 from cafx_engine_cudnn.places import FoldedFilters, SpaceToDepth
 from cafx_engine_cudnn.problems import BIAS, DATA, FILTERS, FORWARD, IMAGE, RESULT, WEIGHTS, Problem, Tensor
 from cafx_engine_cudnn.products import Product, pointwise_milliseconds
-from cafx_engine_cudnn.reductions import masked_sums
-from cafx_engine_cudnn.routine import Accelerated, ParameterGradient
+from cafx_engine_cudnn.routine import ParameterGradient
 from cafx_engine_cudnn.routines.folding import Folding
+from cafx_engine_cudnn.routines.weighted import Weighted
 
 FEW_CHANNELS = 8
 """Channels of an image up to which a strided convolution rearranges it."""
 
 
-class Convolution(Accelerated):
+class Convolution(Weighted):
     """y = relu(W * x + b) in two dimensions, and its gradients; a normalisation by running statistics behind it.
 
     Image, filters and result are channels-last. A strided convolution of the net's input reads it
@@ -45,7 +44,6 @@ class Convolution(Accelerated):
         self._products: dict[str, Product] = {}
         self._epilogue_fused = False
         self._mask: Any = None
-        self._half: Any = None
         self._folding: Folding | None = None
         if self.fusion.batch_norm is not None:
             place: Any = self.w.place
@@ -54,20 +52,13 @@ class Convolution(Accelerated):
         self._has_bias = self.b is not None or self._folding is not None
         for kind in self._needed_products():
             self._product(kind)
-        self._announce_places()
+        self.announce_places()
 
     def _needed_products(self) -> list[str]:
         """The products of its passes, which are chosen before it takes the layer on."""
         backward = [WEIGHTS] if self.layer.param_propagate_down[0] else []
         backward += [DATA] if self.propagate_down[0] else []
         return [FORWARD, *(backward if self.training else [])]
-
-    def _announce_places(self) -> None:
-        """Say where the result is left, and where parameters are best kept."""
-        self.build.writes(self.tops[0], self.y.place)
-        self.build.prefer_place(self.layer.blobs[0], self.w.place)
-        if self.b is not None:
-            self.build.prefer_place(self.layer.blobs[1], self.b.place)
 
     def _choose_places(self) -> None:
         layer, precision = self.layer, self.precision
@@ -80,16 +71,9 @@ class Convolution(Accelerated):
             self._fold_places(filters.shape)
         else:
             place = self.build.packed(filters.shape, (0, 2, 3, 1), (padded[0], rows, columns, padded[1]))
-            self.w, self.dw = (self._parameter(array, place) for array in (filters.synced_data, filters.synced_diff))
+            self.take_weights(place)
             self.x = self.data(self.bottoms[0])
-        self.b: Operand | None = None
-        if layer.options.bias_term:
-            bias = layer.blobs[1]
-            place = self.build.packed(bias.shape, (0,), (precision.padded(outputs),))
-            self.b, self.db = (self._parameter(array, place) for array in (bias.synced_data, bias.synced_diff))
-
-    def _parameter(self, storage: Any, place: Any) -> Operand:
-        return self.operand(storage, place)
+        self.take_bias()
 
     def _folds(self) -> bool:
         """Whether the image is rearranged."""
@@ -110,39 +94,17 @@ class Convolution(Accelerated):
         key = "folded filters", shape, side, kernel, padded
         packed = self.build.place(key, lambda: FoldedFilters(self.precision, shape, side, kernel, padded))  # type: ignore[arg-type]
         self.x = self.operand(self.bottoms[0].synced_data, place)
-        filters = self.layer.blobs[0]
-        self.w, self.dw = (self._parameter(array, packed) for array in (filters.synced_data, filters.synced_diff))
+        self.take_weights(packed)
         self.stride, self.pad = (1, 1), (0, 0)
-
-    # -- what is planned
-
-    @property
-    def forward_uses(self) -> Access:
-        """From the image to the result."""
-        return Access(reads=[self.x], writes=[self.y])
-
-    @property
-    def backward_uses(self) -> Access:
-        """From the result's gradient to the image's."""
-        reads = [self.x, self.dy, *([self.y] if self._masks else [])]
-        return Access(reads=reads, writes=[self.dx] if self.propagate_down[0] else [])
-
-    @property
-    def _masks(self) -> bool:
-        """Whether the gradient of a fused ReLU is to be computed here."""
-        return self.fusion.slope is not None and not self.fusion.relu_gradient_elsewhere
 
     @property
     def nbytes(self) -> int:
         """The copy of the filters that products read."""
-        if self._folding is not None:
-            return self._folding.nbytes
-        return 2 * self.w.place.size if self.precision.bf16 else 0  # type: ignore[attr-defined]
+        return super().nbytes if self._folding is None else self._folding.nbytes
 
     def release(self) -> None:
         """Let go of memory."""
         super().release()
-        self._half = None
         if self._folding is not None:
             self._folding.release()
 
@@ -168,9 +130,9 @@ class Convolution(Accelerated):
 
     def _with_epilogue(self, plain: Product) -> Product:
         """The product that adds the bias and rectifies, if that is faster than a kernel behind it."""
-        problem = self._problem(FORWARD, bias=self._has_bias, relu=self.fusion.slope == 0.0)
         if self.fusion.slope not in (None, 0.0):
             return plain
+        problem = self._problem(FORWARD, bias=self._has_bias, relu=self.fusion.slope == 0.0)
         try:
             fused = Product(self.build, problem, self.groups)
         except Unsupported:
@@ -183,7 +145,7 @@ class Convolution(Accelerated):
 
     def forward(self) -> None:
         """Write the result."""
-        addresses = {IMAGE: self.x.read().data.ptr, FILTERS: self._filters().data.ptr}
+        addresses = {IMAGE: self.x.read().data.ptr, FILTERS: self.multiplied_weights().data.ptr}
         y = self.y.target()
         product = self._product(FORWARD)
         bias = self._bias()
@@ -201,17 +163,9 @@ class Convolution(Accelerated):
         rectified = np.int32(slope is not None), np.float32(slope or 0.0)
         self.launch("pointwise.cu", "bias_rectify", packs, y, bias, *numbers, *rectified)
 
-    def _filters(self) -> Any:
+    def multiplied_weights(self) -> Any:
         """The filters as products read them, as they are now."""
-        filters = self.w.read()
-        if self._folding is not None:
-            return self._folding.filters(filters)
-        if not self.precision.bf16:
-            return filters
-        if self._half is None:
-            self._half = self.session.cupy.empty(filters.size, self.precision.value)
-        self.launch("layout.cu", "narrow", filters.size, filters, self._half, np.int64(filters.size))
-        return self._half
+        return super().multiplied_weights() if self._folding is None else self._folding.filters(self.w.read())
 
     def _bias(self) -> Any:
         """The bias to add, as it is now; None without one. The filters have been read before."""
@@ -220,30 +174,15 @@ class Convolution(Accelerated):
 
     def backward(self) -> None:
         """Write the image's gradient; add to those of filters and bias."""
-        dy = self._rectified_gradient()
+        dy = self.product_gradient()
         if self.layer.param_propagate_down[0]:
             ParameterGradient(self.dw)(lambda target, add: self._add_filters_gradient(dy, target, add))
         if self.propagate_down[0]:
-            filters = self._half if self._half is not None else self._filters()
+            filters = self.weights_of_forward()
             dx = self.dx.target()
             addresses = {IMAGE: dx.data.ptr, FILTERS: filters.data.ptr, RESULT: dy.data.ptr}
             self._product(DATA)(addresses)
             self.dx.written()
-
-    def _rectified_gradient(self) -> Any:
-        """The gradient behind the ReLU's, and the bias' gradient on the way."""
-        dy, top = self.dy.read(), self.tops[0]
-        masked = self.build.scratch("masked", dy.size, self.precision.value) if self._masks else None
-        y = self.y.read() if self._masks else None
-
-        def run(sums: tuple[Any, bool] | None) -> None:
-            masked_sums(self, top, dy, y=y, result=masked, slope=self.fusion.slope or 0.0, sums=sums)
-
-        if self.b is not None and self.layer.param_propagate_down[1]:
-            ParameterGradient(self.db)(lambda target, add: run((target, add)))
-        elif masked is not None:
-            run(None)
-        return dy if masked is None else masked
 
     def _add_filters_gradient(self, dy: Any, target: Any, add: bool) -> None:
         direct = not add and not self.precision.bf16

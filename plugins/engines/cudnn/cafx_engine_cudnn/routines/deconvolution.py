@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from cafx_engine_cudnn.operands import Operand
 from cafx_engine_cudnn.problems import DATA, FILTERS, FORWARD, IMAGE, RESULT, WEIGHTS, Problem, Tensor
 from cafx_engine_cudnn.products import Product
 from cafx_engine_cudnn.routine import ParameterGradient
@@ -29,13 +28,9 @@ class Deconvolution(Convolution):
         self.stride, self.pad, self.dilation = layer.window.stride, layer.window.pad, layer.window.dilation
         self.folded = False
         place = self.build.packed(filters.shape, (0, 2, 3, 1), (padded[0], rows, columns, padded[1]))
-        self.w, self.dw = (self._parameter(array, place) for array in (filters.synced_data, filters.synced_diff))
+        self.take_weights(place)
         self.x = self.data(self.bottoms[0])
-        self.b: Operand | None = None
-        if layer.options.bias_term:
-            bias = layer.blobs[1]
-            place = self.build.packed(bias.shape, (0,), (precision.padded(bias.shape[0]),))
-            self.b, self.db = (self._parameter(array, place) for array in (bias.synced_data, bias.synced_diff))
+        self.take_bias()
 
     def _needed_products(self) -> list[str]:
         """The products of its passes: what is forward for the convolution is backward here."""
@@ -59,18 +54,18 @@ class Deconvolution(Convolution):
     def forward(self) -> None:
         """Write the result."""
         x, y = self.x.read(), self.y.target()
-        self._product(DATA)({IMAGE: y.data.ptr, FILTERS: self._filters().data.ptr, RESULT: x.data.ptr})
+        self._product(DATA)({IMAGE: y.data.ptr, FILTERS: self.multiplied_weights().data.ptr, RESULT: x.data.ptr})
         if self.b is not None or self.fusion.slope is not None:
             self._bias_rectify(y, None if self.b is None else self.b.read(), self.fusion.slope)
         self.y.written()
 
     def backward(self) -> None:
         """Write the bottom's gradient; add to those of filters and bias."""
-        dy = self._rectified_gradient()
+        dy = self.product_gradient()
         if self.layer.param_propagate_down[0]:
             ParameterGradient(self.dw)(lambda target, add: self._add_filters_gradient(dy, target, add))
         if self.propagate_down[0]:
-            filters = self._half if self._half is not None else self._filters()
+            filters = self.weights_of_forward()
             dx = self.dx.target()
             self._product(FORWARD)({IMAGE: dy.data.ptr, FILTERS: filters.data.ptr, RESULT: dx.data.ptr})
             self.dx.written()

@@ -9,18 +9,16 @@ import numpy as np
 
 from cafx.kernel import Unsupported
 from cafx.kernel.blob import Place
-from cafx.kernel.net import Access
-from cafx_engine_cudnn.operands import Operand
 from cafx_engine_cudnn.places import ChannelsLast, Extent
-from cafx_engine_cudnn.reductions import masked_sums
-from cafx_engine_cudnn.routine import Accelerated, ParameterGradient
+from cafx_engine_cudnn.routine import ParameterGradient
+from cafx_engine_cudnn.routines.weighted import Weighted
 from cafx_engine_cupy.cublas import REAL_16BF, REAL_32F, Matrix
 
 
-class InnerProduct(Accelerated):
+class InnerProduct(Weighted):
     """y = dropout(relu(x Wᵀ + b)), and its gradients.
 
-    The bottom is multiplied as it lies in memory, channels-last or row-major, and the weights are kept in
+    The bottom is multiplied in the layout it has in memory, channels-last or row-major, and the weights are kept in
     the same order, so that nothing is permuted. One kernel does what follows the product, and one pass
     over the gradient gives that of ReLU and dropout and the bias' gradient. With a ReLU, y tells what
     dropout has dropped: no mask is kept.
@@ -39,11 +37,9 @@ class InnerProduct(Accelerated):
         self.x = self.operand(bottom.synced_data, place)
         self.dx = self.operand(bottom.synced_diff, place)
         self.y, self.dy = self.data(top), self.diff(top)
-        self.build.writes(top, self.y.place)
         self.rows, self.inputs = bottom.shape[0], self._row_length(place)
         self.outputs = self.build.extent(top).padded
         self._choose_parameters(place)
-        self._half: Any = None
 
     def _bottom_place(self) -> Place:
         """Where the bottom's writer leaves it, if its rows can be multiplied there."""
@@ -66,7 +62,7 @@ class InnerProduct(Accelerated):
 
     def _choose_parameters(self, place: Place) -> None:
         """Weights with an output's weights side by side, in the order of the bottom's rows; the bias padded."""
-        weights, count = self.layer.blobs[0], self.tops[0].shape[1]
+        count = self.tops[0].shape[1]
         shape: tuple[int, ...] = (math.prod(self.bottoms[0].shape[1:]),)
         order, padded = (1,), (self.inputs,)
         if isinstance(place, ChannelsLast) and place.extent.positions > 1:
@@ -77,48 +73,15 @@ class InnerProduct(Accelerated):
         else:
             shape, axes = (count, *shape), (0, *order)
         kept = self.build.packed(shape, axes, (self.outputs, *padded))
-        self.w, self.dw = (self.operand(array, kept) for array in (weights.synced_data, weights.synced_diff))
-        self.build.prefer_place(weights, kept)
-        self.b: Operand | None = None
-        if self.layer.options.bias_term:
-            bias = self.layer.blobs[1]
-            kept = self.build.packed(bias.shape, (0,), (self.outputs,))
-            self.b, self.db = (self.operand(array, kept) for array in (bias.synced_data, bias.synced_diff))
-            self.build.prefer_place(bias, kept)
-
-    # -- what is planned
-
-    @property
-    def forward_uses(self) -> Access:
-        """From the rows to their products."""
-        return Access(reads=[self.x], writes=[self.y])
-
-    @property
-    def backward_uses(self) -> Access:
-        """From the products' gradient to that of the rows."""
-        reads = [self.x, self.dy, *([self.y] if self._masks else [])]
-        return Access(reads=reads, writes=[self.dx] if self.propagate_down[0] else [])
-
-    @property
-    def _masks(self) -> bool:
-        """Whether the gradient of a fused ReLU is to be computed here."""
-        return self.fusion.slope is not None
-
-    @property
-    def nbytes(self) -> int:
-        """The copy of the weights that products read."""
-        return 2 * self.outputs * self.inputs if self.precision.bf16 else 0
-
-    def release(self) -> None:
-        """Let go of memory."""
-        super().release()
-        self._half = None
+        self.take_weights(kept)
+        self.take_bias()
+        self.announce_places()
 
     # -- passes
 
     def forward(self) -> None:
         """Write the products."""
-        x, weights, y = self.x.read(), self._weights(), self.y.target()
+        x, weights, y = self.x.read(), self.multiplied_weights(), self.y.target()
         bf16 = self.precision.bf16
         product = self.build.scratch("product", y.size, np.float32) if bf16 else y
         self._multiply(
@@ -128,7 +91,7 @@ class InnerProduct(Accelerated):
             Matrix(product.data.ptr, self.outputs),
             result=REAL_32F,
         )
-        if bf16 or self.b is not None or self._masks or self.outputs != self.tops[0].shape[1]:
+        if bf16 or self.b is not None or self.masks or self.outputs != self.tops[0].shape[1]:
             self._finish(product, y)
         self.y.written()
 
@@ -147,23 +110,13 @@ class InnerProduct(Accelerated):
         if state is not None:
             state[:1] += 1
 
-    def _weights(self) -> Any:
-        """The weights as products read them, as they are now."""
-        weights = self.w.read()
-        if not self.precision.bf16:
-            return weights
-        if self._half is None:
-            self._half = self.session.cupy.empty(weights.size, self.precision.value)
-        self.launch("layout.cu", "narrow", weights.size, weights, self._half, np.int64(weights.size))
-        return self._half
-
     def backward(self) -> None:
         """Write the rows' gradient; add to those of weights and bias."""
-        dy = self._finished_gradient()
+        dy = self.product_gradient(1.0 if self.fusion.dropout is None else self.fusion.dropout.scale)
         if self.layer.param_propagate_down[0]:
             ParameterGradient(self.dw)(lambda target, add: self._add_weights_gradient(dy, target, add))
         if self.propagate_down[0]:
-            weights = self._half if self._half is not None else self._weights()
+            weights = self.weights_of_forward()
             self._multiply(
                 (self.inputs, self.rows, self.outputs),
                 Matrix(weights.data.ptr, self.inputs),
@@ -172,23 +125,6 @@ class InnerProduct(Accelerated):
                 result=self._kind,
             )
             self.dx.written()
-
-    def _finished_gradient(self) -> Any:
-        """The product's gradient, and the bias' on the way."""
-        dy = self.dy.read()
-        masked = self.build.scratch("masked", dy.size, self.precision.value) if self._masks else None
-        y = self.y.read() if self._masks else None
-        scale = 1.0 if self.fusion.dropout is None else self.fusion.dropout.scale
-        slope = self.fusion.slope or 0.0
-
-        def run(sums: tuple[Any, bool] | None) -> None:
-            masked_sums(self, self.tops[0], dy, y=y, result=masked, slope=slope, scale=scale, sums=sums)
-
-        if self.b is not None and self.layer.param_propagate_down[1]:
-            ParameterGradient(self.db)(lambda target, add: run((target, add)))
-        elif masked is not None:
-            run(None)
-        return dy if masked is None else masked
 
     def _add_weights_gradient(self, dy: Any, target: Any, add: bool) -> None:
         self._multiply(
