@@ -10,15 +10,24 @@ Example:
 """
 
 from caffe import _caffe, coord_map, io
-from caffe.blob import Blob
-from caffe.classifier import Classifier
-from caffe.detector import Detector
-from caffe.glog import init_log, log
-from caffe.modes import (
-    TEST,
-    TRAIN,
+from caffe._caffe import (
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    Blob,
+    Layer,
+    NesterovSolver,
+    Net,
+    RMSPropSolver,
+    SGDSolver,
+    Solver,
+    Timer,
+    __version__,
+    get_solver,
     has_nccl,
+    init_log,
     layer_type_list,
+    log,
     set_device,
     set_mode_cpu,
     set_mode_gpu,
@@ -29,24 +38,13 @@ from caffe.modes import (
     solver_count,
     solver_rank,
 )
-from caffe.net import Net
+from caffe.classifier import Classifier
+from caffe.detector import Detector
+from caffe.modes import TEST, TRAIN
 from caffe.net_spec import NetSpec, layers, params, to_proto
 from caffe.proto import caffe_pb2
-from caffe.solvers import (
-    AdaDeltaSolver,
-    AdaGradSolver,
-    AdamSolver,
-    NesterovSolver,
-    RMSPropSolver,
-    SGDSolver,
-    Solver,
-    get_solver,
-)
-from caffe.timer import Timer
 from cafx.kernel import CafxError
-from cafx_layer_python import UserLayer as Layer
 
-__version__ = "1.0.0"
 __all__ = [
     "AdaDeltaSolver",
     "AdaGradSolver",
@@ -65,6 +63,7 @@ __all__ = [
     "TEST",
     "TRAIN",
     "Timer",
+    "__version__",
     "_caffe",
     "caffe_pb2",
     "coord_map",

@@ -92,7 +92,7 @@ def _complete(rows: list[Row], iteration: float | None, rate: float) -> None:
 
 
 def _stamped(lines: Iterable[str]) -> Iterator[tuple[datetime, str]]:
-    """Time and text of each line with glog's prefix; the time goes on over New Year."""
+    """Time and text of each line with glog's prefix; times continue to grow over New Year."""
     previous, years = None, 0
     for line in lines:
         match = PREFIX.match(line)
