@@ -4,32 +4,13 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from cafx.conformance.cuda import Runtime, installed
+from cafx.conformance.cuda import Runtime
 from cafx.conformance.cuda.errors import CUDARuntimeError
-
-
-@pytest.fixture
-def runtime() -> Iterator[Runtime]:
-    with installed() as found:
-        yield found
-
-
-@pytest.fixture
-def cp(runtime: Runtime) -> Any:
-    import cupy
-
-    return cupy
-
-
-@pytest.fixture
-def stream(cp: Any) -> Any:
-    return cp.cuda.Stream(non_blocking=True).use()
 
 
 def same(device: Any, host: Any) -> None:

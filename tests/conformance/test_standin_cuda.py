@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,24 +11,6 @@ import pytest
 
 from cafx.conformance.cuda import Runtime, installed
 from cafx.conformance.cuda.errors import CUDARuntimeError, OutOfMemoryError
-
-
-@pytest.fixture
-def runtime() -> Iterator[Runtime]:
-    with installed() as found:
-        yield found
-
-
-@pytest.fixture
-def cp(runtime: Runtime) -> Any:
-    import cupy
-
-    return cupy
-
-
-@pytest.fixture
-def stream(cp: Any) -> Any:
-    return cp.cuda.Stream(non_blocking=True).use()
 
 
 def same(device: Any, host: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,26 +72,8 @@ __global__ void sizes(unsigned* out) {
 
 
 @pytest.fixture
-def runtime() -> Iterator[Runtime]:
-    with installed() as found:
-        yield found
-
-
-@pytest.fixture
-def cp(runtime: Runtime) -> Any:
-    import cupy
-
-    return cupy
-
-
-@pytest.fixture
 def kernels(cp: Any) -> Any:
     return cp.RawModule(code=KERNELS, options=("-std=c++17",))
-
-
-@pytest.fixture
-def stream(cp: Any) -> Any:
-    return cp.cuda.Stream(non_blocking=True).use()
 
 
 def same(device: Any, host: Any) -> None:

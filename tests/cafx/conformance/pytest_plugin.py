@@ -1,8 +1,9 @@
-"""The pytest plugin: failed checks show their advice, and ``shared`` is the folder of reference data."""
+"""The pytest plugin: failed checks show their advice; fixtures ``shared`` and ``cuda``."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,18 @@ def shared(pytestconfig: pytest.Config) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no reference data in {folder}: set {SHARED_SETTING}")
     return folder
+
+
+@pytest.fixture
+def cuda() -> Iterator[Any]:
+    """The stand-in for CUDA, installed: see `cafx.conformance.cuda`. What uses it must not outlive it."""
+    from cafx.conformance import cuda as standin
+
+    reason = standin.available()
+    if reason:
+        pytest.skip(reason)
+    with standin.installed() as runtime:
+        yield runtime
 
 
 @pytest.hookimpl(hookwrapper=True)
