@@ -16,7 +16,6 @@ from cafx.conformance.harness import Trial
 from cafx.conformance.suite import Subject
 from cafx.kernel import registry
 from cafx.kernel.net import PhiloxDraws
-from cafx_engine_cupy.program import can_be_recorded
 
 TOLERANCES = {"cupy-float32": 1e-4, "cudnn-float32": 1e-3, "cudnn-tf32": 5e-3, "cudnn-bf16": 5e-2}
 PASSES = ("eager", "eager again", "recorded", "replayed")
@@ -90,7 +89,7 @@ def _not_recorded(trial: Trial) -> str | None:
         return f"refused: {program.recorder.refused[step]}"
     if any(each.is_dynamic for each in program.steps):
         return "shapes depend on values"
-    return None if can_be_recorded(step) else "needs the host"
+    return None if step.is_capturable else "needs the host"
 
 
 class TolerantCase(LayerCase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 import numpy as np
@@ -15,31 +15,9 @@ MakeError = Callable[[], Exception]
 MakeRangeError = Callable[[float, float], Exception]
 
 
-class Record(Protocol):
-    """What a check has found since it was last verified, kept on a device."""
-
-    def error(self) -> Exception | None:
-        """Read it: the error, or None; the record starts anew."""
-
-
 @attrs.define
-class FlagRecord:
-    """Whether a flag has been true every time."""
-
-    flag: Any
-    make_error: MakeError
-
-    def error(self) -> Exception | None:
-        """The error if the flag was false at least once."""
-        if bool(self.flag[0]):
-            return None
-        self.flag[...] = True
-        return self.make_error()
-
-
-@attrs.define
-class RangeRecord:
-    """The lowest and the highest value seen, and the range they must be in."""
+class Record:
+    """The lowest and the highest value that a check has seen, kept on a device, and the range they must be in."""
 
     extremes: Any
     low: float
@@ -47,7 +25,7 @@ class RangeRecord:
     make_error: MakeRangeError
 
     def error(self) -> Exception | None:
-        """The error if a value was out of range, or NaN."""
+        """The error if a value was out of range, or NaN; the record then starts anew."""
         lowest, highest = float(self.extremes[0]), float(self.extremes[1])
         if self.low < lowest and highest < self.high:
             return None
@@ -65,7 +43,7 @@ class Checks:
 
     On the host a check raises at once. On a device, where reading a value would wait for the pass
     and could not be recorded, its outcome is folded into a record on the device, one per key, and
-    `verify` raises before results are shown. Until then the pass goes on: a layer must do no harm
+    `verify` raises before results are shown. Until then the pass continues: a layer must do no harm
     with values that fail a check, such as an index out of range.
 
     Args:
@@ -102,12 +80,8 @@ class Checks:
         if self._on_host or isinstance(ok, (bool, np.bool_)):
             if not ok:
                 raise error()
-            return
-        record = self._records.get(key)
-        if not isinstance(record, FlagRecord):
-            record = self._records[key] = FlagRecord(self._xp.ones(1, bool), error)
-        record.make_error = error
-        self._xp.logical_and(record.flag, ok, out=record.flag)
+        else:
+            self.require_range(ok, 0, math.inf, lambda lowest, highest: error(), key)
 
     def require_range(self, values: Any, low: float, high: float, error: MakeRangeError, key: str) -> None:
         """Check that ``low < value < high`` for every value; NaN is not.
@@ -129,8 +103,8 @@ class Checks:
                 raise error(float(lowest), float(highest))
             return
         record = self._records.get(key)
-        if not isinstance(record, RangeRecord):
-            record = self._records[key] = RangeRecord(self._xp.empty(2, np.float64), low, high, error)
+        if record is None:
+            record = self._records[key] = Record(self._xp.empty(2, np.float64), low, high, error)
             record.clear()
         record.low, record.high, record.make_error = low, high, error
         extremes = record.extremes

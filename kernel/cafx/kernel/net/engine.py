@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Protocol
 
@@ -18,7 +18,7 @@ import numpy as np
 from cafx.kernel.blob import HOST, Place, SyncedArray
 from cafx.kernel.errors import CafxError
 from cafx.kernel.net.arena import Arena
-from cafx.kernel.net.context import Staging
+from cafx.kernel.net.context import BUFFER_VALUES, Staging
 from cafx.kernel.net.draws import Draws, draws_in
 from cafx.kernel.net.memory import MemoryPlan, plan_memory
 from cafx.kernel.net.parameters import Parameter
@@ -75,6 +75,7 @@ class Engine:
         place: where layers' blobs are read and written.
         xp: the array module layers compute with.
         compilation: what its routines share while a net is compiled and run.
+        program: the kind of program it compiles to.
 
     Args:
         plugins: where routines are found.
@@ -102,10 +103,11 @@ class Engine:
     priority: ClassVar[int] = 0
     precisions: ClassVar[tuple[str, ...]] = (FLOAT32,)
     gpu: ClassVar[bool] = False
-    buffer_values: ClassVar[int] = 1 << 20
+    buffer_values: ClassVar[int] = BUFFER_VALUES
     place: Place = HOST
     xp: Any = np
     compilation: ClassVar[type[Compilation]] = Compilation
+    program: ClassVar[type[Program]] = Program
 
     def __init__(
         self, plugins: Registry, *, precision: str = FLOAT32, threads: int | None = None, device: int = 0
@@ -179,14 +181,19 @@ class Engine:
         self, compilation: Compilation, parts: Sequence[Step], steps: Sequence[Step], memory: MemoryPlan
     ) -> Program:
         """The program that runs the steps."""
-        return Program(
+        return self.program(
             compilation.plan,
             parts,
             steps,
             memory,
             make_arena=lambda parameters: self.arena(parameters, compilation.parameter_places),
             make_update=self.updater,
+            **self.program_settings(compilation),
         )
+
+    def program_settings(self, compilation: Compilation) -> dict[str, Any]:
+        """What the engine's kind of program takes besides, by keyword."""
+        return {}
 
     def updater(self, rule: Rule, options: Any, arena: Arena) -> Update:
         """A fused form of an update rule, from group ``cafx.engines.NAME.solvers``, else the rule as written."""
@@ -292,9 +299,9 @@ def make_engine(
 
 
 def _engine_class(choice: str | None, plugins: Registry) -> type[Engine]:
-    name = choice or _chosen.get() or os.environ.get(ENGINE_SETTING)
+    name = choice or chosen_engine()
     if not name:
-        return best_engine(plugins)
+        return next((engine for _, engine in _available(plugins)), Engine)
     found: type[Engine] = plugins.load("engine", name)
     reason = found.unavailable()
     if reason:
@@ -302,11 +309,11 @@ def _engine_class(choice: str | None, plugins: Registry) -> type[Engine]:
     return found
 
 
-def best_engine(plugins: Registry) -> type[Engine]:
-    """The available engine of highest priority."""
-    usable: list[type[Engine]] = [found for _, found in plugins.usable("engine")]
-    ranked = sorted(usable, key=lambda engine: engine.priority, reverse=True)
-    return next((engine for engine in ranked if engine.unavailable() is None), Engine)
+def _available(plugins: Registry) -> Iterator[tuple[str, type[Engine]]]:
+    """The engines that can run here, by name, the one of highest priority first."""
+    usable: list[tuple[Plugin, type[Engine]]] = plugins.usable("engine")
+    ranked = sorted(usable, key=lambda each: each[1].priority, reverse=True)
+    return ((plugin.name, engine) for plugin, engine in ranked if engine.unavailable() is None)
 
 
 def chosen_engine() -> str | None:
@@ -333,9 +340,7 @@ def available_engine(plugins: Registry, *, gpu: bool) -> str | None:
         >>> available_engine(registry(), gpu=False) in registry().names("engine")
         True
     """
-    usable: list[tuple[Plugin, type[Engine]]] = plugins.usable("engine")
-    found = [(plugin.name, engine) for plugin, engine in usable if engine.gpu is gpu and engine.unavailable() is None]
-    return max(found, key=lambda each: each[1].priority)[0] if found else None
+    return next((name for name, engine in _available(plugins) if engine.gpu is gpu), None)
 
 
 def why_no_gpu(plugins: Registry) -> str:

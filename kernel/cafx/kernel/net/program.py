@@ -79,6 +79,11 @@ class Step:
         """Whether its tops' shapes are known only after its forward."""
         return any(planned.layer.dynamic_shape for planned in self.layers)
 
+    @property
+    def is_capturable(self) -> bool:
+        """Whether all its layers run on a device alone, so that an engine may record it."""
+        return all(planned.layer.capturable for planned in self.layers)
+
     def accesses(self, *, backward: bool) -> list[Access]:
         """What its routines read and write in one direction, in order."""
         routines = reversed(self.routines) if backward else self.routines
@@ -281,7 +286,7 @@ class Program:
         Args:
             first, last: indices of the first and the last layer; None for the net's last.
             observer: called after each step.
-            resume: whether this goes on with a pass, whose objective is added to.
+            resume: whether this continues a pass; its objective is then added to.
 
         Returns:
             The index of the last layer that has run: before ``last`` where the shape of a dynamic

@@ -1,5 +1,6 @@
 """Training: the solver's loop, update rules and policies, snapshots and hooks."""
 
+from cafx.kernel.training.finite import NEVER
 from cafx.kernel.training.hooks import Hooks, Lazy, Monitors, Training, hookimpl
 from cafx.kernel.training.rules import Array, Policy, UpdateRule
 from cafx.kernel.training.solver import Action, Solver
@@ -12,6 +13,7 @@ __all__ = [
     "Hooks",
     "Lazy",
     "Monitors",
+    "NEVER",
     "Policy",
     "Solver",
     "Training",

@@ -46,7 +46,7 @@ class Update:
     Attributes:
         history: the rule's memory, one array of the arena's size per slot.
         first_not_finite: None; an engine's fused form may keep the first iteration after which a
-            parameter was not finite there, so that nobody needs to ask for `finite`.
+            parameter was not finite there (`NEVER` before), so that nobody needs to ask for `finite`.
 
     Raises:
         CafxError: an unknown ``regularization_type``.

@@ -1,20 +1,20 @@
-"""The engine: cuDNN and own kernels on channels-last memory."""
+"""The engine: cuDNN and own kernels on channels-last memory.
+
+As for the engine it builds on, what it needs once it is created is imported there.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cafx.kernel import Registry
 from cafx.kernel.net import Compilation, LayerPlan, Routine, Step, Unsupported
-from cafx_engine_cudnn.build import Build
-from cafx_engine_cudnn.fusion import fuse
-from cafx_engine_cudnn.places import RowMajor
-from cafx_engine_cudnn.plans import Plans, Rules
-from cafx_engine_cudnn.precision import Precision
 from cafx_engine_cupy import CuPy
-from cafx_engine_cupy.program import ScratchBuffers
+
+if TYPE_CHECKING:
+    from cafx_engine_cupy.program import ScratchBuffers
 
 DETERMINISTIC_SETTING = "CAFX_DETERMINISTIC"
 
@@ -44,11 +44,14 @@ class CuDNN(CuPy):
     priority: ClassVar[int] = 20
     precisions: ClassVar[tuple[str, ...]] = ("float32", "tf32", "bf16")
     modules: ClassVar[tuple[str, ...]] = ("cupy", "cudnn")
-    compilation: ClassVar[type[Compilation]] = Build
 
     def __init__(
         self, plugins: Registry, *, precision: str = "float32", threads: int | None = None, device: int = 0
     ) -> None:
+        from cafx_engine_cudnn.places import RowMajor
+        from cafx_engine_cudnn.plans import Plans, Rules
+        from cafx_engine_cudnn.precision import Precision
+
         super().__init__(plugins, precision=precision, threads=threads, device=device)
         self.place = RowMajor(self.session)
         self.arithmetic = Precision(self.session, precision)
@@ -63,9 +66,15 @@ class CuDNN(CuPy):
         version = cudnn.backend_version()
         return super().versions() | {"cuDNN": f"{version // 10000}.{version % 10000 // 100}.{version % 100}"}
 
-    def routine(self, compilation: Compilation, planned: LayerPlan) -> Routine:
+    @property
+    def compilation(self) -> type[Compilation]:
+        """What its routines share while a net is compiled and run."""
+        from cafx_engine_cudnn.build import Build
+
+        return Build
+
+    def routine(self, compilation: Any, planned: LayerPlan) -> Routine:
         """The routine for a layer; the tops of a layer without one are row-major again."""
-        assert isinstance(compilation, Build)
         try:
             return super().routine(compilation, planned)
         except Unsupported:
@@ -77,9 +86,10 @@ class CuDNN(CuPy):
 
     def fuse(self, compilation: Compilation, steps: Sequence[Step]) -> Sequence[Step]:
         """Layers joined where one kernel does the work of several."""
+        from cafx_engine_cudnn.fusion import fuse
+
         return fuse(steps)
 
-    def scratch_of(self, compilation: Compilation) -> list[ScratchBuffers]:
+    def scratch_of(self, compilation: Any) -> list[ScratchBuffers]:
         """The scratch buffers whose addresses graphs contain."""
-        assert isinstance(compilation, Build)
         return [*super().scratch_of(compilation), compilation.scratch]

@@ -162,7 +162,7 @@ class Blas:
 
 
 def _strided(array: Any, lead: Sequence[int]) -> Matrix | None:
-    """An array as it lies; None if cuBLAS cannot read it so."""
+    """An array in its present layout; None if cuBLAS cannot read that."""
     rows, columns = array.shape[-2:]
     steps = [step // array.itemsize for step in array.strides]
     down, right = steps[-2:]

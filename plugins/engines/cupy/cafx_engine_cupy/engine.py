@@ -1,20 +1,22 @@
-"""The engine: layers as their authors wrote them, on a GPU."""
+"""The engine: layers as their authors wrote them, on a GPU.
+
+Whoever chooses an engine imports this module, on machines without a GPU as well: what an engine needs once it is
+created is imported there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cafx.kernel import Engine, Registry
-from cafx.kernel.net import Compilation, Device, MemoryPlan, Step, Streams
+from cafx.kernel.net import Compilation, Device, Program, Step, Streams
 from cafx_engine_cupy import driver
-from cafx_engine_cupy.array_module import ArrayModule
-from cafx_engine_cupy.draws import CudaDraws
-from cafx_engine_cupy.places import CudaPlace
-from cafx_engine_cupy.program import RecordedProgram, ScratchBuffers, can_be_recorded
-from cafx_engine_cupy.recording import Recorder
-from cafx_engine_cupy.session import Session
-from cafx_engine_cupy.staging import CudaStaging
+
+if TYPE_CHECKING:
+    from cafx_engine_cupy.draws import CudaDraws
+    from cafx_engine_cupy.program import ScratchBuffers
+    from cafx_engine_cupy.staging import CudaStaging
 
 
 class CuPy(Engine):
@@ -45,6 +47,10 @@ class CuPy(Engine):
     def __init__(
         self, plugins: Registry, *, precision: str = "float32", threads: int | None = None, device: int = 0
     ) -> None:
+        from cafx_engine_cupy.array_module import ArrayModule
+        from cafx_engine_cupy.places import CudaPlace
+        from cafx_engine_cupy.session import Session
+
         super().__init__(plugins, precision=precision, threads=threads, device=device)
         self.session = Session(device, tf32=precision != "float32")
         self.place = CudaPlace(self.session)
@@ -79,12 +85,23 @@ class CuPy(Engine):
             "CuPy": cupy.__version__,
         }
 
+    @property
+    def program(self) -> type[Program]:
+        """A program that records itself as it runs."""
+        from cafx_engine_cupy.program import RecordedProgram
+
+        return RecordedProgram
+
     def draws(self, streams: Streams) -> CudaDraws:
         """Random numbers, drawn on the GPU."""
+        from cafx_engine_cupy.draws import CudaDraws
+
         return CudaDraws(streams, self.session)
 
     def staging(self) -> CudaStaging:
         """What sends batches to the GPU before they are needed."""
+        from cafx_engine_cupy.staging import CudaStaging
+
         return CudaStaging(self.session)
 
     def select(self, compilation: Compilation) -> list[Step]:
@@ -93,29 +110,20 @@ class CuPy(Engine):
         return [self._noted(step) for step in super().select(compilation)]
 
     def _noted(self, step: Step) -> Step:
-        if can_be_recorded(step):
+        if step.is_capturable:
             return step
         note = "; ".join(filter(None, (step.note, "outside of CUDA graphs: it needs the host")))
         return Step(step.layers, step.routines, note)
 
-    def bind(
-        self, compilation: Compilation, parts: Sequence[Step], steps: Sequence[Step], memory: MemoryPlan
-    ) -> RecordedProgram:
-        """The program, which records itself as it runs."""
-        recorder = Recorder(self.session)
-        recorder.enabled = self.recording
-        return RecordedProgram(
-            compilation.plan,
-            parts,
-            steps,
-            memory,
-            make_arena=lambda parameters: self.arena(parameters, compilation.parameter_places),
-            make_update=self.updater,
-            recorder=recorder,
-            place=self.place,
-            parameter_places=compilation.parameter_places,
-            scratch=self.scratch_of(compilation),
-        )
+    def program_settings(self, compilation: Compilation) -> dict[str, Any]:
+        """What a program records itself with, and the memory whose addresses its graphs contain."""
+        return {
+            "session": self.session,
+            "recording": self.recording,
+            "place": self.place,
+            "parameter_places": compilation.parameter_places,
+            "scratch": self.scratch_of(compilation),
+        }
 
     def scratch_of(self, compilation: Compilation) -> list[ScratchBuffers]:
         """The scratch buffers whose addresses graphs contain."""

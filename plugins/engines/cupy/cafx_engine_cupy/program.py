@@ -11,6 +11,7 @@ from cafx.kernel import CafxError
 from cafx.kernel.blob import Place, SyncedArray
 from cafx.kernel.net import Observer, Program, Step
 from cafx_engine_cupy.recording import Part, Recorder, Recording, Run, Stretch
+from cafx_engine_cupy.session import Session
 
 GIB = 1 << 30
 
@@ -25,21 +26,29 @@ class ScratchBuffers(Protocol):
 class RecordedProgram(Program):
     """A program whose steps, but for those that need the host, are recorded as CUDA graphs.
 
-    Args and attributes are those of `Program`; ``recorder`` says what could not be recorded.
-    """
+    Args:
+        arguments, rest: those of `Program`.
+        session: the GPU and the stream.
+        recording: False to run everything call by call.
+        place: where layers as written have their arrays.
+        parameter_places: where parameters are kept that are kept elsewhere.
+        scratch: temporary buffers whose addresses graphs contain.
 
-    recorder: Recorder
+    Attributes:
+        recorder: says what could not be recorded.
+    """
 
     def __init__(
         self,
         *arguments: Any,
-        recorder: Recorder,
+        session: Session,
+        recording: bool,
         place: Place,
         parameter_places: Mapping[SyncedArray, Place],
         scratch: Sequence[ScratchBuffers],
         **rest: Any,
     ) -> None:
-        self.recorder = recorder
+        self.recorder = Recorder(session, enabled=recording)
         self._place, self._parameter_places = place, parameter_places
         self._stretches: dict[bool, list[Stretch]] = {False: [], True: []}
         super().__init__(*arguments, **rest)
@@ -50,7 +59,7 @@ class RecordedProgram(Program):
         if any(step.is_dynamic for step in self.steps):
             return super().schedule(runs, backward=backward)
         scheduled: list[Run] = []
-        for recordable, group in groupby(runs, key=lambda each: can_be_recorded(each[0])):
+        for recordable, group in groupby(runs, key=lambda each: each[0].is_capturable):
             if not recordable:
                 scheduled += [run for _, calls in group for run in calls]
                 continue
@@ -154,8 +163,3 @@ class RecordedProgram(Program):
         learned = sum(2 * parameter.blob.synced_data.nbytes for parameter in self.plan.parameters)
         per_image = max(1, self.nbytes - learned) / max(1, batch)
         return max(0, min(batch - 1, int((0.9 * memory - 1.5 * learned) / per_image))) if batch else 0, batch
-
-
-def can_be_recorded(step: Step) -> bool:
-    """Whether all layers of a step run on the device alone."""
-    return all(planned.layer.capturable for planned in step.layers)

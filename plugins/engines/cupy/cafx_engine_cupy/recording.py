@@ -41,16 +41,15 @@ class Recorder:
 
     Args:
         session: the GPU and the stream.
+        enabled: False to run everything call by call.
 
     Attributes:
         refused: the steps that could not be recorded, and why.
-        enabled: False to run everything call by call.
     """
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, session: Session, *, enabled: bool = True) -> None:
+        self.session, self.enabled = session, enabled
         self.refused: dict[Step, str] = {}
-        self.enabled = True
         self._pool: Any = None
 
     def record(self, runs: Iterable[Run]) -> Any:

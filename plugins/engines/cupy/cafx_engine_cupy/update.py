@@ -9,15 +9,13 @@ import numpy as np
 
 from cafx.kernel import Unsupported
 from cafx.kernel.net import Arena
-from cafx.kernel.training import Update
+from cafx.kernel.training import NEVER, Update
 from cafx_engine_cupy.session import BLOCK, NULL, Session
 
 KINDS = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 """In the order of the kernel file's numbers."""
 CHUNK = 1 << 13
 """Values that one block works on."""
-NEVER = 2**31 - 1
-"""An iteration that never comes."""
 CHUNK_TYPE = np.dtype(
     [
         ("start", np.int64),
