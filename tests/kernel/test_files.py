@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cafx.kernel import CafxError
-from cafx.kernel.schema import atomic_write
+from cafx.kernel.files import atomic_write
 
 
 def test_a_failed_write_keeps_the_previous_file(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ FULL = """
 import resource, signal, sys
 from pathlib import Path
 from cafx.kernel import CafxError
-from cafx.kernel.schema import atomic_write
+from cafx.kernel.files import atomic_write
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
@@ -57,7 +57,7 @@ def test_a_full_disk_raises_a_one_line_error(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from cafx.kernel.schema import atomic_write
+from cafx.kernel.files import atomic_write
 path = Path(sys.argv[1])
 n = 0
 while True:

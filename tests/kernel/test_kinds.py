@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from cafx.kernel import CafxError, Net, UnknownNameError, registry, schema
+from cafx.kernel.files import kind_of_file, sniff
 from cafx.kernel.net import format_of, read_weights
-from cafx.kernel.schema import kind_of_file, sniff
 from cafx.kernel.training import Solver
 from cafx_format_binaryproto import read_binaryproto, write_binaryproto
 from cafx_lib_feed.database import open_database

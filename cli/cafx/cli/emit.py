@@ -21,7 +21,7 @@ def emit(file: str, part: str | None, out: str | None) -> None:
     The net is embedded in the solver (net_param), so the one file can be trained.
     """
     from cafx.cli.prototxt import prototxt_of
-    from cafx.kernel.schema import atomic_write
+    from cafx.kernel.files import atomic_write
 
     text = prototxt_of(file, part)
     if out is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cafx.cli.inventory import describe, usable_layers
-from cafx.kernel.schema import atomic_write
+from cafx.kernel.files import atomic_write
 
 SECTION = re.compile(r"^((?:Raises|Args|Returns|Attributes|History|Options):)\n((?:    .*\n?)+)", re.MULTILINE)
 ENTRY = re.compile(r"^    (?! )", re.MULTILINE)

@@ -7,7 +7,7 @@ from typing import Any
 
 from cafx.cli.files import is_python, is_solver, load_python_file
 from cafx.kernel import CafxError, schema
-from cafx.kernel.schema import read_file
+from cafx.kernel.files import read_file
 
 INLINE_NETS = ("net_param", "train_net_param", "test_net_param")
 NET_PATHS = ("net", "train_net", "test_net")

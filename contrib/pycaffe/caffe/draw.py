@@ -12,8 +12,8 @@ from typing import Any
 
 from caffe.modes import TRAIN
 from cafx.kernel import CafxError, Phase, registry
+from cafx.kernel.files import atomic_write
 from cafx.kernel.net import NetState, filter_layers, insert_splits, read_net
-from cafx.kernel.schema import atomic_write
 
 TEXT_FORMATS = ("dot", "gv", "raw")
 

@@ -11,7 +11,7 @@ from cafx.dsl.netspec import NetSpec
 from cafx.dsl.place import short_path
 from cafx.dsl.solverspec import SolverSpec
 from cafx.kernel.errors import CafxError
-from cafx.kernel.schema import read_file
+from cafx.kernel.files import read_file
 
 NET_NAMES = ("net", "n")
 MODULE_PREFIX = "cafx_net_file_"

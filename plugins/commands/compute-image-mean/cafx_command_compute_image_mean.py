@@ -97,7 +97,7 @@ def _check_shape(key: bytes, shape: Any, expected: Any) -> None:
 
 def _write(path: Path, mean: Any) -> None:
     """Write a BlobProto with the legacy fields for four dimensions, as Caffe's tool does."""
-    from cafx.kernel.schema import atomic_write
+    from cafx.kernel.files import atomic_write
     from cafx_format_binaryproto import wire
 
     head = b"".join(

@@ -61,7 +61,7 @@ def _read(path: Path) -> bytes:
     import gzip
 
     from cafx.kernel import CafxError
-    from cafx.kernel.schema import read_file
+    from cafx.kernel.files import read_file
 
     try:
         return gzip.decompress(read_file(path)) if path.suffix == ".gz" else read_file(path)

@@ -75,7 +75,7 @@ def read_idx(path: str, magic: int) -> Any:
     import numpy as np
 
     from cafx.kernel import CafxError
-    from cafx.kernel.schema import read_file, sniff
+    from cafx.kernel.files import read_file, sniff
 
     contents = read_file(path)
     if contents.startswith(GZIP):

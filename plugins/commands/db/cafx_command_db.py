@@ -136,7 +136,7 @@ def _thumbnails(reader: Any, columns: int, side: int, rgb: bool) -> Any:
 def _save(path: str, sheet: Any) -> None:
     from pathlib import Path
 
-    from cafx.kernel.schema import atomic_write
+    from cafx.kernel.files import atomic_write
     from cafx_lib_feed.images import encode
 
     with atomic_write(Path(path)) as file:

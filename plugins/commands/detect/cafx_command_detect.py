@@ -267,7 +267,7 @@ def read_windows(path: str) -> dict[str, list[tuple[int, int, int, int]]]:
 
 def draw(image: Any, found: list[Detection], path: Path) -> None:
     """Write a picture with a box, a label and a score for each detection, the best on top."""
-    from cafx.kernel.schema import atomic_write
+    from cafx.kernel.files import atomic_write
     from cafx_lib_feed.images import cv2, encode
 
     picture = image.copy()
@@ -294,7 +294,7 @@ def _print(path: str, found: list[Detection]) -> None:
 def _write(path: str, rows: list[tuple[Any, ...]]) -> None:
     import io
 
-    from cafx.kernel.schema import atomic_write
+    from cafx.kernel.files import atomic_write
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -13,8 +13,8 @@ from cafx.cli.lazy import Settings
 from cafx.cli.options import state_options
 from cafx.kernel import CafxError, registry
 from cafx.kernel.blob import shape_text
+from cafx.kernel.files import atomic_write
 from cafx.kernel.net import SPLIT_ROLE, NetDefinition, Node, connect
-from cafx.kernel.schema import atomic_write
 
 COLOURS = {"data": "#cfe8cf", "loss": "#f6c8c8", "weights": "#c9dcf3", "other": "#ececec"}
 TEXT_FORMATS = (".dot", ".gv")

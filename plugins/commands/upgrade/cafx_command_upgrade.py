@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from cafx.kernel import CafxError, Registry, registry
+from cafx.kernel.files import atomic_write, read_file, sniff
 from cafx.kernel.net import upgrade as upgrade_net
-from cafx.kernel.schema import atomic_write, read_file, schema, sniff
+from cafx.kernel.schema import schema
 
 PROBE = 4096
 """Bytes that decide whether a file is binary."""

@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 
 from cafx.kernel import CafxError, Format
+from cafx.kernel.files import Kinds, atomic_write, sniff
 from cafx.kernel.net import ABSENT, BlobValues, LayerWeights, TrainingState, not_weights
-from cafx.kernel.schema import Kinds, atomic_write, sniff
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 HEAD = 64

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel.errors import CafxError
-from cafx.kernel.schema import atomic_write
+from cafx.kernel.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from cafx.kernel.blob import Shape
 from cafx.kernel.errors import CafxError
+from cafx.kernel.files import Kinds, misplaced, read_head, sniff
 from cafx.kernel.registry import Registry
-from cafx.kernel.schema import Kinds, misplaced, read_head, sniff
 
 DEFAULT_FORMAT = "BINARYPROTO"
 ABSENT: Shape = (-1,)

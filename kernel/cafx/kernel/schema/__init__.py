@@ -16,7 +16,6 @@ from cafx.kernel.schema.core import (
     SolverParameter,
     TransformationParameter,
 )
-from cafx.kernel.schema.kinds import Kind, Kinds, kind_of_file, misplaced, sniff
 from cafx.kernel.schema.message import (
     FIRST_FREE_NUMBER,
     Message,
@@ -32,20 +31,16 @@ from cafx.kernel.schema.message import (
     within,
 )
 from cafx.kernel.schema.scalars import INTEGER_RANGES, SCALAR_KINDS
-from cafx.kernel.schema.source import HEAD, atomic_write, path_remedy, read_file, read_head, shown, unreadable
 from cafx.kernel.schema.text import layer_lines
 
 __all__ = [
     "CORE_MESSAGES",
     "FIRST_FREE_NUMBER",
-    "HEAD",
     "INTEGER_RANGES",
     "SCALAR_KINDS",
     "BlobProto",
     "BlobShape",
     "FillerParameter",
-    "Kind",
-    "Kinds",
     "LayerParameter",
     "LossParameter",
     "Message",
@@ -60,24 +55,15 @@ __all__ = [
     "TransformationParameter",
     "above",
     "at_least",
-    "atomic_write",
     "compose",
     "declared_by",
     "derived_number",
-    "kind_of_file",
     "layer_lines",
     "message",
     "messages_of",
-    "misplaced",
     "one_of",
     "option",
-    "path_remedy",
-    "read_file",
-    "read_head",
     "schema",
     "scoped_name",
-    "shown",
-    "sniff",
-    "unreadable",
     "within",
 ]

@@ -12,11 +12,11 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import DecodeError
 
 from cafx.kernel.errors import CafxError, UnknownNameError
+from cafx.kernel.files.kinds import Kinds, misplaced, sniff
+from cafx.kernel.files.source import read_file
 from cafx.kernel.registry import Registry, registry
 from cafx.kernel.schema.core import CORE_MESSAGES
-from cafx.kernel.schema.kinds import Kinds, misplaced, sniff
 from cafx.kernel.schema.message import Message, Option, messages_of, scoped_name
-from cafx.kernel.schema.source import read_file
 from cafx.kernel.schema.text import explained, with_layer_name
 
 PACKAGE = "caffe"

@@ -157,7 +157,7 @@ class Option:
 
 
 def option(
-    number: int,
+    number: int | None,
     kind: Any,
     default: Any = None,
     *,
@@ -173,7 +173,7 @@ def option(
     an unset repeated field as an empty tuple.
 
     Args:
-        number: protobuf field number.
+        number: protobuf field number; None for `derived_number`.
         kind: see `Option`.
         default: value of an unset field.
         doc: one line of documentation.
@@ -183,7 +183,7 @@ def option(
         check: validator, such as `at_least`, `above`, `within` or `one_of`.
     """
     label = "repeated" if repeated else "required" if required else "optional"
-    declared = Option("", number, kind, default, doc, label, packed, check)
+    declared = Option("", number or 0, kind, default, doc, label, packed, check)
     if repeated:
         return attrs.field(default=(), metadata={"option": declared})
     if declared.is_message and isinstance(kind, type):
@@ -300,7 +300,7 @@ def message(
     def declare(cls: type[T]) -> type[T]:
         defined = attrs.define(cls, init=False, slots=False, eq=False)
         defined.__options__ = {
-            attribute.name: attrs.evolve(attribute.metadata["option"], name=attribute.name)
+            attribute.name: _named(attribute.metadata["option"], attribute.name)
             for attribute in attrs.fields(cast(Any, defined))
             if "option" in attribute.metadata
         }
@@ -310,6 +310,10 @@ def message(
         return defined
 
     return declare
+
+
+def _named(declared: Option, name: str) -> Option:
+    return attrs.evolve(declared, name=name, number=declared.number or derived_number(name))
 
 
 def derived_number(field: str) -> int:

@@ -11,8 +11,8 @@ import numpy as np
 
 from cafx.kernel import CafxError
 from cafx.kernel.blob import shape_text
+from cafx.kernel.files import read_head, sniff
 from cafx.kernel.net import Streams
-from cafx.kernel.schema import read_head, sniff
 from cafx_lib_feed.lists import read_text_list
 from cafx_lib_feed.prefetch import Batch, Source
 

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from cafx.kernel import CafxError, Format, schema
 from cafx.kernel.blob import Shape, shape_text
+from cafx.kernel.files import HEAD, Kinds, atomic_write, misplaced, sniff, unreadable
 from cafx.kernel.net import BlobValues, LayerWeights, TrainingState, not_weights
-from cafx.kernel.schema import HEAD, Kinds, atomic_write, misplaced, sniff, unreadable
 from cafx_format_binaryproto import wire
 
 BLOBS_FIELD = 7

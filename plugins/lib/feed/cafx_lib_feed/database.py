@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from cafx.kernel import CafxError, Registry, registry
-from cafx.kernel.schema import Kinds, kind_of_file, path_remedy, shown
+from cafx.kernel.files import Kinds, kind_of_file, path_remedy, shown
 
 Item = tuple[bytes, memoryview]
 CAFFE_BACKENDS = ("LEVELDB", "LMDB")

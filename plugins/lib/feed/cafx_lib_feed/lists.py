@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from cafx.kernel import CafxError
-from cafx.kernel.schema import Kinds, kind_of_file, read_file
+from cafx.kernel.files import Kinds, kind_of_file, read_file
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}

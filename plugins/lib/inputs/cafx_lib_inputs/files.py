@@ -53,7 +53,7 @@ def read_labels(path: str) -> list[str]:
     Raises:
         CafxError: the file cannot be read.
     """
-    from cafx.kernel.schema import read_file
+    from cafx.kernel.files import read_file
 
     return [line.strip() for line in read_file(path).decode("utf-8", "replace").splitlines() if line.strip()]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 from cafx.kernel.errors import CafxError, UnknownNameError
-from cafx.kernel.schema.source import read_file
+from cafx.kernel.files.source import read_file
 
 
 @attrs.frozen
