@@ -122,7 +122,7 @@ def test_no_options_leave_no_message():
         (lambda: L.InnerProduct(data(), num_output=2, ntop="2"), "option 'ntop'"),
         (lambda: L.InnerProduct((data(), data())), "bottom 0 is not a top: got a sequence of 2 tops.*unpack"),
         (lambda: L.InnerProduct("data"), "bottom 0 is not a top: got 'data'"),
-        (lambda: L.InnerProdct(data()), "unknown layer type 'InnerProdct'.*pip install.*similar: 'InnerProduct'"),
+        (lambda: L.InnerProdct(data()), "unknown layer type 'InnerProdct'; did you mean 'InnerProduct'"),
         (lambda: [*L.ReLU(data())], "returns one top; to unpack two, pass ntop=2"),
         (lambda: P.Filler.FAN_OT, "has no value 'FAN_OT'.*did you mean 'FAN_OUT'"),
         (lambda: P.Filer.FAN_OUT, "there is no message FilerParameter"),

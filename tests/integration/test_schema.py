@@ -14,10 +14,10 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cafx.kernel import schema
-from cafx.kernel.schema import FIRST_FREE_NUMBER, SCALAR_KINDS
+from cafx.conformance.catalogue import of_caffe
+from cafx.kernel.schema import FIRST_FREE_NUMBER, SCALAR_KINDS, compose
 
-COMPOSED = schema()
+COMPOSED = compose(of_caffe())
 FIELD = descriptor_pb2.FieldDescriptorProto
 DEPTH, FIELDS, ITEMS, EXAMPLES = 3, 5, 3, 50
 SLOW = settings(

@@ -87,7 +87,7 @@ def test_options_survive_text(tilted: Schema) -> None:
     ("text", "message_pattern"),
     [
         ("layer {\n  nme: 'a' }", r"f.prototxt:2: LayerParameter has no field 'nme'; did you mean 'name'"),
-        ("\nlayer { sine_param { } }", r"f.prototxt:2: .*no field 'sine_param'.*pip install cafx-layer-sine"),
+        ("\nlayer { sine_param { } }", r"f.prototxt:2: .*no field 'sine_param'.*would be called cafx-layer-sine"),
         ("layer {\n tilt_param {\n side: UP } }", r"f.prototxt:3: unknown value 'UP'.*one of LEFT, RIGHT"),
         ("layer { include { phase: TRIAN } }", r"f.prototxt:1: unknown value 'TRIAN' of Phase.*'TRAIN'"),
         ("layer { tilt_param { steps: -1 } }", r"f.prototxt:1: the value of 'steps' cannot be read.*-1"),

@@ -12,7 +12,7 @@ from cafx.kernel import CafxError, Layer, UnknownNameError, registry
 from cafx.kernel.errors import did_you_mean
 from cafx.kernel.net import arity_text
 from cafx.kernel.registry import KINDS, Plugin
-from cafx.kernel.schema import Message, Option, declared_by, schema, scoped_name
+from cafx.kernel.schema import Addition, Dialect, Message, Option, complete, declared_by, schema, scoped_name
 
 FACTS = (
     "in_place",
@@ -77,7 +77,11 @@ def describe(plugin: Plugin, target: Any) -> dict[str, Any]:
     described = _row(plugin)
     described["doc"] = inspect.getdoc(target) or ""
     described["module"] = plugin.value
-    described["messages"] = [_message(each) for each in declared_by(target)]
+    described["messages"] = [_message(complete(each)) for each in declared_by(target)]
+    if isinstance(target, type) and issubclass(target, Dialect):
+        described["fork"] = target.fork
+        described["messages"] = []
+        described["additions"] = [_addition(each) for each in target.additions(plugin.name, plugin.distribution)]
     if isinstance(target, type) and issubclass(target, Layer):
         described["bottoms"] = arity_text(target.bottoms)
         described["tops"] = arity_text(target.tops)
@@ -145,7 +149,7 @@ def _message(declared: type[Message]) -> dict[str, Any]:
 def _option(declared: Option) -> dict[str, Any]:
     kind = declared.kind_name
     if declared.is_enum:
-        kind = " | ".join(member.name for member in declared.kind)
+        kind = " | ".join(declared.members)
     return {
         "name": declared.name,
         "number": declared.number,
@@ -153,6 +157,18 @@ def _option(declared: Option) -> dict[str, Any]:
         "type": f"list of {kind}" if declared.repeated else kind,
         "default": _default(declared),
     }
+
+
+def _addition(added: Addition) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "name": added.name,
+        "number": added.number,
+        "type": "value",
+        "default": None,
+        "doc": "",
+    }
+    described |= {} if added.is_value else _option(added.meaning)
+    return {**described, "target": added.target, "effect": added.effect.doc}
 
 
 def _default(declared: Option) -> Any:

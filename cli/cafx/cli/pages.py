@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ def page(description: Mapping[str, Any]) -> str:
     if "bottoms" in description:
         parts.append(f"Bottoms: {description['bottoms']}. Tops: {description['tops']}.")
     parts += [_options(message) for message in description["messages"]]
+    if "additions" in description:
+        parts.append(_additions(description["fork"], description["additions"]))
     if "facts" in description:
         facts = [f"- {name.replace('_', ' ')}: {_fact_text(value)}" for name, value in description["facts"].items()]
         parts.append("## Properties\n\n" + "\n".join(facts))
@@ -78,6 +80,15 @@ def _options(message: Mapping[str, Any]) -> str:
     rows = [_row(option) for option in message["options"]]
     table = "\n".join(["| option | type | default | description |", "| --- | --- | --- | --- |", *rows])
     return f"## Options: `{head}`{number}\n\n{message['doc']}\n\n{table}"
+
+
+def _additions(fork: str, additions: Sequence[Mapping[str, Any]]) -> str:
+    rows = [
+        f"| `{each['target']}` {_row(each)} {_cell(each['effect'])} |"
+        for each in sorted(additions, key=lambda each: (each["target"], each["number"]))
+    ]
+    head = "| message or enum | name | type | default | description | effect |\n| --- | --- | --- | --- | --- | --- |"
+    return f"## Fields and values of {fork}\n\n" + "\n".join([head, *rows])
 
 
 def _row(option: Mapping[str, Any]) -> str:

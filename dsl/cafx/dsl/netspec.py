@@ -10,7 +10,7 @@ from cafx.dsl.function import Function, NotATopError, Producer, Top, active_rule
 from cafx.dsl.options import assign, plain
 from cafx.dsl.place import NoSuchNameError, user_place
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
-from cafx.kernel.schema import NetParameter, schema
+from cafx.kernel.schema import NetParameter, complete, schema
 
 PYCAFFE_NAMES = ("tops", "update", "to_proto")
 OWN_FIELDS = ("layer",)
@@ -81,12 +81,11 @@ class NetSpec:
 
     def __init__(self, name: str | None = None, **fields: Any) -> None:
         all_fields = {**({"name": name} if name else {}), **fields}
+        known = complete(NetParameter).__options__
         for field in all_fields:
-            if field not in NetParameter.__options__ or field in OWN_FIELDS:
+            if field not in known or field in OWN_FIELDS:
                 raise UnknownNameError(
-                    f"unknown option '{field}' of NetSpec",
-                    where=user_place(),
-                    remedy=did_you_mean(field, NetParameter.__options__),
+                    f"unknown option '{field}' of NetSpec", where=user_place(), remedy=did_you_mean(field, known)
                 )
         attributes = {"tops": {}, "_several": {}, "_alternatives": {}, "_other_names": {}, "_fields": all_fields}
         for attribute, value in attributes.items():

@@ -9,7 +9,15 @@ from google.protobuf.message import Message as Proto
 
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
 from cafx.kernel.net import Layer
-from cafx.kernel.schema import LayerParameter, LossParameter, Message, TransformationParameter, declared_by, schema
+from cafx.kernel.schema import (
+    LayerParameter,
+    LossParameter,
+    Message,
+    TransformationParameter,
+    complete,
+    declared_by,
+    schema,
+)
 
 LAYER = "LayerParameter"
 CALL_OPTIONS = ("ntop", "in_place")
@@ -41,15 +49,15 @@ def plain(value: Any) -> Any:
 
 
 def own_message(layer_class: type[Layer]) -> type[Message] | None:
-    """The message whose options are keywords of a layer's call."""
-    return layer_class.Parameter
+    """The message whose options are keywords of a layer's call, with those that dialects add."""
+    return complete(layer_class.Parameter) if layer_class.Parameter else None
 
 
 def messages_by_field(layer_class: type[Layer]) -> dict[str, type[Message]]:
     """The messages that a call takes as ``…_param=dict(…)``, found without composing the schema."""
     known: list[type[Message]] = [*declared_by(layer_class), TransformationParameter, LossParameter]
     return {
-        each.__extends__.field: each
+        each.__extends__.field: complete(each)
         for each in known
         if each.__extends__ is not None and each.__extends__.target == LAYER
     }

@@ -14,11 +14,15 @@ from cafx.dsl.options import assign, plain
 from cafx.dsl.place import NoSuchNameError, user_place
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
 from cafx.kernel.registry import registry
-from cafx.kernel.schema import SolverParameter, schema
+from cafx.kernel.schema import Option, SolverParameter, complete, schema
 
-OPTIONS = SolverParameter.__options__
 INLINE = {"net": "net_param", "train_net": "train_net_param", "test_net": "test_net_param"}
 PLUGIN_KINDS = {"type": "solver", "lr_policy": "policy"}
+
+
+def options() -> dict[str, Option]:
+    """The fields of SolverParameter, with those that dialects add."""
+    return complete(SolverParameter).__options__
 
 
 class SolverSpec:
@@ -53,12 +57,12 @@ class SolverSpec:
             setattr(self, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in OPTIONS:
+        if name not in options():
             raise UnknownNameError(
                 f"unknown option '{name}' of SolverSpec",
                 where=user_place(),
                 expected="a field of SolverParameter",
-                remedy=did_you_mean(name, OPTIONS),
+                remedy=did_you_mean(name, options()),
             )
         if value is None:
             self._values.pop(name, None)
@@ -69,11 +73,11 @@ class SolverSpec:
             raise error.at(f"{user_place()}: SolverSpec") from None
 
     def __getattr__(self, name: str) -> Any:
-        if name not in OPTIONS:
+        if name not in options():
             raise NoSuchNameError(
-                f"SolverSpec has no field '{name}'", where=user_place(), remedy=did_you_mean(name, OPTIONS)
+                f"SolverSpec has no field '{name}'", where=user_place(), remedy=did_you_mean(name, options())
             )
-        declared = OPTIONS[name]
+        declared = options()[name]
         return self._values.get(name, () if declared.repeated else declared.default)
 
     def __str__(self) -> str:
@@ -90,7 +94,7 @@ class SolverSpec:
             for field, field_value in _fields(name, value):
                 if isinstance(field_value, Proto):
                     target = getattr(proto, field)
-                    (target.add() if OPTIONS[field].repeated else target).MergeFrom(field_value)
+                    (target.add() if options()[field].repeated else target).MergeFrom(field_value)
                 else:
                     assign(proto, field, field_value)
         return proto
@@ -103,11 +107,11 @@ class SolverSpec:
 def _checked(name: str, value: Any) -> Any:
     if name in INLINE or name in INLINE.values():
         several = isinstance(value, (list, tuple))
-        if several and not OPTIONS[name].repeated:
+        if several and not options()[name].repeated:
             raise CafxError(f"option '{name}'", found=f"{len(value)} nets", expected="one")
         nets = [_checked_net(name, each) for each in (value if several else [value])]
-        return nets if OPTIONS[name].repeated else nets[0]
-    coerced = OPTIONS[name].coerce(plain(value))
+        return nets if options()[name].repeated else nets[0]
+    coerced = options()[name].coerce(plain(value))
     if name in PLUGIN_KINDS:
         registry().find(PLUGIN_KINDS[name], coerced)
     return coerced
@@ -144,8 +148,8 @@ def _recomposed(net: Any) -> Any:
 
 
 SolverSpec.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    [option_parameter(declared) for declared in OPTIONS.values()]
+    [option_parameter(declared) for declared in options().values()]
 )
 SolverSpec.__doc__ = f"{inspect.cleandoc(SolverSpec.__doc__ or '')}\n\nFields:\n" + "\n".join(
-    map(option_line, OPTIONS.values())
+    map(option_line, options().values())
 )

@@ -64,6 +64,10 @@ class CafxError(RuntimeError):
         return f"{text}; {self.remedy}" if self.remedy else text
 
 
+SHORT = 5
+"""Letters below which a name may differ in a larger share of them."""
+
+
 class UnknownNameError(CafxError):
     """An unknown name: a layer type, a field, a filler, a policy."""
 
@@ -75,9 +79,17 @@ def near_misses(name: str, known: Iterable[str]) -> list[str]:
         >>> near_misses("relu6", ["ReLU", "PReLU", "Softmax"])
         ['ReLU', 'PReLU']
     """
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(name.lower(), list(by_lower), n=3, cutoff=0.6)
-    return [by_lower[match] for match in close]
+    by_stem = {_stem(candidate): candidate for candidate in known}
+    if _stem(name) in by_stem:
+        return [by_stem[_stem(name)]]
+    cutoff = 0.65 if len(_stem(name)) < SHORT else 0.75
+    close = difflib.get_close_matches(_stem(name), list(by_stem), n=3, cutoff=cutoff)
+    return [by_stem[match] for match in close]
+
+
+def _stem(name: str) -> str:
+    """What tells names apart: not their case, nor the ending that all options of layers have."""
+    return name.lower().removesuffix("_param")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

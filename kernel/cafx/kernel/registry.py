@@ -11,7 +11,6 @@ import contextvars
 import copy
 import functools
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any
@@ -20,12 +19,13 @@ import attrs
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from cafx.kernel.errors import CafxError, UnknownNameError, near_misses
+from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
 
 API_VERSION = Version("0.1.0")
 PREFIX = "cafx."
 API_DISTRIBUTION = "cafx-kernel"
 PREFER_SETTING = "CAFX_PREFER"
+HINTS_ROLE = "hints"
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "layer": ("cafx.layers", "cafx.losses", "cafx.data"),
@@ -40,6 +40,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "format": ("cafx.formats",),
     "upgrade": ("cafx.upgrades",),
     "role": ("cafx.roles",),
+    "dialect": ("cafx.dialects",),
 }
 DESCRIPTIONS = {"layer": "layer type", "solver": "solver type", "policy": "learning rate policy"}
 
@@ -201,27 +202,19 @@ class Registry:
         del self._loaded[self._added.pop((kind, name))]
         self.generation += 1
 
+    def hints(self) -> Any:
+        """The object of role ``hints``, which explains mistakes and knows distributions; None if there is none.
+
+        It has ``explain(text, source, line, field, reason, descriptor)``, the error for a prototxt that cannot be
+        parsed, or None; ``lacking(needs, source)``, the error for several things that no installed plugin provides,
+        each a kind, a name and a line; and ``remedy(kind, name, known)``, what to do about a single one.
+        """
+        return next((thing for plugin, thing in self.usable("role") if plugin.name == HINTS_ROLE), None)
+
     def _unknown(self, kind: str, name: str) -> UnknownNameError:
-        close = near_misses(name, self.names(kind))
-        similar = f" (similar: {', '.join(map(repr, close))})" if close else ""
-        return UnknownNameError(
-            f"unknown {DESCRIPTIONS.get(kind, kind)} '{name}': no installed plugin provides it",
-            remedy=f"try 'pip install {likely_distribution(kind, name)}'{similar}",
-        )
-
-
-def likely_distribution(kind: str, name: str) -> str:
-    """The name a first-party distribution of this plugin would have.
-
-    Example:
-        >>> likely_distribution("layer", "EuclideanLoss")
-        'cafx-loss-euclideanloss'
-    """
-    short = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "name"
-    folder = kind
-    if kind == "layer":
-        folder = next((k for k in ("loss", "data") if short.endswith(k) and short != k), "layer")
-    return f"cafx-{folder}-{short}"
+        known, hints = self.names(kind), self.hints()
+        remedy = hints.remedy(kind, name, known) if hints else did_you_mean(name, known)
+        return UnknownNameError(f"unknown {DESCRIPTIONS.get(kind, kind)} '{name}'", remedy=remedy)
 
 
 _current: contextvars.ContextVar[Registry | None] = contextvars.ContextVar("registry", default=None)

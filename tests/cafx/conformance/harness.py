@@ -17,7 +17,7 @@ from cafx.conformance.device import DeviceArray
 from cafx.conformance.strict import strict
 from cafx.kernel import Engine, Net, Phase, Registry, registry, schema
 from cafx.kernel.blob import HOST, SyncedArray
-from cafx.kernel.schema import Message, declared_by
+from cafx.kernel.schema import Message, complete, declared_by
 
 SUBJECT = "subject"
 INPUT_TYPE = "Input"
@@ -28,7 +28,7 @@ Array = npt.NDArray[Any]
 def fill_layer(proto: Any, type_name: str, case: Case, plugins: Registry) -> Any:
     """Write the layer of a case into a LayerParameter."""
     proto.name, proto.type = SUBJECT, type_name
-    declarations = declared_by(plugins.load("layer", type_name))
+    declarations = [complete(each, plugins) for each in declared_by(plugins.load("layer", type_name))]
     given: dict[type[Message], dict[str, Any]] = {}
     for name, value in case.options.items():
         owner = next((each for each in declarations if name in each.__options__), None)

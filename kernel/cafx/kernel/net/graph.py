@@ -106,6 +106,7 @@ def connect(definition: NetDefinition, plugins: Registry) -> Graph:
         >>> graph.blob_names, graph.inputs, graph.outputs
         (['x', 'y'], [0], [1])
     """
+    _check_types(definition, plugins)
     names = _Names()
     nodes: list[Node] = []
     inputs: list[int] = []
@@ -122,6 +123,15 @@ def connect(definition: NetDefinition, plugins: Registry) -> Graph:
         nodes.append(Node(layer, layer_class, bottoms, tops))
     outputs = sorted(names.unread, key=lambda blob: names.blobs[blob])
     return Graph(definition.name, nodes, names.blobs, inputs, outputs)
+
+
+def _check_types(definition: NetDefinition, plugins: Registry) -> None:
+    """If several layer types are unknown, name all of them; `find_layer` refuses a single one."""
+    known = plugins.names("layer")
+    unknown = {each.proto.type: each.line for each in reversed(definition.layers) if each.proto.type not in known}
+    hints = plugins.hints()
+    if hints and len(unknown) > 1:
+        raise hints.lacking([("layer", name, line) for name, line in reversed(unknown.items())], definition.source)
 
 
 def find_layer(layer: LayerDefinition, plugins: Registry) -> type[Layer]:

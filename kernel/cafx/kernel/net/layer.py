@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cafx.kernel.blob import Blob, shape_text
 from cafx.kernel.errors import CafxError
 from cafx.kernel.net.context import Context
-from cafx.kernel.schema import FillerParameter, Message, Phase, schema
+from cafx.kernel.schema import FillerParameter, Message, Phase, complete, schema
 
 Arity = int | tuple[int, int | None]
 M = TypeVar("M", bound=Message)
@@ -235,7 +235,7 @@ class Layer:
         return CafxError(message, where=self.where, **details)
 
     def read(self, declaration: type[M]) -> M:
-        """The layer's options of one declaration.
+        """The layer's options of one declaration, with all that installed dialects add to it.
 
         Args:
             declaration: a message declared as a field of LayerParameter.
@@ -248,7 +248,7 @@ class Layer:
             clash = schema(self.context.plugins).clashes.get(extension.field if extension else "")
             raise clash or self.error(f"its options ({declaration.__name__}) are not in the schema")
         try:
-            return declaration.from_proto(getattr(self.spec, extension.field))
+            return complete(declaration, self.context.plugins).from_proto(getattr(self.spec, extension.field))
         except CafxError as error:
             raise error.at(self.where) from None
 

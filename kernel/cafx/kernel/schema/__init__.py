@@ -1,6 +1,6 @@
 """Message declarations and the protobuf schema composed from them."""
 
-from cafx.kernel.schema.compose import Schema, compose, declared_by, schema
+from cafx.kernel.schema.compose import Schema, complete, compose, declared_by, schema
 from cafx.kernel.schema.core import (
     CORE_MESSAGES,
     BlobProto,
@@ -16,33 +16,50 @@ from cafx.kernel.schema.core import (
     SolverParameter,
     TransformationParameter,
 )
+from cafx.kernel.schema.dialect import (
+    DIALECT_SETTING,
+    Addition,
+    Dialect,
+    Effect,
+    adds_values,
+    becomes,
+    chosen_dialect,
+    extends,
+    ignored,
+    read_by,
+    rewritten,
+    using_dialect,
+)
+from cafx.kernel.schema.limits import above, at_least, one_of, within
 from cafx.kernel.schema.message import (
     FIRST_FREE_NUMBER,
     Message,
     Option,
-    above,
-    at_least,
     derived_number,
     message,
     messages_of,
-    one_of,
     option,
     scoped_name,
-    within,
 )
 from cafx.kernel.schema.scalars import INTEGER_RANGES, SCALAR_KINDS
+from cafx.kernel.schema.scan import Mention, scan
 from cafx.kernel.schema.text import layer_lines
 
 __all__ = [
     "CORE_MESSAGES",
+    "DIALECT_SETTING",
     "FIRST_FREE_NUMBER",
     "INTEGER_RANGES",
     "SCALAR_KINDS",
+    "Addition",
     "BlobProto",
     "BlobShape",
+    "Dialect",
+    "Effect",
     "FillerParameter",
     "LayerParameter",
     "LossParameter",
+    "Mention",
     "Message",
     "NetParameter",
     "NetState",
@@ -54,16 +71,26 @@ __all__ = [
     "SolverParameter",
     "TransformationParameter",
     "above",
+    "adds_values",
     "at_least",
+    "becomes",
+    "chosen_dialect",
+    "complete",
     "compose",
     "declared_by",
     "derived_number",
+    "extends",
+    "ignored",
     "layer_lines",
     "message",
     "messages_of",
     "one_of",
     "option",
+    "read_by",
+    "rewritten",
+    "scan",
     "schema",
     "scoped_name",
+    "using_dialect",
     "within",
 ]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Iterable
-from enum import IntEnum
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+from google.protobuf import descriptor_pool, message_factory, text_format
 from google.protobuf.message import DecodeError
 
 from cafx.kernel.errors import CafxError, UnknownNameError
@@ -16,13 +15,16 @@ from cafx.kernel.files.kinds import Kinds, misplaced, sniff
 from cafx.kernel.files.source import read_file
 from cafx.kernel.registry import Registry, registry
 from cafx.kernel.schema.core import CORE_MESSAGES
-from cafx.kernel.schema.message import Message, Option, messages_of, scoped_name
+from cafx.kernel.schema.descriptor import PACKAGE, file_descriptor
+from cafx.kernel.schema.dialect import Additions
+from cafx.kernel.schema.effects import Effects
+from cafx.kernel.schema.message import Message, messages_of, scoped_name
 from cafx.kernel.schema.text import explained, with_layer_name
 
-PACKAGE = "caffe"
 KERNEL = "cafx-kernel"
 KINDS = {"NetParameter": Kinds.NET, "SolverParameter": Kinds.SOLVER}
-_FIELD = descriptor_pb2.FieldDescriptorProto
+M = TypeVar("M", bound=Message)
+T = TypeVar("T")
 Contribution = tuple[str, type[Message]]
 
 
@@ -32,10 +34,12 @@ class Schema:
     Args:
         contributions: (distribution, declaration) pairs in addition to the kernel's messages. If two
             declare the same field name or number, both are left out and using either is an error.
+        additions: what dialects add to these messages.
 
     Attributes:
         owners: distribution of each declaration.
-        declarations: declarations in the schema, by message name.
+        declarations: declarations in the schema, with all that dialects add to them, by message name.
+        additions: what dialects add.
         clashes: the error for each field or message that was left out, by name.
 
     Example:
@@ -43,20 +47,22 @@ class Schema:
         'LeNet'
     """
 
-    def __init__(self, contributions: Iterable[Contribution] = ()) -> None:
+    def __init__(self, contributions: Iterable[Contribution] = (), additions: Additions | None = None) -> None:
+        self.additions = additions or Additions()
         self.owners: dict[type[Message], str] = {}
         for owner, root in [(KERNEL, core) for core in CORE_MESSAGES] + list(contributions):
-            for each in messages_of([root]):
+            for each in messages_of([self.additions.complete(root)]):
                 self.owners.setdefault(each, owner)
         self.clashes: dict[str, CafxError] = {}
         declared = self._without_clashes()
         pool = descriptor_pool.DescriptorPool()
-        pool.AddSerializedFile(_file_descriptor(declared))
+        pool.AddSerializedFile(file_descriptor(declared, self.additions))
         self._classes = {
             name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
             for name in (scoped_name(each) for each in declared)
         }
         self.declarations = {scoped_name(each): each for each in declared}
+        self._effects = Effects(self.additions, PACKAGE)
 
     def __getitem__(self, name: str) -> Any:
         """The protobuf class of a message.
@@ -97,7 +103,7 @@ class Schema:
         }
 
     def parse_text(self, text: str, name: str, source: str = "<text>") -> Any:
-        """Parse prototxt.
+        """Parse prototxt; the fields of dialects are rewritten or dropped as their effects say.
 
         Args:
             text: the prototxt.
@@ -114,15 +120,19 @@ class Schema:
             cafx.kernel.errors.UnknownNameError: shape.txt:1: BlobShape has no field 'dims'; did you mean 'dim'?
         """
         parsed = self._classes[name]()
-        text = text.removeprefix("\ufeff")
+        text = self._effects.spell(text.removeprefix("\ufeff"), parsed.DESCRIPTOR, source)
         try:
             text_format.Parse(text, parsed)
         except text_format.ParseError as error:
-            raise explained(error, text, source, self._classes, self.clashes) from None
+            clash = next((each for name, each in self.clashes.items() if f'"{name}"' in str(error)), None)
+            if clash is not None:
+                raise CafxError(clash.message, where=f"{source}:{error.GetLine()}", remedy=clash.remedy) from None
+            raise explained(error, text, source, parsed.DESCRIPTOR) from None
         missing = parsed.FindInitializationErrors()
         if missing:
             found = ", ".join(with_layer_name(each, parsed) for each in missing)
             raise CafxError("required fields are missing", where=source, found=found)
+        self._effects.settle(parsed, source, text)
         return parsed
 
     def read_text(self, path: str | Path, name: str) -> Any:
@@ -148,6 +158,8 @@ class Schema:
     def parse_bytes(self, data: bytes, name: str, source: str = "<bytes>") -> Any:
         """Parse a message in protobuf's binary format; unknown fields are kept byte for byte.
 
+        The fields of dialects are rewritten or dropped as their effects say.
+
         Args:
             data: the message.
             name: the message type.
@@ -167,6 +179,7 @@ class Schema:
                 expected=f"a {name} in protobuf's binary format",
                 remedy="fetch or copy the file again",
             ) from None
+        self._effects.settle(parsed, source)
         return parsed
 
     def to_text(self, proto: Any) -> str:
@@ -180,7 +193,7 @@ class Schema:
             dim: 2
             dim: 3
         """
-        return str(text_format.MessageToString(proto))
+        return self._effects.unspelt(str(text_format.MessageToString(proto)))
 
     def _without_clashes(self) -> list[type[Message]]:
         taken: dict[tuple[str, Any], type[Message]] = {}
@@ -213,69 +226,6 @@ def _claims(declared: type[Message]) -> Iterable[tuple[str, Any]]:
         yield extension.target, extension.number
 
 
-def _file_descriptor(declared: list[type[Message]]) -> bytes:
-    file = descriptor_pb2.FileDescriptorProto(name="cafx.proto", package=PACKAGE, syntax="proto2")
-    names = {scoped_name(each) for each in declared}
-    built = {}
-    for each in declared:
-        built[scoped_name(each)] = file.message_type.add(name=scoped_name(each))
-        for declared_option in each.__options__.values():
-            if (
-                not isinstance(declared_option.kind, str)
-                or not declared_option.is_message
-                or declared_option.kind in names
-            ):
-                _add_field(file, built[scoped_name(each)], declared_option)
-    for each in declared:
-        extension = each.__extends__
-        if extension and extension.target in built:
-            field = Option(extension.field, extension.number, each, None, "", extension.label, False, None)
-            _add_field(file, built[extension.target], field)
-    for enum in {each for one in declared for each in _top_level_enums(one)}:
-        _add_enum(file.enum_type.add(), enum)
-    for each in declared:
-        for nested in vars(each).values():
-            if isinstance(nested, type) and issubclass(nested, IntEnum):
-                _add_enum(built[scoped_name(each)].enum_type.add(), nested)
-    return bytes(file.SerializeToString())
-
-
-def _top_level_enums(declared: type[Message]) -> list[type[IntEnum]]:
-    kinds = [each.kind for each in declared.__options__.values() if each.is_enum]
-    return [kind for kind in kinds if "." not in scoped_name(kind)]
-
-
-def _add_enum(proto: Any, enum: type[IntEnum]) -> None:
-    proto.name = enum.__name__
-    for member in enum:
-        proto.value.add(name=member.name, number=member.value)
-
-
-def _add_field(file: Any, proto: Any, declared: Option) -> None:
-    field = proto.field.add(name=declared.name, number=declared.number)
-    field.label = getattr(_FIELD, f"LABEL_{declared.label.upper()}")
-    if declared.is_enum:
-        field.type = _FIELD.TYPE_ENUM
-        field.type_name = f".{PACKAGE}.{declared.kind_name}"
-    elif declared.is_message:
-        field.type = _FIELD.TYPE_MESSAGE
-        field.type_name = f".{PACKAGE}.{declared.kind_name}"
-    else:
-        field.type = getattr(_FIELD, f"TYPE_{declared.kind.upper()}")
-    if declared.packed:
-        field.options.packed = True
-    if declared.default is not None and not declared.repeated:
-        field.default_value = _default_text(declared)
-
-
-def _default_text(declared: Option) -> str:
-    if declared.is_enum:
-        return str(declared.default.name)
-    if declared.kind == "bool":
-        return "true" if declared.default else "false"
-    return f"{declared.default:g}" if declared.kind in ("float", "double") else str(declared.default)
-
-
 def compose(plugins: Registry) -> Schema:
     """Compose the schema from the messages of the kernel and of all usable plugins.
 
@@ -287,7 +237,34 @@ def compose(plugins: Registry) -> Schema:
         for plugin, thing in plugins.usable("layer", "upgrade", "solver", "policy", "filler")
         for declared in declared_by(thing)
     ]
-    return Schema(contributions)
+    return Schema(contributions, additions_of(plugins))
+
+
+def additions_of(plugins: Registry) -> Additions:
+    """What all usable dialects add.
+
+    Args:
+        plugins: the plugins.
+    """
+    dialects = plugins.usable("dialect")
+    types = {name: plugin.name for plugin, dialect in dialects for name in dialect.types}
+    added = (each for plugin, dialect in dialects for each in dialect.additions(plugin.name, plugin.distribution))
+    return Additions(added, types)
+
+
+def complete(declaration: type[M], plugins: Registry | None = None) -> type[M]:
+    """A declaration with all that installed dialects add to it.
+
+    Args:
+        declaration: a message as its plugin declares it.
+        plugins: where dialects are found; by default `registry()`.
+
+    Example:
+        >>> from cafx.kernel.schema import BlobShape
+        >>> complete(BlobShape) is BlobShape
+        True
+    """
+    return cast(type[M], _cached(plugins, _additions, additions_of).complete(declaration))
 
 
 def declared_by(thing: Any) -> list[type[Message]]:
@@ -301,6 +278,7 @@ def declared_by(thing: Any) -> list[type[Message]]:
 
 
 _composed: dict[int, tuple[int, Schema]] = {}
+_additions: dict[int, tuple[int, Additions]] = {}
 
 
 def schema(plugins: Registry | None = None) -> Schema:
@@ -313,9 +291,13 @@ def schema(plugins: Registry | None = None) -> Schema:
         >>> "relu_param" in schema().fields_of("LayerParameter")
         True
     """
+    return _cached(plugins, _composed, compose)
+
+
+def _cached(plugins: Registry | None, cache: dict[int, tuple[int, T]], make: Callable[[Registry], T]) -> T:
     plugins = plugins or registry()
-    generation, composed = _composed.get(id(plugins), (-1, None))
-    if composed is None or generation != plugins.generation:
-        composed = compose(plugins)
-        _composed[id(plugins)] = (plugins.generation, composed)
-    return composed
+    generation, made = cache.get(id(plugins), (-1, None))
+    if made is None or generation != plugins.generation:
+        made = make(plugins)
+        cache[id(plugins)] = (plugins.generation, made)
+    return made

@@ -4,6 +4,7 @@ The composed protobuf schema, the DSL's signatures and checks, and the documenta
 from these declarations.
 
 Example:
+    >>> from cafx.kernel.schema import within
     >>> @message("tilt_param")
     ... class TiltParameter(Message):
     ...     '''Options of Tilt.'''
@@ -18,18 +19,20 @@ Example:
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import IntEnum
 from typing import Any, ClassVar, TypeVar, cast
 
 import attrs
 
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
+from cafx.kernel.schema.limits import Check
 from cafx.kernel.schema.scalars import SCALAR_KINDS, SCALAR_VALUES, to_scalar
 
 FIRST_FREE_NUMBER = 100_000
+SEPARATOR = "__"
+"""Between a dialect's name and a field's, where dialects disagree about the field."""
 LAST_FIELD_NUMBER = 2**29 - 1
-Check = Callable[[Any], "str | None"]
 T = TypeVar("T", bound="Message")
 
 
@@ -47,6 +50,8 @@ class Option:
         label: ``optional``, ``required`` or ``repeated``.
         packed: whether a repeated scalar is written in packed form.
         check: returns None for a valid value, or else a description of valid values.
+        effect: for a field of a dialect: what it does here.
+        added: values that dialects add to the enum.
     """
 
     name: str
@@ -57,6 +62,8 @@ class Option:
     label: str
     packed: bool
     check: Check | None
+    effect: Any = None
+    added: tuple[IntEnum, ...] = ()
 
     @property
     def repeated(self) -> bool:
@@ -78,10 +85,15 @@ class Option:
         """The kind's name: ``uint32``, ``FillerParameter`` or ``PoolingParameter.PoolMethod``."""
         return self.kind if isinstance(self.kind, str) else scoped_name(self.kind)
 
+    @property
+    def members(self) -> dict[str, IntEnum]:
+        """The values of an enum by name, those that dialects add included."""
+        return {member.name: member for member in (*self.kind, *self.added)}
+
     def describe(self) -> str:
         """The type in one phrase, for documentation: ``one of MAX, AVE`` or ``a list of uint32``."""
         if self.is_enum:
-            return "one of " + ", ".join(member.name for member in self.kind)
+            return "one of " + ", ".join(self.members)
         return f"a list of {self.kind_name}" if self.repeated else self.kind_name
 
     def coerce(self, value: Any) -> Any:
@@ -113,16 +125,15 @@ class Option:
             raise self._refuse(value) from None
 
     def _coerce_enum(self, value: Any) -> IntEnum:
-        try:
-            member: IntEnum = self.kind[value] if isinstance(value, str) else self.kind(value)
-        except (KeyError, ValueError, TypeError):
-            raise self._refuse(value) from None
-        return member
+        for name, member in self.members.items():
+            if value == (name if isinstance(value, str) else member):
+                return member
+        raise self._refuse(value)
 
     def _coerce_message(self, value: Any) -> Any:
         if isinstance(self.kind, type) and isinstance(value, dict):
             return self.kind(**value)
-        if isinstance(self.kind, str) or isinstance(value, self.kind):
+        if isinstance(self.kind, str) or isinstance(value, self.kind) or issubclass(self.kind, type(value)):
             return value
         raise self._refuse(value)
 
@@ -139,10 +150,9 @@ class Option:
     def _refuse(self, value: Any) -> CafxError:
         message = self._not_valid(value)
         if self.is_enum and isinstance(value, str):
-            names = [member.name for member in self.kind]
-            suggestion = did_you_mean(value, names)
+            suggestion = did_you_mean(value, self.members)
             if suggestion:
-                return CafxError(message, remedy=f"{suggestion} ({', '.join(names)})")
+                return CafxError(message, remedy=f"{suggestion} ({', '.join(self.members)})")
         return CafxError(message, expected=self._valid_values())
 
     def _valid_values(self) -> str:
@@ -166,6 +176,7 @@ def option(
     required: bool = False,
     packed: bool = False,
     check: Check | None = None,
+    effect: Any = None,
 ) -> Any:
     """Declare one field of a message.
 
@@ -181,14 +192,19 @@ def option(
         required: prototxt without this field is an error.
         packed: write a repeated scalar in packed form.
         check: validator, such as `at_least`, `above`, `within` or `one_of`.
+        effect: in a dialect: what the field does here, such as `read_by` or `ignored`.
     """
     label = "repeated" if repeated else "required" if required else "optional"
-    declared = Option("", number or 0, kind, default, doc, label, packed, check)
-    if repeated:
-        return attrs.field(default=(), metadata={"option": declared})
-    if declared.is_message and isinstance(kind, type):
-        return attrs.field(factory=kind, metadata={"option": declared})
-    return attrs.field(default=default, metadata={"option": declared})
+    return _field(Option("", number or 0, kind, default, doc, label, packed, check, effect))
+
+
+def _field(declared: Option) -> Any:
+    metadata = {"option": declared}
+    if declared.repeated:
+        return attrs.field(default=(), metadata=metadata)
+    if declared.is_message and isinstance(declared.kind, type):
+        return attrs.field(factory=declared.kind, metadata=metadata)
+    return attrs.field(default=declared.default, metadata=metadata)
 
 
 @attrs.frozen
@@ -230,6 +246,9 @@ class Message:
         values = {name: self._option(name).coerce(value) for name, value in given.items()}
         self.__attrs_init__(**values)  # type: ignore[attr-defined]  # attrs generates it
         self._given = frozenset(given)
+        for name in given:
+            if SEPARATOR in name:
+                setattr(self, name.partition(SEPARATOR)[2], values[name])
 
     @classmethod
     def _option(cls, name: str) -> Option:
@@ -244,7 +263,7 @@ class Message:
 
     def has(self, name: str) -> bool:
         """Whether field ``name`` is set, even if to its default."""
-        return name in self._given
+        return name in self._given or any(each.endswith(SEPARATOR + name) for each in self._given)
 
     @classmethod
     def from_proto(cls: type[T], proto: Any) -> T:
@@ -298,18 +317,32 @@ def message(
     """
 
     def declare(cls: type[T]) -> type[T]:
-        defined = attrs.define(cls, init=False, slots=False, eq=False)
-        defined.__options__ = {
-            attribute.name: _named(attribute.metadata["option"], attribute.name)
-            for attribute in attrs.fields(cast(Any, defined))
-            if "option" in attribute.metadata
-        }
+        defined = redeclared(cls)
         if field is not None:
             label = "repeated" if repeated else "optional"
             defined.__extends__ = Extension(of, field, derived_number(field) if number is None else number, label)
         return defined
 
     return declare
+
+
+def redeclared(cls: type[T], options: Mapping[str, Option] | None = None) -> type[T]:
+    """A class of `option` fields as a declaration, or a subclass of a declaration with other options.
+
+    Args:
+        cls: the class.
+        options: the options of the subclass, in order.
+    """
+    if options is not None:
+        kept = {name: getattr(cls, name) for name in ("__doc__", "__module__", "__qualname__")}
+        cls = type(cls.__name__, (cls,), {**kept, **{name: _field(each) for name, each in options.items()}})
+    defined = attrs.define(cls, init=False, slots=False, eq=False)
+    defined.__options__ = {
+        attribute.name: _named(attribute.metadata["option"], attribute.name)
+        for attribute in attrs.fields(cast(Any, defined))
+        if "option" in attribute.metadata
+    }
+    return defined
 
 
 def _named(declared: Option, name: str) -> Option:
@@ -330,26 +363,6 @@ def scoped_name(kind: type) -> str:
         'FillerParameter.VarianceNorm'
     """
     return kind.__qualname__.rsplit("<locals>.", 1)[-1]
-
-
-def at_least(low: float) -> Check:
-    """Check that a value is at least ``low``."""
-    return lambda value: None if value >= low else f"at least {low}"
-
-
-def above(low: float) -> Check:
-    """Check that a value is greater than ``low``."""
-    return lambda value: None if value > low else f"more than {low}"
-
-
-def within(low: float, high: float) -> Check:
-    """Check that a value is between ``low`` and ``high``, inclusive."""
-    return lambda value: None if low <= value <= high else f"a value from {low} to {high}"
-
-
-def one_of(*allowed: Any) -> Check:
-    """Check that a value is one of ``allowed``."""
-    return lambda value: None if value in allowed else "one of " + ", ".join(map(str, allowed))
 
 
 def messages_of(roots: Iterable[type[Message]]) -> list[type[Message]]:

@@ -1,6 +1,7 @@
-"""Explains common mistakes in prototxts; a plugin of role ``hints``."""
+"""Explains common mistakes in prototxts, and knows which distribution provides what; a plugin of role ``hints``."""
 
+from cafx_lib_hints.needs import lacking, remedy
 from cafx_lib_hints.prototxt import explain
 
 __version__ = "0.1.0"
-__all__ = ["explain"]
+__all__ = ["explain", "lacking", "remedy"]

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from cafx.kernel import CafxError, UnknownNameError, registry, schema
 from cafx.kernel.errors import near_misses
 from cafx_lib_hints.braces import misplaced_brace
+from cafx_lib_hints.needs import needs_of, refusal
 
 QUOTED_TYPE = re.compile(r'Enum type "caffe\.V1LayerParameter\.LayerType" has no value named "(\w+)"')
 BARE_TEXT = re.compile(r"Expected string but found: '(\w+)'")
 BAD_ESCAPE = re.compile(r"codec can't decode")
+UNKNOWN = re.compile(r"has no (field named|value (named|with number)) ")
 BACKSLASH = "in a text a backslash begins an escape; write folders with /, or each backslash twice"
 
 
-def explain(text: str, source: str, line: int | None, field: str, reason: str) -> CafxError | None:
+def explain(
+    text: str, source: str, line: int | None, field: str, reason: str, descriptor: Any = None
+) -> CafxError | None:
     """The error for a prototxt that cannot be parsed, if it is a common mistake.
 
     Args:
@@ -23,6 +28,7 @@ def explain(text: str, source: str, line: int | None, field: str, reason: str) -
         line: the line of the parser's error, if known.
         field: the field whose value it concerns, or "".
         reason: the parser's message.
+        descriptor: protobuf's descriptor of the text's message; None to explain no unknown names.
 
     Example:
         >>> error = explain("layer { type: RELU }", "net", 1, "type", "Expected string but found: 'RELU'")
@@ -41,6 +47,9 @@ def explain(text: str, source: str, line: int | None, field: str, reason: str) -
     if bare and field:
         remedy = f'write {field}: "{bare[1]}"'
         return CafxError(f"{field} is a text in quotes", where=where, found=bare[1], remedy=remedy)
+    if descriptor is not None and UNKNOWN.search(reason):
+        needs = needs_of(text, descriptor)
+        return refusal(needs, source) if needs else None
     if BAD_ESCAPE.search(reason):
         what = f"the value of '{field}' " if field else ""
         return CafxError(f"{what}has a backslash that begins no escape", where=where, remedy=BACKSLASH)
