@@ -73,8 +73,8 @@ def test_uninstalling_a_plugin_removes_only_its_layer(site: Path, tmp_path: Path
         pip(site, "install", "--no-index", "--find-links", str(site / "dist"), "cafx-layer-tanh")
     assert missing.returncode == 1
     assert "TanH.prototxt:2: layer 'y'" in missing.stderr
-    assert "unknown layer type 'TanH': no installed plugin provides it" in missing.stderr
-    assert "pip install cafx-layer-tanh" in missing.stderr
+    assert "unknown layer type 'TanH'" in missing.stderr
+    assert "cafx-layer-tanh" in missing.stderr
     assert present.returncode == 0, present.stderr
 
 
@@ -106,7 +106,7 @@ def test_a_new_layer_is_created_checked_trained_and_uninstalled(site: Path, tmp_
     missing = cafx(site, "train", "net.py", cwd=tmp_path)
     assert missing.returncode == 1
     assert "unknown layer type 'Sine'" in missing.stderr
-    assert "pip install cafx-layer-sine" in missing.stderr
+    assert "cafx-layer-sine" in missing.stderr
     assert "Traceback" not in missing.stderr
 
 

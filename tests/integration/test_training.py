@@ -278,9 +278,9 @@ def test_a_monitor_that_raises_is_reported_and_disabled(folder: Path, caplog: py
 INVALID = {
     "two_nets": (SOLVER + 'train_net: "net.prototxt"', "more than one training net"),
     "no_net": (SOLVER.replace('net: "net.prototxt"', ""), "no training net"),
-    "policy": (SOLVER.replace("fixed", "sometimes"), "pip install cafx-policy-sometimes"),
+    "policy": (SOLVER.replace("fixed", "sometimes"), "cafx-policy-sometimes"),
     "no_policy": (SOLVER.replace('lr_policy: "fixed"', ""), "lr_policy is not set"),
-    "solver": (SOLVER + 'type: "Foo"', "pip install cafx-solver-foo"),
+    "solver": (SOLVER + 'type: "Foo"', "cafx-solver-foo"),
     "test_iter": (SOLVER.replace("net: ", "train_net: ") + "test_iter: 1 test_interval: 1", "test_iter"),
     "no_interval": (SOLVER + "test_iter: 1", "test_interval"),
     "test_state": (SOLVER + "test_iter: 1 test_interval: 1 test_state { } test_state { }", "test_state"),

@@ -46,25 +46,24 @@ def test(model: str, weights: tuple[str, ...], iterations: int, as_json: bool, q
     if not weights:
         raise click.UsageError("Scoring needs trained weights: --weights FILE.")
     from cafx.cli.nets import build_net
+    from cafx.kernel.training import LOSS, Scores
     from cafx_lib_scores import flatten, format_weighted
 
-    batches: list[list[tuple[str, float]]] = []
-    losses: list[float] = []
     with build_net(model, options.pop("phase"), weights=split_commas(weights), keep="outputs", **options) as net:
         loss_weights = net.loss_weights
+        tested = Scores(net, None, with_loss=True)
         for index in range(iterations):
-            batches.append(flatten(net.forward()))
-            losses.append(net.loss)
-            for name, value in () if quiet or as_json else batches[-1]:
+            outputs = net.forward()
+            tested.add(outputs)
+            shown = {} if quiet or as_json else {name: outputs[name] for name in outputs if name not in tested.scorers}
+            for name, value in flatten(shown):
                 click.echo(f"Batch {index}, {name} = {value:g}")
-    mean_loss = sum(losses) / iterations
-    means = [(column[0][0], sum(value for _, value in column) / iterations) for column in zip(*batches, strict=True)]
+        means = tested.result()
+    mean_loss = float(means.pop(LOSS))
     if as_json:
-        scores: dict[str, list[float]] = {}
-        for name, value in means:
-            scores.setdefault(name, []).append(value)
+        scores = {name: value.reshape(-1).tolist() for name, value in means.items()}
         click.echo(json.dumps({"iterations": iterations, "loss": mean_loss, "scores": scores}))
         return
     click.echo(f"Loss: {mean_loss:g}")
-    for name, value in means:
+    for name, value in flatten(means):
         click.echo(format_weighted(name, value, loss_weights.get(name, 0.0)))

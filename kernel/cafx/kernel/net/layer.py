@@ -6,7 +6,7 @@ A layer declares facts about itself as class attributes and implements four meth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -186,6 +186,18 @@ class Layer:
             bottom: the inputs, of which only the shapes matter.
         """
         return 0
+
+    def scores(self, batches: Sequence[Any], options: Any) -> Mapping[str, Any]:
+        """What a test reports of the first top instead of its mean, for layers that override this.
+
+        Args:
+            batches: the top's values after each batch of the test.
+            options: the SolverParameter, None for a test without solver.
+
+        Returns:
+            Numbers or arrays, by the name under which they are shown.
+        """
+        raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
         """State needed for an exact resume besides parameters and random streams, as JSON-serialisable values."""

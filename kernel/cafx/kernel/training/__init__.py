@@ -3,6 +3,7 @@
 from cafx.kernel.training.finite import NEVER
 from cafx.kernel.training.hooks import Hooks, Lazy, Monitors, Training, hookimpl
 from cafx.kernel.training.rules import Array, Policy, UpdateRule
+from cafx.kernel.training.scores import LOSS, Scores
 from cafx.kernel.training.solver import Action, Solver
 from cafx.kernel.training.solver_file import engine_of_mode, net_sources, read_solver
 from cafx.kernel.training.update import Update, plain_history, restore_history
@@ -13,8 +14,10 @@ __all__ = [
     "Hooks",
     "Lazy",
     "Monitors",
+    "LOSS",
     "NEVER",
     "Policy",
+    "Scores",
     "Solver",
     "Training",
     "Update",

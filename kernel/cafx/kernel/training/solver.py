@@ -22,6 +22,7 @@ from cafx.kernel.training.finite import FiniteCheck
 from cafx.kernel.training.hooks import Lazy, Monitors
 from cafx.kernel.training.learning import warn_if_nothing_learns
 from cafx.kernel.training.rules import Policy, UpdateRule
+from cafx.kernel.training.scores import Scores
 from cafx.kernel.training.solver_file import check_options, engine_of_mode, net_sources, read_solver
 
 log = logging.getLogger("cafx.solver")
@@ -252,7 +253,7 @@ class Solver:
         return loss
 
     def test_all(self) -> list[dict[str, npt.NDArray[Any]]]:
-        """Run all tests and return the mean of each output.
+        """Run all tests and return the scores of each.
 
         A test that is stopped leaves no trace: after a resume it starts again, on the same batches.
         """
@@ -273,24 +274,21 @@ class Solver:
             index: number of the test net.
 
         Returns:
-            The mean of each output by name; with test_compute_loss also that of the objective, "(loss)".
+            The mean of each output by name, or what `Layer.scores` makes of it; with test_compute_loss also
+            the mean of the objective, "(loss)".
         """
         self._finite.report()
         self.monitors.call("test_started", solver=self, index=index)
         net, batches = self.test_nets[index], self.options.test_iter[index]
-        totals: dict[str, npt.NDArray[Any]] = {}
+        scores = Scores(net, self.options, with_loss=self.options.test_compute_loss)
         for _ in range(batches):
-            scores = net.forward()
-            if self.options.test_compute_loss:
-                scores["(loss)"] = np.asarray(net.loss)
-            for name, value in scores.items():
-                totals[name] = totals[name] + value if name in totals else value.astype(np.float64)
+            scores.add(net.forward())
             self._obey(self.action())
             if self.stopped:
                 return {}
-        means = {name: total / batches for name, total in totals.items()}
-        self.monitors.call("test_finished", solver=self, index=index, scores=means)
-        return means
+        result = scores.result()
+        self.monitors.call("test_finished", solver=self, index=index, scores=result)
+        return result
 
     def snapshot(self) -> tuple[Path, Path]:
         """Write weights and solverstate, each atomically; returns the two paths."""
