@@ -39,6 +39,7 @@ def _torch() -> bytes:
 
 ONNX = b"\x08\x07\x12\x07pytorch\x1a\x031.9:\x05\n\x03abc"
 OTHERS = {
+    "a label map": b'item {\n  name: "none_of_the_above"\n  label: 0\n}\n',
     "a web page": b"\n\n<!DOCTYPE html>\n<html></html>",
     "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
     "an HDF5 file": b"\x89HDF\r\n\x1a\n" + bytes(40),

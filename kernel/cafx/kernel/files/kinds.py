@@ -29,6 +29,7 @@ class Kinds:
 
     NET = Kind("the prototxt of a net", "it belongs where a net is asked for, or in net: of a solver")
     SOLVER = Kind("the prototxt of a solver", "it belongs to --solver")
+    LABEL_MAP = Kind("a label map", "it belongs to label_map_file: of a layer that reads annotations")
     WEIGHTS = Kind("a caffemodel", "it belongs to --weights")
     STATE = Kind("a solverstate", "it belongs to --snapshot, to resume training")
     ARRAY = Kind("a binaryproto", "it belongs to mean_file: of transform_param")
@@ -121,6 +122,8 @@ def _text_kind(text: str) -> Kind | None:
             return Kinds.NET
         if field in SOLVER_FIELDS:
             return Kinds.SOLVER
+        if field == "item":
+            return Kinds.LABEL_MAP
     return None
 
 

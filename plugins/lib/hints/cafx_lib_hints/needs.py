@@ -142,5 +142,5 @@ def remedy(kind: str, name: str, known: Iterable[str]) -> str | None:
     provided = install_line(table.distributions([(kind, name)]))
     if provided:
         fork = table.fork(kind, name)
-        return f"{f'it is {fork}: ' if fork else ''}{provided}"
+        return f"{f'part of {fork}: ' if fork else ''}{provided}"
     return did_you_mean(name, known) or convention(kind, name)

@@ -1,0 +1,137 @@
+"""What is missing is named with its place and fork, all of it at once, and with the line that installs it."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from cafx.kernel import CafxError, schema
+from cafx_lib_hints import install, remedy
+from cafx_lib_hints.known import Known, convention
+from cafx_lib_hints.needs import Need, needs_of, refusal
+
+ROOT = Path(__file__).resolve().parents[3]
+TABLE = Known(
+    {
+        ("layer", "Nose"): ("the fork X", "cafx-layer-nose"),
+        ("LayerParameter", "nose_param"): ("the fork X", "cafx-layer-nose"),
+        ("PoolingParameter", "smell"): ("the fork X", "cafx-dialect-x"),
+        ("layer", "Ear"): ("", "cafx-layer-ear"),
+    },
+    {"cafx-x": frozenset({"cafx-layer-nose", "cafx-dialect-x"})},
+    {"cafx-x": "contrib/bundles/x", "cafx-layer-nose": "contrib/layers/nose", "cafx-dialect-x": "contrib/dialects/x"},
+)
+NET = """name: "n"
+layer { name: "a" type: "Nose" nose_param { deep { layer: 1 } } }
+layer { name: "b" type: "Pooling" pooling_param { smell: true pool: MEAN } }
+layer { name: "c" type: "Nose" nose_params { x: 1 } force_: 1 }
+"""
+
+
+@pytest.fixture(autouse=True)
+def _table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Known, "read", lambda: TABLE)
+    monkeypatch.setattr(install.metadata, "distribution", lambda _: origin({}, "pip"))
+
+
+def origin(direct: object, installer: str) -> SimpleNamespace:
+    """A distribution that was installed from somewhere."""
+    texts = {"direct_url.json": json.dumps(direct), "INSTALLER": f"{installer}\n"}
+    return SimpleNamespace(read_text=texts.get)
+
+
+def test_everything_missing_is_listed_with_its_place_and_fork() -> None:
+    with pytest.raises(CafxError) as caught:
+        schema().parse_text(NET, "NetParameter", "net.prototxt")
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "net.prototxt: needs 6 things that are not installed:"
+    assert [line.strip() for line in lines[1:-1]] == [
+        "net.prototxt:2: unknown layer type 'Nose', 2 times (the fork X)",
+        "net.prototxt:2: LayerParameter has no field 'nose_param' (the fork X)",
+        "net.prototxt:3: PoolingParameter has no field 'smell' (the fork X)",
+        "net.prototxt:3: unknown value 'MEAN' of PoolingParameter.PoolMethod (no package known here provides it)",
+        "net.prototxt:4: LayerParameter has no field 'nose_params' (no package known here provides it)",
+        "net.prototxt:4: LayerParameter has no field 'force_' (no package known here provides it)",
+    ]
+    assert lines[-1].endswith("install them with: pip install cafx-x")
+
+
+def test_types_that_only_the_registry_misses_are_listed_too() -> None:
+    from cafx.kernel import Net
+
+    text = 'layer { name: "a" type: "Nose" top: "x" } layer { name: "b" type: "Mouth" bottom: "x" top: "y" }'
+    with pytest.raises(CafxError, match=r"(?s)needs 2 things .*'Nose' \(the fork X\).*'Mouth'.*cafx-layer-nose"):
+        Net(schema().parse_text(text, "NetParameter"))
+
+
+def test_a_single_need_is_one_line() -> None:
+    error = refusal([Need("layer", "Ear", 3)], "n.prototxt")
+    assert str(error) == "n.prototxt:3: unknown layer type 'Ear'; pip install cafx-layer-ear"
+
+
+def test_a_long_list_is_cut() -> None:
+    error = refusal([Need("layer", f"T{i}", i + 1) for i in range(100)], "n")
+    assert len(str(error).splitlines()) < 50
+    assert "and 60 more" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("direct", "installer", "line"),
+    [
+        ({}, "pip", "pip install cafx-x"),
+        ({}, "uv", "uv pip install cafx-x"),
+        ({"url": "file:///tmp/wheels/k.whl", "archive_info": {}}, "pip", "pip install --find-links /tmp/wheels cafx-x"),
+    ],
+)
+def test_the_line_installs_from_where_cafx_came(
+    monkeypatch: pytest.MonkeyPatch, direct: object, installer: str, line: str
+) -> None:
+    monkeypatch.setattr(install.metadata, "distribution", lambda _: origin(direct, installer))
+    assert install.install_line(["cafx-x"]) == line
+
+
+def test_a_checkout_installs_its_own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for folder in ("kernel", "contrib"):
+        (tmp_path / folder).mkdir()
+    direct = {"url": f"file://{tmp_path}/kernel", "dir_info": {"editable": True}}
+    monkeypatch.setattr(install.metadata, "distribution", lambda _: origin(direct, "uv"))
+    folders = [f"-e {tmp_path}/contrib/{each}" for each in ("bundles/x", "dialects/x", "layers/nose")]
+    assert install.install_line(["cafx-x"]) == f"uv pip install {' '.join(folders)}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "known", "advice"),
+    [
+        ("layer", "Nose", ["Noise"], "part of the fork X: pip install cafx-layer-nose"),
+        ("layer", "ReLu", ["ReLU", "PReLU"], "did you mean 'ReLU'?"),
+        ("solver", "Lion", ["SGD"], "cafx-solver-lion: check who publishes it"),
+        ("LayerParameter", "hand_wave_param", ["name"], "cafx-layer-handwave: check who publishes it"),
+        ("layer", "../$(x)", [], "cafx-layer-x: check"),
+    ],
+)
+def test_one_name_gets_one_advice(kind: str, name: str, known: list[str], advice: str) -> None:
+    found = remedy(kind, name, known)
+    assert found is not None
+    assert advice in found
+
+
+def test_fields_of_existing_messages_follow_no_convention() -> None:
+    assert convention("PoolingParameter", "odd") is None
+
+
+def test_unknown_things_inside_unknown_things_are_passed_over() -> None:
+    descriptor = schema()["NetParameter"].DESCRIPTOR
+    found = needs_of('layer { eye_param { a { b: 1 } c: [{ d: 2 }] } } name: "n" color_: RED', descriptor)
+    assert [need.name for need in found] == ["eye_param", "color_"]
+
+
+def test_the_table_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = ROOT / ".ci" / "known.py"
+    if not script.is_file():
+        pytest.skip("not a checkout")
+    made = runpy.run_path(str(script))
+    assert made["TABLE"].read_text("utf-8") == made["table"](), "run: uv run python .ci/known.py"
