@@ -13,7 +13,7 @@ from cafx.kernel.schema import declared_by
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "plugins/lib/hints/cafx_lib_hints/known.tsv"
-FOLDERS = ("plugins/*/*", "contrib/layers/*", "contrib/dialects/*", "contrib/policies/*", "contrib/commands/*")
+FOLDERS = ("plugins/*/*", "contrib/layers/*", "contrib/dialects/*", "contrib/policies/*", "contrib/solvers/*", "contrib/commands/*")
 LISTED = ("layer", "database", "solver", "filler", "policy", "engine", "command", "monitor", "format", "dialect")
 Row = tuple[str, str, str, str, str]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ["cafx-kernel", "cafx-dsl", "cafx-cli"]
 DEVELOPMENT = ["cafx-conformance", "cafx-models", "cafx-monitor-slowest", "cafx-pycaffe"]
-CONTRIBUTED = ("bundles", "commands", "dialects", "layers", "lib", "policies")
+CONTRIBUTED = ("bundles", "commands", "dialects", "layers", "lib", "policies", "solvers")
 BOUND = ">=0.1,<0.2"
 
 

@@ -36,7 +36,7 @@ class Growing(Layer):
         top[0].reshape(self.passes)
         top[0].mutable_data[...] = self.passes
 
-    def scores(self, batches, options):  # type: ignore[no-untyped-def]
+    def test_scores(self, batches, options):  # type: ignore[no-untyped-def]
         """How many values there were, and whether there were options."""
         return {"values": sum(len(each) for each in batches), "options": options is not None}
 

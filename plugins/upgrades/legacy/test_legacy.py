@@ -12,7 +12,7 @@ from cafx_upgrade_legacy import Legacy
 
 
 def upgraded(text: str) -> Any:
-    return Legacy.upgrade_net(schema().parse_text(text, "NetParameter"), "old.prototxt")
+    return Legacy().upgrade_net(schema().parse_text(text, "NetParameter"), "old.prototxt")
 
 
 def expected(text: str) -> Any:
@@ -162,14 +162,14 @@ def test_invalid_legacy_nets_are_rejected(text: str, message: str) -> None:
 
 def test_solver_numbers_become_names() -> None:
     old = schema().parse_text("solver_type: RMSPROP base_lr: 0.5", "SolverParameter")
-    new = Legacy.upgrade_solver(old, "solver.prototxt")
+    new = Legacy().upgrade_solver(old, "solver.prototxt")
     assert new == schema().parse_text('type: "RMSProp" base_lr: 0.5', "SolverParameter")
 
 
 def test_a_solver_with_type_and_solver_type_is_rejected() -> None:
     both = schema().parse_text('solver_type: SGD type: "SGD"', "SolverParameter")
     with pytest.raises(CafxError, match="both set"):
-        Legacy.upgrade_solver(both, "solver.prototxt")
+        Legacy().upgrade_solver(both, "solver.prototxt")
 
 
 def test_weights_in_earlier_formats_are_read(tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def upgrade(proto: Any, plugins: Registry, source: str = "net") -> Any:
         CafxError: the net has a legacy format that no installed plugin upgrades.
     """
     for _, upgrader in plugins.usable("upgrade"):
-        proto = upgrader.upgrade_net(proto, source)
+        proto = upgrader().upgrade_net(proto, source)
     if proto.input:
         remedy = "try 'pip install cafx-upgrade-legacy'"
         raise CafxError("declares its inputs in a legacy format", where=source, found="input: ...", remedy=remedy)

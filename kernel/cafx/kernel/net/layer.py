@@ -187,7 +187,7 @@ class Layer:
         """
         return 0
 
-    def scores(self, batches: Sequence[Any], options: Any) -> Mapping[str, Any]:
+    def test_scores(self, batches: Sequence[Any], options: Any) -> Mapping[str, Any]:
         """What a test reports of the first top instead of its mean, for layers that override this.
 
         Args:

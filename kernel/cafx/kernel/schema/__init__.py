@@ -44,6 +44,7 @@ from cafx.kernel.schema.message import (
 from cafx.kernel.schema.scalars import INTEGER_RANGES, SCALAR_KINDS
 from cafx.kernel.schema.scan import Mention, scan
 from cafx.kernel.schema.text import layer_lines
+from cafx.kernel.schema.upgrade import Upgrade
 
 __all__ = [
     "CORE_MESSAGES",
@@ -70,6 +71,7 @@ __all__ = [
     "Schema",
     "SolverParameter",
     "TransformationParameter",
+    "Upgrade",
     "above",
     "adds_values",
     "at_least",

@@ -32,13 +32,13 @@ def file_descriptor(declared: Sequence[type[Message]], additions: Additions) -> 
     for name, options in fields.items():
         built = file.message_type.add(name=name)
         for each in _numbered(options):
-            _add_field(built, each)
+            _add_field(file, built, each)
     for one in declared:
         for enum in _enums(one):
             nested = "." in scoped_name(enum)
             holder = next(each for each in file.message_type if each.name == scoped_name(one)) if nested else file
             if enum.__name__ not in {each.name for each in holder.enum_type}:
-                _add_enum(holder.enum_type.add(), enum, additions.to(scoped_name(enum)).values())
+                _add_enum(holder, enum, additions.to(scoped_name(enum)).values())
     return bytes(file.SerializeToString())
 
 
@@ -67,13 +67,13 @@ def _numbered(options: Sequence[Option]) -> list[Option]:
 def _enums(declared: type[Message]) -> list[type[IntEnum]]:
     """The enums inside a declaration, and those of its options that stand outside all declarations."""
     inner = [each for base in declared.__mro__ for each in vars(base).values()]
-    outer = [each.kind for each in declared.__options__.values() if each.is_enum]
+    outer = [each.kind for each in declared.__options__.values() if each.is_enum and each.effect is None]
     enums = [each for each in inner if isinstance(each, type) and issubclass(each, IntEnum)]
     return enums + [each for each in outer if "." not in scoped_name(each)]
 
 
-def _add_enum(proto: Any, enum: type[IntEnum], added: Collection[Addition]) -> None:
-    proto.name = enum.__name__
+def _add_enum(holder: Any, enum: type[IntEnum], added: Collection[Addition] = ()) -> None:
+    proto = holder.enum_type.add(name=enum.__name__)
     for member in enum:
         proto.value.add(name=member.name, number=member.value)
     claims = Counter([*(member.value for member in enum), *(each.number for each in added)])
@@ -82,12 +82,17 @@ def _add_enum(proto: Any, enum: type[IntEnum], added: Collection[Addition]) -> N
         proto.value.add(name=each.spelling, number=number)
 
 
-def _add_field(proto: Any, declared: Option) -> None:
+def _add_field(file: Any, proto: Any, declared: Option) -> None:
     field = proto.field.add(name=declared.name, number=declared.number)
     field.label = getattr(_FIELD, f"LABEL_{declared.label.upper()}")
     if declared.is_enum:
+        name = declared.kind_name
+        if declared.effect:  # protobuf's names of values are those of a message: a dialect's need one of their own
+            holder = file.message_type.add(name=f"{proto.name}_{declared.name}")
+            _add_enum(holder, declared.kind)
+            name = f"{holder.name}.{declared.kind.__name__}"
         field.type = _FIELD.TYPE_ENUM
-        field.type_name = f".{PACKAGE}.{declared.kind_name}"
+        field.type_name = f".{PACKAGE}.{name}"
     elif declared.is_message:
         field.type = _FIELD.TYPE_MESSAGE
         field.type_name = f".{PACKAGE}.{declared.kind_name}"

@@ -235,7 +235,7 @@ class Additions:
         if not self._by_target:
             return declaration
         if declaration not in self._complete:
-            added = {each.spelling: _option(each) for each in self.to(scoped_name(declaration)).values()}
+            added = {each.spelling: self._completed(_option(each)) for each in self.to(scoped_name(declaration)).values()}
             own = {name: self._completed(option) for name, option in declaration.__options__.items()}
             options = {**added, **own}
             same = options == declaration.__options__

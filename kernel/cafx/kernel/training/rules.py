@@ -17,6 +17,9 @@ Array = npt.NDArray[Any]
 class Policy:
     """A learning rate formula; a plugin of group ``cafx.policies``.
 
+    Class attributes:
+        watches_loss: whether `observe` is called in each iteration, which waits for the loss.
+
     Args:
         options: the SolverParameter.
 
@@ -32,8 +35,20 @@ class Policy:
         0.125
     """
 
+    watches_loss: ClassVar[bool] = False
+
     def __init__(self, options: Any) -> None:
         self.options = options
+
+    def observe(self, loss: float, iteration: int) -> None:
+        """Note the smoothed loss of an iteration, before its rate is asked for."""
+
+    def state(self) -> dict[str, Any]:
+        """What an exact resume needs of what was observed, as JSON-serialisable values."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from the result of `state`, or, with an empty dict, as far as that is possible without it."""
 
     def rate(self, iteration: int) -> float:
         """The learning rate of iteration number ``iteration``, counted from 0."""

@@ -42,7 +42,7 @@ class Scores:
         self.scorers = {
             planned.tops[0].name: planned.layer
             for planned in net.program.plan.layers
-            if type(planned.layer).scores is not Layer.scores
+            if type(planned.layer).test_scores is not Layer.test_scores
         }
         self.batches = 0
 
@@ -60,6 +60,6 @@ class Scores:
         """The scores by name."""
         scores = {name: total / self.batches for name, total in self._totals.items()}
         for name, batches in self._kept.items():
-            made = self.scorers[name].scores(batches, self._options)
+            made = self.scorers[name].test_scores(batches, self._options)
             scores |= {label: np.asarray(value) for label, value in made.items()}
         return scores

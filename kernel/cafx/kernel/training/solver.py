@@ -244,6 +244,8 @@ class Solver:
             loss = loss / options.iter_size
         self._finite.check_loss(loss, self.iter)
         self._remember_loss(loss)
+        if self.policy.watches_loss:
+            self.policy.observe(self.smoothed_loss, self.iter)
         self.rate = self.policy.rate(self.iter)
         if net.observer:
             net.observer.update()
@@ -274,7 +276,7 @@ class Solver:
             index: number of the test net.
 
         Returns:
-            The mean of each output by name, or what `Layer.scores` makes of it; with test_compute_loss also
+            The mean of each output by name, or what `Layer.test_scores` makes of it; with test_compute_loss also
             the mean of the objective, "(loss)".
         """
         self._finite.report()

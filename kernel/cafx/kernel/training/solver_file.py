@@ -69,7 +69,7 @@ def check_options(options: Any, plugins: Registry, source: str | Path | None) ->
     checked = schema(plugins)["SolverParameter"]()
     checked.CopyFrom(options)
     for _, upgrader in plugins.usable("upgrade"):
-        checked = upgrader.upgrade_solver(checked, where)
+        checked = upgrader().upgrade_solver(checked, where)
     if checked.HasField("solver_type"):
         remedy = "write type: \"...\", or try 'pip install cafx-upgrade-legacy'"
         raise CafxError("solver_type is a legacy option", where=where, remedy=remedy)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from cafx.kernel import CafxError, Message
-from cafx.kernel.schema import SolverParameter
+from cafx.kernel.schema import SolverParameter, Upgrade
 from cafx_format_binaryproto import LayerFields
 from cafx_upgrade_legacy import v0, v1, v2
 from cafx_upgrade_legacy.declarations import V0LayerParameter, V1LayerParameter
@@ -30,7 +30,7 @@ SOLVERS = {
 }
 
 
-class Legacy:
+class Legacy(Upgrade):
     """Upgrades messages in earlier formats and leaves others unchanged; a plugin of group ``cafx.upgrades``.
 
     Attributes:
@@ -41,8 +41,7 @@ class Legacy:
     declares: ClassVar[tuple[type[Message], ...]] = (V1LayerParameter,)
     wire_layers: ClassVar[dict[int, LayerFields]] = {V1_WIRE.field: V1_WIRE}
 
-    @staticmethod
-    def upgrade_net(proto: Any, source: str) -> Any:
+    def upgrade_net(self, proto: Any, source: str) -> Any:
         """Upgrade a NetParameter in place.
 
         Args:
@@ -65,8 +64,7 @@ class Legacy:
         v2.freeze_statistics(proto)
         return proto
 
-    @staticmethod
-    def upgrade_solver(proto: Any, source: str) -> Any:
+    def upgrade_solver(self, proto: Any, source: str) -> Any:
         """Upgrade a SolverParameter in place: replace ``solver_type``, a number, by ``type``, a name.
 
         Args:
