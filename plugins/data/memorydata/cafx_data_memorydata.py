@@ -49,20 +49,29 @@ class MemoryData(Layer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Reshape the tops."""
+        self.shape = self._shape()
+        self.data: npt.NDArray[Any] | None = None
+        self.labels: npt.NDArray[Any] = np.empty(0)
+        self.position = self._restored = 0
+        top[0].reshape(*self.shape)
+        top[1].reshape(self.shape[0])
+
+    def _shape(self) -> tuple[int, ...]:
+        """The shape of a batch: four options or, as a dialect has it, any number of ``dim``."""
         options = self.options
-        sizes = (options.batch_size, options.channels, options.height, options.width)
+        sizes = tuple(getattr(options, "dim", ())) or (
+            options.batch_size,
+            options.channels,
+            options.height,
+            options.width,
+        )
         if not all(sizes):
             raise self.error(
                 "batch_size, channels, height and width must be set",
                 found=", ".join(str(each or 0) for each in sizes),
                 expected="four positive numbers",
             )
-        self.shape = tuple(int(each) for each in sizes)
-        self.data: npt.NDArray[Any] | None = None
-        self.labels: npt.NDArray[Any] = np.empty(0)
-        self.position = self._restored = 0
-        top[0].reshape(*self.shape)
-        top[1].reshape(self.shape[0])
+        return tuple(int(each) for each in sizes)
 
     def reset(self, data: npt.ArrayLike, labels: npt.ArrayLike | None = None) -> None:
         """Read batches from these arrays from now on; they are not copied.
@@ -109,7 +118,9 @@ class MemoryData(Layer):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue at this position in the current arrays or, before `reset`, in the next ones."""
-        position = int(state["position"])
+        position = state.get("position")
+        if not isinstance(position, int) or position < 0:
+            raise self.error("cannot continue", found=f"position {position!r}", expected="the number of an item")
         if self.data is None:
             self._restored = position
         else:

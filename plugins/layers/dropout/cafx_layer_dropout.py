@@ -21,7 +21,8 @@ class DropoutParameter(Message):
 class Dropout(NeuronLayer):
     """Dropout: y = x · m / (1 − ratio), with each m 0 with probability ratio, else 1; y = x in TEST phase.
 
-    The factor preserves the expectation of x. With ratio 1, y is 0.
+    The factor preserves the expectation of x. With ratio 1, y is 0. A dialect's ``scale_train: false`` leaves the
+    factor out and multiplies by 1 − ratio in TEST phase; ``sample_weights_test: true`` zeroes values there too.
     Bottom: any shape. Top: the same shape; may be computed in place.
     Gradient: dx = dy · m / (1 − ratio), with the mask of the last forward pass; dx = dy in TEST phase.
 
@@ -41,14 +42,19 @@ class Dropout(NeuronLayer):
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Compute the factor of the kept values."""
-        ratio = self.options.dropout_ratio
+        ratio, sampled = self.options.dropout_ratio, getattr(self.options, "sample_weights_test", False)
+        self.drops = self.phase is Phase.TRAIN or sampled
         self.scale = 1 / (1 - ratio) if ratio < 1 else 0.0
+        scales_later = not getattr(self.options, "scale_train", True)
+        if scales_later:
+            self.scale = 1.0 if self.drops else 1 - ratio
+        self.as_written = "scale_train or sample_weights_test" if scales_later or sampled else ""
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """y = x · mask / (1 − ratio); in TEST phase y = x."""
         x, y = bottom[0].data, top[0].mutable_data
-        if self.phase is Phase.TEST:
-            y[...] = x
+        if not self.drops:
+            self.xp.multiply(x, self.scale if self.as_written else 1, out=y)
             return
         self.mask = self.uniform(bottom[0].shape) >= self.options.dropout_ratio
         self._apply_mask(x, y)
@@ -58,8 +64,8 @@ class Dropout(NeuronLayer):
         if not propagate_down[0]:
             return
         dy, dx = top[0].diff, bottom[0].mutable_diff
-        if self.phase is Phase.TEST:
-            dx[...] = dy
+        if not self.drops:
+            self.xp.multiply(dy, self.scale if self.as_written else 1, out=dx)
         else:
             self._apply_mask(dy, dx)
 

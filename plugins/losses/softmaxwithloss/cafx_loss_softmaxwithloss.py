@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cafx.kernel import Blob
+from cafx.kernel import Blob, LossParameter
 from cafx_lib_softmax import SoftmaxLoss, SoftmaxParameter
 
 if TYPE_CHECKING:
@@ -20,12 +20,13 @@ class SoftmaxWithLoss(SoftmaxLoss):
 
     Bottoms: scores x of any shape, with the classes along ``softmax_param.axis``; one integer label per
     remaining position. Tops: L, a scalar; optionally p, of the shape of x, whose own gradient is ignored.
-    ``loss_param`` sets the ignored label and the normaliser.
+    ``loss_param`` sets the ignored label and the normaliser; in SegNet's dialect also a weight for each class,
+    by which the loss and the gradient of a position with that label are multiplied.
     Gradient: dx = dL · (p − 1 at the label) / normaliser, 0 where the label is ignored.
 
     Raises:
-        CafxError: the axis does not exist, there is not one label per position, or a label is not a class
-            index.
+        CafxError: the axis does not exist, there is not one label per position, a label is not a class
+            index, or there is not one weight per class.
 
     Source: Bridle, "Probabilistic Interpretation of Feedforward Classification Network Outputs", 1990;
     Caffe's layer catalogue.
@@ -36,10 +37,22 @@ class SoftmaxWithLoss(SoftmaxLoss):
         classes: number of classes.
         ignored: the label that does not count; None if all do.
         normaliser: the divisor of the loss.
+        class_weights: the weight of each class, (classes,); None without weights.
     """
 
     Parameter = SoftmaxParameter
     options: SoftmaxParameter
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Read the ignored label, the normalisation and the weights of the classes."""
+        super().setup(bottom, top)
+        loss: Any = self.read(LossParameter)  # with a dialect's fields, if it is installed
+        weighted = getattr(loss, "weight_by_label_freqs", False)
+        weights = loss.class_weighting if weighted else ()
+        self.class_weights = self.xp.asarray(weights, dtype=self.context.dtype) if weighted else None
+        classes = bottom[0].shape[self.axis(bottom[0], self.options.axis)]
+        if weighted and len(weights) != classes:
+            raise self.error("does not have one class_weighting per class", found=len(weights), expected=classes)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """L = −Σ log p[label] / normaliser."""
@@ -48,6 +61,8 @@ class SoftmaxWithLoss(SoftmaxLoss):
         likelihood = self.xp.log(self.xp.maximum(p[self.at(labels)], SMALLEST))
         if valid is not None:
             likelihood *= valid
+        if self.class_weights is not None:
+            likelihood *= self.class_weights[labels]
         self.write_tops(top, likelihood, valid)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -61,6 +76,8 @@ class SoftmaxWithLoss(SoftmaxLoss):
             dx *= self.loss_weight(top) / self.divisor
             if valid is not None:
                 dx *= valid[:, None, :]
+            if self.class_weights is not None:
+                dx *= self.class_weights[labels][:, None, :]
 
     @classmethod
     def cases(cls) -> Iterable[Case]:

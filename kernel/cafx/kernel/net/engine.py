@@ -161,8 +161,8 @@ class Engine:
             Unsupported: there is none, or not for this layer's options and shapes.
         """
         kind = f"engine.{self.name}"
-        if planned.layer.type not in self.plugins.names(kind):
-            raise Unsupported("")
+        if planned.layer.as_written or planned.layer.type not in self.plugins.names(kind):
+            raise Unsupported(planned.layer.as_written)
         made: Routine = self.plugins.load(kind, planned.layer.type)(compilation, planned)
         return made
 

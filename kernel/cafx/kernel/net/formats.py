@@ -182,7 +182,10 @@ def read_weights(path: str | Path, plugins: Registry) -> list[LayerWeights]:
     Raises:
         CafxError: as `format_of` and `Format.read_weights`.
     """
-    return format_of(Path(path), plugins).read_weights(Path(path))
+    entries = format_of(Path(path), plugins).read_weights(Path(path))
+    for _, upgrader in plugins.usable("upgrade"):
+        entries = list(upgrader().upgrade_weights(entries))
+    return entries
 
 
 def not_weights(path: Path, head: bytes, reason: str) -> CafxError:

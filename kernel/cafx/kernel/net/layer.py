@@ -47,6 +47,7 @@ class Layer:
         capturable: whether forward and backward run on a device alone, without a value read on the
             host or brought from it, so that an engine may record and repeat them (CUDA graphs). A
             subclass may make it a property.
+        as_written: why no engine may run a routine instead of the layer; set in `setup`.
 
     Args:
         spec: the LayerParameter.
@@ -104,6 +105,7 @@ class Layer:
     dynamic_shape: ClassVar[bool] = False
     keeps_state: ClassVar[bool] = False
     capturable: ClassVar[bool] = True
+    as_written: str = ""
 
     def __init__(self, spec: Any, context: Context | None = None) -> None:
         self.spec = spec

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Pooling(Layer):
     """Pooling: y[n, c, i, j] = the maximum, the mean or a random value of x's window at (i, j).
 
-    The window at (i, j) starts at row i·stride_h − pad_h and column j·stride_w − pad_w. Padding counts as
+    The window at (i, j) starts at row i·stride_h − pad_h and column j·stride_w − pad_w; with ``dilation`` d, an
+    option of a dialect, its values are d apart, and kernel below means d·(kernel − 1) + 1. Padding counts as
     zeros in a mean. STOCHASTIC draws a value with a probability proportional to it; in TEST phase it takes
     the expectation Σ x² / Σ x.
 
@@ -52,7 +53,9 @@ class Pooling(Layer):
             found = f"pool: {options.pool.name}, 2 tops"
             raise self.error("only MAX pooling has a mask", found=found, expected="pool: MAX, or 1 top")
         kernel = self._pair("kernel_size", "kernel", required=not options.global_pooling)
-        self.window = Window(kernel, self._pair("stride", "stride"), self._pair("pad", "pad"), (1, 1))
+        stride, pad, dilation = self._pair("stride", "stride"), self._pair("pad", "pad"), self._dilation()
+        self.window = Window(kernel, stride, pad, dilation)
+        self.as_written = "" if dilation == (1, 1) else "dilated pooling"
         kernel_options = [each for each in ("kernel_size", "kernel_h", "kernel_w") if options.has(each)]
         if options.global_pooling and (kernel_options or any(self.window.pad) or self.window.stride != (1, 1)):
             found = " and ".join(kernel_options) or "a pad or stride"
@@ -69,6 +72,13 @@ class Pooling(Layer):
             raise self.error(f"the {stem} must be given exactly once", found=found, expected=expected)
         down, right = (getattr(options, each) or 0 for each in ([name, name] if single or not given else given))
         return down, right
+
+    def _dilation(self) -> tuple[int, int]:
+        """The distances between a window's values, an option of a dialect."""
+        given = tuple(getattr(self.options, "dilation", ())) or (1,)
+        if len(given) > 2 or min(given) < 1:
+            raise self.error("dilation is out of range", found=shape_text(given), expected="one or two numbers ≥ 1")
+        return given[0], given[-1]
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Each plane has one value per window."""

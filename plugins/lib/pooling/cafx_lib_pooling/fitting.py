@@ -34,7 +34,7 @@ def make_pool(layer: Layer, method: str, window: Window, inputs: Shape, floor: b
             found=f"pad {shape_text(window.pad)}, kernel {shape_text(window.kernel)}",
             expected="a kernel larger than its padding on both axes",
         )
-    axes = zip(inputs, window.kernel, window.stride, window.pad, strict=True)
+    axes = zip(inputs, window.extent, window.stride, window.pad, strict=True)
     outputs = tuple(_outputs(*axis, any(window.pad), floor) for axis in axes)
     starts = [(o - 1) * s - p for o, s, p in zip(outputs, window.stride, window.pad, strict=True)]
     if min(outputs) < 1 or any(start >= size for start, size in zip(starts, inputs, strict=True)):
@@ -48,8 +48,8 @@ def make_pool(layer: Layer, method: str, window: Window, inputs: Shape, floor: b
     return _pool_class(layer, method, window, inputs, outputs)(layer, window, inputs, outputs)
 
 
-def _outputs(size: int, kernel: int, stride: int, pad: int, padded: bool, floor: bool) -> int:
-    span = size + 2 * pad - kernel
+def _outputs(size: int, extent: int, stride: int, pad: int, padded: bool, floor: bool) -> int:
+    span = size + 2 * pad - extent
     count = span // stride + 1 if floor else -(-span // stride) + 1
     return count - 1 if padded and (count - 1) * stride >= size + pad else count
 
@@ -61,4 +61,4 @@ def _pool_class(layer: Layer, method: str, window: Window, inputs: Shape, output
         return SamplingPool if layer.phase is Phase.TRAIN else WeightedPool
     ends = [k - p for k, p in zip(window.kernel, window.pad, strict=True)]
     covers = all(end >= size for end, size in zip(ends, inputs, strict=True))
-    return WholePlanePool if outputs == (1, 1) and covers else MaxPool
+    return WholePlanePool if outputs == (1, 1) and covers and window.dilation == (1, 1) else MaxPool

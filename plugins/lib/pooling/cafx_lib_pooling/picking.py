@@ -27,7 +27,9 @@ class PickingPool(Pool):
         width, (up, left), (down, right) = inputs[1], window.pad, window.stride
         rows, columns = (self.xp.arange(count) for count in outputs)
         self.corners = (rows[:, None] * down - up) * width + columns * right - left
-        self.within = self.xp.asarray([0] + [row * width + column for (row, column), _, _ in self.taps])
+        apart, beside = window.dilation
+        within = [row * apart * width + column * beside for (row, column), _, _ in self.taps]
+        self.within = self.xp.asarray([0, *within])
 
     def backward(self, x: Any, dy: Any, dx: Any) -> None:
         """dx += dy at the selected value."""

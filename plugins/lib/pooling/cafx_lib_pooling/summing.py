@@ -31,8 +31,9 @@ class SummingPool(Pool):
             dx[..., at] += rows[..., to]
 
     def _taps(self, axis: int) -> Iterator[tuple[int, slice, slice]]:
-        kernel, stride, pad = self.window.kernel[axis], self.window.stride[axis], self.window.pad[axis]
-        return axis_taps(kernel, stride, pad, 1, self.inputs[axis], self.outputs[axis])
+        window = self.window
+        geometry = (each[axis] for each in (window.kernel, window.stride, window.pad, window.dilation))
+        return axis_taps(*geometry, self.inputs[axis], self.outputs[axis])
 
     def _rows(self, shape: Shape) -> Any:
         rows = self.layer.workspace((*shape[:3], self.outputs[1]), "rows")
@@ -46,9 +47,9 @@ class AveragePool(SummingPool):
     def __init__(self, layer: Layer, window: Window, inputs: Shape, outputs: Shape) -> None:
         super().__init__(layer, window, inputs, outputs)
         heights, widths = (
-            [min(kernel, size + 2 * pad - o * stride) for o in range(count)]
-            for kernel, stride, pad, size, count in zip(
-                window.kernel, window.stride, window.pad, inputs, outputs, strict=True
+            [min(kernel, -(-(size + 2 * pad - o * stride) // apart)) for o in range(count)]
+            for kernel, stride, pad, apart, size, count in zip(
+                window.kernel, window.stride, window.pad, window.dilation, inputs, outputs, strict=True
             )
         )
         sizes = [[height * width for width in widths] for height in heights]

@@ -34,6 +34,8 @@ class SoftmaxWithLoss(Accelerated):
         check_scores(self, scores, layer.axis(scores, layer.options.axis))
         if self.propagate_down[1]:
             raise Unsupported("labels have no gradient")
+        if layer.class_weights is not None:
+            raise Unsupported("weights of classes")
         self.x, self.dx = self.data(scores), self.diff(scores)
         self.labels = self.row_major(labels.synced_data)
         self.loss = self.row_major(self.tops[0].synced_data)
