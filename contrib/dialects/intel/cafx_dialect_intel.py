@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from cafx.kernel import FillerParameter, Message, message, option
 from cafx.kernel.schema import Dialect, adds_values, extends, ignored
+from cafx_lib_ssd import ResizeParameter
 
 __version__ = "0.1.0"
 ENGINE = ignored("the engine is chosen by --engine")
@@ -66,6 +67,7 @@ class IntelRandomResize(Message):
 
     min_size: int = option(1, "uint32", 0, doc="least shorter side")
     max_size: int = option(2, "uint32", 0, doc="largest shorter side")
+    resize_param: ResizeParameter = option(3, ResizeParameter, doc="how images are resized")
 
 
 @message()
@@ -76,6 +78,7 @@ class IntelRandomAspectRatio(Message):
     max_area_ratio: float = option(2, "float", 1.0, doc="largest part of the area")
     aspect_ratio_change: float = option(3, "float", 1.0, doc="change of the aspect ratio")
     max_attempt: int = option(4, "uint32", 10, doc="attempts")
+    resize_param: ResizeParameter = option(5, ResizeParameter, doc="how the part is resized")
 
 
 @extends("NetParameter")

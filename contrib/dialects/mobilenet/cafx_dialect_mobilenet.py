@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from cafx.kernel import Message, option
-from cafx.kernel.schema import Dialect, extends, ignored
+from typing import Any
+
+from cafx.kernel import CafxError, Message, option
+from cafx.kernel.schema import Dialect, extends, rewritten
 
 __version__ = "0.1.0"
+
+
+def refuse_end_padding(convolution: Any) -> None:
+    """Refuse ``tf_pad: true``, which pads at the end only."""
+    if convolution.tf_pad:
+        remedy = "pad at the end with a further layer, or retrain with pad"
+        raise CafxError("ConvolutionParameter.tf_pad has no counterpart", found="tf_pad: true", remedy=remedy)
 
 
 @extends("ConvolutionParameter")
@@ -13,7 +22,7 @@ class MobileNetConvolution(Message):
     """Padding as in TensorFlow."""
 
     tf_pad: bool = option(
-        None, "bool", False, doc="pad at the end only", effect=ignored("padding is that of pad, pad_h and pad_w")
+        None, "bool", False, doc="pad at the end only", effect=rewritten(refuse_end_padding, "nothing if false")
     )
 
 

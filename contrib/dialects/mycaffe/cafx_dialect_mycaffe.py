@@ -6,8 +6,8 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
-from cafx.kernel import CafxError, Message, message, option
-from cafx.kernel.schema import Dialect, adds_values, extends, ignored, read_by, rewritten
+from cafx.kernel import CafxError, Message, Phase, message, option
+from cafx.kernel.schema import Dialect, Upgrade, adds_values, extends, ignored, read_by, rewritten
 
 __version__ = "0.1.0"
 DATABASE = ignored("records come from the database as they are")
@@ -189,6 +189,19 @@ class MyCaffePhase(IntEnum):
     """The phase in which MyCaffe uses a trained net: layers only for it are left out in TRAIN and TEST."""
 
     RUN = 3
+
+
+class TwoPhases(Upgrade):
+    """Refuses nets that are to be built in the phase RUN."""
+
+    def upgrade_net(self, proto: Any, source: str) -> Any:
+        """Check the net's state."""
+        if proto.state.phase not in (Phase.TRAIN, Phase.TEST):
+            remedy = "write phase: TEST, with include { phase: TEST } in the layers for it"
+            raise CafxError(
+                "a net has one of two phases", where=source, found="RUN", expected="TRAIN or TEST", remedy=remedy
+            )
+        return proto
 
 
 class MyCaffe(Dialect):
