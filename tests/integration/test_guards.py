@@ -9,6 +9,7 @@ import runpy
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,9 +29,14 @@ TOP_LEVEL = {
 FOLDERS = {
     "layers": "layer", "losses": "loss", "data": "data", "solvers": "solver", "fillers": "filler",
     "policies": "policy", "engines": "engine", "commands": "command", "monitors": "monitor",
-    "formats": "format", "upgrades": "upgrade", "lib": "lib", "databases": "database",
+    "formats": "format", "upgrades": "upgrade", "lib": "lib", "databases": "database", "dialects": "dialect",
 }  # fmt: skip
-PLUGINS = sorted(ROOT.glob("plugins/*/*/pyproject.toml"))
+KIND_OF_GROUP = {"cafx.losses": "loss", **{f"cafx.{folder}": kind for folder, kind in FOLDERS.items()}}
+CONTRIBUTED = ("commands", "dialects", "layers", "lib", "policies", "solvers")
+PLUGINS = sorted(
+    [*ROOT.glob("plugins/*/*/pyproject.toml")]
+    + [path for kind in CONTRIBUTED for path in ROOT.glob(f"contrib/{kind}/*/pyproject.toml")]
+)
 KERNEL = sorted((ROOT / "kernel/cafx/kernel").rglob("*.py"))
 
 
@@ -82,11 +88,19 @@ def test_no_kernel_file_is_long(path: Path) -> None:
     assert len(path.read_text("utf-8").splitlines()) <= FILE_LINES
 
 
+def kind_of(path: Path, project: dict[str, Any]) -> str:
+    """What a plugin's name must say: by its folder or, in contrib, by what it plugs into."""
+    groups = list(project.get("entry-points", {}))
+    if path.is_relative_to(ROOT / "contrib") and groups:
+        return {"cafx.data": "data", **KIND_OF_GROUP}[groups[0]]
+    return FOLDERS[path.parts[-3]]
+
+
 @pytest.mark.parametrize("path", PLUGINS, ids=lambda path: path.parent.name)
 def test_a_plugin_has_the_template_s_shape(path: Path) -> None:
     text = path.read_text("utf-8")
     project = tomllib.loads(text)["project"]
-    kind = FOLDERS[path.parts[-3]]
+    kind = kind_of(path, project)
     module = project["name"].replace("-", "_")
     entries = [name for group in project.get("entry-points", {}).values() for name in group]
     assert len(text.splitlines()) - max(0, len(entries) - 1) <= PYPROJECT_LINES
@@ -97,7 +111,8 @@ def test_a_plugin_has_the_template_s_shape(path: Path) -> None:
     assert project["requires-python"] == ">=3.11"
     assert 'build-backend = "flit_core.buildapi"' in text
     values = [value for each in project.get("entry-points", {}).values() for value in each.values()]
-    assert all(value.split(":")[0].split(".")[0] == module for value in values)
+    needed = {re.split(r"[\[>=<]", each)[0].replace("-", "_") for each in project["dependencies"]}
+    assert all(value.split(":")[0].split(".")[0] in {module, *needed} for value in values)
     assert (path.parent / f"{module}.py").is_file() or (path.parent / module / "__init__.py").is_file()
     assert list(path.parent.rglob("test_*.py")), "a plugin has its test beside it"
 

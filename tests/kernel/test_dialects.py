@@ -212,3 +212,18 @@ def test_a_field_without_effect_is_refused() -> None:
 
     with pytest.raises(CafxError, match=r"TiltParameter.weight of cafx-dialect has no effect"):
         composed(Third)
+
+
+def test_a_message_s_own_field_wins_over_a_dialect_s() -> None:
+    @extends("TiltParameter")
+    class Angles(Message):
+        """Another meaning of a field that there is."""
+
+        angle = option(7, "string", doc="angle in words", effect=ignored("it is a number"))
+
+    class Fourth(Dialect):
+        """Fourth."""
+
+        declares = (Angles,)
+
+    assert tilt("angle: 30", Fourth).angle == 30

@@ -93,9 +93,6 @@ class NVIDIAData(Message):
     threads: int = option(11, "uint32", 0, doc="threads that transform", effect=THREADS)
     parser_threads: int = option(None, "uint32", 0, doc="threads that parse", effect=THREADS)
     cache: bool = option(None, "bool", False, doc="keep the database in memory", effect=THREADS)
-    shuffle: bool = option(
-        None, "bool", False, doc="shuffle cached records", effect=ignored("records come in the order of the database")
-    )
 
 
 @extends("TransformationParameter")

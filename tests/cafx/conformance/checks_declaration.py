@@ -10,7 +10,7 @@ from cafx.conformance.numbers import reserved_field
 from cafx.conformance.suite import CheckFailure, Subject, check
 from cafx.kernel import CafxError, Layer, Net, schema
 from cafx.kernel.registry import using_registry
-from cafx.kernel.schema import FIRST_FREE_NUMBER, Message, Option, declared_by, derived_number
+from cafx.kernel.schema import FIRST_FREE_NUMBER, Message, Option, complete, declared_by, derived_number
 
 NONSENSE: dict[str, Any] = {"string": 3.5, "bytes": 3.5, "bool": "perhaps"}
 
@@ -100,7 +100,8 @@ def round_trip(subject: Subject, case: Case) -> None:
         extension = declared.__extends__
         if extension and proto.HasField(extension.field):
             again = composed["LayerParameter"]()
-            declared.from_proto(getattr(proto, extension.field)).fill(getattr(again, extension.field))
+            options = complete(declared, subject.plugins).from_proto(getattr(proto, extension.field))
+            options.fill(getattr(again, extension.field))
             if getattr(again, extension.field) != getattr(proto, extension.field):
                 raise CheckFailure(f"{declared.__name__}.from_proto or fill loses options")
     with using_registry(subject.plugins):

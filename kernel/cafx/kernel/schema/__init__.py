@@ -42,7 +42,7 @@ from cafx.kernel.schema.message import (
     scoped_name,
 )
 from cafx.kernel.schema.scalars import INTEGER_RANGES, SCALAR_KINDS
-from cafx.kernel.schema.scan import Mention, scan
+from cafx.kernel.schema.scan import Mention, mentions
 from cafx.kernel.schema.text import layer_lines
 from cafx.kernel.schema.upgrade import Upgrade
 
@@ -84,13 +84,13 @@ __all__ = [
     "extends",
     "ignored",
     "layer_lines",
+    "mentions",
     "message",
     "messages_of",
     "one_of",
     "option",
     "read_by",
     "rewritten",
-    "scan",
     "schema",
     "scoped_name",
     "using_dialect",

@@ -10,7 +10,7 @@ from typing import Any
 
 from cafx.kernel.errors import CafxError
 from cafx.kernel.schema.dialect import DIALECT_SETTING, IGNORED, Addition, Additions, chosen_dialect
-from cafx.kernel.schema.scan import Mention, scan
+from cafx.kernel.schema.scan import Mention, mentions
 
 log = logging.getLogger("cafx.schema")
 
@@ -45,9 +45,9 @@ class Effects:
         contested = self._additions.contested
         if not contested or not any(re.search(rf"\b{name}\b", text) for _, name in contested):
             return text
-        mentions = list(scan(text, descriptor))
-        evidence = self._evidence(mentions)
-        for mention in reversed(mentions):
+        named = list(mentions(text, descriptor))
+        evidence = self._evidence(named)
+        for mention in reversed(named):
             spans = {mention_value(mention): mention.value_span, mention_field(mention): mention.span}
             for key, (start, end) in spans.items():
                 if key in contested:
@@ -62,10 +62,10 @@ class Effects:
                 text = re.sub(rf"\b{each.spelling}\b", each.name, text)
         return text
 
-    def _evidence(self, mentions: Iterable[Mention]) -> Counter[str]:
+    def _evidence(self, named: Iterable[Mention]) -> Counter[str]:
         """For each dialect, how many fields, values and layer types only it has."""
         found: Counter[str] = Counter()
-        for mention in mentions:
+        for mention in named:
             if mention.field == "type" and mention.text in self._additions.types:
                 found[self._additions.types[mention.text]] += 1
             for target, name in (mention_field(mention), mention_value(mention)):
@@ -134,7 +134,7 @@ class Effects:
         if not self._word.search(text):
             return []
         names = {(addition.target, addition.spelling)}
-        return [each.line for each in scan(text, descriptor) if names & {mention_field(each), mention_value(each)}]
+        return [each.line for each in mentions(text, descriptor) if names & {mention_field(each), mention_value(each)}]
 
     def _tell(self, addition: Addition, count: int, source: str, lines: Sequence[int]) -> None:
         where = f"{source}:{lines[0]}" if lines else source

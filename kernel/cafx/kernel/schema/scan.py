@@ -63,7 +63,7 @@ class Mention:
         return bool(self.enum) and not re.match(r"-?\d", self.value) and self.text not in self.values
 
 
-def scan(text: str, descriptor: Any) -> Iterator[Mention]:
+def mentions(text: str, descriptor: Any) -> Iterator[Mention]:
     """The fields that a prototxt names, in order; what is inside an unknown field is passed over.
 
     Args:
@@ -72,7 +72,7 @@ def scan(text: str, descriptor: Any) -> Iterator[Mention]:
 
     Example:
         >>> from cafx.kernel.schema import schema
-        >>> found = scan("name: 'a'\\nlayers_ { type: 1 }\\nforce_backward: true", schema()["NetParameter"].DESCRIPTOR)
+        >>> found = mentions("name: 'a'\\nlayers_ { type: 1 }\\nforce_backward: true", schema()["NetParameter"].DESCRIPTOR)
         >>> [(each.field, each.value, each.line, each.descriptor is None) for each in found]
         [('name', "'a'", 1, False), ('layers_', '', 2, True), ('force_backward', 'true', 3, False)]
     """

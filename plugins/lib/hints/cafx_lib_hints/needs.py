@@ -9,7 +9,7 @@ import attrs
 
 from cafx.kernel import UnknownNameError, registry
 from cafx.kernel.errors import did_you_mean
-from cafx.kernel.schema import Mention, scan
+from cafx.kernel.schema import Mention, mentions
 from cafx_lib_hints.install import install_line
 from cafx_lib_hints.known import Known, convention
 
@@ -68,7 +68,7 @@ def needs_of(text: str, descriptor: Any) -> list[Need]:
     """
     types = tuple(registry().names(LAYER))
     found: dict[tuple[str, str], Need] = {}
-    for each in scan(text, descriptor):
+    for each in mentions(text, descriptor):
         need = _need(each, types)
         if need is not None:
             first = found.get((need.kind, need.name))

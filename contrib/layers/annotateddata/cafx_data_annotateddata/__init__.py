@@ -1,0 +1,90 @@
+"""AnnotatedData: batches of images and their boxes from a database, with SSD's augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from cafx.kernel import Blob, TransformationParameter
+from cafx_data_annotateddata.options import AnnotatedDataParameter
+from cafx_data_annotateddata.source import AnnotatedSource
+from cafx_data_data import DataParameter
+from cafx_lib_annotated.transform import AnnotatedTransformer
+from cafx_lib_feed.layer import BatchLayer
+from cafx_lib_feed.prefetch import Source
+from cafx_lib_ssd import AnnotatedDatum, LabelMap, read_label_map
+
+if TYPE_CHECKING:
+    from cafx.conformance import Case
+
+__version__ = "0.1.0"
+
+
+class AnnotatedData(BatchLayer):
+    """Images and their boxes from a database of AnnotatedDatums, transformed according to transform_param.
+
+    Bottoms: none. Tops: data N×C×H×W, and boxes 1×1×K×8, where K is the number of boxes in the batch and a row
+    is (item, label, instance, xmin, ymin, xmax, ymax, difficult) with coordinates as fractions of the image; for
+    a batch without boxes, one row of -1. If neither the first record nor anno_type gives a kind of annotation,
+    the second top has the Datums' labels, N×1×1×1. No gradient.
+
+    Each image is, in this order: distorted in colour (distort_param), placed on a larger canvas filled with the
+    mean (expand_param), cut to a random window (batch_sampler), resized (resize_param), degraded (noise_param),
+    cropped (crop_size, or crop_h and crop_w; at random in TRAIN phase, else at the centre), mirrored, and written
+    as (x - mean) · scale. Boxes follow; those outside a cut are dropped, or as emit_constraint says. The database
+    is chosen and read as by Data. With batch_size 1, images may differ in size.
+
+    Raises:
+        CafxError: a database that is missing, empty, damaged, locked or of another kind; an item that is not an
+            AnnotatedDatum, or has another shape, no boxes or an unknown label; options that contradict each
+            other; a mean or crop that does not match.
+
+    Source: Liu et al., "SSD: Single Shot MultiBox Detector", 2016, section 2.2; weiliu89/caffe, branch ssd. There,
+    bounds of a sample_constraint may be satisfied by different boxes, and hues are cut off at red.
+    """
+
+    Parameter = AnnotatedDataParameter
+    declares = (DataParameter, TransformationParameter, AnnotatedDatum, LabelMap)
+    options: AnnotatedDataParameter
+
+    def make_source(self, top: list[Blob]) -> tuple[Source, list[tuple[int, ...]]]:
+        """Open the database and infer the shapes from its first image."""
+        options, data = self.options, self.data
+        if not data.source or not data.batch_size:
+            raise self.error("source and batch_size must be set", expected="both in data_param")
+        classes = [each.label for each in self.label_map().item]
+        steps = AnnotatedTransformer(
+            self.read(TransformationParameter), options.batch_sampler, self.phase, self.failure(), self.context.dtype
+        )
+        self.dynamic_shape = data.batch_size == 1 or len(top) > 1  # type: ignore[misc]  # depends on the instance
+        reader = self.context.plugins.load("database", data.database or data.backend.name).open(data.source)
+        kind = True if options.has("anno_type") else None
+        try:
+            source = AnnotatedSource(reader, data, self.context.streams, self.name, steps, len(top) > 1, kind, classes)
+        except Exception:
+            reader.close()
+            raise
+        return source, source.shapes
+
+    def label_map(self) -> LabelMap:
+        """The map in label_map_file; an empty one without it."""
+        path = self.options.label_map_file
+        return read_label_map(path, self.context.plugins) if path else LabelMap()
+
+    @property
+    def data(self) -> DataParameter:
+        """The layer's data_param."""
+        return self.read(DataParameter)
+
+    @property
+    def prefetch(self) -> int:
+        """See `BatchLayer`."""
+        return self.data.prefetch
+
+    @classmethod
+    def cases(cls) -> Iterable[Case]:
+        """Raw and encoded images, with and without boxes, with every transformation."""
+        from cafx.conformance import Case
+        from cafx_data_annotateddata import samples
+
+        yield from samples.cases(Case)

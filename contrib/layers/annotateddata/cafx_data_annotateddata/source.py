@@ -1,0 +1,135 @@
+"""Source of the AnnotatedData layer: images and their boxes from a database."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from cafx.kernel import CafxError
+from cafx.kernel.blob import shape_text
+from cafx.kernel.net import Streams
+from cafx_data_data.source import DatabaseItem, DataSource
+from cafx_lib_annotated.records import BBOX_TYPE, COLUMNS, LABEL_COLUMN, Record, read_record
+from cafx_lib_annotated.transform import AnnotatedTransformer, Prepared
+from cafx_lib_feed.database import Reader
+from cafx_lib_feed.images import Allocate
+from cafx_lib_feed.images_source import Picture, Shape3
+from cafx_lib_feed.prefetch import Batch
+
+NO_BOX = -1
+BOX_SHAPE = (1, 1, 1, 1 + COLUMNS)
+Fetched = tuple[list[DatabaseItem], np.random.Generator]
+
+
+class AnnotatedSource(DataSource):
+    """Batches of images and of rows, one per box: item, label, instance, xmin, ymin, xmax, ymax, difficult.
+
+    Args:
+        reader, options, streams, name, labelled: see `DataSource`.
+        steps: the transformation.
+        has_kind: whether records have a type, which is then 0 (boxes); None to see it from the first record.
+        classes: the labels that a box may have; empty for any.
+
+    Raises:
+        CafxError: the first record is damaged or does not fit the options.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        options: Any,
+        streams: Streams,
+        name: str,
+        steps: AnnotatedTransformer,
+        labelled: bool,
+        has_kind: bool | None,
+        classes: Collection[int],
+    ) -> None:
+        super().__init__(reader, options, streams, name, steps.last, labelled)
+        self.steps, self.classes = steps, frozenset(classes)
+        self.shadowed = has_kind is not None
+        first = next(reader.items())
+        record = read_record(*first)
+        self.with_boxes = self.shadowed or record.kind is not None
+        shape = steps.shape(self._picture(first[0], record, None).shape)
+        self.expected: Shape3 | None = shape if self.batch_size > 1 else None
+        label_shape = (1, 1, max(1, len(record.rows)), BOX_SHAPE[3]) if self.with_boxes else (self.batch_size, 1, 1, 1)
+        self.shapes = [(self.batch_size, *shape), label_shape][: 1 + labelled]
+
+    def fetch(self, batch: int) -> Fetched:  # type: ignore[override]  # the items come with another kind of draws
+        """See `Source`."""
+        return self.items(batch), self.streams.fresh(self.name, batch)
+
+    def fill(self, fetched: Fetched, number: int, batch: Batch) -> None:  # type: ignore[override]
+        """See `Source`."""
+        self.reader.check_lent()
+        items, rng = fetched
+        rows, classes, shape = [], [], self.expected
+        for index, item in enumerate(items):
+            prepared, label = self._prepared(item, rng)
+            if not index:
+                shape = self._checked(prepared, item, self.expected)
+                data = batch.shape((len(items), *shape), BOX_SHAPE)[0]
+            self._checked(prepared, item, shape)
+            self.steps.write(prepared, data[index])
+            rows.append(prepared.rows)
+            classes.append(label)
+        if self.labelled:
+            self._label(batch, data.shape, rows, classes)
+        else:
+            del batch.arrays[1:]
+
+    def _label(self, batch: Batch, shape: tuple[int, ...], rows: list[Any], classes: list[int]) -> None:
+        """Write the second top: the rows of all images, or a row of -1; or the classes of the images."""
+        if not self.with_boxes:
+            batch.shape(shape, (len(classes), 1, 1, 1))[1][:, 0, 0, 0] = classes
+            return
+        count = sum(map(len, rows))
+        labels = batch.shape(shape, (1, 1, max(1, count), BOX_SHAPE[3]))[1][0, 0]
+        if count:
+            labels[:, 0] = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
+            labels[:, 1:] = np.concatenate(rows)
+        else:
+            labels[:] = NO_BOX
+
+    def _prepared(self, item: DatabaseItem, rng: np.random.Generator) -> tuple[Prepared, int]:
+        """An image of the batch, and its class in the Datum."""
+        key, value = item
+        record = read_record(key, self.reader.get(key) if value is None else value)
+        self._check_record(record, item)
+        picture = self._picture(key, record, self.transformer.decoded)
+        image = picture.pixels if picture.decoded else picture.pixels.transpose(1, 2, 0)
+        return self.steps.prepare(image, record.rows, rng, self.describe(item)), int(picture.label)
+
+    def _picture(self, key: bytes, record: Record, allocate: Allocate | None) -> Picture:
+        return self.picture((key, record.datum), allocate)
+
+    def _check_record(self, record: Record, item: DatabaseItem) -> None:
+        """Check the kind and the labels of the annotations."""
+        if not self.labelled:
+            return
+        if self.with_boxes and not self.shadowed and record.kind != BBOX_TYPE:
+            found = "no type" if record.kind is None else f"type {record.kind}"
+            remedy = "if all have boxes, set annotated_data_param { anno_type: BBOX }"
+            raise CafxError(f"{self.describe(item)} has no boxes", found=found, expected="type: BBOX", remedy=remedy)
+        if self.classes and self.with_boxes:
+            unknown = set(record.rows[:, LABEL_COLUMN].astype(int).tolist()) - self.classes
+            if unknown:
+                raise CafxError(
+                    f"{self.describe(item)} has a label that is not in label_map_file",
+                    found=min(unknown),
+                    expected=f"one of the {len(self.classes)} labels of the map",
+                )
+
+    def _checked(self, prepared: Prepared, item: DatabaseItem, expected: Shape3 | None) -> Shape3:
+        """The shape of an image; it must be as expected."""
+        if expected is not None and prepared.shape != expected:
+            raise CafxError(
+                f"shape mismatch at {self.describe(item)}",
+                found=shape_text(prepared.shape),
+                expected=f"{shape_text(expected)} as before",
+                remedy="set transform_param { resize_param { … } } or crop_size, or batch_size: 1",
+            )
+        return prepared.shape
