@@ -235,11 +235,10 @@ class Additions:
         if not self._by_target:
             return declaration
         if declaration not in self._complete:
+            additions = self._by_target.get(scoped_name(declaration), {})
             for name in declaration.__options__:  # a message's own field has the meaning its plugin gives it
-                self._by_target.get(scoped_name(declaration), {}).pop(name, None)
-            added = {
-                each.spelling: self._completed(_option(each)) for each in self.to(scoped_name(declaration)).values()
-            }
+                additions.pop(name, None)
+            added = {each.spelling: self._completed(_option(each)) for each in additions.values()}
             own = {name: self._completed(option) for name, option in declaration.__options__.items()}
             options = {**added, **own}
             same = options == declaration.__options__

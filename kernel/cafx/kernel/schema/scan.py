@@ -72,7 +72,8 @@ def mentions(text: str, descriptor: Any) -> Iterator[Mention]:
 
     Example:
         >>> from cafx.kernel.schema import schema
-        >>> found = mentions("name: 'a'\\nlayers_ { type: 1 }\\nforce_backward: true", schema()["NetParameter"].DESCRIPTOR)
+        >>> text = "name: 'a'\\nlayers_ { type: 1 }\\nforce_backward: true"
+        >>> found = mentions(text, schema()["NetParameter"].DESCRIPTOR)
         >>> [(each.field, each.value, each.line, each.descriptor is None) for each in found]
         [('name', "'a'", 1, False), ('layers_', '', 2, True), ('force_backward', 'true', 3, False)]
     """
