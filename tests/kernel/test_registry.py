@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from cafx.kernel import CafxError, Layer, Registry, UnknownNameError
+from cafx.kernel import CafxError, Layer, Registry, UnknownNameError, schema
 from cafx.kernel.registry import PREFER_SETTING
 
 
@@ -76,6 +76,61 @@ def test_a_plugin_for_another_api_version_is_not_imported(site: Path) -> None:
     install(site, "cafx-layer-old", "raise AssertionError('imported')", "Old", "cafx-kernel>=7,<8")
     with pytest.raises(CafxError, match=r"another plugin API.*got cafx-kernel 0.1.0.*>=7"):
         plugins(site).load("layer", "Old")
+
+
+@pytest.mark.parametrize("requires", ["cafx-kernel", "numpy>=1"])
+def test_a_plugin_without_a_bound_is_not_imported(site: Path, requires: str) -> None:
+    install(site, "cafx-layer-free", "raise AssertionError('imported')", "Free", requires)
+    with pytest.raises(CafxError, match=r"'Free' of cafx-layer-free 1.0 does not state .*cafx-kernel>=0.1"):
+        plugins(site).load("layer", "Free")
+
+
+def test_the_kernel_s_name_may_be_written_in_any_way(site: Path) -> None:
+    install(site, "cafx-layer-good", GOOD, "Foo", "Cafx_Kernel>=0.1,<0.2")
+    assert plugins(site).load("layer", "Foo").__name__ == "Foo"
+    install(site, "cafx-layer-aged", GOOD.replace("Foo", "Aged"), "Aged", "cafx.kernel>=7,<8")
+    with pytest.raises(CafxError, match="another plugin API"):
+        plugins(site).load("layer", "Aged")
+
+
+@pytest.mark.parametrize(
+    "end", ["import sys; sys.exit(3)", "raise BaseException('away')", "class Away(SystemExit): pass\nraise Away"]
+)
+def test_a_plugin_that_ends_the_process_at_import_is_only_unusable(site: Path, end: str) -> None:
+    install(site, "cafx-layer-exit", end, "Exit")
+    install(site, "cafx-layer-good", GOOD, "Foo")
+    registry = plugins(site)
+    assert [plugin.name for plugin, _ in registry.usable("layer")] == ["Foo"]
+    with pytest.raises(CafxError, match="'Exit' of cafx-layer-exit 1.0 cannot be imported"):
+        registry.load("layer", "Exit")
+
+
+def test_what_a_plugin_prints_at_import_does_not_get_among_results(
+    site: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(site, "cafx-layer-loud", "print('hello')\n" + GOOD, "Foo")
+    plugins(site).load("layer", "Foo")
+    assert capsys.readouterr() == ("", "hello\n")
+
+
+def test_a_declaration_that_cannot_be_composed_breaks_only_its_plugin(site: Path) -> None:
+    wrong = """
+    from cafx.kernel import Layer, Message, message, option
+    @message("odd_param")
+    class OddParameter(Message):
+        'Wrong.'
+        same = option(1, "int32", doc="one")
+        other = option(1, "int32", doc="the same number")
+    class Odd(Layer):
+        'Odd.'
+        Parameter = OddParameter
+    """
+    install(site, "cafx-layer-odd", wrong, "Odd")
+    install(site, "cafx-layer-good", GOOD, "Foo")
+    registry = plugins(site)
+    assert schema(registry).parse_text('layer { type: "Foo" }', "NetParameter").layer[0].type == "Foo"
+    with pytest.raises(CafxError, match="'Odd' of cafx-layer-odd 1.0 declares what cannot be composed"):
+        registry.load("layer", "Odd")
 
 
 @pytest.mark.parametrize(

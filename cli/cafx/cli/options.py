@@ -86,10 +86,30 @@ deterministic_option = click.option(
 )
 
 
-def engine_options(command: Command) -> Command:
-    """Add ``--engine``, ``--gpu``, ``--precision``, ``--deterministic`` and ``--threads``.
+def _set_dialect(_: click.Context, __: click.Parameter, name: str | None) -> None:
+    if name is None:
+        return
+    from cafx.kernel.registry import registry
+    from cafx.kernel.schema import DIALECT_SETTING
 
-    They are passed on as one `EngineChoice` named ``engine``.
+    registry().find("dialect", name)
+    os.environ[DIALECT_SETTING] = name
+
+
+dialect_option = click.option(
+    "--dialect",
+    metavar="NAME",
+    expose_value=False,
+    is_eager=True,
+    callback=_set_dialect,
+    help="The fork of Caffe whose fields are meant where installed dialects disagree: ssd, nvidia, …",
+)
+
+
+def engine_options(command: Command) -> Command:
+    """Add ``--engine``, ``--gpu``, ``--precision``, ``--deterministic``, ``--threads`` and ``--dialect``.
+
+    All but the last are passed on as one `EngineChoice` named ``engine``.
     """
 
     @functools.wraps(command)
@@ -101,6 +121,7 @@ def engine_options(command: Command) -> Command:
     engine_help = "Compute engine: numpy, onednn, cupy, … (default: the fastest installed)."
     gpu_help = "Run on this GPU, by the number that 'cafx device' shows."
     for add_option in (
+        dialect_option,
         click.option("--threads", type=click.IntRange(1), metavar="N", help="Number of threads."),
         deterministic_option,
         click.option("--precision", type=PRECISIONS, help="Arithmetic precision (default: float32)."),

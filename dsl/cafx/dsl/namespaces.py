@@ -205,12 +205,14 @@ def _declaration(name: str) -> type[Message] | None:
 
 
 def _enums(declaration: type[Message]) -> Mapping[str, type[IntEnum]]:
-    nested = vars(declaration).items()
+    nested = [item for base in reversed(declaration.__mro__) for item in vars(base).items()]
     return {name: each for name, each in nested if isinstance(each, type) and issubclass(each, IntEnum)}
 
 
 def _values(declaration: type[Message]) -> Mapping[str, IntEnum]:
-    return {member.name: member for enum in _enums(declaration).values() for member in enum}
+    own = {member.name: member for enum in _enums(declaration).values() for member in enum}
+    added = {member.name: member for option in declaration.__options__.values() for member in option.added}
+    return {**own, **added}
 
 
 def _no_such_name(error: CafxError) -> NoSuchNameError:

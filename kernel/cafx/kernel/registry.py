@@ -11,12 +11,14 @@ import contextvars
 import copy
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any
 
 import attrs
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
@@ -153,18 +155,24 @@ class Registry:
         if plugin not in self._loaded:
             try:
                 _check_version(plugin)
-                self._loaded[plugin] = plugin.load()
+                with contextlib.redirect_stdout(sys.stderr):  # standard output is for results
+                    self._loaded[plugin] = plugin.load()
             except CafxError as error:
                 self._errors[plugin] = copy.copy(error)
                 raise
-            except Exception as error:  # importing third-party code may raise anything
-                self._errors[plugin] = CafxError(
-                    f"plugin '{plugin.name}' of {plugin.distribution} {plugin.version} "
-                    f"cannot be imported: {type(error).__name__}: {error}",
-                    remedy=f"reinstall or remove it: pip uninstall {plugin.distribution}",
-                )
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # importing third-party code may raise anything, and exit
+                self.reject(plugin, f"cannot be imported: {type(error).__name__}: {error}")
                 raise copy.copy(self._errors[plugin]) from error
         return self._loaded[plugin]
+
+    def reject(self, plugin: Plugin, why: str) -> None:
+        """Leave a plugin out from here on; using it is an error that says why."""
+        self._errors[plugin] = CafxError(
+            f"plugin '{plugin.name}' of {plugin.distribution} {plugin.version} {why}",
+            remedy=f"reinstall or remove it: pip uninstall {plugin.distribution}",
+        )
 
     def error(self, plugin: Plugin) -> CafxError | None:
         """Import a plugin and return the error this raises, or None."""
@@ -270,10 +278,18 @@ def _plugin(point: metadata.EntryPoint) -> Plugin:
 
 
 def _check_version(plugin: Plugin) -> None:
-    for requirement in map(Requirement, plugin.requires()):
-        if requirement.name == API_DISTRIBUTION and API_VERSION not in requirement.specifier:
+    stated = [each for each in map(Requirement, plugin.requires()) if canonicalize_name(each.name) == API_DISTRIBUTION]
+    title = f"plugin '{plugin.name}' of {plugin.distribution} {plugin.version}"
+    if not any(each.specifier for each in stated):
+        raise CafxError(
+            f"{title} does not state for which plugin API it was built",
+            found=f"dependency {stated[0]} without bound" if stated else f"no dependency on {API_DISTRIBUTION}",
+            expected=f"{API_DISTRIBUTION}>=0.1,<0.2",
+        )
+    for requirement in stated:
+        if API_VERSION not in requirement.specifier:
             raise CafxError(
-                f"plugin '{plugin.name}' of {plugin.distribution} {plugin.version} was built for another plugin API",
+                f"{title} was built for another plugin API",
                 found=f"{API_DISTRIBUTION} {API_VERSION}",
                 expected=f"{requirement.name}{requirement.specifier}",
                 remedy=f"pip install --upgrade {plugin.distribution}",

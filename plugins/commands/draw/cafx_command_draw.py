@@ -10,7 +10,8 @@ import click
 import graphviz
 
 from cafx.cli.lazy import Settings
-from cafx.cli.options import state_options
+from cafx.cli.options import dialect_option, state_options
+from cafx.cli.streams import printable
 from cafx.kernel import CafxError, registry
 from cafx.kernel.blob import shape_text
 from cafx.kernel.files import atomic_write
@@ -36,6 +37,7 @@ Counts = dict[str, int]
     show_default=True,
     help="Direction of data flow: TB is top to bottom.",
 )
+@dialect_option
 @state_options("TRAIN")
 @click.option("--no-shapes", is_flag=True, help="Draw without building the net; its data are not needed.")
 @click.pass_obj
@@ -140,7 +142,9 @@ def kind_of(node: Node, count: int) -> str:
 
 
 def _empty(name: str, rankdir: str) -> graphviz.Digraph:
-    graph = graphviz.Digraph(graphviz.escape(name or "net"), graph_attr={"rankdir": rankdir, "nodesep": "0.4"})
+    graph = graphviz.Digraph(
+        graphviz.escape(printable(name) or "net"), graph_attr={"rankdir": rankdir, "nodesep": "0.4"}
+    )
     graph.attr("node", shape="plain", fontname="Helvetica", fontsize="11")
     graph.attr("edge", fontname="Helvetica", fontsize="9", color="#555555", fontcolor="#333333", arrowsize="0.7")
     return graph
@@ -148,7 +152,8 @@ def _empty(name: str, rankdir: str) -> graphviz.Digraph:
 
 def _row(node: Node, count: int) -> str:
     """A layer as one cell of an HTML table: name, type, options and number of parameters."""
-    lines = [f"<b>{html.escape(node.proto.name)}</b>", html.escape(node.proto.type)]
+    name, kind = (html.escape(printable(text)) for text in (node.proto.name, node.proto.type))
+    lines = [f"<b>{name}</b>", kind]
     lines += [f'<font point-size="9">{line}</font>' for line in _options(node.proto)]
     lines += [f'<font point-size="9">{count:,} parameters</font>'] if count else []
     return f'<tr><td bgcolor="{COLOURS[kind_of(node, count)]}">{"<br/>".join(lines)}</td></tr>'
@@ -190,7 +195,7 @@ def _stack(rows: list[str]) -> str:
 
 def _label(name: str, shape: str | None) -> str:
     """Blob and shape, with space between the text and the edge."""
-    return graphviz.escape("\n".join(f"  {text}  " for text in (name, shape) if text))
+    return graphviz.escape("\n".join(f"  {printable(text)}  " for text in (name, shape) if text))
 
 
 def render(graph: graphviz.Digraph, picture_format: str) -> bytes:

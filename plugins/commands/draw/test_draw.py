@@ -136,3 +136,16 @@ def test_the_picture_may_be_named_without_an_option(net: Path, tmp_path: Path) -
     both = invoke(str(net), str(tmp_path / "a.dot"), "--out", str(tmp_path / "b.dot"))
     assert both.exit_code == 2
     assert "Two pictures are named" in both.output
+
+
+def test_control_characters_of_names_are_escaped(tmp_path: Path) -> None:
+    net = tmp_path / "net.prototxt"
+    net.write_text(
+        'name: "a\\033[2J" layer { name: "b\\033]0;c\\007" type: "Input" top: "d\\033[31m" '
+        "input_param { shape { dim: 1 } } }"
+    )
+    assert invoke(str(net), str(tmp_path / "net.dot")).exit_code == 0
+    drawn = (tmp_path / "net.dot").read_text()
+    assert "\x1b" not in drawn
+    assert "\x07" not in drawn
+    assert "x1b]0;c" in drawn

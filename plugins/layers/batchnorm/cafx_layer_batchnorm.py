@@ -42,7 +42,7 @@ class BatchNorm(NeuronLayer):
     Source: Ioffe and Szegedy, "Batch Normalization", 2015. Scale adds the learned γ and β.
 
     Read by engines:
-        uses_running_statistics: whether running statistics normalise, instead of the batch's.
+        eps, uses_running_statistics: that of the formula; whether running statistics normalise.
         running_statistics: method; running mean and variance, (C,) each.
         update_running_statistics: method; adds a batch's mean and variance, (C,) each, to the sums.
     """
@@ -56,7 +56,7 @@ class BatchNorm(NeuronLayer):
         channels = bottom[0].shape[self.axis(bottom[0], 1)]
         for shape in ((channels,), (channels,), (1,)):
             self.add_parameter(shape, FillerParameter())
-        given = self.options.use_global_stats
+        self.eps, given = self.options.eps, self.options.use_global_stats
         self.uses_running_statistics = self.phase == Phase.TEST if given is None else given
         self.normalised = self.context.blob((), f"{self.name}.normalised")
 
@@ -83,7 +83,7 @@ class BatchNorm(NeuronLayer):
             self.xp.subtract(x, mean, out=y)
             variance = self._mean_of_product(y, y)
             self.update_running_statistics(mean.reshape(-1), variance.reshape(-1))
-        self.deviation = self.xp.sqrt(variance + self.options.eps)
+        self.deviation = self.xp.sqrt(variance + self.eps)
         y /= self.deviation
         if not self.uses_running_statistics:
             self.normalised.mutable_data[...] = top[0].data

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from cafx.kernel.errors import CafxError
 
 HEAD = 512
+MOST_NAME = 200
+"""Characters of a file's name that its draft's name repeats."""
 
 
 def read_file(path: str | Path, size: int = -1) -> bytes:
     """The content of a file, or its first ``size`` bytes.
 
     Raises:
-        CafxError: the file is missing or unreadable.
+        CafxError: the file is missing or unreadable, or is a device or the like.
     """
     try:
-        with Path(path).open("rb") as file:
+        with open_file(path) as file:
             return file.read(size)
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from None
+
+
+def open_file(path: str | Path) -> IO[bytes]:
+    """Open a file for reading, but no device, pipe or folder, at which reading may never end.
+
+    Raises:
+        OSError: the file cannot be opened, or is no regular file.
+    """
+    return open(path, "rb", opener=_open_regular)
+
+
+def _open_regular(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    raise IsADirectoryError(errno.EISDIR, "Is a directory" if stat.S_ISDIR(mode) else "It is not a regular file")
 
 
 def unreadable(path: str | Path, error: Exception) -> CafxError:
@@ -39,13 +61,13 @@ def unreadable(path: str | Path, error: Exception) -> CafxError:
 
 
 def shown(path: str | Path) -> str:
-    r"""A path for messages, with control characters as they are written in a prototxt.
+    r"""A path or name for messages, with control characters as they are written in a prototxt.
 
     Example:
         >>> print(shown("D:\new"))
         D:\new
     """
-    return "".join(each if each.isprintable() or each > "\x7f" else repr(each)[1:-1] for each in str(path))
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(path))
 
 
 def path_remedy(path: str | Path) -> str:
@@ -69,37 +91,30 @@ def read_head(path: str | Path) -> bytes:
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """Write a file under a temporary name and rename it to ``path`` once it is complete and on disk.
 
+    A link stays, and the file it leads to is replaced; a device, such as /dev/null, is written to.
+
     Raises:
         CafxError: the folder is missing or the disk is full; an existing file is left unchanged.
     """
-    temporary = None
+    target = Path(os.path.realpath(path))
+    draft = target.with_name(f".{target.name[:MOST_NAME]}.{secrets.token_hex(4)}.part")
     try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
-        ) as file:
-            temporary = Path(file.name)
+        if target.is_char_device() or target.is_block_device() or target.is_fifo():
+            with target.open("wb") as file:
+                yield file
+            return
+        with draft.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-        temporary = None
-        _sync_folder(path.parent)
+        draft.replace(target)
+        _sync_folder(target.parent)
     except OSError as error:
-        raise CafxError(
-            f"cannot be written: {error.strerror}",
-            where=str(path),
-            remedy="check that the folder exists and is writable, and that there is disk space left",
-        ) from error
+        remedy = "check that the folder exists and is writable, and that there is disk space left"
+        raise CafxError(f"cannot be written: {error.strerror}", where=shown(path), remedy=remedy) from error
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        with suppress(OSError):
+            draft.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -18,6 +18,7 @@ from cafx.kernel.schema.core import (
 )
 from cafx.kernel.schema.dialect import (
     DIALECT_SETTING,
+    READ,
     Addition,
     Dialect,
     Effect,
@@ -49,6 +50,7 @@ from cafx.kernel.schema.upgrade import Upgrade
 __all__ = [
     "CORE_MESSAGES",
     "DIALECT_SETTING",
+    "READ",
     "FIRST_FREE_NUMBER",
     "INTEGER_RANGES",
     "SCALAR_KINDS",

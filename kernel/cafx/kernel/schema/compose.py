@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from cafx.kernel.errors import CafxError, UnknownNameError
 from cafx.kernel.files.kinds import Kinds, misplaced, sniff
 from cafx.kernel.files.source import read_file
-from cafx.kernel.registry import Registry, registry
+from cafx.kernel.registry import Plugin, Registry, registry
 from cafx.kernel.schema.core import CORE_MESSAGES
 from cafx.kernel.schema.descriptor import PACKAGE, file_descriptor
 from cafx.kernel.schema.dialect import Additions
@@ -22,6 +22,8 @@ from cafx.kernel.schema.message import Message, messages_of, scoped_name
 from cafx.kernel.schema.text import explained, with_layer_name
 
 KERNEL = "cafx-kernel"
+DECLARING = ("layer", "upgrade", "solver", "policy", "filler")
+"""Kinds of plugins that add messages to the schema."""
 KINDS = {"NetParameter": Kinds.NET, "SolverParameter": Kinds.SOLVER}
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
@@ -229,15 +231,30 @@ def _claims(declared: type[Message]) -> Iterable[tuple[str, Any]]:
 def compose(plugins: Registry) -> Schema:
     """Compose the schema from the messages of the kernel and of all usable plugins.
 
+    A plugin whose declarations cannot be composed is rejected, and the schema is composed without it.
+
     Args:
         plugins: the plugins.
     """
-    contributions = [
-        (plugin.distribution, declared)
-        for plugin, thing in plugins.usable("layer", "upgrade", "solver", "policy", "filler")
-        for declared in declared_by(thing)
-    ]
-    return Schema(contributions, additions_of(plugins))
+    try:
+        return _compose(plugins)
+    except Exception:  # noqa: BLE001 - a third party's declarations may be wrong in any way
+        whole = plugins.usable(*DECLARING)
+        for plugin, thing in [*whole, *plugins.usable("dialect")]:
+            try:
+                dialect = [(plugin, thing)] if plugin.kind == "dialect" else []
+                Schema(_contributions(whole if dialect else [(plugin, thing)]), _additions_of(dialect))
+            except Exception as error:  # noqa: BLE001
+                plugins.reject(plugin, f"declares what cannot be composed: {type(error).__name__}: {error}")
+        return _compose(plugins)
+
+
+def _compose(plugins: Registry) -> Schema:
+    return Schema(_contributions(plugins.usable(*DECLARING)), additions_of(plugins))
+
+
+def _contributions(plugins: Iterable[tuple[Plugin, Any]]) -> list[Contribution]:
+    return [(plugin.distribution, declared) for plugin, thing in plugins for declared in declared_by(thing)]
 
 
 def additions_of(plugins: Registry) -> Additions:
@@ -246,7 +263,10 @@ def additions_of(plugins: Registry) -> Additions:
     Args:
         plugins: the plugins.
     """
-    dialects = plugins.usable("dialect")
+    return _additions_of(plugins.usable("dialect"))
+
+
+def _additions_of(dialects: Sequence[tuple[Plugin, Any]]) -> Additions:
     types = {name: plugin.name for plugin, dialect in dialects for name in dialect.types}
     added = (each for plugin, dialect in dialects for each in dialect.additions(plugin.name, plugin.distribution))
     return Additions(added, types)

@@ -240,7 +240,7 @@ class Additions:
                 additions.pop(name, None)
             added = {each.spelling: self._completed(_option(each)) for each in additions.values()}
             own = {name: self._completed(option) for name, option in declaration.__options__.items()}
-            options = {**added, **own}
+            options = {**own, **added}
             same = options == declaration.__options__
             self._complete[declaration] = declaration if same else redeclared(declaration, options)
         return self._complete[declaration]

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from cafx.kernel.errors import CafxError
-from cafx.kernel.net import BlobValues, Copied, Net, TrainingState, format_named, format_of, learnable
+from cafx.kernel.files import shown
+from cafx.kernel.net import BlobValues, Copied, Net, TrainingState, format_named, format_of, learnable, read_weights
 from cafx.kernel.schema import SolverParameter
 from cafx.kernel.training.hooks import Training
 from cafx.kernel.training.update import plain_history, restore_history
@@ -30,7 +31,7 @@ def prefix_of(options: Any, source: Path | None) -> Path:
     name = source.stem if source else DEFAULT_PREFIX
     if options.snapshot_prefix:
         prefix = Path(options.snapshot_prefix)
-        return prefix / name if prefix.is_dir() else prefix
+        return prefix / name if os.path.isdir(prefix) else prefix  # noqa: PTH112 - pathlib refuses a long name
     return source.with_suffix("") if source else Path(name)
 
 
@@ -44,12 +45,10 @@ def check_prefix(prefix: Path, source: Path | None) -> None:
     Raises:
         CafxError: the folder is missing or not writable.
     """
-    if not (prefix.parent.is_dir() and os.access(prefix.parent, os.W_OK)):
-        raise CafxError(
-            f"snapshots cannot be written to '{prefix.parent}'",
-            where=str(source or "solver"),
-            remedy="create that folder, or set snapshot_prefix to an existing, writable one",
-        )
+    if not (os.path.isdir(prefix.parent) and os.access(prefix.parent, os.W_OK)):  # noqa: PTH112 - as above
+        remedy = "create that folder, or set snapshot_prefix to an existing, writable one"
+        where = str(source or "solver")
+        raise CafxError(f"snapshots cannot be written to '{shown(prefix.parent)}'", where=where, remedy=remedy)
 
 
 def write(solver: Training) -> tuple[Path, Path]:
@@ -62,8 +61,7 @@ def write(solver: Training) -> tuple[Path, Path]:
         CafxError: a file cannot be written.
     """
     options = solver.options
-    kind = SolverParameter.SnapshotFormat(options.snapshot_format).name
-    writer = format_named(kind, solver.plugins)
+    writer = format_named(SolverParameter.SnapshotFormat(options.snapshot_format).name, solver.plugins)
     stem = f"{solver.prefix}_iter_{solver.iter}"
     weights = Path(f"{stem}.caffemodel{writer.suffix}")
     state = Path(f"{stem}.solverstate{writer.suffix}")
@@ -76,7 +74,7 @@ def write(solver: Training) -> tuple[Path, Path]:
 
 
 def restore(solver: Training, path: Path) -> None:
-    """Restore a solver from a solverstate file and the weights it refers to.
+    """Restore a solver from a solverstate file and the weights it refers to: all of it, or nothing.
 
     Raises:
         CafxError: a file is missing or damaged, or belongs to another net or solver type.
@@ -84,13 +82,22 @@ def restore(solver: Training, path: Path) -> None:
     state = format_of(path, solver.plugins).read_state(path)
     history = [np.asarray(blob.data).reshape(blob.shape) for blob in state.history]
     weights = _find_weights(Path(state.learned_net), path)
-    restore_history(solver.update, history, str(path))
-    _check_complete(solver.net, solver.net.copy_from(weights), weights)
-    solver.iter = state.iter
-    if state.exact:
-        solver.losses = [float(loss) for loss in state.exact["losses"]]
-        for net, saved in zip((solver.net, *solver.test_nets), state.exact["nets"], strict=False):
+    _check_complete(solver.net, {each.name for each in read_weights(weights, solver.plugins) if each.blobs}, weights)
+    exact, nets = state.exact or {}, (solver.net, *solver.test_nets)
+    before = [net.state() for net in nets], [np.array(each) for each in plain_history(solver.update)]
+    try:
+        restore_history(solver.update, history, str(path))
+        for net, saved in zip(nets, exact.get("nets", ()), strict=False):
             net.restore(saved)
+        solver.policy.restore(exact.get("policy", {}))
+        solver.net.copy_from(weights)
+    except Exception as error:
+        for net, saved in zip(nets, before[0], strict=True):
+            net.restore(saved)
+        restore_history(solver.update, before[1], str(path))
+        foreign = CafxError(f"does not fit this net: {error}", where=str(path))  # an error of a layer's own
+        raise error if isinstance(error, CafxError) else foreign from error
+    solver.iter, solver.losses = state.iter, list(map(float, exact.get("losses", solver.losses)))
 
 
 def start_from_weights(solver: Training) -> list[Copied]:
@@ -113,22 +120,20 @@ def start_from_weights(solver: Training) -> list[Copied]:
     return copied
 
 
-def _check_complete(net: Net, copied: Copied, weights: Path) -> None:
+def _check_complete(net: Net, present: set[str], weights: Path) -> None:
     """Check that the weights contain all learnable layers."""
-    learning = {net.layer_names[parameter.layer] for parameter in learnable(net.parameters)}
-    missing = [name for name in copied.untouched if name in learning]
+    learning = {net.layer_names[parameter.layer]: None for parameter in learnable(net.parameters)}
+    missing = [name for name in learning if name not in present]
     if missing:
-        raise CafxError(
-            "the weights belong to another net",
-            where=str(weights),
-            found=f"no layer {', '.join(missing)}",
-            remedy="resume with the same net; to fine-tune another net, use --weights",
-        )
+        remedy = "resume with the same net; to fine-tune another net, use --weights"
+        found = f"no layer {', '.join(missing)}"
+        raise CafxError("the weights belong to another net", where=str(weights), found=found, remedy=remedy)
 
 
 def _exact(solver: Training) -> dict[str, Any]:
     nets = [net.state() for net in (solver.net, *solver.test_nets)]
-    return {"losses": solver.losses, "nets": nets}
+    policy = solver.policy.state()
+    return {"losses": solver.losses, "nets": nets, **({"policy": policy} if policy else {})}
 
 
 def _find_weights(learned: Path, state: Path) -> Path:
@@ -136,7 +141,7 @@ def _find_weights(learned: Path, state: Path) -> Path:
     sibling = state.parent / learned.name
     namesake = state.with_name(state.name.replace(".solverstate", ".caffemodel"))
     candidates = [learned, sibling] + ([namesake] if namesake != state else [])
-    weights = next((path for path in candidates if path.is_file()), None)
+    weights = next(filter(os.path.isfile, candidates), None)
     if weights is None:
         remedy = f"copy {learned.name} to the folder of the state"
         raise CafxError(f"its weights file is missing: {learned}", where=str(state), remedy=remedy)

@@ -67,10 +67,12 @@ def _batch_norm(steps: Sequence[Step]) -> Step | None:
 
 
 def _scale_and_relu(steps: Sequence[Step], count: int) -> tuple[int, Fusion]:
-    """How many steps a Scale and a ReLU at a position extend a normalisation to, and the fusion."""
-    fusion = Fusion()
+    """How many steps a Scale and a ReLU at a position extend the normalisation before them to, and the fusion."""
+    norm = steps[count - 1].routines[0]
+    fusion = Fusion(scale=norm.own_scale if isinstance(norm, BatchNorm) else None)
     if (
-        follows_in_place(steps, count)
+        fusion.scale is None
+        and follows_in_place(steps, count)
         and layer_at(steps, count).layer.type == "Scale"
         and _is_per_channel(layer_at(steps, count))
     ):

@@ -49,7 +49,7 @@ class Fusion:
         slope: negative slope of a ReLU behind the layer; None without one.
         relu_gradient_elsewhere: whether another routine computes that ReLU's gradient.
         batch_norm: a BatchNorm layer, by running statistics, folded into the weights.
-        scale: the Scale layer behind a BatchNorm layer.
+        scale: what has the factors and shifts behind a BatchNorm layer: a Scale layer, or a part of the layer itself.
         residual: a sum behind the layer.
     """
 

@@ -214,14 +214,18 @@ class PerChannel(Accelerated):
 class BatchNorm(PerChannel):
     """Batch normalisation, with the Scale and the ReLU that are fused with it."""
 
+    own_scale: Any = None
+    """Of a subclass whose layer scales and shifts by itself: its factors and shifts, as ``Fusion.scale``."""
+
     def choose(self) -> None:
         """The bottom's layout, else blocks of 16 channels."""
         layer, bottom = self.layer, self.bottoms[0]
         if not 2 <= len(bottom.shape) <= 5:
             raise Unsupported(f"{len(bottom.shape)} axes")
-        if not layer.options.eps:
+        if not layer.eps:
             raise Unsupported("eps 0 divides by 0 in the padding of a block")
-        self.eps, self.running, self.scale = layer.options.eps, layer.uses_running_statistics, self.fusion.scale
+        self.eps, self.running = layer.eps, layer.uses_running_statistics
+        self.scale = self.own_scale if self.fusion.scale is None else self.fusion.scale
         sources = [self.layout(bottom)]
         if len(bottom.shape) in ACTIVATIONS:
             sources.append(MemoryDesc.tagged(bottom.shape, ACTIVATIONS[len(bottom.shape)], self.engine.type))

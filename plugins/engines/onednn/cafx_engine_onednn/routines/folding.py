@@ -17,7 +17,7 @@ class Folded:
     Args:
         layer: the convolution: W and b.
         norm: the BatchNorm layer behind it, which uses running statistics μ and σ².
-        scale: the Scale layer behind that, s and t; or None.
+        scale: what has s and t, a Scale layer or a part of ``norm``; or None.
         weights, bias: the layouts in which the convolution reads them.
     """
 
@@ -43,15 +43,15 @@ class Folded:
 
     def _fold(self) -> None:
         mean, variance = self.norm.running_statistics()
-        factor: Any = 1 / np.sqrt(variance + np.float32(self.norm.options.eps))
+        factor: Any = 1 / np.sqrt(variance + np.float32(self.norm.eps))
         if self.scale:
-            factor = factor * self.scale.blobs[0].data
+            factor = factor * self.scale.blobs[0].data.reshape(-1)
         bias = -mean
         if len(self.layer.blobs) > 1:
             bias = bias + self.layer.blobs[1].data
         bias = bias * factor
         if self.scale and len(self.scale.blobs) > 1:
-            bias = bias + self.scale.blobs[1].data
+            bias = bias + self.scale.blobs[1].data.reshape(-1)
         self.bias.flat[:] = bias
         weights = self.layer.blobs[0].data
         folded = weights * factor.reshape(-1, *(1,) * (weights.ndim - 1))
@@ -79,8 +79,8 @@ class Unfolded:
         """Take over the parameters' present values."""
         blobs, scale, desc = self.layer.blobs, self.scale.blobs if self.scale else (), self.weights.desc
         mean, variance = self.norm.running_statistics()
-        factor = scale[0].data if scale else 1
-        shift = scale[1].data if len(scale) > 1 else 0
+        factor = scale[0].data.reshape(-1) if scale else 1
+        shift = scale[1].data.reshape(-1) if len(scale) > 1 else 0
         self.bias.flat[:] = blobs[1].data if len(blobs) > 1 else 0
         for arg, values in zip(self.arguments, (mean, variance, factor, shift), strict=True):
             self.arguments[arg].flat[:] = values

@@ -114,7 +114,7 @@ class Weighted(Accelerated):
         """The same one after another, for parameters that are not finite."""
         desc, slope = self.unfused_desc(self.attr(relu=False, residual=False)), self.fusion.slope
         raw = Unfolded(self.layer, self.fusion.batch_norm, self.fusion.scale, desc.weights, desc.bias)
-        flags, eps = Norm.GLOBAL_STATS | Norm.SCALE | Norm.SHIFT, self.fusion.batch_norm.options.eps
+        flags, eps = Norm.GLOBAL_STATS | Norm.SCALE | Norm.SHIFT, self.fusion.batch_norm.eps
         norm = batch_norm_forward(y.desc, y.desc, eps, flags, training=False)
         work: list[Work] = [raw.load, self._forward_call(desc, x, raw.weights, raw.bias, y)]
         work.append(self.call(norm, {Arg.SRC: y, Arg.DST: y, **raw.arguments}))
