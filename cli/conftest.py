@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 NET = """
 name: "Tiny"
@@ -106,7 +107,7 @@ def narrow(cafx: Run) -> Callable[..., str]:
 
     def run(*arguments: str) -> str:
         output = re.sub(r"\x1b\[[0-9;]*m", "", cafx(*arguments, env=NARROW).stdout)
-        assert max(map(len, output.splitlines())) <= 80
+        assert max(map(cell_len, output.splitlines())) <= 80
         return output
 
     return run

@@ -129,3 +129,32 @@ def test_eighty_columns_break_no_name_of_the_checklist(narrow: Callable[..., str
     assert "│ loads │ the plugin can be imported and has a docstring " in output
     assert "plugin ┃" not in output
     assert "detail" not in output
+
+
+def test_plugins_whose_import_does_not_end_are_found(folder: Path, environment: dict[str, str]) -> None:
+    contents = {
+        "hanging": "import time\ntime.sleep(1000)\n",
+        "ending": "import os\nos._exit(0)\n",
+        "exiting": "raise SystemExit\n",
+    }
+    for name, content in contents.items():
+        info = folder / f"cafx_layer_{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: cafx-layer-{name}\nVersion: 1.0\nRequires-Dist: cafx-kernel>=0.1,<0.2\n"
+        )
+        (info / "entry_points.txt").write_text(f"[cafx.layers]\n{name} = a_module_that_is_{name}:Layer\n")
+        (folder / f"a_module_that_is_{name}.py").write_text(content)
+    arguments = ["--timeout", "4", "list", "--kind", "layer", "--broken", "--json", "--timeout", "4"]
+    result = subprocess.run(
+        [sys.executable, "-m", "cafx.cli", "plugins", *arguments],
+        env={**environment, "PYTHONPATH": str(folder)},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    errors = {row["name"]: row["error"] for row in json.loads(result.stdout)}
+    assert "of cafx-layer-hanging 1.0: its import has not ended after 4 s; remove it" in errors["hanging"]
+    assert "its import ends the process" in errors["ending"]
+    assert "exiting" in errors

@@ -101,7 +101,7 @@ def test_a_plugin_that_ends_the_process_at_import_is_only_unusable(site: Path, e
     install(site, "cafx-layer-good", GOOD, "Foo")
     registry = plugins(site)
     assert [plugin.name for plugin, _ in registry.usable("layer")] == ["Foo"]
-    with pytest.raises(CafxError, match="'Exit' of cafx-layer-exit 1.0 cannot be imported"):
+    with pytest.raises(CafxError, match=r"'Exit' of cafx-layer-exit 1\.0 cannot be imported"):
         registry.load("layer", "Exit")
 
 
@@ -129,7 +129,7 @@ def test_a_declaration_that_cannot_be_composed_breaks_only_its_plugin(site: Path
     install(site, "cafx-layer-good", GOOD, "Foo")
     registry = plugins(site)
     assert schema(registry).parse_text('layer { type: "Foo" }', "NetParameter").layer[0].type == "Foo"
-    with pytest.raises(CafxError, match="'Odd' of cafx-layer-odd 1.0 declares what cannot be composed"):
+    with pytest.raises(CafxError, match=r"'Odd' of cafx-layer-odd 1\.0 declares what cannot be composed"):
         registry.load("layer", "Odd")
 
 

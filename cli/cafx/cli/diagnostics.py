@@ -7,12 +7,22 @@ import sys
 
 import numpy as np
 
+from cafx.cli.streams import printable
+
+
+class _Line(logging.Formatter):
+    """Formats records without control characters."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One record as text."""
+        return printable(super().format(record))
+
 
 def log_warnings() -> None:
     """Print warnings and errors logged by the kernel and by plugins, one line each."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
-    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    handler.setFormatter(_Line("%(levelname)s: %(message)s"))
     log = logging.getLogger("cafx")
     if not log.handlers:
         log.addHandler(handler)

@@ -77,10 +77,9 @@ def describe(plugin: Plugin, target: Any) -> dict[str, Any]:
     described = _row(plugin)
     described["doc"] = inspect.getdoc(target) or ""
     described["module"] = plugin.value
-    described["messages"] = [_message(complete(each)) for each in declared_by(target)]
-    if isinstance(target, type) and issubclass(target, Dialect):
+    described["messages"] = [_message(complete(each)) for each in _messages_of(target)]
+    if _is_dialect(target):
         described["fork"] = target.fork
-        described["messages"] = []
         described["additions"] = [_addition(each) for each in target.additions(plugin.name, plugin.distribution)]
     if isinstance(target, type) and issubclass(target, Layer):
         described["bottoms"] = arity_text(target.bottoms)
@@ -114,8 +113,17 @@ def _conflict(plugin: Plugin, target: Any) -> CafxError | None:
     except CafxError as error:
         return error
     clashes = schema().clashes
-    names = [each.__extends__.field if each.__extends__ else scoped_name(each) for each in declared_by(target)]
+    names = [each.__extends__.field if each.__extends__ else scoped_name(each) for each in _messages_of(target)]
     return next((clashes[name] for name in names if name in clashes), None)
+
+
+def _messages_of(target: Any) -> list[type[Message]]:
+    """The messages that a plugin declares; none for a dialect, which adds to those of others."""
+    return [] if _is_dialect(target) else declared_by(target)
+
+
+def _is_dialect(target: Any) -> bool:
+    return isinstance(target, type) and issubclass(target, Dialect)
 
 
 def summary_of(target: Any) -> str:

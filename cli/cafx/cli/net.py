@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cafx.cli.options import FILE, data_option, engine_options, json_option, state_options
+from cafx.cli.streams import printable
 from cafx.cli.terminal import console, is_narrow
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def net(file: str, keep_all: bool, as_json: bool, **options: Any) -> None:
         click.echo(json.dumps(description))
         return
     console().print(_table(description, file), markup=False)
-    click.echo("\n".join(_footer(description)))
+    click.echo(printable("\n".join(_footer(description))))
 
 
 def _footer(description: dict[str, Any]) -> list[str]:

@@ -17,23 +17,40 @@ WIDE = ("kind", "name", "distribution", "version", "", "description")
 NARROW = ("kind", "name", "description")
 
 
+timeout_option = click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Import each plugin in another process first, and report those whose import takes longer.",
+)
+
+
 @click.group(invoke_without_command=True)
+@timeout_option
 @click.pass_context
-def plugins(context: click.Context) -> None:
-    """List and describe installed plugins."""
+def plugins(context: click.Context, timeout: float | None) -> None:
+    """List and describe installed plugins.
+
+    If commands hang, a plugin may hang when it is imported: 'cafx plugins --timeout 10' finds it.
+    """
     if context.invoked_subcommand is None:
-        context.invoke(list_plugins)
+        context.invoke(list_plugins, timeout=timeout)
 
 
 @plugins.command("list")
 @click.option("--kind", help="Only this kind: layer, solver, policy, filler, engine, …")
 @click.option("--broken", is_flag=True, help="Only plugins that fail to load.")
+@timeout_option
 @json_option
-def list_plugins(kind: str | None = None, broken: bool = False, as_json: bool = False) -> None:
+def list_plugins(
+    kind: str | None = None, broken: bool = False, timeout: float | None = None, as_json: bool = False
+) -> None:
     """List installed plugins, their packages and any problems."""
     from cafx.cli.inventory import inventory
+    from cafx.cli.unfinished import inventory_within
 
-    rows = [row for row in inventory(kind) if row["error"] or not broken]
+    found = inventory_within(timeout, kind) if timeout else inventory(kind)
+    rows = [row for row in found if row["error"] or not broken]
     if as_json:
         click.echo(json.dumps(rows))
         return

@@ -50,10 +50,11 @@ EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.option("--sighup-effect", type=EFFECTS, default="snapshot", show_default=True, help="Effect of SIGHUP.")
 @quiet_option
 @json_option
-def train(file: str | None, solver: str | None, **options: Any) -> None:
+def train(file: str | None, solver: str | None, **options: Any) -> int:
     """Train the net defined in NET.py or in a solver prototxt.
 
-    Ctrl-C saves a snapshot and stops; resume with --snapshot. SIGHUP saves a snapshot and continues.
+    Ctrl-C saves a snapshot and stops; resume with --snapshot. SIGTERM does so too, with exit code 143. SIGHUP
+    saves a snapshot and continues.
     """
     if (file is None) == (solver is None):
         raise click.UsageError("Name either a NET.py or, with --solver, a solver prototxt.")
@@ -64,4 +65,4 @@ def train(file: str | None, solver: str | None, **options: Any) -> None:
         raise click.UsageError("--log - and --json both write to standard output: name a file for the log.")
     from cafx.cli.training import Request, run
 
-    run(Request(path=str(file or solver), **options))
+    return run(Request(path=str(file or solver), **options))

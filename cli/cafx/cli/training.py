@@ -15,6 +15,7 @@ from cafx.cli.files import is_python
 from cafx.cli.monitors import attach, finish_on_error
 from cafx.cli.options import EngineChoice
 from cafx.cli.outcome import Outcome
+from cafx.cli.process import TERMINATED
 from cafx.cli.signals import handle_signals
 from cafx.cli.snapshots import SnapshotPruner
 from cafx.cli.solvers import load_solver
@@ -46,8 +47,11 @@ class Request:
     as_json: bool
 
 
-def run(request: Request) -> None:
+def run(request: Request) -> int:
     """Train, then print the outcome.
+
+    Returns:
+        The exit code: 143 if SIGTERM stopped training, else 0.
 
     Raises:
         CafxError: invalid options, files or values, or a loss that is not finite.
@@ -67,13 +71,14 @@ def run(request: Request) -> None:
         if request.debug_info or options.debug_info:
             log_debug_info(to_terminal=not request.log and not request.quiet)
         started = time.monotonic()
-        effects = {"SIGINT": request.sigint_effect, "SIGHUP": request.sighup_effect}
-        with handle_signals(solver, effects, request.quiet), finish_on_error(solver):
+        effects = {"SIGINT": request.sigint_effect, "SIGHUP": request.sighup_effect, "SIGTERM": "stop"}
+        with handle_signals(solver, effects, request.quiet) as signals, finish_on_error(solver):
             finished = solver.solve(resume=request.snapshot)
             if not finished and not outcome.is_current(solver):
                 solver.snapshot()
         outcome.seconds = time.monotonic() - started
         _report(request, solver, outcome, finished)
+    return TERMINATED if signals.terminated else 0
 
 
 def _apply(request: Request, options: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe.arguments import lengths
 from cafx.kernel import HOST, SyncedArray
 from cafx.kernel import Blob as KernelBlob
 
@@ -117,7 +118,7 @@ class Blob:
 
     def reshape(self, *shape: int) -> None:
         """Change the shape; call `Net.reshape` to propagate it."""
-        self._blob.reshape(*(int(length) for length in shape))
+        self._blob.reshape(*lengths(shape, f"blob '{self._blob.name}'"))
 
     def _legacy(self, axis: int) -> int:
         return self._blob.shape[axis] if axis < self._blob.num_axes else 1

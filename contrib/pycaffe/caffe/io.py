@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from caffe.arguments import ArgumentError, shaped
 from caffe.proto import caffe_pb2
 from caffe.resample import resize_pixels, resize_points
 from cafx.kernel import schema
@@ -21,7 +22,7 @@ LUMINANCE = np.array([0.2125, 0.7154, 0.0721], np.float32)
 def blobproto_to_array(blob: Any, return_diff: bool = False) -> Array:
     """Convert the values (or gradients) of a BlobProto to an array."""
     values = blob.diff if return_diff else blob.data
-    return np.array(values, float).reshape(proto_shape(blob))
+    return shaped(np.array(values, float), proto_shape(blob), "the BlobProto")
 
 
 def array_to_blobproto(arr: npt.ArrayLike, diff: npt.ArrayLike | None = None) -> Any:
@@ -53,11 +54,11 @@ def array_to_datum(arr: npt.ArrayLike, label: int | None = None) -> Any:
     """Convert a C×H×W array to a Datum; values other than uint8 are stored as floats.
 
     Raises:
-        ValueError: the array does not have three axes.
+        ArgumentError: the array does not have three axes.
     """
     array = np.asarray(arr)
     if array.ndim != 3:
-        raise ValueError(f"a Datum has three axes, got {array.ndim}")
+        raise ArgumentError(f"a Datum has three axes, got {array.ndim}")
     datum = caffe_pb2.Datum()
     datum.channels, datum.height, datum.width = array.shape
     if array.dtype == np.uint8:
@@ -76,7 +77,7 @@ def datum_to_array(datum: Any) -> Array:
 
     Raises:
         CafxError: the encoded image cannot be decoded.
-        ValueError: the Datum has no shape, or another number of values.
+        ArgumentError: the Datum has no shape, or another number of values.
     """
     if datum.encoded:
         from cafx_lib_feed.images import decode
@@ -84,8 +85,8 @@ def datum_to_array(datum: Any) -> Array:
         return np.ascontiguousarray(decode(datum.data, None, "the image of the Datum").transpose(2, 0, 1))
     shape = datum.channels, datum.height, datum.width
     if datum.data:
-        return np.frombuffer(datum.data, np.uint8).reshape(shape)
-    return np.array(datum.float_data, float).reshape(shape)
+        return shaped(np.frombuffer(datum.data, np.uint8), shape, "the Datum")
+    return shaped(np.array(datum.float_data, float), shape, "the Datum")
 
 
 def load_image(filename: str | PathLike[str], color: bool = True) -> Array:
@@ -166,7 +167,7 @@ class Transformer:
         transpose, channel_swap, raw_scale, mean, input_scale: the settings, by input.
 
     Raises:
-        ValueError: all methods raise it for an unknown input.
+        ArgumentError: all methods raise it for an unknown input.
 
     Example:
         >>> transformer = Transformer({"data": (1, 3, 8, 8)})
@@ -230,14 +231,14 @@ class Transformer:
         """Set the order of axes: (2, 0, 1) to convert H×W×C to C×H×W."""
         self._check_input(in_)
         if len(order) != len(self.inputs[in_]) - 1:
-            raise ValueError(f"wrong number of axes: got {len(order)}, expected {len(self.inputs[in_]) - 1}")
+            raise ArgumentError(f"wrong number of axes: got {len(order)}, expected {len(self.inputs[in_]) - 1}")
         self.transpose[in_] = order
 
     def set_channel_swap(self, in_: str, order: Sequence[int]) -> None:
         """Set the order of channels: (2, 1, 0) to convert RGB to BGR."""
         self._check_input(in_)
         if len(order) != self.inputs[in_][1]:
-            raise ValueError(f"wrong number of channels: got {len(order)}, expected {self.inputs[in_][1]}")
+            raise ArgumentError(f"wrong number of channels: got {len(order)}, expected {self.inputs[in_][1]}")
         self.channel_swap[in_] = order
 
     def set_raw_scale(self, in_: str, scale: float) -> None:
@@ -251,12 +252,12 @@ class Transformer:
         shape = self.inputs[in_][1:]
         if mean.ndim == 1:
             if len(mean) != shape[0]:
-                raise ValueError(f"wrong number of mean values: got {len(mean)}, expected {shape[0]}")
+                raise ArgumentError(f"wrong number of mean values: got {len(mean)}, expected {shape[0]}")
             mean = mean[:, np.newaxis, np.newaxis]
         else:
             mean = mean[np.newaxis] if mean.ndim == 2 else mean
             if mean.ndim != 3:
-                raise ValueError(f"wrong number of axes of the mean: got {mean.ndim}, expected 1, 2 or 3")
+                raise ArgumentError(f"wrong number of axes of the mean: got {mean.ndim}, expected 1, 2 or 3")
             if mean.shape != shape:
                 mean = resize_image(mean.transpose(1, 2, 0), shape[1:]).transpose(2, 0, 1)
         self.mean[in_] = mean
@@ -268,4 +269,4 @@ class Transformer:
 
     def _check_input(self, name: str) -> None:
         if name not in self.inputs:
-            raise ValueError(f"'{name}' is not an input; expected one of {', '.join(self.inputs)}")
+            raise ArgumentError(f"'{name}' is not an input; expected one of {', '.join(self.inputs)}")

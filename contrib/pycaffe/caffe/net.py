@@ -6,41 +6,24 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from caffe import glog
+from caffe.arguments import ArgumentError, assign, known_blobs, numbers, one_of, path, whole
+from caffe.arguments import stages as named_stages
 from caffe.batches import batches, joined
 from caffe.blob import Blob, ledger
 from caffe.exceptions import own_exceptions
-from caffe.modes import process
-from caffe.vectors import BlobVec, LayerVec
-from cafx.kernel import CafxError, Layer
+from caffe.modes import TEST, TRAIN, process
+from caffe.vectors import BlobVec, LayerVec, LayerView
+from cafx.kernel import CafxError
 from cafx.kernel import Net as KernelNet
 from cafx.kernel.net import format_named
 
 Array = npt.NDArray[Any]
 Callback = Callable[[int], Any]
-
-
-class LayerView:
-    """A layer of a net.
-
-    Attributes:
-        type: layer type.
-        blobs: its parameters.
-    """
-
-    def __init__(self, layer: Layer, blobs: BlobVec) -> None:
-        self._layer = layer
-        self.type = layer.type
-        self.blobs = blobs
-
-    def __repr__(self) -> str:
-        return f"<layer '{self._layer.name}' ({self.type})>"
 
 
 class Net:
@@ -55,7 +38,7 @@ class Net:
             replaces that of the net's ``state``, the stages are added to those of it.
 
     Raises:
-        TypeError: no phase is given.
+        ArgumentError: no phase is given, or an argument is not what it should be; also a TypeError.
         Exception: whatever a layer written in Python raises.
         CafxError: the net or the weights are not valid.
 
@@ -79,15 +62,19 @@ class Net:
         positional = dict(zip(("phase", "level", "stages", "weights"), args, strict=False))
         phase = positional.get("phase", phase)
         if phase is None:
-            raise TypeError("Net() needs a phase: caffe.TRAIN or caffe.TEST")
+            raise ArgumentError("Net() needs a phase", expected="caffe.TRAIN or caffe.TEST")
+        one_of(phase, (TRAIN, TEST), "phase")
+        if not hasattr(network_file, "SerializePartialToString"):
+            network_file = str(path(network_file, "a prototxt"))
+        level = whole(positional.get("level", level), "level")
         glog.enable()
         with own_exceptions():
             net = KernelNet(
-                str(network_file) if isinstance(network_file, PathLike) else network_file,
+                network_file,
                 phase,
                 seed=process.seed,
-                level=positional.get("level", level),
-                stages=positional.get("stages", stages) or (),
+                level=level,
+                stages=named_stages(positional.get("stages", stages)),
                 **process.engine_keywords(),
             )
         self._wrap(net)
@@ -176,9 +163,9 @@ class Net:
             CafxError: the arrays do not match the inputs in name or batch size.
         """
         self._check_names(kwargs, self.inputs, "input blob arguments do not match net inputs")
+        known_blobs(blobs or (), self.blobs)
         for name, values in kwargs.items():
-            self._check_batch(values, name, "input is not batch sized")
-            self.blobs[name].data[...] = values
+            assign(self.blobs[name].data, self._batch(values, name, "input is not batch sized"), f"blob '{name}'")
         self._run("forward", start, end)
         names = self.top_names[end] if end is not None else self.outputs
         return {name: self.blobs[name].data for name in {*names, *(blobs or ())}}
@@ -200,9 +187,9 @@ class Net:
             CafxError: the arrays do not match the outputs in name or batch size.
         """
         self._check_names(kwargs, self.outputs, "top diff arguments do not match net outputs")
+        known_blobs(diffs or (), self.blobs)
         for name, values in kwargs.items():
-            self._check_batch(values, name, "diff is not batch sized")
-            self.blobs[name].diff[...] = values
+            assign(self.blobs[name].diff, self._batch(values, name, "diff is not batch sized"), f"blob '{name}'")
         self._run("backward", start, end)
         names = self.bottom_names[end] if end is not None else self.inputs
         return {name: self.blobs[name].diff for name in {*names, *(diffs or ())}}
@@ -215,6 +202,9 @@ class Net:
         self._run("backward", self._layer_names[start], self._layer_names[end])
 
     def _run(self, direction: str, start: str | None, end: str | None) -> None:
+        for name in (start, end):
+            if name is not None:
+                one_of(name, self._layer_names, "layer")
         run = self._net.run_forward if direction == "forward" else self._net.run_backward
         before, after = (self._callbacks.get(f"{when}_{direction}", []) for when in ("before", "after"))
         ledger.before_pass()
@@ -271,6 +261,7 @@ class Net:
             The outputs and ``blobs`` of all examples, by name.
         """
         results: dict[str, list[Array]] = {}
+        kwargs = self._examples(kwargs, self.inputs)
         for batch in self._batches(kwargs):
             for name, values in self.forward(blobs, None, None, **batch).items():
                 results.setdefault(name, []).extend(values.copy())
@@ -291,6 +282,7 @@ class Net:
         """
         outs: dict[str, list[Array]] = {}
         grads: dict[str, list[Array]] = {}
+        kwargs = self._examples(kwargs, [*self.inputs, *self.outputs])
         inputs = {name: kwargs[name] for name in self.inputs if name in kwargs}
         tops = {name: kwargs[name] for name in self.outputs if name in kwargs}
         for batch, gradients in zip_longest(self._batches(inputs), self._batches(tops)):
@@ -300,6 +292,15 @@ class Net:
                 grads.setdefault(name, []).extend(values.copy())
         count = len(next(iter({**tops, **inputs}.values())))
         return joined(outs, count), joined(grads, count)
+
+    def _examples(self, arrays: Mapping[str, Any], names: Sequence[str]) -> dict[str, Array]:
+        """The arrays of a call on any number of examples, which have to be of these names and equally long."""
+        checked = {one_of(name, names, "blob"): numbers(values, f"'{name}'") for name, values in arrays.items()}
+        rows = {array.shape[:1] for array in checked.values()}
+        if len(rows) != 1 or rows == {()}:
+            found = {name: array.shape for name, array in checked.items()} or "none"
+            raise ArgumentError("needs arrays of equally many examples", where=f"net '{self.name}'", found=found)
+        return checked
 
     def _batches(self, arrays: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
         return batches(arrays, self.blobs[next(iter(arrays))].shape[0] if arrays else 0)
@@ -316,30 +317,33 @@ class Net:
 
     def copy_from(self, source: Any) -> None:
         """Copy parameters from a weights file or another net, by layer name."""
-        copied = self._net.copy_from(source._net if isinstance(source, Net) else Path(source))
+        copied = self._net.copy_from(source._net if isinstance(source, Net) else path(source, "a weights file"))
         glog.report_copied(copied)
         ledger.after_pass()
 
     def share_with(self, other: Net) -> None:
         """Share the parameters of another net, by layer name."""
+        if not isinstance(other, Net):
+            raise ArgumentError("share_with needs a net", found=type(other).__name__, expected="caffe.Net")
         self._net.share_with(other._net)
 
-    def save(self, path: str | PathLike[str]) -> None:
+    def save(self, filename: str | PathLike[str]) -> None:
         """Save the parameters as a caffemodel."""
-        self._write("BINARYPROTO", path)
+        self._write("BINARYPROTO", filename)
 
-    def save_hdf5(self, path: str | PathLike[str], write_diff: bool = False) -> None:
+    def save_hdf5(self, filename: str | PathLike[str], write_diff: bool = False) -> None:
         """Save the parameters, and their gradients with ``write_diff``, as HDF5."""
-        self._write("HDF5", path, write_diff)
+        self._write("HDF5", filename, write_diff)
 
-    def load_hdf5(self, path: str | PathLike[str]) -> None:
+    def load_hdf5(self, filename: str | PathLike[str]) -> None:
         """Copy parameters from an HDF5 file, by layer name."""
-        self.copy_from(path)
+        self.copy_from(filename)
 
-    def _write(self, kind: str, path: str | PathLike[str], diff: bool = False) -> None:
+    def _write(self, kind: str, filename: str | PathLike[str], diff: bool = False) -> None:
+        target = path(filename, "a file to write")
         ledger.before_pass()
         net = self._net
-        format_named(kind, net.plugins).write_weights(Path(path), net.to_proto(), net.weights(diff))
+        format_named(kind, net.plugins).write_weights(target, net.to_proto(), net.weights(diff))
 
     def set_input_arrays(self, data: Array, labels: Array) -> None:
         """Set the arrays that the net's first layer, a MemoryData layer, reads.
@@ -360,7 +364,7 @@ class Net:
                 found=layer.type,
                 expected="MemoryData",
             )
-        reset(data, np.asarray(labels).reshape(-1))
+        reset(numbers(data, "data"), numbers(labels, "labels").reshape(-1))
 
     def _names(self, blobs: Sequence[Sequence[Any]]) -> OrderedDict[str, list[str]]:
         names = ([blob.name for blob in each] for each in blobs)
@@ -370,12 +374,15 @@ class Net:
         if arrays and set(arrays) != set(names):
             raise CafxError(message, where=f"net '{self.name}'", found=sorted(arrays), expected=sorted(names))
 
-    def _check_batch(self, values: Array, name: str, message: str) -> None:
-        if np.shape(values)[:1] != self.blobs[name].shape[:1]:
-            raise CafxError(
+    def _batch(self, values: Any, name: str, message: str) -> Array:
+        """The values for a blob as an array, which has as many rows as the blob."""
+        array = numbers(values, f"blob '{name}'")
+        if array.shape[:1] != self.blobs[name].shape[:1]:
+            raise ArgumentError(
                 message,
                 where=f"blob '{name}'",
-                found=np.shape(values),
+                found=array.shape,
                 expected=self.blobs[name].shape,
                 remedy=f"call net.blobs['{name}'].reshape(…) first",
             )
+        return array

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from os import PathLike
-from pathlib import Path
 from typing import Any, ClassVar
 
 from caffe import glog
+from caffe.arguments import path, whole
 from caffe.blob import ledger
 from caffe.exceptions import own_exceptions
 from caffe.modes import process
@@ -64,7 +64,8 @@ class Solver:
     solver_type: ClassVar[str | None] = None
 
     def __init__(self, solver_file: str | PathLike[str]) -> None:
-        options = read_solver(Path(solver_file), registry())
+        solver_path = path(solver_file, "a solver's prototxt")
+        options = read_solver(solver_path, registry())
         if self.solver_type:
             options.ClearField("solver_type")
             options.type = self.solver_type
@@ -72,7 +73,7 @@ class Solver:
         settings = {"seed": seed, "keep_tests": "all", "allow_nan": True, **process.engine_keywords()}
         glog.enable()
         with own_exceptions():
-            self._solver = _CallbackSolver(options, Path(solver_file), **settings)
+            self._solver = _CallbackSolver(options, solver_path, **settings)
         self._solver.monitors.add(glog.SolverLog())
         for copied in self._solver.copied:
             glog.report_copied(copied)
@@ -85,15 +86,15 @@ class Solver:
 
     def step(self, iterations: int = 1) -> None:
         """Run a number of iterations."""
-        self._synchronised(lambda: self._solver.step(iterations))
+        self._synchronised(lambda: self._solver.step(whole(iterations, "the number of iterations")))
 
     def solve(self, resume: str | PathLike[str] | None = None) -> None:
         """Train until max_iter, resuming from the solverstate ``resume`` if given."""
-        self._synchronised(lambda: self._solver.solve(Path(resume) if resume else None))
+        self._synchronised(lambda: self._solver.solve(path(resume, "a solverstate") if resume else None))
 
     def restore(self, state: str | PathLike[str]) -> None:
         """Restore the solver from a solverstate file and its weights."""
-        self._synchronised(lambda: self._solver.restore(Path(state)))
+        self._synchronised(lambda: self._solver.restore(path(state, "a solverstate")))
 
     def snapshot(self) -> None:
         """Save the weights and the solver's state."""

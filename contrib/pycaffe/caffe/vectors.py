@@ -1,8 +1,10 @@
-"""Lists under the names of the C++ vectors that ``caffe._caffe`` exports."""
+"""A layer of a net, and lists under the names of the C++ vectors that ``caffe._caffe`` exports."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from cafx.kernel import Layer
 
 
 class BlobVec(list[Any]):
@@ -35,3 +37,20 @@ class DtypeVec(list[float]):
 
 class BoolVec(list[bool]):
     """Flags."""
+
+
+class LayerView:
+    """A layer of a net.
+
+    Attributes:
+        type: layer type.
+        blobs: its parameters.
+    """
+
+    def __init__(self, layer: Layer, blobs: BlobVec) -> None:
+        self._layer = layer
+        self.type = layer.type
+        self.blobs = blobs
+
+    def __repr__(self) -> str:
+        return f"<layer '{self._layer.name}' ({self.type})>"

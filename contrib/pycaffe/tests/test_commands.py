@@ -61,7 +61,7 @@ def run(folder: Path) -> Run:
             **settings,
         }
         result = subprocess.run(
-            command, shell=True, cwd=folder, env=env, text=True, capture_output=True, timeout=120, check=False
+            ["bash", "-c", command], cwd=folder, env=env, text=True, capture_output=True, timeout=120, check=False
         )
         assert result.returncode == code, result.stdout + result.stderr
         assert "Traceback" not in result.stderr
@@ -194,7 +194,9 @@ def test_old_files_are_upgraded_and_drawn(run: Run, folder: Path) -> None:
     assert "digraph" in (folder / "net.dot").read_text()
 
 
-def test_images_are_classified_and_windows_detected(run: Run, folder: Path) -> None:
+@pytest.fixture
+def model(run: Run, folder: Path) -> str:
+    """Options that name a classifier of five classes."""
     (folder / "deploy.prototxt").write_text("""
 name: "deploy" layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
 layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_param { num_output: 5
@@ -202,7 +204,10 @@ layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_p
 """)
     run("python -c \"import caffe; caffe.Net('deploy.prototxt', caffe.TEST).save('w.caffemodel')\"")
     np.save(folder / "mean.npy", np.full((3, 10, 10), 100, np.float32))
-    model = "--model_def deploy.prototxt --pretrained_model=w.caffemodel --mean_file mean.npy"
+    return "--model_def deploy.prototxt --pretrained_model=w.caffemodel --mean_file mean.npy"
+
+
+def test_images_are_classified_and_windows_detected(run: Run, folder: Path, model: str) -> None:
     run(f"classify.py img out.npy {model} --ext png --images_dim 9,9 --gpu")
     scores = np.load(folder / "out.npy")
     assert scores.shape == (4, 5)
@@ -212,3 +217,72 @@ layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_p
     rows = (folder / "out.csv").read_text().splitlines()
     assert rows[0] == "filename,ymin,xmin,ymax,xmax,class0,class1,class2,class3,class4"
     assert rows[2].startswith("img/1.png,2,2,8,8,")
+
+
+def test_windows_are_read_as_caffe_reads_them(run: Run, folder: Path, model: str) -> None:
+    (folder / "windows.csv").write_text(
+        "xmin,ymin,ymax,xmax,filename,score\r\n1.0,0,9,8.0,img/2.png,0.5\r\n0,2,8,8,img/1.png,0\r\n"
+    )
+    run(f"detect.py windows.csv out.csv {model} --crop_mode=list")
+    rows = [line.split(",") for line in (folder / "out.csv").read_text().splitlines()]
+    assert [row[:5] for row in rows[1:]] == [["img/2.png", "0", "1", "9", "8"], ["img/1.png", "2", "0", "8", "8"]]
+
+
+def test_selective_search_takes_names_from_a_list_or_a_table(run: Run, folder: Path, model: str) -> None:
+    (folder / "names.txt").write_text("img/1.png\n\n")
+    (folder / "names.csv").write_text("filename,ymin\nimg/1.png,3\nimg/1.png,5\n")
+    for source in ("names.txt", "names.csv"):
+        run(f"detect.py {source} {source}.csv {model}")
+    found = (folder / "names.txt.csv").read_text()
+    assert found == (folder / "names.csv.csv").read_text()
+    assert {line.partition(",")[0] for line in found.splitlines()[1:]} == {"img/1.png"}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("filename,ymin,xmin,ymax\na.png,1,2,3\n", "is not a table of windows"),
+        ("filename,ymin,xmin,ymax,xmax\na.png,1,2,3\n", "is not a table of windows"),
+        ("filename,ymin,xmin,ymax,xmax\na.png,1,2,3,inf\n", "a window that is not four numbers"),
+        ("filename,ymin,xmin,ymax,xmax\na.png,1,2,3,b\n", "a window that is not four numbers"),
+        ("", "is not a table of windows"),
+    ],
+)
+def test_what_is_no_table_of_windows_is_told(table: str, message: str, run: Run, folder: Path, model: str) -> None:
+    (folder / "windows.csv").write_text(table)
+    assert message in run(f"detect.py windows.csv out.csv {model} --crop_mode=list", 1).stderr
+    assert not (folder / "out.csv").exists()
+
+
+def test_windows_are_written_as_pandas_reads_them(run: Run, folder: Path, model: str) -> None:
+    (folder / "windows.csv").write_text("filename,ymin,xmin,ymax,xmax\nimg/1.png,0,0,9,9\nimg/1.png,2,2,8,8\n")
+    command = f"detect.py windows.csv out.h5 {model} --crop_mode=list"
+    pd = pytest.importorskip("pandas")
+    pytest.importorskip("tables")
+    run(command)
+    table = pd.read_hdf(folder / "out.h5", "df")
+    assert table.index.tolist() == ["img/1.png", "img/1.png"]
+    assert table.columns.tolist() == ["prediction", "ymin", "xmin", "ymax", "xmax"]
+    assert table[["ymin", "xmin", "ymax", "xmax"]].to_numpy().tolist() == [[0, 0, 9, 9], [2, 2, 8, 8]]
+    assert np.vstack(table["prediction"].to_numpy()).shape == (2, 5)
+
+
+def test_without_pandas_h5_is_refused_and_nothing_is_left(run: Run, folder: Path, model: str) -> None:
+    (folder / "pandas.py").write_text("raise ImportError")
+    (folder / "windows.csv").write_text("filename,ymin,xmin,ymax,xmax\nimg/1.png,0,0,9,9\n")
+    command = f"detect.py windows.csv out.h5 {model} --crop_mode=list"
+    assert "needs pandas and tables" in run(command, 1, PYTHONPATH=".").stderr
+    assert not list(folder.glob("*out.h5*"))
+
+
+def test_sigterm_ends_training_with_143(run: Run, folder: Path) -> None:
+    forever = SOLVER.replace("max_iter: 20 snapshot: 10", "max_iter: 1000000000").replace("display: 5", "display: 0")
+    (folder / "solver.prototxt").write_text(forever.replace("test_interval: 10", "test_interval: 1000000"))
+    log = run("timeout --preserve-status -s TERM 8 caffe train -solver solver.prototxt", 143).stderr
+    assert "Optimization stopped early." in log
+    assert list(folder.glob("tiny_iter_*.solverstate"))
+
+
+def test_a_log_that_nobody_reads_is_no_error(run: Run) -> None:
+    run("caffe train -solver solver.prototxt 2>&1 | true; exit ${PIPESTATUS[0]}", 141)
+    run("caffe time -model net.prototxt -iterations 2 2>&1 | true; exit ${PIPESTATUS[0]}", 141)

@@ -37,7 +37,7 @@ Line = tuple[int, str, int]
     help="If an image cannot be read: skip it or stop.",
 )
 @click.option("--resume", is_flag=True, help="Resume an unfinished database.")
-@click.option("--negative-labels", is_flag=True, help="Allow negative labels.")
+@click.option("--negative-labels", is_flag=True, hidden=True, expose_value=False, help="Accepted, ignored.")
 @backend_option
 @threads_option
 def convert_imageset(
@@ -53,7 +53,6 @@ def convert_imageset(
     check_size: bool,
     on_bad: str,
     resume: bool,
-    negative_labels: bool,
     backend: str,
     threads: int,
 ) -> None:
@@ -70,14 +69,6 @@ def convert_imageset(
     from cafx_lib_feed.lists import read_list
 
     lines = [(number, *line) for number, line in enumerate(_ordered(read_list(listed), shuffle, seed))]
-    negative = next((line for line in lines if line[2] < 0), None)
-    if negative and not negative_labels:
-        raise CafxError(
-            f"the label of '{negative[1]}' is negative",
-            where=listed,
-            found=negative[2],
-            remedy="number classes from 0, or allow it with --negative-labels",
-        )
     height, width = _size(resize)
     read = functools.partial(
         _read,

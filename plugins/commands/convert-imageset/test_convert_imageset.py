@@ -97,9 +97,14 @@ def test_sizes_labels_and_targets_are_checked(images: Path) -> None:
     run(f"{images}/", images / "list", images / "sized", "--check-size", "--resize", "4x3")
     with pytest.raises(CafxError, match="already exists"):
         run(f"{images}/", images / "list", images / "sized")
+
+
+@pytest.mark.parametrize("option", [[], ["--negative-labels"]])
+def test_labels_may_be_negative_as_in_caffe(images: Path, option: list[str]) -> None:
     (images / "list").write_text("0 a.png -1\n")
-    with pytest.raises(CafxError, match="negative"):
-        run(f"{images}/", images / "list", images / "negative")
+    run(f"{images}/", images / "list", images / "negative", *option)
+    ((key, value),) = contents(images / "negative")
+    assert DatumReader().read(key, memoryview(value)).label == -1
 
 
 def test_resuming_needs_a_database_of_the_same_kind(images: Path) -> None:

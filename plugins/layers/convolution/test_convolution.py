@@ -56,3 +56,9 @@ def test_scratch_memory_does_not_grow_with_the_batch() -> None:
 def test_invalid_options_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(CafxError, match=r"not valid|subject"):
         run(**options)
+
+
+@pytest.mark.parametrize("options", [{}, {"kernel_size": [3]}])
+def test_a_missing_num_output_is_named(options: dict[str, Any]) -> None:
+    with pytest.raises(CafxError, match="num_output is missing"):
+        run_layer("Convolution", [np.zeros((1, 4, 8, 8))], options=options)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from cafx.cli.main import run as run_command
+from cafx.cli.process import exit_after
 
 MODULES = {
     "main": ["caffe"],
@@ -30,7 +31,7 @@ SUFFIXES = (".bin", ".py", ".exe")
 """Endings of a program's file name that do not belong to its name."""
 
 
-def run() -> None:
+def run() -> NoReturn:
     """Run the program that this process was started as, and exit with its exit code.
 
     A file of the name ``NAME``, ``NAME.bin`` or ``NAME.py`` runs the program NAME, links included.
@@ -42,8 +43,8 @@ def run() -> None:
     if module is None:
         known = [program for names in MODULES.values() for program in names]
         sys.exit(f"error: {name}: not one of Caffe's programs: {', '.join(known)}")
-    command = getattr(importlib.import_module(f"caffe.commands.{module}"), name)
-    code = run_command(None, command, Path(sys.argv[0]).name)
-    with contextlib.suppress(BrokenPipeError):
-        sys.stdout.flush()
-    sys.exit(code)
+    exit_after(
+        lambda: run_command(
+            None, getattr(importlib.import_module(f"caffe.commands.{module}"), name), Path(sys.argv[0]).name
+        )
+    )

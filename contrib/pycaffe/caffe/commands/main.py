@@ -44,7 +44,7 @@ EFFECTS = click.Choice(["stop", "snapshot", "none"])
 )
 @click.option("--sigint_effect", type=EFFECTS, default="stop", show_default=True, help="train: effect of Ctrl-C.")
 @click.option("--sighup_effect", type=EFFECTS, default="snapshot", show_default=True, help="train: effect of SIGHUP.")
-def caffe(action: str, **flags: Any) -> None:
+def caffe(action: str, **flags: Any) -> int:
     """Caffe's command line, run by cafx.
 
     Options have one dash or two. Without a GPU, --gpu gives one notice, and the CPU is used. If standard
@@ -58,10 +58,10 @@ def caffe(action: str, **flags: Any) -> None:
     caffe time -model lenet.prototxt -iterations 10
     caffe device_query -gpu 0
     """
-    ACTIONS[action](**flags)
+    return ACTIONS[action](**flags) or 0
 
 
-def train(solver: str, weights: str, snapshot: str, **flags: Any) -> None:
+def train(solver: str, weights: str, snapshot: str, **flags: Any) -> int:
     """Train, with progress on a terminal, else with Caffe's log."""
     if not solver:
         raise click.UsageError("Need a solver definition to train: -solver FILE.")
@@ -71,11 +71,10 @@ def train(solver: str, weights: str, snapshot: str, **flags: Any) -> None:
     options += given(sigint_effect=flags["sigint_effect"], sighup_effect=flags["sighup_effect"])
     options += engine_arguments(flags["gpu"])
     if sys.stderr.isatty():
-        call("train", *options)
-        return
+        return call("train", *options)
     monitors = ["--monitor", "log"] if glog.level() == glog.INFO else []
     with logged_warnings():
-        call("train", "--quiet", *monitors, *options)
+        return call("train", "--quiet", *monitors, *options)
 
 
 def test(model: str, weights: str, iterations: int, **flags: Any) -> None:
@@ -111,7 +110,12 @@ def device_query(gpu: str, **_: Any) -> None:
     call("device", *given(gpu="" if gpu == "all" else gpu))
 
 
-ACTIONS: dict[str, Callable[..., None]] = {"train": train, "test": test, "time": time, "device_query": device_query}
+ACTIONS: dict[str, Callable[..., int | None]] = {
+    "train": train,
+    "test": test,
+    "time": time,
+    "device_query": device_query,
+}
 
 
 def _state(flags: dict[str, Any]) -> dict[str, Any]:

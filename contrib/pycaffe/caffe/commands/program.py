@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from caffe import glog
-from cafx.cli.main import cafx
+from cafx.cli.group import cafx
 from cafx.cli.spelling import SpelledCommand
 from cafx.kernel import CafxError, registry
 from cafx.kernel.net import chosen_engine, engine_of_kind
@@ -54,9 +54,10 @@ def log_file(name: str) -> str | None:
     return str(Path(folder) / f"{name}.INFO") if folder else None
 
 
-def call(*arguments: str) -> None:
-    """Run a command of ``cafx``, for example ``call("draw", "net.prototxt", "net.png")``."""
-    cafx.main(list(arguments), prog_name="cafx", standalone_mode=False, obj=click.get_current_context().obj)
+def call(*arguments: str) -> int:
+    """Run a command of ``cafx``, for example ``call("draw", "net.prototxt", "net.png")``; returns its exit code."""
+    code = cafx.main(list(arguments), prog_name="cafx", standalone_mode=False, obj=click.get_current_context().obj)
+    return code if isinstance(code, int) else 0
 
 
 def output_of(*arguments: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from caffe.commands.program import engine_arguments, program
 from caffe.detector import Detector
 from caffe.modes import set_device, set_mode_gpu
 from cafx.kernel import CafxError
+from cafx.kernel.files import atomic_write, read_file
 
 MODEL = "models/bvlc_reference_caffenet/"
 COORDINATES = ("ymin", "xmin", "ymax", "xmax")
@@ -139,52 +142,92 @@ def detect(
 ) -> None:
     """Score windows of images.
 
-    INPUT_FILE is a .txt list of images, or for --crop_mode list a .csv of filename, ymin, xmin, ymax, xmax.
+    INPUT_FILE is a .txt list of images or a .csv with a column filename, for --crop_mode list with the columns
+    filename, ymin, xmin, ymax, xmax.
     OUTPUT_FILE is a .csv file, or a .h5 file, which needs pandas.
     """
     net: Any = Detector(model_def, pretrained_model, context_pad=context_pad, **_keywords(**options))
     if crop_mode == "list":
         detections = net.detect_windows(_windows(source))
     else:
-        suffix = Path(source).suffix.lower()
-        names = Path(source).read_text("utf-8").split("\n") if suffix == ".txt" else [source]
-        detections = net.detect_selective_search([name.strip() for name in names if name.strip()])
+        detections = net.detect_selective_search(_names(source))
     click.echo(f"Processed {len(detections)} windows.")
     _save(detections, out)
     click.echo(f"Saved to {out}")
 
 
+def _names(source: str) -> list[str]:
+    """Images: the lines of a .txt file, or the column filename of a .csv file, each once; else the file itself."""
+    suffix = Path(source).suffix.lower()
+    if suffix == ".csv":
+        return list(dict.fromkeys(row["filename"] for row in _rows(source, ("filename",))))
+    names = read_file(source).decode("utf-8", "replace").splitlines() if suffix == ".txt" else [source]
+    return [name.strip() for name in names if name.strip()]
+
+
 def _windows(source: str) -> list[tuple[str, list[list[int]]]]:
     """Images and their windows, from a table."""
     images: dict[str, list[list[int]]] = {}
-    try:
-        with Path(source).open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                images.setdefault(row["filename"], []).append([int(float(row[name])) for name in COORDINATES])
-    except (KeyError, ValueError, TypeError):
-        expected = f"columns filename, {', '.join(COORDINATES)}"
-        raise CafxError("is not a table of windows", where=source, expected=expected) from None
+    for row in _rows(source, ("filename", *COORDINATES)):
+        try:
+            window = [int(float(row[name])) for name in COORDINATES]
+        except (ValueError, OverflowError):
+            raise CafxError(
+                "has a window that is not four numbers", where=source, found=", ".join(row.values())
+            ) from None
+        images.setdefault(row["filename"], []).append(window)
     return list(images.items())
 
 
+def _rows(source: str, columns: tuple[str, ...]) -> list[dict[str, str]]:
+    """The rows of a table, with these columns only.
+
+    Raises:
+        CafxError: the file cannot be read, or lacks a column, or a row lacks a value.
+    """
+    rows = csv.DictReader(read_file(source).decode("utf-8-sig", "replace").splitlines())
+    try:
+        found = [{name: row[name] for name in columns} for row in rows]
+    except (KeyError, csv.Error):
+        found = [{}]
+    if not found or not all(all(row.values()) and row for row in found):
+        raise CafxError("is not a table of windows", where=source, expected=f"columns {', '.join(columns)}")
+    return found
+
+
 def _save(detections: list[dict[str, Any]], out: str) -> None:
-    """Write windows and scores as .csv, or as a pandas table in .h5."""
-    if out.lower().endswith("csv"):
-        with Path(out).open("w", encoding="utf-8", newline="") as file:
-            count = len(detections[0]["prediction"]) if detections else 0
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["filename", *COORDINATES, *(f"class{number}" for number in range(count))])
-            for each in detections:
-                writer.writerow([each["filename"], *map(int, each["window"]), *map(float, each["prediction"])])
-        return
+    """Write windows and scores as .csv, or as a pandas table in .h5, with the columns of Caffe's detect.py."""
+    with atomic_write(Path(out)) as file:
+        if out.lower().endswith("csv"):
+            file.write(_as_csv(detections).encode())
+        else:
+            _write_hdf(detections, file.name, out)
+
+
+def _as_csv(detections: list[dict[str, Any]]) -> str:
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    count = len(detections[0]["prediction"]) if detections else 0
+    writer.writerow(["filename", *COORDINATES, *(f"class{number}" for number in range(count))])
+    for each in detections:
+        writer.writerow([each["filename"], *map(int, each["window"]), *map(float, each["prediction"])])
+    return text.getvalue()
+
+
+def _write_hdf(detections: list[dict[str, Any]], path: str, out: str) -> None:
+    """Write the table ``df``: the scores in ``prediction``, a column per side of the window; the index is the file."""
     try:
         import pandas as pd
-        import tables  # noqa: F401 - pandas writes .h5 by it
+        import tables
     except ImportError:
         raise CafxError(
             "needs pandas and tables", where=out, remedy="pip install pandas tables, or name a .csv file"
         ) from None
-    table = pd.DataFrame(detections).set_index("filename")
+    table = pd.DataFrame({"prediction": [each["prediction"] for each in detections]})
+    table.index = pd.Index([each["filename"] for each in detections], name="filename")
     for number, name in enumerate(COORDINATES):
-        table[name] = [each["window"][number] for each in detections]
-    table.to_hdf(out, key="df", mode="w")
+        table[name] = [int(each["window"][number]) for each in detections]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", tables.PerformanceWarning)
+        warnings.simplefilter("ignore", pd.errors.PerformanceWarning)
+        table.to_hdf(path, key="df", mode="w")

@@ -28,7 +28,7 @@ def convert_imageset(root: str, listed: str, out: str, resize_width: int, resize
     """Write a list of images with labels to a database."""
     if resize_width and resize_height:
         options["resize"] = f"{resize_height}x{resize_width}"
-    call("convert-imageset", *given(negative_labels=True, **options), "--", root, listed, out)
+    call("convert-imageset", *given(**options), "--", root, listed, out)
 
 
 @program

@@ -37,11 +37,11 @@ class SlidingLayer(Layer):
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Read the window; create weights of shape M × C / group × kernel… and, with bias_term, a bias."""
         options, group, outputs = self.options, self.options.group, self.options.num_output
+        if not outputs:
+            raise self.error("num_output is missing", expected="convolution_param { num_output: … kernel_size: … }")
         self.channel_axis = self.axis(bottom[0], options.axis)
         self.window = read_window(self, bottom[0].num_axes - self.channel_axis - 1)
         self.inputs = bottom[0].shape[self.channel_axis]
-        if not outputs:
-            raise self.error("num_output is missing", expected="convolution_param { num_output: … }")
         if not self.inputs or self.inputs % group or outputs % group:
             found = f"{self.inputs} channels in, {outputs} out"
             raise self.error("channels are not divisible by group", found=found, expected=f"multiples of {group}")
