@@ -94,7 +94,8 @@ class Upsample(Layer):
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx[i] = dy[m[i]], or Σ dy over the copies."""
-        self.refuse_gradients(propagate_down)
+        if any(propagate_down[1:]):  # the mask comes from a pooling layer that learns
+            bottom[1].synced_diff.zero()
         if not propagate_down[0]:
             return
         dx, dy = bottom[0].mutable_diff, top[0].diff

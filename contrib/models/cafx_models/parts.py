@@ -78,6 +78,39 @@ def convolved(
     return _finished(net, name, top, relu)
 
 
+def batch_normalised(
+    net: NetSpec,
+    name: str,
+    bottom: Any,
+    *,
+    relu: str = "",
+    bn: str = "{}/bn",
+    scale: str = "{}/scale",
+    eps: float | None = None,
+    negative_slope: float = 0,
+) -> Any:
+    """Add an in-place batch normalisation, a scale with bias and optionally a ReLU.
+
+    Args:
+        net: the net.
+        name: what the names of the layers are formed from.
+        bottom: the bottom.
+        relu: name of the ReLU; "" for none.
+        bn, scale: names of the layers, with {} for ``name``.
+        eps: what is added to the variance; None for Caffe's default.
+        negative_slope: of the ReLU.
+    """
+    options = {} if eps is None else {"eps": eps}
+    names = bn.format(name), scale.format(name)
+    net[names[0]] = L.BatchNorm(bottom, in_place=True, **options)
+    net[names[1]] = L.Scale(net[names[0]], bias_term=True, in_place=True)
+    if not relu:
+        return net[names[1]]
+    slope = {"negative_slope": negative_slope} if negative_slope else {}
+    net[relu] = L.ReLU(net[names[1]], in_place=True, **slope)
+    return net[relu]
+
+
 def connected(
     net: NetSpec,
     name: str,

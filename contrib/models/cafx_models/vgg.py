@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from cafx.dsl import NetSpec
-from cafx_models.parts import XAVIER, begin, classified, connected, convolved, dropped, gaussian, pooled
+from cafx_models.parts import LEARNED, XAVIER, begin, classified, connected, convolved, dropped, gaussian, pooled
 
 IMAGE = (3, 224, 224)
 WIDTHS = (64, 128, 256, 512, 512)
+FIXED: tuple[dict[str, float], ...] = ({"lr_mult": 0, "decay_mult": 0},) * 2
 VGG16, VGG19 = (2, 2, 3, 3, 3), (2, 2, 4, 4, 4)
 
 
@@ -30,13 +31,14 @@ def vgg19(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, tr
     return _vgg("VGG_ILSVRC_19_layers", VGG19, net, batch, classes, train)
 
 
-def blocks(net: NetSpec, depths: tuple[int, ...], first_pad: int = 1) -> list[Any]:
+def blocks(net: NetSpec, depths: tuple[int, ...], first_pad: int = 1, fixed: int = 0) -> list[Any]:
     """Add five blocks of convolutions.
 
     Args:
         net: the net, with the top ``data``.
         depths: number of convolutions per block.
         first_pad: padding of the first convolution.
+        fixed: number of blocks that are not trained.
 
     Returns:
         The pooled top of each block.
@@ -45,8 +47,8 @@ def blocks(net: NetSpec, depths: tuple[int, ...], first_pad: int = 1) -> list[An
     for block, (depth, width) in enumerate(zip(depths, WIDTHS, strict=True), 1):
         for index in range(1, depth + 1):
             pad = first_pad if (block, index) == (1, 1) else 1
-            name = f"{block}_{index}"
-            x = convolved(net, f"conv{name}", x, width, 3, pad=pad, relu=f"relu{name}", weights=XAVIER)
+            name, param = f"{block}_{index}", FIXED if block <= fixed else LEARNED
+            x = convolved(net, f"conv{name}", x, width, 3, pad=pad, relu=f"relu{name}", weights=XAVIER, param=param)
         x = pooled(net, f"pool{block}", x, 2, 2)
         tops.append(x)
     return tops

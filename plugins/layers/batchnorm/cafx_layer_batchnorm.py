@@ -29,10 +29,9 @@ class BatchNorm(NeuronLayer):
     """Batch normalisation: y = (x − μ) / √(σ² + eps), with the mean μ and variance σ² of each channel.
 
     Bottom: N×C×…, at least two axes. Top: the same shape; may be computed in place.
-    Parameters, not trained by a solver: sum of means (C), sum of variances (C), sum of weights (1). With
-    batch statistics, each forward pass decays the sums by ``moving_average_fraction`` and adds μ,
-    σ² · m/(m−1) (m values per channel) and 1. Running statistics are the first two sums divided by the
-    third, or 0 if that is 0.
+    Parameters, not trained by a solver: sum of means (C), sum of variances (C), sum of weights (1). With batch
+    statistics, each forward pass decays the sums by ``moving_average_fraction`` and adds μ, σ² · m/(m−1) (m values
+    per channel) and 1. Running statistics are the first two sums divided by the third, or 0 if that is 0.
     Gradient with batch statistics: dx = (dy − mean dy − y · mean dy·y) / √(σ² + eps), means per channel;
     with running statistics: dx = dy / √(σ² + eps). y is not finite where σ² + eps is 0.
 
@@ -42,7 +41,8 @@ class BatchNorm(NeuronLayer):
     Source: Ioffe and Szegedy, "Batch Normalization", 2015. Scale adds the learned γ and β.
 
     Read by engines:
-        eps, uses_running_statistics: that of the formula; whether running statistics normalise.
+        eps: that of the formula.
+        uses_running_statistics: whether running statistics normalise, instead of the batch's.
         running_statistics: method; running mean and variance, (C,) each.
         update_running_statistics: method; adds a batch's mean and variance, (C,) each, to the sums.
     """

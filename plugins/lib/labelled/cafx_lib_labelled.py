@@ -92,7 +92,8 @@ class Normaliser:
     """The divisor of a loss over outer×inner positions (LossParameter).
 
     ``normalization`` FULL: all positions; VALID: positions whose label is not ignored; BATCH_SIZE: the
-    outer count; NONE: 1. The divisor is at least 1, so a batch of ignored labels has loss 0.
+    outer count; NONE: 1; PRE_FIXED, which a dialect adds: its ``pre_fixed_normalizer``. The divisor is at least 1,
+    so a batch of ignored labels has loss 0.
 
     Args:
         options: the layer's LossParameter.
@@ -109,6 +110,7 @@ class Normaliser:
             self.mode = modes.VALID if options.normalize else modes.BATCH_SIZE
         else:
             self.mode = default
+        self.fixed = getattr(options, "pre_fixed_normalizer", 1.0)
 
     def __call__(self, outer: int, inner: int, valid: Any = None) -> Any:
         """The divisor for ``outer``×``inner`` positions.
@@ -127,7 +129,7 @@ class Normaliser:
             modes.VALID: everything if valid is None else valid,
             modes.BATCH_SIZE: outer,
             modes.NONE: 1,
-        }[self.mode]
-        if isinstance(divisor, (int, np.integer)):
+        }.get(self.mode, self.fixed)
+        if isinstance(divisor, (int, float, np.integer)):
             return float(max(1, divisor))
         return divisor.clip(1, None).astype(np.float32)

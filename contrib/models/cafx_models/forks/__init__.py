@@ -1,0 +1,1 @@
+"""Reference models of Caffe's forks; each needs the layers that the extra ``forks`` installs."""
