@@ -105,3 +105,33 @@ def test_memory_data_of_any_number_of_axes() -> None:
         assert built.forward()["x"][1, 0, 0, 0, 0] == 60
     with pytest.raises(CafxError, match="positive"):
         Net(schema().parse_text(text % "dim: 2 dim: 0", "NetParameter"))
+
+
+def test_the_dsl_knows_the_fields_of_dialects() -> None:
+    from cafx.dsl import NetSpec, SolverSpec
+    from cafx.dsl import layers as L
+    from cafx.dsl import params as P
+
+    n = NetSpec("n")
+    n.x = L.Input(shape={"dim": [1, 1, 7, 7]})
+    n.y = L.Pooling(n.x, kernel_size=2, stride=2, ceil_mode=False, pool=P.Pooling.AVE)
+    n.z = L.Pooling(n.x, kernel_size=2, dilation=3)
+    assert "ceil_mode (bool, default True): round output sizes up" in (L.Pooling.__doc__ or "")
+    text = str(n.to_proto())
+    assert "ceil_mode: false" in text
+    with Net(schema().parse_text(text, "NetParameter")) as built:
+        assert built.blobs["y"].shape == (1, 1, 3, 3)
+        assert built.blobs["z"].shape == (1, 1, 4, 4)
+    solver = SolverSpec(net=n, base_lr=0.1, lr_policy="step", warmup_iter=5)
+    assert solver.to_proto().warmup_iter == 5
+    with pytest.raises(CafxError, match="did you mean 'ceil_mode'"):
+        L.Pooling(n.x, kernel_size=2, ceil_mod=True)
+
+
+def test_plugins_show_lists_them() -> None:
+    from cafx.cli.inventory import find
+    from cafx.cli.pages import page
+
+    assert "| `ceil_mode` | bool | true | round output sizes up |" in page(find("Pooling"))
+    shown = page(find("common"))
+    assert "| `PoolingParameter` | `ceil_mode` | bool | true | round output sizes up | rewritten as round_mode" in shown
