@@ -105,30 +105,13 @@ def _database(stack: contextlib.ExitStack, name: str, path: str, backend: str) -
 
 
 def _hdf5(stack: contextlib.ExitStack, name: str, path: str, backend: str) -> Callable[[Any, int], None]:
-    """A function that appends rows to a dataset."""
-    import h5py
-
-    from cafx.kernel import CafxError
+    """A function that appends rows to a dataset of a file, which has its name once it is complete."""
     from cafx_lib_feed.database import checked_target
+    from cafx_lib_hdf5 import writing
 
-    try:
-        file = h5py.File(checked_target(Path(path)), "x")
-    except OSError as error:
-        raise CafxError(f"cannot be created: {error}", where=path, remedy="choose another name") from error
-
-    @stack.push
-    def close(kind: Any, *_: Any) -> None:
-        file.close()
-        if kind:
-            Path(path).unlink()
+    file = stack.enter_context(writing(checked_target(Path(path))))
 
     def store(values: Any, first: int) -> None:
-        rows = values.reshape(1) if not values.ndim else values
-        if name not in file:
-            inner = rows.shape[1:]
-            chunks = tuple(max(1, length) for length in rows.shape)
-            file.create_dataset(name, (0, *inner), rows.dtype, maxshape=(None, *inner), chunks=chunks)
-        file[name].resize(first + len(rows), axis=0)
-        file[name][first:] = rows
+        file.append(name, values if values.ndim else values.reshape(1))
 
     return store

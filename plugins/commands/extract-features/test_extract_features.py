@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +83,49 @@ def test_an_error_leaves_no_partial_output(backend: str, tmp_path: Path, monkeyp
     with pytest.raises(CafxError, match="the disk is gone"):
         run(*NET, "fc", tmp_path / "out", 5, "--backend", backend)
     assert not (tmp_path / "out").exists()
+
+
+KILLED = """
+import os
+from cafx.kernel import Net
+from cafx_command_extract_features import extract_features
+forward, passes = Net.run_forward, iter(range(2))
+def killed(net):
+    if next(passes, None) is None:
+        os.kill(os.getpid(), 9)
+    return forward(net)
+Net.run_forward = killed
+extract_features({arguments!r})
+"""
+
+
+@needs_golden
+@pytest.mark.parametrize("backend", ["lmdb", "leveldb", "hdf5"])
+def test_a_run_that_is_killed_leaves_nothing_under_the_output_s_name(backend: str, tmp_path: Path) -> None:
+    code = KILLED.format(arguments=[*NET, "fc", str(tmp_path / "out"), "5", "--backend", backend])
+    done = subprocess.run([sys.executable, "-c", code], cwd=FORMATS, capture_output=True, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [each.suffix for each in tmp_path.iterdir()] == [".part"]
+
+
+FULL = """
+import resource, signal, sys
+from cafx.cli.main import run
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+sys.exit(run(["extract-features", *{arguments!r}]))
+"""
+
+
+@needs_golden
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    code = FULL.format(arguments=[*NET, "conv1", str(tmp_path / "out.h5"), "3", "--backend", "hdf5"])
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=FORMATS, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert "out.h5: cannot be written: File too large" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 SOURCES = [

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import h5py
-import numpy as np
-
-from cafx.kernel import Blob, Layer, Message, message, option
+from cafx.kernel import Blob, CafxError, Layer, Message, message, option
+from cafx_lib_hdf5 import appending, writing
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
@@ -30,7 +27,8 @@ class HDF5Output(Layer):
     """Writes its bottoms to the datasets ``data`` and ``label``; each forward pass appends rows.
 
     Bottoms: data N×… and labels N×…, of the same N; written with at least four axes, as in Caffe.
-    Tops: none. No gradient. Building a net overwrites the file.
+    Tops: none. No gradient. A net's first forward pass overwrites the file; each pass adds to it completely or, if
+    the disk is full, not at all.
 
     Raises:
         CafxError: file_name is not set, the file cannot be written, or the bottoms differ in length.
@@ -47,11 +45,13 @@ class HDF5Output(Layer):
     capturable = False
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Create the file."""
+        """Check that there is a file name; what is in the file stays until the first forward pass."""
         if not self.options.file_name:
             raise self.error("file_name must be set", expected="hdf5_output_param { file_name: … }")
-        with self._file("w"):
-            pass
+        self.path = Path(self.options.file_name)
+        self._begun = False
+        if not self.path.absolute().parent.is_dir():
+            raise self.error(f"'{self.path}' cannot be written", remedy=f"create its folder, '{self.path.parent}'")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Check that data and labels have the same length."""
@@ -62,24 +62,16 @@ class HDF5Output(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Append the rows of both bottoms."""
-        with self._file("r+") as file:
-            for name, blob in zip(DATASETS, bottom, strict=True):
-                values = blob.host()
-                values = values.reshape(values.shape + (1,) * (MIN_AXES - values.ndim))
-                if name not in file:
-                    _create(file, name, values)
-                rows = len(file[name])
-                file[name].resize(rows + len(values), axis=0)
-                file[name][rows:] = values
-
-    @contextmanager
-    def _file(self, mode: str) -> Iterator[Any]:
-        """Open the file; errors are located at this layer."""
         try:
-            with h5py.File(Path(self.options.file_name), mode) as file:
-                yield file
-        except (OSError, TypeError, ValueError) as error:
-            raise self.error(f"'{self.options.file_name}' cannot be written: {error}") from error
+            with (appending if self._begun else writing)(self.path) as file:
+                for name, blob in zip(DATASETS, bottom, strict=True):
+                    values = blob.host()
+                    file.append(name, values.reshape(values.shape + (1,) * (MIN_AXES - values.ndim)))
+        except CafxError as error:
+            raise self.error(f"'{self.path}' {error.message}", remedy=error.remedy) from error
+        except (TypeError, ValueError) as error:
+            raise self.error(f"'{self.path}' cannot be written: {error}") from error
+        self._begun = True
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Do nothing: the layer has no gradient."""
@@ -93,11 +85,3 @@ class HDF5Output(Layer):
         options = {"file_name": str(samples.folder() / "output.h5")}
         yield Case("vectors", (4, 3), (4,), options=options, tops=0)
         yield Case("images", (2, 3, 4, 5), (2, 1), options=options, tops=0)
-
-
-def _create(file: Any, name: str, values: np.ndarray[Any, Any]) -> None:
-    """Create a dataset that can be extended."""
-    inner = values.shape[1:]
-    file.create_dataset(
-        name, (0, *inner), values.dtype, maxshape=(None, *inner), chunks=tuple(max(1, n) for n in values.shape)
-    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import h5py
@@ -47,6 +49,44 @@ def test_each_forward_appends_rows_and_a_new_net_overwrites_the_file(tmp_path: P
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CafxError, match="cannot be written"):
         build(tmp_path / "none" / "out.h5")
+
+
+def test_a_net_that_is_only_built_leaves_the_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "out.h5").write_text("precious")
+    build(tmp_path / "out.h5")
+    assert (tmp_path / "out.h5").read_text() == "precious"
+
+
+FULL = """
+import resource, signal, sys
+sys.path.insert(0, {here!r})
+from pathlib import Path
+import numpy as np
+from cafx.kernel import CafxError
+from test_hdf5output import build
+net = build(Path("out.h5"))
+net.forward(y=np.ones((3, 2, 3)), label=np.ones(3))
+whole = Path("out.h5").read_bytes()
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 500, len(whole) + 500))
+try:
+    for _ in range(1000):
+        whole = Path("out.h5").read_bytes()
+        net.forward(y=np.ones((3, 2, 3)), label=np.ones(3))
+except CafxError as error:
+    print(error)
+assert Path("out.h5").read_bytes() == whole
+"""
+
+
+def test_a_pass_on_a_full_disk_adds_nothing(tmp_path: Path) -> None:
+    code = FULL.format(here=str(Path(__file__).parent))
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "'out.h5' cannot be written: File too large" in done.stdout
+    assert [each.name for each in tmp_path.iterdir()] == ["out.h5"]
 
 
 def test_bottoms_must_have_the_same_batch_size(tmp_path: Path) -> None:

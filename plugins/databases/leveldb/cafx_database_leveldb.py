@@ -15,6 +15,7 @@ from typing import Any
 import plyvel
 
 from cafx.kernel import CafxError
+from cafx.kernel.files import open_file, read_file
 from cafx_lib_feed.database import Database, Item, Reader, Writer, damaged, empty
 
 CURRENT, LOCK = "CURRENT", "LOCK"
@@ -217,7 +218,7 @@ def _check_log(path: Path) -> None:
     """
     for log in path.glob(f"*{LOG}"):
         kind = LOG_FULL
-        with log.open("rb") as file:
+        with open_file(log) as file:
             size, position = os.fstat(file.fileno()).st_size, 0
             while position < size:
                 left = LOG_BLOCK_SIZE - position % LOG_BLOCK_SIZE
@@ -244,7 +245,7 @@ def _link(path: Path, links: Path) -> None:
         elif each.suffix == LOG:
             (links / each.name).symlink_to(each.resolve())
         elif each.name == CURRENT or each.name.startswith("MANIFEST-"):
-            (links / each.name).write_bytes(each.read_bytes())
+            (links / each.name).write_bytes(read_file(each))
 
 
 class LevelDB(Database):

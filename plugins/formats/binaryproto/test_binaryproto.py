@@ -105,11 +105,11 @@ def test_other_files_named_caffemodel_are_rejected(shared: Path) -> None:
 
 def test_a_solver_state_survives_a_round_trip(tmp_path: Path) -> None:
     history = [random_values((2, 3)), random_values((4,), seed=1)]
-    state = TrainingState(37, "a.caffemodel", history, 2, {"losses": [0.25]})
+    state = TrainingState(37, "a.caffemodel", history, 2, {"losses": [0.25], "nets": []})
     PROTO.write_state(tmp_path / "a.solverstate", state)
     read = PROTO.read_state(tmp_path / "a.solverstate")
     assert (read.iter, read.learned_net, read.current_step) == (37, "a.caffemodel", 2)
-    assert read.exact == {"losses": [0.25]}
+    assert read.exact == {"losses": [0.25], "nets": []}
     for one, two in zip(read.history, history, strict=True):
         np.testing.assert_array_equal(one.data, two.data)
 

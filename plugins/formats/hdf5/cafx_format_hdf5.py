@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,11 +13,12 @@ import h5py
 import numpy as np
 
 from cafx.kernel import CafxError, Format
-from cafx.kernel.files import Kinds, atomic_write, sniff
+from cafx.kernel.files import Kinds, read_head, sniff
 from cafx.kernel.net import ABSENT, BlobValues, LayerWeights, TrainingState, not_weights
+from cafx_lib_hdf5 import Damaged, Dataset, File, writing
+from cafx_lib_states import Malformed, checked, parse
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-HEAD = 64
 MAX_BLOBS = 1000
 DATA, DIFF = "data", "diff"
 ITER, STEP, NET, HISTORY, EXACT = "iter", "current_step", "learned_net", "history", "cafx_state"
@@ -42,18 +43,18 @@ class HDF5(Format):
     def read_weights(self, path: Path) -> list[LayerWeights]:
         """See `Format`."""
         with _reading(path, "caffemodel") as file:
-            if not isinstance(file.get(DATA), h5py.Group):
+            if DATA not in file.groups:
                 raise _no_weights(path, file)
-            diffs = file.get(DIFF)
-            layers = list(_layers(file[DATA], diffs if isinstance(diffs, h5py.Group) else None))
+            layers = list(_layers(file, path))
         if not layers:
-            raise not_weights(path, _head(path), "it has no layers")
+            raise not_weights(path, read_head(path), "it has no layers")
         return layers
 
     def write_weights(self, path: Path, net: Any, layers: Sequence[LayerWeights]) -> None:
         """See `Format`."""
         stored: set[str] = set()
-        with _writing(path) as file:
+        with writing(path) as target:
+            file = target.file
             groups = [file.create_group(DATA)]
             if any(blob.diff is not None for layer in layers for blob in layer.blobs):
                 groups.append(file.create_group(DIFF))
@@ -72,21 +73,22 @@ class HDF5(Format):
         """See `Format`."""
         with _reading(path, "solverstate") as file:
             for name in (ITER, NET, HISTORY):
-                if name not in file and DATA in file:
+                if name not in file.names and DATA in file.names:
                     remedy = "name the solverstate beside it; weights belong to --weights"
                     raise CafxError("is not a solverstate", where=str(path), found="a caffemodel", remedy=remedy)
-                if name not in file:
-                    raise _damaged(path, "solverstate", f"it has no '{name}'")
-            slots = file[HISTORY]
-            history = [_blob(slots[str(index)], path) for index in range(len(slots))]
-            learned = file[NET][()]
-            exact = json.loads(bytes(file[EXACT][()])) if EXACT in file else None
-            step = int(file[STEP][0]) if STEP in file else 0
-            return TrainingState(int(file[ITER][0]), learned.decode("utf-8", "replace"), history, step, exact)
+            held = [name for name in file.datasets if name.startswith(f"{HISTORY}/")]
+            history = [_blob(file, f"{HISTORY}/{index}", path) for index in range(len(held))]
+            learned = file.read_bytes(_needed(file, NET)).split(b"\0", 1)[0].decode("utf-8", "replace")
+            exact = parse(file.read_bytes(_needed(file, EXACT))) if EXACT in file.names else None
+            step = _whole(file, STEP) if STEP in file.names else 0
+            if HISTORY not in file.groups:
+                raise Damaged(f"it has no '{HISTORY}'")
+            return checked(TrainingState(_whole(file, ITER), learned, history, step, exact))
 
     def write_state(self, path: Path, state: TrainingState) -> None:
         """See `Format`."""
-        with _writing(path) as file:
+        with writing(path) as target:
+            file = target.file
             file[ITER] = np.array([state.iter], np.int32)
             file[STEP] = np.array([state.current_step], np.int32)
             _write_text(file, NET, state.learned_net)
@@ -97,44 +99,71 @@ class HDF5(Format):
                 file[EXACT] = np.void(json.dumps(state.exact).encode())
 
 
-def _no_weights(path: Path, file: Any) -> CafxError:
+def _no_weights(path: Path, file: File) -> CafxError:
     """The error for an HDF5 file without weights: a solverstate, or data."""
-    if HISTORY in file:
+    if HISTORY in file.names:
         remedy = "name the caffemodel beside it; a solverstate belongs to --snapshot"
         return CafxError("is not a caffemodel", where=str(path), found="a solverstate", remedy=remedy)
-    found = "an HDF5 file with " + (", ".join(sorted(file)[:4]) or "nothing")
+    found = "an HDF5 file with " + (", ".join(file.names[:4]) or "nothing")
     return CafxError(
         "is not a caffemodel: it has no group 'data'", where=str(path), found=found, remedy=Kinds.HDF5.belongs
     )
 
 
-def _layers(group: Any, diffs: Any, prefix: str = "") -> Iterator[LayerWeights]:
-    """Iterate over the layers in a group; a layer with slashes in its name is stored in nested groups."""
-    for name, child in group.items():
-        if not isinstance(child, h5py.Group):
+def _layers(file: File, path: Path) -> Iterator[LayerWeights]:
+    """Iterate over the layers in /data; a layer with slashes in its name is stored in nested groups."""
+    outer = {group.rpartition("/")[0] for group in file.groups}
+    blobs_of: dict[str, list[str]] = {}
+    for name in file.datasets:
+        group, _, blob = name.rpartition("/")
+        blobs_of.setdefault(group, []).append(blob)
+    for group in sorted(file.groups, key=lambda name: name.split("/")):
+        if group.startswith(f"{DATA}/") and (group in blobs_of or group not in outer):
+            yield _layer(file, group.removeprefix(f"{DATA}/"), blobs_of.get(group, []), path)
+
+
+def _layer(file: File, name: str, stored: Sequence[str], path: Path) -> LayerWeights:
+    """A layer's blobs; those it shares with an earlier layer are absent."""
+    numbers = [int(blob) for blob in stored if blob.isascii() and blob.isdigit() and len(blob) <= len(str(MAX_BLOBS))]
+    last = max(numbers, default=-1)
+    if last >= MAX_BLOBS:
+        raise Damaged(f"layer '{name}' has a blob {last}")
+    blobs = []
+    for index in range(last + 1):
+        if str(index) not in stored:
+            blobs.append(BlobValues(ABSENT, np.empty(0)))
             continue
-        subgroups = [each for each in child.values() if isinstance(each, h5py.Group)]
-        datasets = {key for key, each in child.items() if isinstance(each, h5py.Dataset)}
-        if datasets or not subgroups:
-            gradients = diffs.get(prefix + name) if diffs is not None else None
-            last = max(map(int, filter(str.isdigit, datasets)), default=-1)
-            if last >= MAX_BLOBS:
-                raise _damaged(Path(group.file.filename), "caffemodel", f"layer '{prefix}{name}' has a blob {last}")
-            blobs = [
-                _blob(child[key], Path(group.file.filename), gradients.get(key) if gradients else None)
-                if key in datasets
-                else BlobValues(ABSENT, np.empty(0))
-                for key in map(str, range(last + 1))
-            ]
-            yield LayerWeights(prefix + name, blobs)
-        yield from _layers(child, diffs, f"{prefix}{name}/") if subgroups else ()
+        gradient = file.get(f"{DIFF}/{name}/{index}")
+        blobs.append(_blob(file, f"{DATA}/{name}/{index}", path, gradient))
+    return LayerWeights(name, blobs)
 
 
-def _blob(dataset: Any, path: Path, gradient: Any = None) -> BlobValues:
-    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f":
-        raise CafxError(f"'{dataset.name}' has no floating-point values", where=str(path), found=str(dataset))
-    diff = np.asarray(gradient).reshape(-1) if isinstance(gradient, h5py.Dataset) else None
-    return BlobValues(tuple(dataset.shape), np.asarray(dataset).reshape(-1), diff)
+def _blob(file: File, name: str, path: Path, gradient: Dataset | None = None) -> BlobValues:
+    dataset = _needed(file, name)
+    for each in filter(None, (dataset, gradient)):
+        if not each.is_numbers or each.dtype is None or each.dtype.kind != "f":
+            found = f"type {each.dtype}" if each.dtype else "another type"
+            raise CafxError(f"'{each.name}' has no floating-point values", where=str(path), found=found)
+    diff = None if gradient is None else file.read(gradient).reshape(-1)
+    if diff is not None and diff.size != math.prod(dataset.shape or ()):
+        raise Damaged(f"'{gradient.name}' has {diff.size} values for a blob of shape {dataset.shape}")
+    return BlobValues(dataset.shape or (), file.read(dataset).reshape(-1), diff)
+
+
+def _needed(file: File, name: str) -> Dataset:
+    dataset = file.get(name)
+    if dataset is None:
+        raise Damaged(f"it has no '{name}'")
+    return dataset
+
+
+def _whole(file: File, name: str) -> int:
+    """A whole number, alone or as the first of an array."""
+    dataset = _needed(file, name)
+    values = file.read(dataset).reshape(-1) if dataset.is_numbers else np.empty(0)
+    if not values.size or values.dtype.kind not in "iu":
+        raise Damaged(f"'{name}' is not a whole number")
+    return int(values[0])
 
 
 def _write_text(file: Any, name: str, text: str) -> None:
@@ -147,34 +176,15 @@ def _write_text(file: Any, name: str, text: str) -> None:
 
 
 @contextmanager
-def _reading(path: Path, what: str) -> Iterator[Any]:
-    """Open a file for reading and convert HDF5's errors."""
+def _reading(path: Path, what: str) -> Iterator[File]:
+    """Open a file for reading and convert its errors."""
     try:
-        with h5py.File(path, "r") as file:
+        with File(path) as file:
             yield file
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise _damaged(path, what, str(error)) from error
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[Any]:
-    """Create a file in memory, then write it atomically: HDF5 itself would crash on a full disk."""
-    buffer = io.BytesIO()
-    with h5py.File(buffer, "w") as file:
-        yield file
-    with atomic_write(path) as target:
-        target.write(buffer.getbuffer())
-
-
-def _damaged(path: Path, what: str, reason: str) -> CafxError:
-    return CafxError(
-        f"is not a complete {what}: {reason}",
-        where=str(path),
-        found=sniff(_head(path)),
-        remedy="download the file again, or use an older snapshot",
-    )
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(HEAD)
+    except (Damaged, Malformed) as error:
+        raise CafxError(
+            f"is not a complete {what}: {error}",
+            where=str(path),
+            found=sniff(read_head(path)),
+            remedy="download the file again, or use an older snapshot",
+        ) from error

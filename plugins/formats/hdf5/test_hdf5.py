@@ -102,7 +102,7 @@ def test_truncated_files_and_other_files_are_rejected(tmp_path: Path) -> None:
             writer().read_weights(truncated)
         with pytest.raises(CafxError, match="not a complete"):
             writer().read_state(truncated)
-    with pytest.raises(CafxError, match="not a complete solverstate"):
+    with pytest.raises(CafxError, match="is not a solverstate: got a caffemodel"):
         writer().read_state(complete)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cafx.kernel.net import Streams
@@ -12,7 +12,8 @@ from cafx_lib_feed.datum import DatumReader, key_text
 from cafx_lib_feed.images import Allocate, decode, decode_jpeg
 from cafx_lib_feed.images_source import ImageSource, Picture
 from cafx_lib_feed.order import Order
-from cafx_lib_feed.transform import Transformer
+from cafx_lib_feed.prefetch import Batch
+from cafx_lib_feed.transform import Draws, Transformer
 
 DatabaseItem = tuple[bytes, memoryview | None]
 
@@ -56,6 +57,11 @@ class DataSource(ImageSource):
         numbers = self._order.numbers(batch * self.batch_size, self.batch_size)
         keys = [self.keys[number] for number in numbers]
         return [(key, self.reader.get(key) if self.reader.lends else None) for key in keys]
+
+    def fill(self, fetched: tuple[Sequence[Any], Draws], number: int, batch: Batch) -> None:
+        """See `Source`; the database may have been truncated since the batch was fetched."""
+        self.reader.check_lent()
+        super().fill(fetched, number, batch)
 
     def picture(self, item: DatabaseItem, allocate: Allocate | None) -> Picture:
         """See `ImageSource`."""

@@ -6,17 +6,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
-
 from cafx.kernel import CafxError
 from cafx.kernel.blob import shape_text
 from cafx.kernel.files import read_head, sniff
 from cafx.kernel.net import Streams
 from cafx_lib_feed.lists import read_text_list
 from cafx_lib_feed.prefetch import Batch, Source
+from cafx_lib_hdf5 import Damaged, Dataset, File
 
-CHUNK_CACHE_BYTES = 16 << 20
 Span = tuple[int, int, int, int]
 
 
@@ -45,7 +42,7 @@ class Rows(Source):
         self.files = [Path(name) for name in read_text_list(options.source, "HDF5 files").split()]
         if not self.files:
             raise CafxError("it lists no HDF5 file", where=options.source)
-        self._file: tuple[int, Any] = (-1, None)
+        self._file: tuple[int, File | None] = (-1, None)
         self.shapes: list[tuple[int, ...]] = []
         try:
             self.counts = [self._check(index) for index in range(len(self.files))]
@@ -55,7 +52,7 @@ class Rows(Source):
             raise
 
     def fetch(self, batch: int) -> None:
-        """See `Source`; all work is done in `fill`, by a single thread, as HDF5 is not concurrent."""
+        """See `Source`; all work is done in `fill`, by a single thread."""
 
     def fill(self, fetched: None, number: int, batch: Batch) -> None:
         """See `Source`."""
@@ -67,8 +64,10 @@ class Rows(Source):
             for name, array in zip(self.names, arrays, strict=True):
                 target = array[done : done + count]
                 try:
-                    _read(self._open(file)[name], rows[row : row + count] if rows is not None else row, target)
-                except (OSError, KeyError) as error:
+                    opened = self._open(file)
+                    selected = rows[row : row + count] if rows is not None else row
+                    opened.read_rows(self._dataset(opened, name), selected, target)
+                except Damaged as error:
                     raise CafxError(f"dataset '{name}' cannot be read: {error}", where=str(self.files[file])) from error
             done += count
 
@@ -102,35 +101,45 @@ class Rows(Source):
             return None
         return self.streams.fresh(f"{self.stream}/rows", epoch, file).permutation(self.counts[file])
 
-    def _open(self, index: int) -> Any:
-        if self._file[0] != index:
+    def _open(self, index: int) -> File:
+        number, file = self._file
+        if number != index or file is None:
             self.close()
             path = self.files[index]
             try:
                 content = sniff(read_head(path))
-                self._file = (index, h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE_BYTES))
+                file = File(path)
+                self._file = (index, file)
             except CafxError as error:
                 raise error.at(self.options.source) from None
-            except OSError as error:
-                reason = "it is truncated" if "truncated" in str(error) else "it is another kind of file, or damaged"
+            except Damaged as error:
+                reason = "it is truncated" if "truncated" in str(error) else str(error)
+                reason = "it is another kind of file, or damaged" if "signature" in reason else reason
                 raise CafxError(
                     f"cannot be opened as HDF5: {reason}",
                     where=f"{self.options.source}: {path}",
                     found=content,
                     remedy="create or copy it again",
                 ) from error
-        return self._file[1]
+        return file
+
+    def _dataset(self, file: File, name: str) -> Dataset:
+        dataset = file.get(name)
+        if dataset is None:
+            names = ", ".join(file.names)
+            raise CafxError(f"has no dataset '{name}'", where=str(file.path), expected=f"one of {names}")
+        return dataset
 
     def _check(self, index: int) -> int:
         """Check the datasets of a file and return its number of rows."""
         file, where = self._open(index), str(self.files[index])
-        for name in self.names:
-            if not isinstance(file.get(name), h5py.Dataset):
-                raise CafxError(f"has no dataset '{name}'", where=where, expected=f"one of {', '.join(file)}")
-            if file[name].dtype.kind not in "fiub" or not file[name].shape:
-                raise CafxError(f"dataset '{name}' has no rows of numbers", where=where, found=str(file[name]))
-        counts = {name: len(file[name]) for name in self.names}
-        shapes = [file[name].shape[1:] for name in self.names]
+        datasets = [self._dataset(file, name) for name in self.names]
+        for name, dataset in zip(self.names, datasets, strict=True):
+            if not dataset.is_numbers or not dataset.shape:
+                found = f"shape {shape_text(dataset.shape or ())}, type {dataset.dtype}"
+                raise CafxError(f"dataset '{name}' has no rows of numbers", where=where, found=found)
+        counts = {name: each.shape[0] for name, each in zip(self.names, datasets, strict=True) if each.shape}
+        shapes = [(each.shape or ())[1:] for each in datasets]
         self.shapes = self.shapes or shapes
         if len(set(counts.values())) > 1 or not min(counts.values()):
             found = ", ".join(f"{count} in '{name}'" for name, count in counts.items())
@@ -143,12 +152,3 @@ class Rows(Source):
                 expected=f"{', '.join(map(shape_text, self.shapes))} as in {self.files[0]}",
             )
         return counts[self.names[0]]
-
-
-def _read(dataset: Any, rows: Any, target: np.ndarray[Any, Any]) -> None:
-    """Read rows directly into ``target``: consecutive ones from a first row, or those listed."""
-    if isinstance(rows, int):
-        dataset.read_direct(target, np.s_[rows : rows + len(target)])
-        return
-    order = np.argsort(rows)
-    target[order] = dataset[rows[order]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from typing import Any, cast
 
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from .api.pointwise import reorder
 from .api.primitives import Call, Primitive, Scratchpad
 
 Array = npt.NDArray[Any]
+MOST_REORDERS = 256
 _local = threading.local()
 
 
@@ -86,7 +88,7 @@ class Conversion:
 
 
 class Reorders:
-    """The reorder primitives of one thread, each created once per pair of layouts.
+    """The reorder primitives of one thread, of which the `MOST_REORDERS` last used pairs of layouts are kept.
 
     Attributes:
         count: reorders run so far.
@@ -103,9 +105,10 @@ class Reorders:
     def call(self, source: Memory, target: Memory) -> Conversion:
         """A prepared reorder from one memory object to another."""
         key = layout_key(source.desc), layout_key(target.desc)
-        primitive = self._primitives.get(key)
-        if primitive is None:
-            primitive = self._primitives[key] = reorder(source.desc, target.desc).build()
+        primitive = self._primitives.pop(key, None) or reorder(source.desc, target.desc).build()
+        self._primitives[key] = primitive
+        if len(self._primitives) > MOST_REORDERS:
+            del self._primitives[next(iter(self._primitives))]
         memory = {Arg.SRC: source, Arg.DST: target} | self._scratchpad.argument(primitive.desc)
         return Conversion(primitive.prepare(self._stream, memory))
 
@@ -137,7 +140,8 @@ def is_row_major(desc: MemoryDesc) -> bool:
     return desc.padded_dims == desc.dims and all(n == 1 or stride == plain for n, stride, plain in axes)
 
 
-_places: dict[tuple[Any, ...], Blocked] = {}
+_places: weakref.WeakValueDictionary[tuple[Any, ...], Blocked] = weakref.WeakValueDictionary()
+"""The places in use, so that equal layouts are one place."""
 _lock = threading.Lock()
 
 
@@ -147,9 +151,10 @@ def place_of(desc: MemoryDesc) -> Place:
         return HOST
     key = layout_key(desc)
     with _lock:
-        if key not in _places:
-            _places[key] = Blocked(desc)
-        return _places[key]
+        place = _places.get(key)
+        if place is None:
+            place = _places[key] = Blocked(desc)
+        return place
 
 
 def blocked_place(array: SyncedArray) -> Blocked | None:

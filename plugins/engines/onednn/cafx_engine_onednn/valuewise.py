@@ -81,6 +81,12 @@ def clip_gradient(e: Emitter, c: Constants, x: Value, dy: Value) -> Value:
     return e.builder.fmul(dy, c.select(inside, c.one, c.zero))
 
 
+def inside_gradient(e: Emitter, c: Constants, x: Value, dy: Value) -> Value:
+    """dy · (1 where alpha < x < beta, else 0)."""
+    inside = e.builder.and_(c.compare(">", x, c.alpha), c.compare("<", x, c.beta))
+    return e.builder.fmul(dy, c.select(inside, c.one, c.zero))
+
+
 def abs_gradient(e: Emitter, c: Constants, x: Value, dy: Value) -> Value:
     """dy · sign(x)."""
     below = c.select(c.compare("<", x, c.zero), e.constant(-1), x)
@@ -94,7 +100,8 @@ def elu_gradient(e: Emitter, c: Constants, y: Value, dy: Value) -> Value:
 
 Function = Callable[[Emitter, Constants, Value, Value], Value]
 FUNCTIONS: dict[str, Function] = {
-    each.__name__: each for each in (relu, relu_of_sum, relu_gradient, clip, clip_gradient, abs_gradient, elu_gradient)
+    each.__name__: each
+    for each in (relu, relu_of_sum, relu_gradient, clip, clip_gradient, inside_gradient, abs_gradient, elu_gradient)
 }
 
 

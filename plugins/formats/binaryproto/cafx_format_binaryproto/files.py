@@ -19,9 +19,10 @@ import numpy.typing as npt
 
 from cafx.kernel import CafxError, Format, schema
 from cafx.kernel.blob import Shape, shape_text
-from cafx.kernel.files import HEAD, Kinds, atomic_write, misplaced, sniff, unreadable
+from cafx.kernel.files import HEAD, Kinds, atomic_write, misplaced, open_file, sniff, unreadable
 from cafx.kernel.net import BlobValues, LayerWeights, TrainingState, not_weights
 from cafx_format_binaryproto import wire
+from cafx_lib_states import Malformed, checked, parse
 
 BLOBS_FIELD = 7
 SHAPE_FIELD, DATA_FIELD, DIFF_FIELD, DOUBLE_DATA_FIELD, DOUBLE_DIFF_FIELD = 7, 5, 6, 8, 9
@@ -69,7 +70,7 @@ class BinaryProto(Format):
         rest = bytearray()
         try:
             for number, raw, payload in wire.fields(data):
-                if number == state_class.HISTORY_FIELD_NUMBER:
+                if number == state_class.HISTORY_FIELD_NUMBER and isinstance(payload, memoryview):
                     history.append(read_blob(payload))
                 else:
                     rest += raw
@@ -78,8 +79,11 @@ class BinaryProto(Format):
         state = schema(self.plugins).parse_bytes(bytes(rest), "SolverState", str(path))
         if not state.HasField("iter"):
             raise _not_state(path, bytes(data[:HEAD]), "it has no iteration")
-        exact = _exact(state.cafx_state, path) if state.HasField("cafx_state") else None
-        return TrainingState(state.iter, state.learned_net, history, state.current_step, exact)
+        try:
+            exact = parse(state.cafx_state) if state.HasField("cafx_state") else None
+            return checked(TrainingState(state.iter, _text(state.learned_net), history, state.current_step, exact))
+        except Malformed as error:
+            raise _not_state(path, bytes(data[:HEAD]), str(error)) from None
 
     def write_state(self, path: Path, state: TrainingState) -> None:
         """See `Format`."""
@@ -102,10 +106,10 @@ def map_file(path: Path) -> memoryview:
         CafxError: the file cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             size = os.fstat(file.fileno()).st_size
             return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b"")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise unreadable(path, error) from None
 
 
@@ -178,12 +182,9 @@ def _not_state(path: Path, head: bytes, reason: str) -> CafxError:
     )
 
 
-def _exact(data: bytes, path: Path) -> dict[str, Any]:
-    try:
-        exact: dict[str, Any] = json.loads(data)
-    except ValueError:
-        raise _not_state(path, b"", "its random streams are unreadable") from None
-    return exact
+def _text(value: str | bytes) -> str:
+    """A text field, which protobuf gives as bytes if it is not UTF-8."""
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 
 def _layer(data: memoryview, kind: wire.LayerFields) -> LayerWeights:

@@ -59,6 +59,15 @@ class Reader:
         """
         raise NotImplementedError
 
+    def check_lent(self) -> None:
+        """Check, before lent values are read, that their memory is still there.
+
+        What another program does between this check and the reading cannot be checked.
+
+        Raises:
+            CafxError: the database has been truncated.
+        """
+
     def close(self) -> None:
         """Close the database, which invalidates lent values; closing twice has no effect."""
         raise NotImplementedError

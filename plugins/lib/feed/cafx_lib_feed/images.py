@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import mmap
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,19 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError
+from cafx.kernel.files import open_file, shown
+from cafx_lib_feed.silence import silent
 
 Image = npt.NDArray[np.uint8]
 Allocate = Callable[[int], Any]
-JPEG = b"\xff\xd8"
+OPENCV_BYTES = 400 << 20
+"""Address space that importing OpenCV takes."""
+LIMIT_SETTING = "CAFX_MAX_BYTES"
+MOST_BYTES = 1 << 29
+"""Bytes of a decoded image, at most, unless the setting says more."""
+OPENCV_LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"
+JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
+PNG_SIZE = slice(16, 24)
 EXIF = b"Exif\0\0"
 MARKER, SEGMENT_HEADER, FRAME_FIELDS = 0xFF, 4, 6
 START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -24,11 +35,28 @@ COLOR_SPACES = {1: "GRAY", 3: "BGR"}
 
 @functools.cache
 def cv2() -> Any:
-    """OpenCV, imported on first use and set to a single thread, since the prefetcher uses several."""
+    """OpenCV, imported on first use and set to a single thread, since the prefetcher uses several.
+
+    It logs nothing, since errors are raised.
+
+    Raises:
+        MemoryError: too little memory is left: OpenCV would end the process.
+    """
+    _reserve(OPENCV_BYTES)
+    os.environ.setdefault(OPENCV_LIMIT, str(most_pixels()))
     import cv2 as module
 
     module.setNumThreads(0)
+    module.utils.logging.setLogLevel(module.utils.logging.LOG_LEVEL_SILENT)
     return module
+
+
+def _reserve(size: int) -> None:
+    """Raise MemoryError if no ``size`` bytes of address space are left."""
+    try:
+        mmap.mmap(-1, size).close()
+    except OSError as error:
+        raise MemoryError from error
 
 
 @functools.cache
@@ -37,6 +65,12 @@ def _simplejpeg() -> Any:
     import simplejpeg
 
     return simplejpeg
+
+
+def most_pixels() -> int:
+    """Pixels of an image that is decoded, at most: sizes in a header may be anything."""
+    setting = os.environ.get(LIMIT_SETTING, "")
+    return max(1, (int(setting) if setting.isdecimal() else MOST_BYTES) // 3)
 
 
 def decode(data: memoryview | bytes, channels: int | None, what: str, allocate: Allocate | None = None) -> Image:
@@ -52,15 +86,19 @@ def decode(data: memoryview | bytes, channels: int | None, what: str, allocate: 
         uint8 pixels of shape H×W×C, in the order BGR.
 
     Raises:
-        CafxError: it is not an image, or does not have 8 bits per channel.
+        CafxError: it is not an image, is larger than the limit, or does not have 8 bits per channel.
     """
     jpeg = decode_jpeg(data, channels, allocate)
     if jpeg is not None:
         return jpeg
+    _check_size(data, what)
     flag = {1: cv2().IMREAD_GRAYSCALE, 3: cv2().IMREAD_COLOR, None: cv2().IMREAD_UNCHANGED}[channels]
     try:
-        image = cv2().imdecode(np.frombuffer(data, np.uint8), flag) if len(data) else None
-    except cv2().error:
+        with silent():
+            image = cv2().imdecode(np.frombuffer(data, np.uint8), flag) if len(data) else None
+    except cv2().error as error:
+        if OPENCV_LIMIT.removeprefix("OPENCV_") in str(error):
+            raise _too_large(what, "more") from None
         image = None
     if image is None:
         raise CafxError(
@@ -74,10 +112,27 @@ def decode(data: memoryview | bytes, channels: int | None, what: str, allocate: 
     return shaped
 
 
+def _check_size(data: memoryview | bytes, what: str) -> None:
+    """Check the size in the header of a JPEG or PNG; OpenCV checks that of other images."""
+    jpeg = _jpeg_header(data)
+    height, width = (jpeg.height, jpeg.width) if jpeg else (0, 0)
+    if bytes(data[: len(PNG)]) == PNG:
+        width, height = np.frombuffer(bytes(data[PNG_SIZE]).ljust(8, b"\0"), ">u4").tolist()
+    if height * width > most_pixels():
+        raise _too_large(what, f"{height}×{width}")
+
+
+def _too_large(what: str, found: str) -> CafxError:
+    remedy = f"replace the image, or set {LIMIT_SETTING} to decode larger ones"
+    return CafxError(
+        f"image {what} has too many pixels", found=found, expected=f"{most_pixels()} at most", remedy=remedy
+    )
+
+
 def decode_jpeg(data: memoryview | bytes, channels: int | None, allocate: Allocate | None = None) -> Image | None:
     """Decode a JPEG as `decode` does; None if only OpenCV decodes it as Caffe would (damaged, CMYK, rotated)."""
     header = _jpeg_header(data)
-    if header is None or (channels and header.may_rotate):
+    if header is None or (channels and header.may_rotate) or header.height * header.width > most_pixels():
         return None
     depth = channels or header.channels
     try:
@@ -142,9 +197,11 @@ def read_bytes(path: str | Path) -> bytes:
         CafxError: the file cannot be read.
     """
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise CafxError(f"image '{path}' cannot be read: {error.strerror}", remedy="check the list") from None
+        with open_file(path) as file:
+            return file.read()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise CafxError(f"image '{shown(path)}' cannot be read: {reason}", remedy="check the list") from None
 
 
 def read_image(path: str | Path, color: bool = True, height: int = 0, width: int = 0) -> Image:

@@ -26,6 +26,9 @@ class LegacyTransform(Message):
     mirror: bool = option(6, "bool", False, doc="ignored; use transform_param")
 
 
+MOST_BATCHES = 2**48
+
+
 class Feed:
     """A source and its prefetcher, which starts with the first `next`.
 
@@ -177,6 +180,8 @@ class BatchLayer(Layer):
             return self.feed.next()
         except CafxError as error:
             raise error.at(self.where) from error.__cause__
+        except MemoryError:
+            raise
         except Exception as error:
             raise self.error(f"its data cannot be read: {type(error).__name__}: {error}") from error
 
@@ -188,8 +193,11 @@ class BatchLayer(Layer):
         return {"batches": self.feed.batches}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue after that number of batches."""
-        self.feed.seek(int(state["batches"]))
+        """Continue after that number of batches; an error if it is none."""
+        batches = state.get("batches")
+        if not isinstance(batches, int) or not 0 <= batches < MOST_BATCHES:
+            raise self.error("cannot continue", found=f"batch {batches!r}", expected="the number of a batch")
+        self.feed.seek(batches)
 
     def close(self) -> None:
         """Stop prefetching and release files and databases."""

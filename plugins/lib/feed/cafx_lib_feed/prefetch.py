@@ -119,8 +119,19 @@ class Prefetcher:
             for i in range(min(count, max(1, depth)))
         ]
         _open.add(self)
-        for thread in self._threads:
-            thread.start()
+        self._start()
+
+    def _start(self) -> None:
+        """Start the threads, or as many as memory is left for; RuntimeError if it is for none."""
+        for number, thread in enumerate(self._threads):
+            try:
+                thread.start()
+            except RuntimeError:
+                del self._threads[number:]
+                if not self._threads:
+                    self.close()
+                    raise
+                return
 
     def next(self) -> Batch:
         """Return the next batch in order; the batch returned before may be overwritten.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 ITEMS_PER_WRITE = 1000
 JOBS_PER_THREAD = 4
+UNFINISHED = ".part"
+"""Suffix of a database that is not complete."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -37,13 +40,14 @@ threads_option = click.option(
 def create(path: str | Path, backend: str, *, append: bool = False, resumable: bool = False) -> Iterator[Writer]:
     """Open a database for writing, within a ``with`` block.
 
-    A new database that is still empty at the end is removed. If the block raises an error, so is an
-    unfinished one, unless ``resumable``.
+    A new database is written under another name and renamed once it is complete, so that one left by a program that
+    was killed is not taken for whole. If the block raises an error, or the database is empty, it is removed; an
+    unfinished one that is resumable is kept as ``path.part``.
 
     Args:
         path: its folder.
         backend: its kind, in any case.
-        append: the database may exist.
+        append: the database may exist, whole or unfinished.
         resumable: keep an unfinished database.
 
     Raises:
@@ -51,17 +55,43 @@ def create(path: str | Path, backend: str, *, append: bool = False, resumable: b
     """
     from cafx.kernel import registry
 
-    discard = new = not Path(path).exists()
+    kind, path = registry().load("database", backend.upper()), Path(path)
+    unfinished = path.with_name(path.name + UNFINISHED)
+    if append and path.exists():
+        with kind.create(path, append=True) as writer:
+            yield writer
+        return
+    draft = _draft(path, unfinished if resumable else None, append)
+    keep = complete = False
     try:
-        with registry().load("database", backend.upper()).create(path, append=append) as writer:
+        with kind.create(draft, append=True) as writer:
             try:
                 yield writer
-                discard = False
+                complete = True
             finally:
-                discard = new and ((discard and not resumable) or writer.last_key() is None)
+                is_empty = writer.last_key() is None
+                keep = resumable and not is_empty
+                complete = complete and not is_empty
+        if complete:
+            draft.rename(path)
     finally:
-        if discard and Path(path).is_dir():
-            shutil.rmtree(path)
+        if not keep and draft.is_dir():
+            shutil.rmtree(draft)
+
+
+def _draft(path: Path, unfinished: Path | None, resume: bool) -> Path:
+    """A folder in which to write a database: that of an unfinished one, or a new one."""
+    from cafx.kernel import CafxError
+    from cafx_lib_feed.database import checked_target
+
+    checked_target(path)
+    if unfinished is None:
+        return path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
+    if unfinished.exists() and not resume:
+        raise CafxError(
+            "is unfinished", where=str(unfinished), remedy="continue with --resume, or remove it to begin again"
+        )
+    return unfinished
 
 
 @contextmanager

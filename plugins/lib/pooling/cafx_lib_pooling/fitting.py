@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from cafx.kernel import Layer, Phase
 from cafx.kernel.blob import shape_text
 from cafx_lib_im2col import Window
 from cafx_lib_pooling.picking import MaxPool, SamplingPool, WholePlanePool
 from cafx_lib_pooling.pool import Pool, Shape
 from cafx_lib_pooling.summing import AveragePool, WeightedPool
+from cafx_lib_pooling.wide import WideMaxPool
 
 
 def make_pool(layer: Layer, method: str, window: Window, inputs: Shape, floor: bool = False) -> Pool:
@@ -61,4 +64,6 @@ def _pool_class(layer: Layer, method: str, window: Window, inputs: Shape, output
         return SamplingPool if layer.phase is Phase.TRAIN else WeightedPool
     ends = [k - p for k, p in zip(window.kernel, window.pad, strict=True)]
     covers = all(end >= size for end, size in zip(ends, inputs, strict=True))
-    return WholePlanePool if outputs == (1, 1) and covers and window.dilation == (1, 1) else MaxPool
+    if outputs == (1, 1) and covers and window.dilation == (1, 1):
+        return WholePlanePool
+    return WideMaxPool if math.prod(window.kernel) > math.prod(inputs) else MaxPool

@@ -22,8 +22,13 @@ class PickingPool(Pool):
 
     def __init__(self, layer: Layer, window: Window, inputs: Shape, outputs: Shape) -> None:
         super().__init__(layer, window, inputs, outputs)
-        self.taps = list(window.taps(inputs, outputs))
         self.picked: Any = None
+        self.prepare()
+
+    def prepare(self) -> None:
+        """List the taps, and for a mask, where they are in a plane."""
+        window, inputs, outputs = self.window, self.inputs, self.outputs
+        self.taps = list(window.taps(inputs, outputs))
         width, (up, left), (down, right) = inputs[1], window.pad, window.stride
         rows, columns = (self.xp.arange(count) for count in outputs)
         self.corners = (rows[:, None] * down - up) * width + columns * right - left

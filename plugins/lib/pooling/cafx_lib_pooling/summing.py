@@ -52,8 +52,14 @@ class AveragePool(SummingPool):
                 window.kernel, window.stride, window.pad, window.dilation, inputs, outputs, strict=True
             )
         )
-        sizes = [[height * width for width in widths] for height in heights]
-        self.sizes = self.xp.asarray(sizes, dtype=layer.context.dtype)
+        dtype = layer.context.dtype
+        self.heights = self.xp.asarray(heights, dtype=dtype).reshape(-1, 1)
+        self.widths = self.xp.asarray(widths, dtype=dtype)
+
+    @property
+    def sizes(self) -> Any:
+        """The size of each window."""
+        return self.heights * self.widths
 
     def forward(self, x: Any, y: Any) -> None:
         """y = Σ over the window / size of the window."""

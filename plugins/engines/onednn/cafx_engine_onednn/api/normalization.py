@@ -2,9 +2,17 @@
 
 from ..api.attributes import Attr
 from ..api.constants import Alg, Norm, Prop
-from ..api.library import load
+from ..api.library import DnnlError, load
 from ..api.memory import MemoryDesc
 from ..api.primitives import PrimitiveDesc
+
+SMALLEST_REGION = 3
+"""For less, making the backward pass of oneDNN's channels-last kernels ends the process."""
+
+
+def _check_region(where: str, size: int) -> None:
+    if size < SMALLEST_REGION:
+        raise DnnlError(where, f"a region of {size}", f"at least {SMALLEST_REGION}")
 
 
 def lrn_forward(
@@ -27,9 +35,13 @@ def lrn_forward(
         alg: region across channels (n = size) or within a channel (n = size²).
         size: channels, or rows and columns, of the region.
         alpha, beta, k: parameters of the formula.
+
+    Raises:
+        DnnlError: the region is smaller than oneDNN can compute, or there is no implementation.
     """
     prop = Prop.FORWARD_TRAINING if training else Prop.FORWARD_INFERENCE
     where = f"{alg.name.lower()} forward of {src!r} size {size}"
+    _check_region(where, size)
     descs = src.handle, dst.handle
     head = "lrn_forward", where, load().engine, prop, alg
     return PrimitiveDesc(*head, *descs, size, alpha, beta, k, attr=attr)
@@ -50,6 +62,7 @@ def lrn_backward(
 ) -> PrimitiveDesc:
     """Input gradient of `lrn_forward`. Run-time arguments: SRC, DIFF_DST, DIFF_SRC, WORKSPACE."""
     where = f"{alg.name.lower()} backward of {src!r} size {size}"
+    _check_region(where, size)
     descs = diff_src.handle, diff_dst.handle, src.handle
     head = "lrn_backward", where, load().engine, alg
     return PrimitiveDesc(*head, *descs, size, alpha, beta, k, attr=attr, hint=forward)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Mapping
 from ctypes import addressof, byref, c_char_p, c_void_p
 from typing import Any
@@ -227,7 +228,7 @@ class Scratchpad:
 
     def __init__(self) -> None:
         self._array = zeroed(0)
-        self._memories: list[Memory] = []
+        self._memories: weakref.WeakSet[Memory] = weakref.WeakSet()
 
     @property
     def size(self) -> int:
@@ -245,8 +246,8 @@ class Scratchpad:
             return {}
         if desc.size > self.size:
             self._array = zeroed(desc.size)
-            for memory in self._memories:
+            for memory in list(self._memories):
                 memory.rebind(self._array)
         memory = Memory(desc, self._array)
-        self._memories.append(memory)
+        self._memories.add(memory)
         return {Arg.SCRATCHPAD: memory}

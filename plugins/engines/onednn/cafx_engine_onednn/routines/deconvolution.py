@@ -145,9 +145,11 @@ class Deconvolution(Convolution):
         """The top's gradient summed over images and positions: as a product, or image by image."""
         count, channels, *spatial = self.source_shape
         positions = math.prod(spatial)
-        if not is_row_major(dy.desc):
+        one_axis = 1 in (count, positions)  # oneDNN refuses a reduction over axes of length 1
+        if one_axis or not is_row_major(dy.desc):
             ones = Memory(MemoryDesc.plain((1, count * positions)), np.ones(count * positions, np.float32))
-            rows = MemoryDesc.plain((count * positions, channels), self.engine.type)
+            strides = (1, positions) if is_row_major(dy.desc) and positions > 1 else (channels, 1)
+            rows = MemoryDesc.strided((count * positions, channels), strides, self.engine.type)
             product = matmul(ones.desc, rows, None, MemoryDesc.plain((1, channels)))
             return [self.call(product, {Arg.SRC: ones, Arg.WEIGHTS: dy.window(rows), Arg.DST: into})]
         parts = MemoryDesc.plain((count, channels, positions)), MemoryDesc.plain((count, channels, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from cafx.kernel import Unsupported
@@ -25,6 +26,8 @@ class Pooling(Accelerated):
         if len(self.tops) > 1:
             raise Unsupported("a mask as second top")
         self.window = self._window()
+        if math.prod(self.window.kernel) > math.prod(bottom.shape[2:]):
+            raise Unsupported("a window larger than its planes")  # oneDNN visits all of it
         self.algorithm = self._algorithm()
         kind = self.engine.type
         result = MemoryDesc.any(top.shape, kind)
