@@ -48,7 +48,7 @@ def test_the_size_is_determined_by_the_first_rule_that_applies(options: dict[str
 
 
 def test_the_nearest_pixel_of_every_plane_is_taken_and_halves_round_up() -> None:
-    run = run_layer("Interp", [IMAGE], options={"zoom_factor": 2, "mode": "NEAREST"})
+    run = run_layer("Interp", [IMAGE], options={"zoom_factor": 2, "mode": "NEAREST_OF_ALL"})
     rows, columns = (np.arange(2 * n - 1) // 2 + np.arange(2 * n - 1) % 2 for n in (7, 8))
     np.testing.assert_array_equal(run.tops[0], IMAGE.astype(np.float32)[:, :, rows][..., columns])
 
@@ -66,3 +66,19 @@ def test_the_nearest_pixel_of_every_plane_is_taken_and_halves_round_up() -> None
 def test_options_that_give_no_image_are_refused(options: dict[str, int], message: str) -> None:
     with pytest.raises(CafxError, match=message):
         run_layer("Interp", [IMAGE], options=options)
+
+
+def test_nearest_is_the_fork_s_first_plane_only_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    every, one = (
+        run_layer("Interp", [IMAGE], options={"zoom_factor": 2, "mode": mode}).tops[0]
+        for mode in ("NEAREST_OF_ALL", "NEAREST")
+    )
+    np.testing.assert_array_equal(one[0, 0], every[0, 0])
+    assert not one[0, 1:].any()
+    assert not one[1:].any()
+    assert "NEAREST_OF_ALL computes all" in caplog.text
+
+
+def test_nearest_keeps_all_planes_if_the_size_stays() -> None:
+    run = run_layer("Interp", [IMAGE], options={"height": 7, "width": 8, "mode": "NEAREST"})
+    np.testing.assert_array_equal(run.tops[0], IMAGE.astype(np.float32))

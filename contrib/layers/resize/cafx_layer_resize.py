@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cafx.kernel import Blob, Message, at_least, message, option
+from cafx.kernel import Blob, Message, message, option, within
 from cafx_lib_interpolation import Matrix, SeparableLayer, weights
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
+
+SCALE = within(0, 1e6)
 
 
 @message("resize_param")
@@ -21,8 +23,8 @@ class ResizeLayerParameter(Message):
     height: int = option(1, "uint32", 0, doc="height of the top")
     width: int = option(2, "uint32", 0, doc="width of the top")
     is_pyramid_test: bool = option(3, "bool", False, doc="scale the bottom's size by the scales")
-    out_height_scale: float = option(4, "float", 0.0, doc="height of top by height of bottom", check=at_least(0))
-    out_width_scale: float = option(5, "float", 0.0, doc="width of top by width of bottom", check=at_least(0))
+    out_height_scale: float = option(4, "float", 0.0, doc="height of top by height of bottom", check=SCALE)
+    out_width_scale: float = option(5, "float", 0.0, doc="width of top by width of bottom", check=SCALE)
 
 
 class Resize(SeparableLayer):

@@ -80,11 +80,16 @@ class SeparableLayer(Layer):
         outputs = self.sizes(*inputs)
         if min(outputs) < 1:
             raise self.error("the top is empty", found=shape_text(outputs), expected="at least 1×1")
-        dtype = self.context.dtype
-        self.rows, self.columns = (
-            self.xp.asarray(self.matrix(*each).astype(dtype)) for each in zip(inputs, outputs, strict=True)
-        )
         top[0].reshape(*shape[:2], *outputs)
+        sizes = zip(inputs, outputs, strict=True)
+        self.rows, self.columns = (self._matrix(*each, used=top[0].count_ > 0) for each in sizes)
+
+    def _matrix(self, inputs: int, outputs: int, used: bool) -> Any:
+        """The weights along one axis where the layer computes; zeros without memory if there are no planes."""
+        xp, dtype = self.xp, self.context.dtype
+        if not used:
+            return xp.broadcast_to(xp.zeros((), dtype), (outputs, inputs))
+        return xp.asarray(self.matrix(inputs, outputs).astype(dtype))
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Y = R X Cᵀ."""
