@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from cafx.cli.errors import LONGEST, line_of
+from cafx_lib_hints.listed import Listed
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
@@ -274,3 +275,12 @@ def test_long_messages_are_shortened() -> None:
     assert text.startswith("ValueError: xxx")
     assert "\x1b" not in text
     assert "\n" not in text
+
+
+def test_a_list_is_told_line_by_line_and_nothing_in_it_breaks_a_line() -> None:
+    error = Listed("lacks 2 things", ["a\nerror: b", "\x1b[31m" + "x" * 10**6], where="net", remedy="add them")
+    lines = line_of(error).split("\n")
+    assert lines[:2] == ["net: lacks 2 things:", "  a error: b"]
+    assert lines[2].startswith(r"  \x1b[31mxxx")
+    assert len(lines[2]) <= LONGEST
+    assert lines[3:] == ["add them"]

@@ -1,8 +1,9 @@
-"""Errors as one line of text."""
+"""Errors as a line of text, or as several if they list things."""
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 from cafx.cli.streams import printable
 
@@ -15,6 +16,8 @@ LONGEST = 2000
 def line_of(error: Exception) -> str:
     r"""What to tell about an error: its message, without line breaks and control characters.
 
+    An error with ``lines`` (`cafx_lib_hints.listed.Listed`) has the breaks between these, and no others.
+
     Example:
         >>> line_of(OSError(28, "No space left on device", "out.db"))
         'out.db: No space left on device'
@@ -26,6 +29,9 @@ def line_of(error: Exception) -> str:
     from cafx.kernel.errors import CafxError
 
     if isinstance(error, CafxError):
+        lines: Sequence[str] = getattr(error, "lines", ())
+        if lines:
+            return "\n".join(_one_line(each) for each in lines)
         text = str(error)
     elif _is_no_memory(error):
         text = "out of memory; close other programs, or try a smaller batch or fewer threads (--threads)"
@@ -33,6 +39,10 @@ def line_of(error: Exception) -> str:
         text = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
         text = f"{type(error).__name__}: {error} (this is a bug; --debug shows where)"
+    return _one_line(text)
+
+
+def _one_line(text: str) -> str:
     return shortened(printable(" ".join(text.split("\n"))))
 
 

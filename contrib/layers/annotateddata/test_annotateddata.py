@@ -11,7 +11,7 @@ import pytest
 from cafx.conformance import layer_suite
 from cafx.kernel import TRAIN, CafxError, Net, Phase, registry, schema
 from cafx_data_annotateddata import samples
-from cafx_lib_annotated.records import record_bytes
+from cafx_lib_annotated.records import DIFFICULT_COLUMN, LABEL_COLUMN, record_bytes
 from cafx_lib_feed.datum import datum_bytes
 
 TestAnnotatedData = layer_suite("AnnotatedData")
@@ -106,23 +106,136 @@ def test_equal_seeds_give_equal_batches_and_other_seeds_others(marked: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("source", "transform", "annotated", "message"),
+    ("kind", "transform", "annotated", "message"),
     [
-        (samples.database(True, True, False), "", "", "shape mismatch at item '00000001'"),
-        (samples.database(), "crop_size: 9 crop_h: 3 crop_w: 3", "", "crop_size contradicts"),
-        (samples.database(), "crop_h: 3", "", "one side only"),
-        (samples.database(), "crop_size: 19", "", "the crop is larger"),
-        (samples.database(), "resize_param { height: 3 }", "", "needs a height and a width"),
-        (samples.database(), "distort_param { contrast_lower: 2 contrast_upper: 1 }", "", "contrast_lower is above"),
-        (samples.database(), "noise_param { saltpepper: true }", "", "saltpepper has no value"),
-        (samples.database(), "mean_value: 1 mean_value: 2", "", "mean_value does not match"),
-        (samples.database(), "", "batch_sampler { sampler { min_scale: 0.5 max_scale: 0.2 } }", "min_scale is above"),
-        (samples.database(), "", "label_map_file: 'none.prototxt'", "none.prototxt"),
+        ((True, True, False), "", "", "shape mismatch at item '00000001'"),
+        ((), "crop_size: 9 crop_h: 3 crop_w: 3", "", "crop_size contradicts"),
+        ((), "crop_h: 3", "", "one side only"),
+        ((), "crop_size: 19", "", "the crop is larger"),
+        ((), "resize_param { height: 3 }", "", "needs a height and a width"),
+        ((), "distort_param { contrast_lower: 2 contrast_upper: 1 }", "", "contrast_lower is above"),
+        ((), "noise_param { saltpepper: true }", "", "saltpepper has no value"),
+        ((), "mean_value: 1 mean_value: 2", "", "mean_value does not match"),
+        ((), "", "batch_sampler { sampler { min_scale: 0.5 max_scale: 0.2 } }", "min_scale is above"),
+        ((), "", "label_map_file: 'none.prototxt'", "none.prototxt"),
     ],
 )
-def test_an_error_says_what_is_wrong(source: str, transform: str, annotated: str, message: str) -> None:
+def test_an_error_says_what_is_wrong(kind: tuple[bool, ...], transform: str, annotated: str, message: str) -> None:
+    source = samples.database(*kind)
     with pytest.raises(CafxError, match=message), net(source, transform, annotated) as training:
         training.run_forward()
+
+
+def yolo(source: Any, annotated: str = "", transform: str = "", batch: int = 1, count: int = 1) -> list[Any]:
+    """Pairs of a batch's images and YOLO's rows."""
+    with net(source, transform, f"yolo_data_type: 1 {annotated}", batch=batch) as training:
+        found = []
+        for _ in range(count):
+            training.run_forward()
+            found.append((training.blobs["data"].host().copy(), training.blobs["label"].host().copy()))
+        return found
+
+
+def crowd(path: Path, *images: Any) -> Path:
+    """A database of grey images with these rows of annotations."""
+    datum = datum_bytes(np.full((3, 40, 40), 60, np.uint8), 0, encoded=False)
+    with registry().load("database", "LMDB").create(path) as writer:
+        writer.put([(b"%04d" % index, record_bytes(datum, rows)) for index, rows in enumerate(images)])
+    return path
+
+
+def annotations(count: int, difficult: tuple[int, ...] = ()) -> np.ndarray[Any, Any]:
+    """Boxes of label 3, by position."""
+    low = np.random.default_rng(count).uniform(0, 0.5, (count, 2))
+    rows = np.concatenate([np.zeros((count, 2)), low, low + 0.25, np.zeros((count, 1))], axis=1).astype(np.float32)
+    rows[:, LABEL_COLUMN] = 3
+    rows[list(difficult), DIFFICULT_COLUMN] = 1
+    return rows
+
+
+def expected_rows(rows: np.ndarray[Any, Any]) -> list[list[float]]:
+    """YOLO's rows, box by box."""
+    return [[r[0] - 1, (r[2] + r[4]) / 2, (r[3] + r[5]) / 2, r[4] - r[2], r[5] - r[3]] for r in rows.tolist()]
+
+
+@pytest.mark.parametrize("with_difficult", [False, True])
+def test_yolo_s_rows_are_the_boxes_of_each_image_and_then_zeros(tmp_path: Path, with_difficult: bool) -> None:
+    images = [annotations(3, (1,)), annotations(0), annotations(5), annotations(2, (0, 1))]
+    source = crowd(tmp_path / "db", *images)
+    option = "yolo_data_jitter: 0 " + ("train_diffcult: true" if with_difficult else "")
+    (data, labels), (_, empty) = yolo(source, option, batch=4)[0], yolo(crowd(tmp_path / "none", annotations(0)))[0]
+    assert (data.shape, labels.shape, empty.shape) == ((4, 3, 40, 40), (4, 1, 300, 5), (1, 1, 300, 5))
+    assert not empty.any()
+    for rows, found in zip(images, labels[:, 0], strict=True):
+        kept = rows if with_difficult else rows[rows[:, DIFFICULT_COLUMN] == 0]
+        np.testing.assert_allclose(found[: len(kept)], np.reshape(expected_rows(kept), (-1, 5)), atol=1e-6)
+        assert not found[len(kept) :].any()
+
+
+def test_rows_are_cleared_when_their_memory_is_used_again(tmp_path: Path) -> None:
+    source = crowd(tmp_path / "db", annotations(9), annotations(1))
+    counts = [int(labels[0, 0].any(axis=1).sum()) for _, labels in yolo(source, "yolo_data_jitter: 0", count=40)]
+    assert counts == [9, 1] * 20
+
+
+@pytest.mark.parametrize("difficult", [(), (0, 7)])
+def test_of_many_boxes_the_first_300_are_kept(tmp_path: Path, difficult: tuple[int, ...]) -> None:
+    rows = annotations(310, difficult)
+    labels = yolo(crowd(tmp_path / "db", rows), "yolo_data_jitter: 0")[0][1]
+    kept = rows[rows[:, DIFFICULT_COLUMN] == 0][:300]
+    np.testing.assert_allclose(labels[0, 0], expected_rows(kept), atol=1e-6)
+
+
+@pytest.mark.parametrize("resize_mode", ["WARP", "FIT_LARGE_SIZE_AND_PAD"])
+def test_yolo_s_boxes_stay_on_their_objects(marked: Path, resize_mode: str) -> None:
+    resize = f"resize_param {{ height: {SIDE} width: {SIDE} resize_mode: {resize_mode} }} mirror: true"
+    found, widths = 0, set()
+    for data, labels in yolo(marked, "yolo_data_jitter: 0.7", resize, batch=4, count=12):
+        for image, rows in zip(data, labels[:, 0], strict=True):
+            for row in rows[rows[:, 3] > 0]:
+                assert row[0] == 1
+                centre, size = row[1:3] * SIDE, row[3:] * SIDE
+                if size.min() >= 4:
+                    found += 1
+                    widths.add(round(float(size[0]), 3))
+                    corners = np.concatenate([centre - size / 2, centre + size / 2])
+                    np.testing.assert_allclose(edges(image), corners, atol=BLURRED)
+    assert found > 12
+    assert len(widths) > 24  # more than without jitter
+
+
+def test_labels_of_datums_stay_labels() -> None:
+    assert yolo(samples.database(False, False), "yolo_data_jitter: 0", batch=2)[0][1].shape == (2, 1, 1, 1)
+
+
+@pytest.mark.parametrize("option", ["yolo_data_type: 2", "yolo_data_jitter: 1.5", "yolo_data_jitter: -0.1"])
+def test_values_that_mean_nothing_are_an_error(option: str) -> None:
+    with pytest.raises(CafxError, match=option.split(":")[0]), net(samples.database(), "", option):
+        pass
+
+
+def test_yolov3_learns_from_the_rows_as_they_come(tmp_path: Path) -> None:
+    images = [annotations(3, (1,)), annotations(0), annotations(5), annotations(2, (0, 1))]
+    text = prototxt(
+        crowd(tmp_path / "db", *images), "scale: 0.01 resize_param { height: 32 width: 32 }", "yolo_data_type: 1"
+    )
+    text += """
+    layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+      convolution_param { num_output: 16 kernel_size: 16 stride: 16 weight_filler { type: "xavier" } } }
+    layer { name: "loss" type: "Yolov3" bottom: "conv" bottom: "label" top: "loss"
+      yolov3_param { num_class: 3 num: 2 anchors_scale: 16 iou_loss: MSE
+        biases: [8, 8, 30, 30] mask: [0, 1] } }"""
+    taught = Net(schema().parse_text(text, "NetParameter"), TRAIN, engine="numpy", seed=1, keep="all")
+    with taught:
+        taught.run_forward()
+        taught.run_backward()
+        labels = taught.blobs["label"].host()[:, 0]
+        assert [int(rows.any(axis=1).sum()) for rows in labels][1::2] == [0, 0]
+        errors = taught.blobs["conv"].host_diff().reshape(4, 2, 8, 2, 2)
+        classes = np.abs(errors[:, :, 5:]).sum(axis=(1, 2))
+        for rows, cells in zip(labels, classes, strict=True):
+            centres = (rows[rows[:, 3] > 0, 1:3] * 2).astype(int)
+            assert {tuple(each) for each in np.argwhere(cells).tolist()} == {(y, x) for x, y in centres.tolist()}
 
 
 def test_a_label_outside_the_map_is_an_error(tmp_path: Path) -> None:

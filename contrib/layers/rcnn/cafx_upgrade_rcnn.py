@@ -86,7 +86,15 @@ REPLACEMENTS = {
 
 
 class RCNN(Upgrade):
-    """Replaces Python layers whose modules are not there; a plugin of group ``cafx.upgrades``."""
+    """Replaces Python layers whose modules are not there; a plugin of group ``cafx.upgrades``.
+
+    Class attributes:
+        fork: the forks whose repositories have the modules.
+        modules: the modules.
+    """
+
+    fork = "Faster R-CNN"
+    modules = tuple(sorted({module for module, _ in REPLACEMENTS}))
 
     def upgrade_net(self, proto: Any, source: str) -> Any:
         """Replace the layers of a NetParameter in place.

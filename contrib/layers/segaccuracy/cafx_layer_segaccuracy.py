@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cafx.kernel import Blob, CafxError, Message, message, option
+from cafx.kernel.blob import shape_text
 from cafx_lib_labelled import LabelledLayer
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ class SegAccuracy(LabelledLayer):
     Gradient: none.
 
     Raises:
-        CafxError: there is not one label per position, a label is neither a class index nor ignored, or the number
-            of classes has changed since setup.
+        CafxError: there are no classes, there is not one label per position, a label is neither a class index nor
+            ignored, or the number of classes has changed since setup.
 
     Source: Chen et al., DeepLab, 2015; the fork of PSPNet.
     """
@@ -73,6 +74,8 @@ class SegAccuracy(LabelledLayer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Three values."""
         self.set_class_axes(bottom, self.axis(bottom[0], 1))
+        if not self.classes:
+            raise self.error("there are no classes", found=shape_text(bottom[0].shape), expected="at least one")
         if self.classes != self.confusion.shape[0]:
             raise self.error("the number of classes has changed", found=self.classes, expected=self.confusion.shape[0])
         top[0].reshape(1, 1, 1, 3)

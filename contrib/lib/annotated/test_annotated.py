@@ -20,7 +20,7 @@ from cafx_lib_annotated import images
 from cafx_lib_annotated.boxes import emitted, extrapolated, mirrored, projected, resized
 from cafx_lib_annotated.distortion import Canvas, draw_distortion, expand
 from cafx_lib_annotated.records import no_rows, read_record, record_bytes, with_instances
-from cafx_lib_annotated.samplers import Samplers
+from cafx_lib_annotated.samplers import Jitter, Samplers
 from cafx_lib_annotated.transform import AnnotatedTransformer
 from cafx_lib_feed.datum import datum_bytes
 from cafx_lib_ssd import ResizeParameter
@@ -233,6 +233,46 @@ def distorted(seed: int = 0, image: Any = PIXELS, **options: float) -> np.ndarra
     return draw_distortion(DistortionParameter(**options), image.shape[2], np.random.default_rng(seed))(image)
 
 
+@given(seeds, st.floats(0, 1), st.booleans())
+@settings(deadline=None)
+def test_a_jitter_cuts_off_no_more_than_it_says(seed: int, jitter: float, keeps_ratio: bool) -> None:
+    rng = np.random.default_rng(seed)
+    windows = np.array([Jitter(jitter, keeps_ratio).sample(WHOLE[None], rng) for _ in range(20)])
+    sides = windows[:, 2:] - windows[:, :2]
+    assert windows.dtype == np.float32
+    assert (windows[:, :2] >= 0).all()
+    assert (windows[:, 2:] <= 1 + CLOSE).all()
+    assert (sides >= 1 - jitter - CLOSE).all()
+    if keeps_ratio:
+        np.testing.assert_allclose(sides[:, 0], sides[:, 1], atol=CLOSE)
+
+
+def test_a_jitter_leaves_some_images_whole_and_cuts_others_less() -> None:
+    rng = np.random.default_rng(0)
+    windows = np.array([Jitter(0.6, False).sample(WHOLE[None], rng) for _ in range(20000)])
+    sides, low = windows[:, 2:] - windows[:, :2], windows[:, :2]
+    whole = (windows == WHOLE).all(axis=1)
+    assert whole.mean() == pytest.approx(0.2, abs=0.02)
+    strong = (sides < 0.7).any(axis=1)
+    assert strong.mean() == pytest.approx(0.6 * 0.75, abs=0.02)
+    assert sides[~whole].mean() == pytest.approx(1 - 0.15 * 0.25 - 0.3 * 0.75, abs=0.01)
+    assert (low[~whole] / (1 - sides[~whole])).mean() == pytest.approx(0.5, abs=0.01)
+    assert abs(np.corrcoef(sides[strong].T)[0, 1]) < 1
+    assert (abs(sides[~whole, 0] - sides[~whole, 1]) > 0.05).mean() > 0.5
+
+
+def test_samplers_come_before_a_jitter_and_padding_keeps_its_ratio() -> None:
+    square = {"height": 8, "width": 8}
+    padded = {**square, "resize_mode": "FIT_LARGE_SIZE_AND_PAD"}
+    sampler = BatchSampler(max_sample=1)
+    assert isinstance(transformer([sampler], resize_param=square, jitter=0.5).samplers, Samplers)
+    for resize, keeps_ratio in ((square, False), (padded, True)):
+        jitter = transformer(resize_param=resize, jitter=0.5).samplers
+        assert isinstance(jitter, Jitter)
+        assert (jitter.jitter, jitter.keeps_ratio) == (0.5, keeps_ratio)
+    assert isinstance(transformer(resize_param=square).samplers, Samplers)
+
+
 def test_distortions_have_the_strength_and_probability_that_they_say() -> None:
     assert distorted() is PIXELS
     grey = np.full((2, 2, 3), 100, np.uint8)
@@ -366,12 +406,12 @@ def test_each_noise_does_what_it_says() -> None:
     assert noisy(PIXELS[:, :, :1], jpeg=50.0).shape == (20, 30, 1)
 
 
-def transformer(samplers: Any = (), **options: Any) -> AnnotatedTransformer:
+def transformer(samplers: Any = (), jitter: float | None = None, **options: Any) -> AnnotatedTransformer:
     def failure(message: str, **details: Any) -> CafxError:
         return CafxError(message, **details)
 
     declared = complete(TransformationParameter)
-    return AnnotatedTransformer(declared(**options), samplers, TRAIN, failure)
+    return AnnotatedTransformer(declared(**options), samplers, TRAIN, failure, jitter=jitter)
 
 
 def test_a_resize_param_of_some_probability_leaves_the_other_images_as_they_are() -> None:

@@ -1,5 +1,6 @@
 """Python beyond the conformance suite: users' classes."""
 
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from cafx.conformance import layer_suite, run_layer
-from cafx.kernel import CafxError, Net, Phase, schema
+from cafx.kernel import CafxError, Net, Phase, Registry, schema
+from cafx_layer_python.reporting import Reporting
 
 TestPython = layer_suite("Python")
 
@@ -153,3 +155,21 @@ def test_the_example_class_multiplies() -> None:
     run = run_layer("Python", [np.ones((2, 2))], options=options, top_diffs=[np.ones((2, 2))])
     np.testing.assert_array_equal(run.tops[0], np.full((2, 2), 2))
     np.testing.assert_array_equal(run.bottom_diffs[0], np.full((2, 2), 2))
+
+
+@pytest.mark.parametrize(
+    ("hint", "remedy"),
+    [(None, "or install no_such_module"), ("pip install x", "or let layers of cafx replace it: pip install x")],
+)
+def test_a_missing_module_is_told_with_what_replaces_it(
+    monkeypatch: pytest.MonkeyPatch, hint: str | None, remedy: str
+) -> None:
+    class Hints:
+        def remedy(self, kind: str, name: str, known: object) -> str | None:
+            assert (kind, name) == ("module", "no_such_module")
+            return hint
+
+    monkeypatch.setattr(Registry, "hints", lambda _: Hints())
+    with pytest.raises(CafxError) as caught, Reporting("layer 'a'", "import of no_such_module.A"):
+        importlib.import_module("no_such_module")
+    assert str(caught.value).endswith(f"put 'no_such_module' in the working directory or on PYTHONPATH, {remedy}")

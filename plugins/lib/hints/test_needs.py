@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,19 +12,32 @@ import pytest
 
 from cafx.kernel import CafxError, schema
 from cafx_lib_hints import install, remedy
-from cafx_lib_hints.known import Known, convention
+from cafx_lib_hints.known import Known, Provider, convention
 from cafx_lib_hints.needs import Need, needs_of, refusal
 
 ROOT = Path(__file__).resolve().parents[3]
+X = "the fork X"
 TABLE = Known(
     {
-        ("layer", "Nose"): ("the fork X", "cafx-layer-nose"),
-        ("LayerParameter", "nose_param"): ("the fork X", "cafx-layer-nose"),
-        ("PoolingParameter", "smell"): ("the fork X", "cafx-dialect-x"),
-        ("layer", "Ear"): ("", "cafx-layer-ear"),
+        ("layer", "Nose"): [Provider(X, "cafx-layer-nose")],
+        ("LayerParameter", "nose_param"): [Provider(X, "cafx-layer-mouth"), Provider(X, "cafx-layer-nose")],
+        ("PoolingParameter", "smell"): [Provider(X, "cafx-dialect-x")],
+        ("layer", "Ear"): [Provider("", "cafx-layer-ear")],
+        ("module", "hair.layer"): [Provider(X, "cafx-upgrade-hair")],
+        ("module", "hints"): [Provider(X, "cafx-lib-hints")],
     },
     {"cafx-x": frozenset({"cafx-layer-nose", "cafx-dialect-x"})},
-    {"cafx-x": "contrib/bundles/x", "cafx-layer-nose": "contrib/layers/nose", "cafx-dialect-x": "contrib/dialects/x"},
+    {
+        "cafx-x": frozenset({"cafx-layer-nose", "cafx-dialect-x"}),
+        "cafx-layer-nose": frozenset({"cafx-lib-smell"}),
+        "cafx-lib-smell": frozenset({"cafx-layer-nose"}),
+    },
+    {
+        "cafx-x": "contrib/bundles/x",
+        "cafx-layer-nose": "contrib/layers/nose",
+        "cafx-dialect-x": "contrib/dialects/x",
+        "cafx-lib-smell": "contrib/lib/smell",
+    },
 )
 NET = """name: "n"
 layer { name: "a" type: "Nose" nose_param { deep { layer: 1 } } }
@@ -36,6 +50,8 @@ layer { name: "c" type: "Nose" nose_params { x: 1 } force_: 1 }
 def _table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Known, "read", lambda: TABLE)
     monkeypatch.setattr(install.metadata, "distribution", lambda _: origin({}, "pip"))
+    monkeypatch.setattr(install.shutil, "which", lambda _: str(Path(sys.executable).with_name("pip")))
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
 
 
 def origin(direct: object, installer: str) -> SimpleNamespace:
@@ -57,7 +73,18 @@ def test_everything_missing_is_listed_with_its_place_and_fork() -> None:
         "net.prototxt:4: LayerParameter has no field 'nose_params' (no package known here provides it)",
         "net.prototxt:4: LayerParameter has no field 'force_' (no package known here provides it)",
     ]
-    assert lines[-1].endswith("install them with: pip install cafx-x")
+    assert lines[-1] == "install the others with: pip install cafx-x"
+
+
+def test_what_is_known_in_full_is_installed_in_full() -> None:
+    error = refusal([Need("layer", "Nose", 1), Need("layer", "Ear", 2)], "n")
+    assert str(error).splitlines()[-1] == "install them with: pip install cafx-layer-ear cafx-layer-nose"
+
+
+def test_of_several_providers_one_that_is_wanted_anyway_is_installed() -> None:
+    field = ("LayerParameter", "nose_param")
+    assert TABLE.distributions([field, ("layer", "Nose")]) == ["cafx-layer-nose"]
+    assert TABLE.distributions([field]) == ["cafx-layer-mouth"]
 
 
 def test_types_that_only_the_registry_misses_are_listed_too() -> None:
@@ -70,7 +97,7 @@ def test_types_that_only_the_registry_misses_are_listed_too() -> None:
 
 def test_a_single_need_is_one_line() -> None:
     error = refusal([Need("layer", "Ear", 3)], "n.prototxt")
-    assert str(error) == "n.prototxt:3: unknown layer type 'Ear'; pip install cafx-layer-ear"
+    assert str(error) == "n.prototxt:3: unknown layer type 'Ear'; install it with: pip install cafx-layer-ear"
 
 
 def test_a_long_list_is_cut() -> None:
@@ -94,19 +121,37 @@ def test_the_line_installs_from_where_cafx_came(
     assert install.install_line(["cafx-x"]) == line
 
 
-def test_a_checkout_installs_its_own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("installer", "line"),
+    [("pip", "{python} -m pip install cafx-x"), ("uv", "uv pip install --python {python} cafx-x")],
+)
+def test_an_environment_that_is_not_active_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installer: str, line: str
+) -> None:
+    monkeypatch.setattr(install.metadata, "distribution", lambda _: origin({}, installer))
+    monkeypatch.setattr(install.shutil, "which", lambda _: str(tmp_path / "pip"))
+    monkeypatch.delenv("VIRTUAL_ENV")
+    monkeypatch.setattr(install.sys, "executable", "/my env/bin/python")
+    assert install.install_line(["cafx-x"]) == line.format(python="'/my env/bin/python'")
+
+
+@pytest.mark.parametrize("named", ["cafx", "cafx-kernel"])
+def test_a_checkout_installs_its_own_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str) -> None:
     for folder in ("kernel", "contrib"):
         (tmp_path / folder).mkdir()
-    direct = {"url": f"file://{tmp_path}/kernel", "dir_info": {"editable": True}}
-    monkeypatch.setattr(install.metadata, "distribution", lambda _: origin(direct, "uv"))
-    folders = [f"-e {tmp_path}/contrib/{each}" for each in ("bundles/x", "dialects/x", "layers/nose")]
+    at = tmp_path / "kernel" if named == "cafx-kernel" else tmp_path
+    direct = {"url": f"file://{at}", "dir_info": {"editable": True}}
+    monkeypatch.setattr(install.metadata, "distribution", lambda name: origin(direct if name == named else {}, "uv"))
+    needed = "bundles/x", "dialects/x", "layers/nose", "lib/smell"
+    folders = [f"-e {tmp_path}/contrib/{each}" for each in needed]
     assert install.install_line(["cafx-x"]) == f"uv pip install {' '.join(folders)}"
 
 
 @pytest.mark.parametrize(
     ("kind", "name", "known", "advice"),
     [
-        ("layer", "Nose", ["Noise"], "part of the fork X: pip install cafx-layer-nose"),
+        ("layer", "Nose", ["Noise"], "part of the fork X; install it with: pip install cafx-layer-nose"),
+        ("module", "hair.layer", [], "part of the fork X; install it with: pip install cafx-upgrade-hair"),
         ("layer", "ReLu", ["ReLU", "PReLU"], "did you mean 'ReLU'?"),
         ("solver", "Lion", ["SGD"], "cafx-solver-lion: check who publishes it"),
         ("LayerParameter", "hand_wave_param", ["name"], "cafx-layer-handwave: check who publishes it"),
@@ -117,6 +162,11 @@ def test_one_name_gets_one_advice(kind: str, name: str, known: list[str], advice
     found = remedy(kind, name, known)
     assert found is not None
     assert advice in found
+
+
+def test_a_replacement_that_is_there_is_not_installed_again() -> None:
+    assert remedy("module", "hints", []) is None
+    assert remedy("module", "my_own", []) is None
 
 
 def test_fields_of_existing_messages_follow_no_convention() -> None:

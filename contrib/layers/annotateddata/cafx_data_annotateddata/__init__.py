@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from cafx.kernel import Blob, TransformationParameter
+from cafx_data_annotateddata.labels import BoxLabels, YoloLabels
 from cafx_data_annotateddata.options import AnnotatedDataParameter
 from cafx_data_annotateddata.source import AnnotatedSource
 from cafx_data_data import DataParameter
@@ -25,14 +26,16 @@ class AnnotatedData(BatchLayer):
 
     Bottoms: none. Tops: data N×C×H×W, and boxes 1×1×K×8, where K is the number of boxes in the batch and a row
     is (item, label, instance, xmin, ymin, xmax, ymax, difficult) with coordinates as fractions of the image; for
-    a batch without boxes, one row of -1. If neither the first record nor anno_type gives a kind of annotation,
-    the second top has the Datums' labels, N×1×1×1. No gradient.
+    a batch without boxes, one row of -1. With yolo_data_type 1, N×1×300×5: for each image, rows (label - 1, centre x,
+    centre y, width, height) and then zeros; difficult boxes are left out without train_diffcult, as are those beyond
+    300. If neither the first record nor anno_type gives a kind of annotation, the second top has the Datums' labels,
+    N×1×1×1. No gradient.
 
     Each image is, in this order: distorted in colour (distort_param), placed on a larger canvas filled with the
-    mean (expand_param), cut to a random window (batch_sampler), resized (resize_param), degraded (noise_param),
-    cropped (crop_size, or crop_h and crop_w; at random in TRAIN phase, else at the centre), mirrored, and written
-    as (x - mean) · scale. Boxes follow; those outside a cut are dropped, or as emit_constraint says. The database
-    is chosen and read as by Data. With batch_size 1, images may differ in size.
+    mean (expand_param), cut to a random window (batch_sampler; for YOLO without it, yolo_data_jitter), resized
+    (resize_param), degraded (noise_param), cropped (crop_size, or crop_h and crop_w; at random in TRAIN phase, else
+    at the centre), mirrored, and written as (x - mean) · scale. Boxes follow; those outside a cut are dropped, or as
+    emit_constraint says. The database is chosen and read as by Data. With batch_size 1, images may differ in size.
 
     Raises:
         CafxError: a database that is missing, empty, damaged, locked or of another kind; an item that is not an
@@ -40,7 +43,8 @@ class AnnotatedData(BatchLayer):
             other; a mean or crop that does not match.
 
     Source: Liu et al., "SSD: Single Shot MultiBox Detector", 2016, section 2.2; weiliu89/caffe, branch ssd. There,
-    bounds of a sample_constraint may be satisfied by different boxes, and hues are cut off at red.
+    bounds of a sample_constraint may be satisfied by different boxes, and hues are cut off at red. YOLO's rows and
+    windows: eric612/MobileNet-YOLO.
     """
 
     Parameter = AnnotatedDataParameter
@@ -53,14 +57,23 @@ class AnnotatedData(BatchLayer):
         if not data.source or not data.batch_size:
             raise self.error("source and batch_size must be set", expected="both in data_param")
         classes = [each.label for each in self.label_map().item]
+        labels = YoloLabels(options.train_diffcult) if options.yolo_data_type else BoxLabels()
         steps = AnnotatedTransformer(
-            self.read(TransformationParameter), options.batch_sampler, self.phase, self.failure(), self.context.dtype
+            self.read(TransformationParameter),
+            options.batch_sampler,
+            self.phase,
+            self.failure(),
+            self.context.dtype,
+            options.yolo_data_jitter if options.yolo_data_type else None,
         )
-        self.dynamic_shape = data.batch_size == 1 or len(top) > 1  # type: ignore[misc]  # depends on the instance
+        dynamic = data.batch_size == 1 or (len(top) > 1 and not options.yolo_data_type)
+        self.dynamic_shape = dynamic  # type: ignore[misc]  # depends on the instance
         reader = self.context.plugins.load("database", data.database or data.backend.name).open(data.source)
         kind = True if options.has("anno_type") else None
         try:
-            source = AnnotatedSource(reader, data, self.context.streams, self.name, steps, len(top) > 1, kind, classes)
+            source = AnnotatedSource(
+                reader, data, self.context.streams, self.name, steps, len(top) > 1, kind, classes, labels
+            )
         except Exception:
             reader.close()
             raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cafx.kernel import Message, above, at_least, message, option, within
+from cafx.kernel import Message, above, at_least, message, one_of, option, within
 from cafx_lib_ssd import AnnotationType
 
 
@@ -48,3 +48,14 @@ class AnnotatedDataParameter(Message):
     )
     label_map_file: str = option(2, "string", doc="label map; a box with another label is an error")
     anno_type: AnnotationType = option(3, AnnotationType, doc="kind of annotations, in place of that of each record")
+    yolo_data_type: int = option(
+        4, "int32", 0, doc="1: the second top has YOLO's rows, and yolo_data_jitter is read", check=one_of(0, 1)
+    )
+    yolo_data_jitter: float = option(
+        5,
+        "float",
+        0.3,
+        doc="YOLO without batch_sampler: the largest part of a side that is cut off",
+        check=within(0, 1),
+    )
+    train_diffcult: bool = option(6, "bool", False, doc="YOLO's rows have difficult boxes too")

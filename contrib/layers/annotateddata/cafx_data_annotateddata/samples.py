@@ -106,6 +106,24 @@ def cases(case: Any) -> Iterator[Any]:
         options={},
         layer={"data_param": {**several, "batch_size": 1}, "transform_param": {"resize_param": small}},
     )
+    yield case(
+        "yolo",
+        tops=2,
+        options={"yolo_data_type": 1, "yolo_data_jitter": 0.6},
+        layer={"data_param": several, "transform_param": {"mirror": True, **warp}},
+    )
+    yield case(
+        "yolo_sampled",
+        tops=2,
+        options={"yolo_data_type": 1, "train_diffcult": True, "batch_sampler": _samplers()},
+        layer={"data_param": {**several, "batch_size": 4}, "transform_param": {"resize_param": padded}},
+    )
+    yield case(
+        "yolo_any_size",
+        tops=2,
+        options={"yolo_data_type": 1},
+        layer={"data_param": {**several, "batch_size": 1}, "transform_param": {"resize_param": small}},
+    )
     classes = {"source": database(False, False), "backend": "LMDB", "batch_size": 2}
     yield case("classes", options={}, layer={"data_param": classes, "transform_param": {"crop_size": 9}}, tops=2)
     yield case("images_only", options={}, layer={"data_param": {**plain, "batch_size": 4}})

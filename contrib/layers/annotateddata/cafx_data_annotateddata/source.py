@@ -10,27 +10,27 @@ import numpy as np
 from cafx.kernel import CafxError
 from cafx.kernel.blob import shape_text
 from cafx.kernel.net import Streams
+from cafx_data_annotateddata.labels import BoxLabels, YoloLabels
 from cafx_data_data.source import DatabaseItem, DataSource
-from cafx_lib_annotated.records import BBOX_TYPE, COLUMNS, LABEL_COLUMN, Record, read_record
+from cafx_lib_annotated.records import BBOX_TYPE, LABEL_COLUMN, Record, read_record
 from cafx_lib_annotated.transform import AnnotatedTransformer, Prepared
 from cafx_lib_feed.database import Reader
 from cafx_lib_feed.images import Allocate
 from cafx_lib_feed.images_source import Picture, Shape3
 from cafx_lib_feed.prefetch import Batch
 
-NO_BOX = -1
-BOX_SHAPE = (1, 1, 1, 1 + COLUMNS)
 Fetched = tuple[list[DatabaseItem], np.random.Generator]
 
 
 class AnnotatedSource(DataSource):
-    """Batches of images and of rows, one per box: item, label, instance, xmin, ymin, xmax, ymax, difficult.
+    """Batches of images and of rows, one per box.
 
     Args:
         reader, options, streams, name, labelled: see `DataSource`.
         steps: the transformation.
         has_kind: whether records have a type, which is then 0 (boxes); None to see it from the first record.
         classes: the labels that a box may have; empty for any.
+        labels: the form of the rows.
 
     Raises:
         CafxError: the first record is damaged or does not fit the options.
@@ -46,16 +46,17 @@ class AnnotatedSource(DataSource):
         labelled: bool,
         has_kind: bool | None,
         classes: Collection[int],
+        labels: BoxLabels | YoloLabels,
     ) -> None:
         super().__init__(reader, options, streams, name, steps.last, labelled)
-        self.steps, self.classes = steps, frozenset(classes)
+        self.steps, self.classes, self.labels = steps, frozenset(classes), labels
         self.shadowed = has_kind is not None
         first = next(reader.items())
         record = read_record(*first)
         self.with_boxes = self.shadowed or record.kind is not None
         shape = steps.shape(self._picture(first[0], record, None).shape)
         self.expected: Shape3 | None = shape if self.batch_size > 1 else None
-        label_shape = (1, 1, max(1, len(record.rows)), BOX_SHAPE[3]) if self.with_boxes else (self.batch_size, 1, 1, 1)
+        label_shape = self._label_shape(self.batch_size, len(record.rows))
         self.shapes = [(self.batch_size, *shape), label_shape][: 1 + labelled]
 
     def fetch(self, batch: int) -> Fetched:  # type: ignore[override]  # the items come with another kind of draws
@@ -71,7 +72,7 @@ class AnnotatedSource(DataSource):
             prepared, label = self._prepared(item, rng)
             if not index:
                 shape = self._checked(prepared, item, self.expected)
-                data = batch.shape((len(items), *shape), BOX_SHAPE)[0]
+                data = batch.shape((len(items), *shape), self._label_shape(len(items), 0))[0]
             self._checked(prepared, item, shape)
             self.steps.write(prepared, data[index])
             rows.append(prepared.rows)
@@ -81,18 +82,17 @@ class AnnotatedSource(DataSource):
         else:
             del batch.arrays[1:]
 
+    def _label_shape(self, images: int, boxes: int) -> tuple[int, int, int, int]:
+        """Shape of the second top."""
+        return self.labels.shape(images, boxes) if self.with_boxes else (images, 1, 1, 1)
+
     def _label(self, batch: Batch, shape: tuple[int, ...], rows: list[Any], classes: list[int]) -> None:
-        """Write the second top: the rows of all images, or a row of -1; or the classes of the images."""
-        if not self.with_boxes:
-            batch.shape(shape, (len(classes), 1, 1, 1))[1][:, 0, 0, 0] = classes
-            return
-        count = sum(map(len, rows))
-        labels = batch.shape(shape, (1, 1, max(1, count), BOX_SHAPE[3]))[1][0, 0]
-        if count:
-            labels[:, 0] = np.repeat(np.arange(len(rows)), [len(each) for each in rows])
-            labels[:, 1:] = np.concatenate(rows)
+        """Write the second top: the boxes of all images, or their classes."""
+        out = batch.shape(shape, self._label_shape(len(rows), sum(map(len, rows))))[1]
+        if self.with_boxes:
+            self.labels.write(rows, out)
         else:
-            labels[:] = NO_BOX
+            out[:, 0, 0, 0] = classes
 
     def _prepared(self, item: DatabaseItem, rng: np.random.Generator) -> tuple[Prepared, int]:
         """An image of the batch, and its class in the Datum."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import Blob, CafxError, Layer
+from cafx.kernel.blob import shape_text
 from cafx_layer_detectionoutput.detecting import COLUMNS, detect, foreground
 from cafx_layer_detectionoutput.options import DetectionOutputParameter
 from cafx_layer_detectionoutput.pictures import Pictures
@@ -68,6 +69,11 @@ class DetectionOutput(Layer):
         """One row until forward knows the number of detections."""
         self.sets = 1 if self.options.share_location else self.options.num_classes
         self.priors = count_priors(self, *bottom[:3], self.options.num_classes, self.sets)
+        if self.options.visualize:
+            shape = bottom[3].shape
+            if len(shape) != 4 or shape[0] != bottom[0].shape[0] or shape[1] not in (1, 3) or 0 in shape[2:]:
+                expected = f"{bottom[0].shape[0]}×3×H×W or {bottom[0].shape[0]}×1×H×W"
+                raise self.error("the fourth bottom has no images", found=shape_text(shape), expected=expected)
         top[0].reshape(1, 1, 1, COLUMNS)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:

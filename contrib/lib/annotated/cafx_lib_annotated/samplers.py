@@ -1,4 +1,4 @@
-"""Random crops that satisfy constraints on the boxes in them, as SSD's batch_sampler says."""
+"""Random crops: those that satisfy constraints on the boxes in them (SSD), those of random size (MobileNet-YOLO)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ F = np.float32
 RANGES = ("min_scale", "max_scale", "min_aspect_ratio", "max_aspect_ratio")
 MEASURES = ("jaccard_overlap", "sample_coverage", "object_coverage")
 Mask = npt.NDArray[np.bool_]
+WHOLE, GENTLE = 0.2, 0.2
+"""Probabilities that a jitter leaves an image whole, and that it has half its strength."""
 
 
 class Samplers:
@@ -78,6 +80,36 @@ class Samplers:
             within = (values >= low) & (values <= high)
             fits = within if fits is None else fits & within
         return np.ones(len(windows), bool) if fits is None else fits.any(axis=1) | self._free
+
+
+class Jitter:
+    """Draws a window of random size for each image, as MobileNet-YOLO's yolo_data_jitter says.
+
+    Two images of ten stay whole. Otherwise width and height are uniform between 1 - jitter and 1, or, for two images
+    of ten, between 1 - jitter / 2 and 1. Where the window lies in the image is uniform.
+
+    Args:
+        jitter: the largest part of a side that is cut off, 0 to 1.
+        keeps_ratio: whether the window has the image's ratio of width to height.
+    """
+
+    count = 1
+
+    def __init__(self, jitter: float, keeps_ratio: bool) -> None:
+        self.jitter, self.keeps_ratio = jitter, keeps_ratio
+
+    def sample(self, boxes: Boxes, rng: np.random.Generator) -> Boxes:
+        """Draw a window.
+
+        Args:
+            boxes: the boxes of the image, which do not matter.
+            rng: the random draws.
+        """
+        kind, *chance = rng.random(5)
+        strength = 0 if kind < WHOLE else self.jitter / 2 if kind < WHOLE + GENTLE else self.jitter
+        sides = 1 - strength * np.array([chance[0], chance[0 if self.keeps_ratio else 1]])
+        low = chance[2:] * (1 - sides)
+        return np.concatenate([low, low + sides]).astype(F)
 
 
 def _bounds(constraint: Any, name: str) -> tuple[float, float]:

@@ -14,7 +14,7 @@ from cafx_lib_annotated import images
 from cafx_lib_annotated.boxes import Boxes, emitted, extrapolated, mirrored, projected, resized
 from cafx_lib_annotated.distortion import UNCHANGED, Canvas, draw_distortion, expand
 from cafx_lib_annotated.records import CORNERS, Rows
-from cafx_lib_annotated.samplers import Samplers
+from cafx_lib_annotated.samplers import Jitter, Samplers
 from cafx_lib_feed.transform import Draws, Failure, Transformer
 
 Image = npt.NDArray[Any]
@@ -62,13 +62,20 @@ class AnnotatedTransformer:
         phase: see above.
         error: creates an error located at the layer.
         dtype: type of the batches.
+        jitter: without samplers, the largest part of a side that is cut off, see `Jitter`; None to cut nothing.
 
     Raises:
         CafxError: options that are not valid or contradict each other.
     """
 
     def __init__(
-        self, options: Any, samplers: Sequence[Any], phase: Phase, error: Failure, dtype: npt.DTypeLike = np.float32
+        self,
+        options: Any,
+        samplers: Sequence[Any],
+        phase: Phase,
+        error: Failure,
+        dtype: npt.DTypeLike = np.float32,
+        jitter: float | None = None,
     ) -> None:
         self.options, self.error = options, error
         self.random_crop = phase is Phase.TRAIN
@@ -78,7 +85,9 @@ class AnnotatedTransformer:
         self.distorts, self.expands = options.has("distort_param"), options.has("expand_param")
         self.crop = _crop(options, error)
         _check(options, samplers, error)
-        self.samplers = Samplers(samplers)
+        self.samplers: Samplers | Jitter = Samplers(samplers)
+        if jitter is not None and not samplers:
+            self.samplers = Jitter(jitter, options.resize_param.resize_mode.name == "FIT_LARGE_SIZE_AND_PAD")
 
     def prepare(self, image: Image, rows: Rows, rng: np.random.Generator, what: str) -> Prepared:
         """All steps but the last.

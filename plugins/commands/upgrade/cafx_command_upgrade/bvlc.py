@@ -9,9 +9,9 @@ from cafx.kernel import CafxError, Net, Phase, Registry
 from cafx.kernel.registry import installed
 from cafx.kernel.schema import Schema, schema
 from cafx_lib_hints.known import Known
+from cafx_lib_hints.listed import Listed
 from cafx_lib_hints.needs import needs_of
 
-LISTED = 40
 Rewrite = Callable[[Any, int], "str | None"]
 
 
@@ -38,9 +38,8 @@ def to_bvlc(proto: Any, source: str, plugins: Registry) -> bool:
         left += [f"layer '{layer.name}': {reason}"] if reason else []
     left += _foreign(proto, plugins)
     if left:
-        listed = "".join(f"\n  {each}" for each in left[:LISTED])
-        message = f"lacks a form without loss in BVLC's Caffe for {len(left)} things:{listed}\n "
-        raise CafxError(message, where=source, remedy="nothing was written")
+        message = f"{len(left)} things have no counterpart without loss in BVLC's Caffe"
+        raise Listed(message, left, where=source, remedy="nothing was written")
     return rewritten > 0
 
 
@@ -58,7 +57,7 @@ def _foreign(proto: Any, plugins: Registry) -> list[str]:
     needs = [each.message for each in needs_of(text, caffe[proto.DESCRIPTOR.name].DESCRIPTOR)]
     table = Known.read()
     types = dict.fromkeys(layer.type for layer in getattr(proto, "layer", ()))
-    known = {name for (kind, name), (fork, _) in table.rows.items() if kind == "layer" and not fork}
+    known = {name for kind, name in table.providers if kind == "layer" and not table.fork(kind, name)}
     return needs + [f"unknown layer type '{name}'" for name in types if name not in known]
 
 

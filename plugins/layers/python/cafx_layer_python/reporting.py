@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from types import TracebackType
 
-from cafx.kernel import CafxError
+from cafx.kernel import CafxError, registry
 
 
 class UserCodeError(CafxError):
@@ -41,8 +41,11 @@ class Reporting:
 def _remedy(error: Exception) -> str | None:
     if not isinstance(error, ModuleNotFoundError):
         return None
-    distribution = "cafx-pycaffe" if error.name == "caffe" else error.name
-    return f"put '{error.name}' in the working directory or on PYTHONPATH, or install {distribution}"
+    put, hints = f"put '{error.name}' in the working directory or on PYTHONPATH", registry().hints()
+    replaced = hints.remedy("module", str(error.name), ()) if hints else None
+    if replaced:
+        return f"{put}, or let layers of cafx replace it: {replaced}"
+    return f"{put}, or install {'cafx-pycaffe' if error.name == 'caffe' else error.name}"
 
 
 def _line(error: Exception) -> str:

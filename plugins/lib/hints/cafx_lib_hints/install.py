@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import shutil
+import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -11,8 +14,8 @@ from urllib.parse import unquote, urlparse
 
 from cafx_lib_hints.known import Known
 
-HERE = "cafx-kernel"
-"""The distribution whose origin says where this environment gets ours from."""
+OURS = ("cafx", "cafx-kernel")
+"""The distributions whose origin says where this environment gets ours from."""
 
 
 def install_line(distributions: Sequence[str]) -> str:
@@ -28,9 +31,9 @@ def install_line(distributions: Sequence[str]) -> str:
     if not distributions:
         return ""
     origin, editable, installer = _origin()
-    command = "uv pip install" if installer == "uv" else "pip install"
-    checkout = origin.parent if origin is not None and origin.is_dir() else None
-    if checkout is not None and (checkout / "contrib").is_dir():
+    command = _command(installer)
+    checkout = _checkout(origin)
+    if checkout is not None:
         folders = [str(checkout / each) for each in Known.read().needed_folders(distributions)]
         option = "-e " if editable else ""
         return f"{command} {' '.join(option + shlex.quote(each) for each in folders)}"
@@ -39,14 +42,34 @@ def install_line(distributions: Sequence[str]) -> str:
     return f"{command} {' '.join(distributions)}"
 
 
+def _command(installer: str) -> str:
+    """The program that installs in this environment, whether it is the active one or not."""
+    python = shlex.quote(sys.executable)
+    if installer == "uv":
+        active = os.environ.get("VIRTUAL_ENV") == sys.prefix
+        return "uv pip install" if active else f"uv pip install --python {python}"
+    found = shutil.which("pip")
+    beside = found is not None and Path(found).parent == Path(sys.executable).parent
+    return "pip install" if beside else f"{python} -m pip install"
+
+
+def _checkout(origin: Path | None) -> Path | None:
+    """The checkout in which a distribution's folder is."""
+    folders = (origin, origin.parent) if origin is not None and origin.is_dir() else ()
+    return next((each for each in folders if (each / "contrib").is_dir()), None)
+
+
 def _origin() -> tuple[Path | None, bool, str]:
-    """Where the kernel was installed from, if from a file or folder; whether it is editable; and what installed it."""
-    try:
-        found = metadata.distribution(HERE)
-    except metadata.PackageNotFoundError:
-        return None, False, ""
-    stated = json.loads(found.read_text("direct_url.json") or "{}")
-    installer = (found.read_text("INSTALLER") or "").strip()
-    url = urlparse(stated.get("url", ""))
-    path = Path(unquote(url.path)) if url.scheme == "file" else None
-    return path, bool(stated.get("dir_info", {}).get("editable")), installer
+    """Where ours were installed from, if from a file or folder; whether they are editable; and what installed them."""
+    installer = ""
+    for name in OURS:
+        try:
+            found = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            continue
+        installer = (found.read_text("INSTALLER") or "").strip()
+        stated = json.loads(found.read_text("direct_url.json") or "{}")
+        url = urlparse(stated.get("url", ""))
+        if url.scheme == "file":
+            return Path(unquote(url.path)), bool(stated.get("dir_info", {}).get("editable")), installer
+    return None, False, installer

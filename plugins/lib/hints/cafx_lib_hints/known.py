@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 
 import attrs
 
 TABLE = "known.tsv"
-BUNDLE = "bundle"
+BUNDLE, NEEDS = "bundle", "needs"
 FIELD = re.compile(r"(\w+)_param")
 KINDS = {"layer": "layer", "solver": "solver", "filler": "filler", "policy": "policy", "engine": "engine"}
+
+
+@attrs.frozen
+class Provider:
+    """A distribution that provides something.
+
+    Attributes:
+        fork: the fork of Caffe that the thing belongs to, "" for Caffe's own.
+        distribution: its name.
+    """
+
+    fork: str
+    distribution: str
 
 
 @attrs.frozen
@@ -20,14 +33,15 @@ class Known:
     """The table.
 
     Attributes:
-        rows: fork and distribution of each (kind, name); a kind is that of a plugin, the message of a field or
-            the enum of a value.
+        providers: of each (kind, name); a kind is that of a plugin, the message of a field or the enum of a value.
         bundles: the distributions that each bundle installs.
+        needs: the contributed distributions that each contributed one needs.
         folders: where a checkout keeps each distribution.
     """
 
-    rows: Mapping[tuple[str, str], tuple[str, str]]
+    providers: Mapping[tuple[str, str], Sequence[Provider]]
     bundles: Mapping[str, frozenset[str]]
+    needs: Mapping[str, frozenset[str]]
     folders: Mapping[str, str]
 
     @classmethod
@@ -35,15 +49,21 @@ class Known:
     def read(cls) -> Known:
         """The table as it was made when this package was built."""
         text = resources.files(__package__).joinpath(TABLE).read_text("utf-8")
-        lines = [line.split("\t") for line in text.splitlines()]
-        rows = {(kind, name): (fork, distribution) for kind, name, fork, distribution, _ in lines if kind != BUNDLE}
-        bundles = {name: frozenset(holds.split()) for kind, name, _, holds, _ in lines if kind == BUNDLE}
-        folders = {name if kind == BUNDLE else distribution: at for kind, name, _, distribution, at in lines}
-        return cls(rows, bundles, folders)
+        providers: dict[tuple[str, str], list[Provider]] = {}
+        lists: dict[str, dict[str, frozenset[str]]] = {BUNDLE: {}, NEEDS: {}}
+        folders: dict[str, str] = {}
+        for kind, name, fork, distribution, folder in (line.split("\t") for line in text.splitlines()):
+            if kind in lists:
+                lists[kind][name] = frozenset(distribution.split())
+                folders[name] = folder
+            else:
+                providers.setdefault((kind, name), []).append(Provider(fork, distribution))
+                folders[distribution] = folder
+        return cls(providers, lists[BUNDLE], lists[NEEDS], folders)
 
     def fork(self, kind: str, name: str) -> str:
         """The fork of Caffe that a name belongs to, "" for Caffe's own and unknown ones."""
-        return self.rows.get((kind, name), ("", ""))[0]
+        return next((each.fork for each in self.providers.get((kind, name), ())), "")
 
     def distributions(self, needs: Iterable[tuple[str, str]]) -> list[str]:
         """The distributions to install for these needs: a bundle where it replaces several.
@@ -51,8 +71,8 @@ class Known:
         Args:
             needs: kind and name of each; those that nobody provides are left out.
         """
-        wanted = {self.rows[need][1] for need in needs if need in self.rows}
         chosen: list[str] = []
+        wanted = self._wanted(needs)
         while len(wanted) > 1:
             best = max(sorted(self.bundles), key=lambda name: len(self.bundles[name] & wanted), default="")
             if not best or len(self.bundles[best] & wanted) < 2:
@@ -61,9 +81,24 @@ class Known:
             wanted -= self.bundles[best]
         return [*chosen, *sorted(wanted)]
 
+    def _wanted(self, needs: Iterable[tuple[str, str]]) -> set[str]:
+        """One provider of each need: of several, one that is wanted anyway."""
+        offers = [[each.distribution for each in self.providers[need]] for need in needs if need in self.providers]
+        wanted: set[str] = set()
+        for offer in sorted(offers, key=len):
+            if wanted.isdisjoint(offer):
+                wanted.add(offer[0])
+        return wanted
+
     def needed_folders(self, distributions: Iterable[str]) -> list[str]:
-        """Where a checkout keeps these distributions, and those that bundles among them install."""
-        inner = {each for name in distributions for each in (name, *self.bundles.get(name, ()))}
+        """Where a checkout keeps these distributions and the contributed ones that they need."""
+        inner: set[str] = set()
+        left = list(distributions)
+        while left:
+            name = left.pop()
+            if name not in inner:
+                inner.add(name)
+                left.extend(self.needs.get(name, ()))
         return sorted(self.folders[name] for name in inner if name in self.folders)
 
 

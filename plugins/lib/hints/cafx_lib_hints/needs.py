@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import attrs
@@ -12,9 +13,9 @@ from cafx.kernel.errors import did_you_mean
 from cafx.kernel.schema import Mention, mentions
 from cafx_lib_hints.install import install_line
 from cafx_lib_hints.known import Known, convention
+from cafx_lib_hints.listed import ListedNames
 
-LAYER, LAYER_MESSAGE, TYPE_FIELD = "layer", "LayerParameter", "type"
-LISTED = 40
+LAYER, LAYER_MESSAGE, TYPE_FIELD, MODULE = "layer", "LayerParameter", "type", "module"
 
 
 @attrs.frozen
@@ -93,19 +94,26 @@ def refusal(needs: Sequence[Need], source: str) -> UnknownNameError:
         needs: what is missing, at least one thing.
         source: name of the file.
     """
-    provided = install_line(Known.read().distributions((each.kind, each.name) for each in needs))
     if len(needs) == 1:
         need = needs[0]
         expected = "one of " + ", ".join(need.known) if need.is_value else None
         advice = remedy(need.kind, need.name, need.known)
         return UnknownNameError(need.message, where=need.at(source), expected=expected, remedy=advice)
-    listed = "".join(f"\n  {_listed(each, source)}" for each in needs[:LISTED])
-    if len(needs) > LISTED:
-        listed += f"\n  and {len(needs) - LISTED} more"
-    advice = f"install them with: {provided}" if provided else None
-    return UnknownNameError(
-        f"needs {len(needs)} things that are not installed:{listed}\n ", where=source, remedy=advice
+    return ListedNames(
+        f"needs {len(needs)} things that are not installed",
+        [_listed(each, source) for each in needs],
+        where=source,
+        remedy=_advice(needs),
     )
+
+
+def _advice(needs: Sequence[Need]) -> str | None:
+    """The line that installs all that is known of them."""
+    table = Known.read()
+    names = [(each.kind, each.name) for each in needs]
+    line = install_line(table.distributions(names))
+    which = "them" if all(name in table.providers for name in names) else "the others"
+    return f"install {which} with: {line}" if line else None
 
 
 def _listed(need: Need, source: str) -> str:
@@ -130,7 +138,8 @@ def remedy(kind: str, name: str, known: Iterable[str]) -> str | None:
     """What to do about a name that no installed plugin provides.
 
     Args:
-        kind: the kind of plugin, or the message of a field, or the enum of a value.
+        kind: the kind of plugin, the message of a field, the enum of a value, or ``module`` for a Python module whose
+            layers a plugin replaces.
         name: the name.
         known: the names that there are.
 
@@ -139,8 +148,11 @@ def remedy(kind: str, name: str, known: Iterable[str]) -> str | None:
         "did you mean 'Convolution'?"
     """
     table = Known.read()
-    provided = install_line(table.distributions([(kind, name)]))
+    distributions = table.distributions([(kind, name)])
+    if kind == MODULE:  # one that is there has left the layer alone
+        distributions = [each for each in distributions if find_spec(each.replace("-", "_")) is None]
+    provided = install_line(distributions)
     if provided:
         fork = table.fork(kind, name)
-        return f"{f'part of {fork}: ' if fork else ''}{provided}"
+        return f"{f'part of {fork}; ' if fork else ''}install it with: {provided}"
     return did_you_mean(name, known) or convention(kind, name)
