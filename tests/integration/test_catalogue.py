@@ -16,7 +16,16 @@ from cafx.dsl import layers as dsl
 from cafx.kernel import Net, Phase, registry, schema
 
 TYPES = registry().names("layer")
-NEEDS_FILES = {"Data", "HDF5Data", "ImageData", "WindowData"}
+NEEDS_FILES = {
+    "AnnotatedData",
+    "Data",
+    "DenseImageData",
+    "HDF5Data",
+    "ImageData",
+    "ImageSegData",
+    "RoIData",
+    "WindowData",
+}
 
 
 @pytest.mark.parametrize("type_name", TYPES)
@@ -37,13 +46,13 @@ def test_a_page_contains_documentation_options_and_source(type_name: str) -> Non
     assert described["source"].rstrip() in text
 
 
-def samples(folder: Path) -> None:
-    """Write the files that the examples name into ``folder``."""
+def samples(type_name: str, folder: Path) -> None:
+    """Write the files that a layer's example names into ``folder``: those of its cases."""
     import h5py
 
     from cafx_lib_feed import samples as feed
 
-    feed.database(), feed.database("LMDB", True), feed.mean_file(), feed.image_list(), feed.window_list()
+    list(registry().load("layer", type_name).cases())
     for path in feed.folder().iterdir():
         (folder / path.name).symlink_to(path)
     (folder / "files.txt").unlink(missing_ok=True)
@@ -64,7 +73,7 @@ def inputs_for(layer: Any, case: Any) -> Any:
 @pytest.mark.parametrize("type_name", TYPES)
 def test_the_prototxt_example_builds(type_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if type_name in NEEDS_FILES:
-        samples(tmp_path)
+        samples(type_name, tmp_path)
     monkeypatch.chdir(tmp_path)
     text = find(type_name)["prototxt"]
     layer = schema().parse_text(text, "NetParameter").layer[0]

@@ -46,7 +46,15 @@ PLAIN = {
         "FuzzInnerProduct_05_nd4",
         "InnerProduct_*_transpose*",
     ],
-    "only ref:any": ["FuzzLRN*", "LRN*", "Net_16_deep_conv_bn_test", "Softmax_01_4d"],
+    "a region of 1": ["LRN_*_size1"],
+    "only ref:any": [
+        "FuzzLRN*",
+        "LRN_*_default",
+        "LRN_*_size[37]*",
+        "LRN_*_gt_channels",
+        "Net_16_deep_conv_bn_test",
+        "Softmax_01_4d",
+    ],
     "neither linear nor a plain square": [
         "FuzzNeuron_03_power",
         "Power_03_p0",
