@@ -12,7 +12,19 @@ CLASSES = 11  # ten digits and the background
 RATIOS = [0.6, 0.35]  # digits are higher than wide
 VARIANCE = [0.1, 0.1, 0.2, 0.2]
 MEAN, SCALE = 64, 1 / 64
+HEADS = {"conv5": (8, (20, 30)), "conv7": (16, (32, 46))}  # pixels per cell, sizes of priors
+WINDOW = {
+    "sampler": {"min_scale": 0.7, "max_scale": 1.0, "min_aspect_ratio": 0.8, "max_aspect_ratio": 1.25},
+    "sample_constraint": {"min_object_coverage": 1.0},
+    "max_sample": 1,
+    "max_trials": 20,
+}
 MSRA = {"type": "msra"}
+
+
+def path(name):
+    """The path of a file or folder in this folder."""
+    return os.path.relpath(data.HERE / name)
 
 
 def convolved(bottom, outputs, size=3, stride=1):
@@ -29,8 +41,53 @@ def halved(bottom):
     return L.Pooling(bottom, pool="MAX", kernel_size=2, stride=2)
 
 
-def head(n, name, step, sizes):
-    """Offsets, scores and priors of a feature map, flattened.
+def add_data(n):
+    """Add pictures and the boxes of their digits; in TRAIN phase, windows of them, some on a larger canvas."""
+    pixels = {"mean_value": [MEAN] * 3, "scale": SCALE}
+    with n.phase("TRAIN"):
+        n.data, n.label = L.AnnotatedData(
+            ntop=2,
+            data_param={"source": path("train_lmdb"), "backend": "LMDB", "batch_size": BATCH, "shuffle": True},
+            label_map_file=path("labelmap.prototxt"),
+            batch_sampler=[{"max_sample": 1, "max_trials": 1}, WINDOW],
+            transform_param={
+                **pixels,
+                "resize_param": {"height": data.SIDE, "width": data.SIDE},
+                "expand_param": {"prob": 0.5, "max_expand_ratio": 1.3},
+                "emit_constraint": {"emit_type": "CENTER"},
+            },
+        )
+    with n.phase("TEST"):
+        n.data, n.label = L.AnnotatedData(
+            ntop=2,
+            data_param={"source": path("test_lmdb"), "backend": "LMDB", "batch_size": TEST_BATCH},
+            label_map_file=path("labelmap.prototxt"),
+            transform_param=pixels,
+        )
+
+
+def add_features(n):
+    """Add the convolutions."""
+    n.conv1 = convolved(n.data, 16, size=5, stride=2)
+    n.conv2 = convolved(n.conv1, 32)
+    n.conv3 = convolved(halved(n.conv2), 64)
+    n.conv4 = convolved(halved(n.conv3), 64)
+    n.conv5 = convolved(n.conv4, 96)
+    n.conv6 = convolved(halved(n.conv5), 96)
+    n.conv7 = convolved(n.conv6, 128)
+
+
+def add_predictions(n):
+    """Add offsets, scores and priors of all feature maps."""
+    for name, (step, sizes) in HEADS.items():
+        add_head(n, name, step, sizes)
+    n.loc = L.Concat(*(n[f"{name}_loc_flat"] for name in HEADS), axis=1)
+    n.conf = L.Concat(*(n[f"{name}_conf_flat"] for name in HEADS), axis=1)
+    n.priors = L.Concat(*(n[f"{name}_priors"] for name in HEADS), axis=2)
+
+
+def add_head(n, name, step, sizes):
+    """Add offsets, scores and priors of a feature map, flattened.
 
     Args:
         n: the net.
@@ -56,63 +113,8 @@ def head(n, name, step, sizes):
     )
 
 
-data.make(data.HERE, test=TEST_PICTURES)
-(data.HERE / "snapshots").mkdir(exist_ok=True)
-files = {name: os.path.relpath(data.HERE / name) for name in ("labelmap.prototxt", "name_size.txt", "snapshots")}
-pixels = {"mean_value": [MEAN] * 3, "scale": SCALE}
-cut = {
-    "sampler": {"min_scale": 0.7, "max_scale": 1.0, "min_aspect_ratio": 0.8, "max_aspect_ratio": 1.25},
-    "sample_constraint": {"min_object_coverage": 1.0},
-    "max_sample": 1,
-    "max_trials": 20,
-}
-
-n = NetSpec("SSD_digits")
-for phase, batch in (("TRAIN", BATCH), ("TEST", TEST_BATCH)):
-    training = phase == "TRAIN"
-    augmented = {
-        "resize_param": {"height": data.SIDE, "width": data.SIDE},
-        "expand_param": {"prob": 0.5, "max_expand_ratio": 1.3},
-        "emit_constraint": {"emit_type": "CENTER"},
-    }
-    with n.phase(phase):
-        n.data, n.label = L.AnnotatedData(
-            ntop=2,
-            data_param={
-                "source": os.path.relpath(data.HERE / f"{phase.lower()}_lmdb"),
-                "backend": "LMDB",
-                "batch_size": batch,
-                **({"shuffle": True} if training else {}),
-            },
-            label_map_file=files["labelmap.prototxt"],
-            transform_param={**pixels, **(augmented if training else {})},
-            **({"batch_sampler": [{"max_sample": 1, "max_trials": 1}, cut]} if training else {}),
-        )
-n.conv1 = convolved(n.data, 16, size=5, stride=2)
-n.conv2 = convolved(n.conv1, 32)
-n.conv3 = convolved(halved(n.conv2), 64)
-n.conv4 = convolved(halved(n.conv3), 64)
-n.conv5 = convolved(n.conv4, 96)
-n.conv6 = convolved(halved(n.conv5), 96)
-n.conv7 = convolved(n.conv6, 128)
-HEADS = {"conv5": (8, (20, 30)), "conv7": (16, (32, 46))}
-for name, (step, sizes) in HEADS.items():
-    head(n, name, step, sizes)
-n.loc = L.Concat(*(n[f"{name}_loc_flat"] for name in HEADS), axis=1)
-n.conf = L.Concat(*(n[f"{name}_conf_flat"] for name in HEADS), axis=1)
-n.priors = L.Concat(*(n[f"{name}_priors"] for name in HEADS), axis=2)
-with n.phase("TRAIN"):
-    n.loss = L.MultiBoxLoss(
-        n.loc,
-        n.conf,
-        n.priors,
-        n.label,
-        num_classes=CLASSES,
-        code_type="CENTER_SIZE",
-        overlap_threshold=0.5,
-        propagate_down=[True, True, False, False],
-    )
-with n.phase("TEST"):
+def add_evaluation(n):
+    """Add detections and their precision."""
     n.conf_rows = L.Reshape(n.conf, shape={"dim": [0, -1, CLASSES]})
     n.prob = L.Softmax(n.conf_rows, axis=2)
     n.prob_flat = L.Flatten(n.prob, axis=1)
@@ -127,8 +129,29 @@ with n.phase("TEST"):
         confidence_threshold=0.01,
     )
     n.evaluation = L.DetectionEvaluate(
-        n.detections, n.label, num_classes=CLASSES, overlap_threshold=0.5, name_size_file=files["name_size.txt"]
+        n.detections, n.label, num_classes=CLASSES, overlap_threshold=0.5, name_size_file=path("name_size.txt")
     )
+
+
+data.make(data.HERE, test=TEST_PICTURES)
+(data.HERE / "snapshots").mkdir(exist_ok=True)
+n = NetSpec("SSD_digits")
+add_data(n)
+add_features(n)
+add_predictions(n)
+with n.phase("TRAIN"):
+    n.loss = L.MultiBoxLoss(
+        n.loc,
+        n.conf,
+        n.priors,
+        n.label,
+        num_classes=CLASSES,
+        code_type="CENTER_SIZE",
+        overlap_threshold=0.5,
+        propagate_down=[True, True, False, False],
+    )
+with n.phase("TEST"):
+    add_evaluation(n)
 
 solver = SolverSpec(
     net=n,
@@ -145,7 +168,7 @@ solver = SolverSpec(
     test_interval=200,
     test_initialization=False,
     snapshot=400,
-    snapshot_prefix=os.path.join(files["snapshots"], "ssd"),
+    snapshot_prefix=path("snapshots/ssd"),
     eval_type="detection",
     ap_version="Integral",
     random_seed=1,
