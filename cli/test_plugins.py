@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+API = "Requires-Dist: cafx-kernel>=0.1,<0.2"
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -102,7 +104,7 @@ def test_a_name_that_two_distributions_claim_is_listed_twice(folder: Path, envir
     for owner in ("one", "other"):
         info = folder / f"cafx_layer_{owner}-1.0.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: cafx-layer-{owner}\nVersion: 1.0\n")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: cafx-layer-{owner}\nVersion: 1.0\n{API}\n")
         (info / "entry_points.txt").write_text("[cafx.layers]\nTwice = cafx.kernel.net:NeuronLayer\n")
     result = subprocess.run(
         [sys.executable, "-m", "cafx.cli", "plugins", "list", "--kind", "layer", "--broken", "--json"],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from cafx.kernel import Blob, FillerParameter, Layer, Message, at_least, message, option
 from cafx.kernel.blob import shape_text
 
@@ -64,7 +66,13 @@ class Normalize(Layer):
         if self.options.across_spatial:
             rows, values = self.images[0], self.images[1] * self.images[2]
             return self.xp.matmul(first.reshape(rows, 1, values), second.reshape(rows, values, 1))
-        return self.xp.einsum("ncs,ncs->ns", first, second)[:, None]
+        return self._summed(first, second, "ncs,ncs->ns", 1)[:, None]
+
+    def _summed(self, first: Any, second: Any, subscripts: str, axes: int | tuple[int, ...]) -> Any:
+        """The sum of products over axes; on the host without an array of the products."""
+        if self.xp is np:
+            return np.einsum(subscripts, first, second)
+        return (first * second).sum(axis=axes)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """y = s · x / r; 1 / r is kept."""
@@ -79,7 +87,7 @@ class Normalize(Layer):
         normalised = self.workspace(self.images)
         self.xp.multiply(dy, self.inverse, out=normalised)
         if self.param_propagate_down[0]:
-            gradient = self.xp.einsum("ncs,ncs->c", x, normalised)
+            gradient = self._summed(x, normalised, "ncs,ncs->c", (0, 2))
             self.blobs[0].mutable_diff[...] += gradient.sum() if self.options.channel_shared else gradient
         if propagate_down[0]:
             dx = bottom[0].mutable_diff.reshape(self.images)

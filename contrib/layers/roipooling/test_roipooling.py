@@ -77,3 +77,11 @@ def test_nan_and_zeros_of_both_signs_are_ordered() -> None:
     run = run_layer("ROIPooling", [x, [[0, 0, 0, 1, 0]]], options=options, top_diffs=[np.ones((1, 2, 1, 1))])
     assert np.isnan(run.tops[0].reshape(-1)).tolist() == [False, True]
     assert run.bottom_diffs[0].reshape(-1).tolist() == [1, 0, 0, 1]
+
+
+def test_regions_that_are_not_finite_have_empty_bins_and_end_nothing() -> None:
+    x = np.arange(1.0, 49).reshape(1, 1, 6, 8)
+    regions = [[0, np.nan, 0, 3, 3], [0, 0, 0, np.inf, 3], [0, -np.inf, 0, 3, 3], [0, 0, 0, 3, 3]]
+    run = run_layer("ROIPooling", [x, np.array(regions)], options={"pooled_h": 1, "pooled_w": 1})
+    assert np.isfinite(run.tops[0]).all()
+    assert run.tops[0].reshape(-1)[3] == 28

@@ -188,7 +188,8 @@ def round_away(xp: Any, values: Any) -> Any:
     """
     size = abs(values)
     whole = xp.floor(size)
-    whole += size - whole >= 0.5
+    with np.errstate(invalid="ignore"):  # infinity stays
+        whole += size - whole >= 0.5
     return xp.copysign(whole, values)
 
 
@@ -207,8 +208,12 @@ def bins(xp: Any, start: Any, size: Any, count: int, limit: int, offset: Any = 0
         Begin and end (exclusive), R×count, int64.
     """
     steps = xp.arange(count + 1, dtype=np.float32)
-    edges = steps * size[:, None] + start[:, None]
-    offset = offset[:, None] if np.ndim(offset) else offset
-    begin = xp.clip(xp.floor(edges[:, :-1]) + offset, 0, limit)
-    end = xp.clip(xp.ceil(edges[:, 1:]) + offset, 0, limit)
-    return begin.astype(np.int64), end.astype(np.int64)
+    with np.errstate(invalid="ignore", over="ignore"):  # a region that is not finite has its bins at 0
+        edges = steps * size[:, None] + start[:, None]
+        offset = offset[:, None] if np.ndim(offset) else offset
+        begin, end = xp.floor(edges[:, :-1]) + offset, xp.ceil(edges[:, 1:]) + offset
+    return _clipped(xp, begin, limit), _clipped(xp, end, limit)
+
+
+def _clipped(xp: Any, positions: Any, limit: int) -> Any:
+    return xp.clip(xp.where(positions == positions, positions, 0), 0, limit).astype(np.int64)
