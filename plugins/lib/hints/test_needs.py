@@ -25,6 +25,7 @@ TABLE = Known(
         ("layer", "Ear"): [Provider("", "cafx-layer-ear")],
         ("module", "hair.layer"): [Provider(X, "cafx-upgrade-hair")],
         ("module", "hints"): [Provider(X, "cafx-lib-hints")],
+        ("module", "json"): [Provider(X, "cafx-upgrade-hair")],
     },
     {"cafx-x": frozenset({"cafx-layer-nose", "cafx-dialect-x"})},
     {
@@ -151,7 +152,7 @@ def test_a_checkout_installs_its_own_folders(monkeypatch: pytest.MonkeyPatch, tm
     ("kind", "name", "known", "advice"),
     [
         ("layer", "Nose", ["Noise"], "part of the fork X; install it with: pip install cafx-layer-nose"),
-        ("module", "hair.layer", [], "part of the fork X; install it with: pip install cafx-upgrade-hair"),
+        ("module", "hair.layer", [], "pip install cafx-upgrade-hair"),
         ("layer", "ReLu", ["ReLU", "PReLU"], "did you mean 'ReLU'?"),
         ("solver", "Lion", ["SGD"], "cafx-solver-lion: check who publishes it"),
         ("LayerParameter", "hand_wave_param", ["name"], "cafx-layer-handwave: check who publishes it"),
@@ -162,6 +163,16 @@ def test_one_name_gets_one_advice(kind: str, name: str, known: list[str], advice
     found = remedy(kind, name, known)
     assert found is not None
     assert advice in found
+
+
+def test_python_modules_that_are_replaced_are_listed_where_they_are_not_there() -> None:
+    layer = 'layer {{ type: "Python" python_param {{ module: "{}" layer: "A" }} }}\n'
+    text = "".join(map(layer.format, ["hair.layer", "json", "hints", "my_own"])) + 'layer { type: "Nose" }'
+    found = needs_of(text, schema()["NetParameter"].DESCRIPTOR)
+    assert [(need.name, need.line) for need in found] == [("hair.layer", 1), ("Nose", 5)]
+    error = refusal(found, "n")
+    assert "n:1: no Python module 'hair.layer' (the fork X)" in str(error)
+    assert str(error).endswith("install them with: pip install cafx-layer-nose cafx-upgrade-hair")
 
 
 def test_a_replacement_that_is_there_is_not_installed_again() -> None:

@@ -7,6 +7,7 @@ import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from importlib import metadata
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -80,19 +81,38 @@ def _find(target: str) -> tuple[Registry, list[Plugin]]:
     return plugins, chosen
 
 
+class _Folder(metadata.Distribution):
+    """A plugin's folder as the distribution that it would be installed as."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("project", {})
+
+    def read_text(self, filename: str) -> str | None:
+        if filename == "METADATA":
+            name, version = self._project.get("name", self._folder.name), self._project.get("version", "0")
+            required = "".join(f"Requires-Dist: {each}\n" for each in self._project.get("dependencies", ()))
+            return f"Name: {name}\nVersion: {version}\n{required}"
+        if filename == "entry_points.txt":
+            groups = self._project.get("entry-points", {}).items()
+            return "".join(f"[{group}]\n{_lines(entries)}" for group, entries in groups)
+        return None
+
+    def locate_file(self, path: str | PathLike[str]) -> Path:
+        return self._folder / path
+
+
+def _lines(entries: dict[str, str]) -> str:
+    return "".join(f"{name} = {value}\n" for name, value in entries.items())
+
+
 def _from_folder(folder: Path) -> tuple[Registry, list[Plugin]]:
-    project = tomllib.loads((folder / "pyproject.toml").read_text("utf-8")).get("project", {})
-    points = [
-        metadata.EntryPoint(name, value, group)
-        for group, entries in project.get("entry-points", {}).items()
-        for name, value in entries.items()
-        if group.startswith("cafx.")
-    ]
+    distribution = _Folder(folder)
+    points = [point for point in distribution.entry_points if point.group.startswith("cafx.")]
     if not points:
         raise CafxError("declares no cafx entry points", where=str(folder / "pyproject.toml"))
     sys.path.insert(0, str(folder / "src" if (folder / "src").is_dir() else folder))
-    name = project.get("name", folder.name)
-    others = [point for point in installed() if point.dist and not _same(point.dist.name, name)]
+    others = [point for point in installed() if point.dist and not _same(point.dist.name, distribution.name)]
     plugins = Registry([*others, *points])
     chosen = [p for kind in KINDS for p in plugins.plugins(kind) if any(p.value == e.value for e in points)]
     return plugins, chosen

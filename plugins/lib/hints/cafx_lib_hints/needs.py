@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import attrs
@@ -14,8 +13,10 @@ from cafx.kernel.schema import Mention, mentions
 from cafx_lib_hints.install import install_line
 from cafx_lib_hints.known import Known, convention
 from cafx_lib_hints.listed import ListedNames
+from cafx_lib_hints.modules import importable, replacements
 
-LAYER, LAYER_MESSAGE, TYPE_FIELD, MODULE = "layer", "LayerParameter", "type", "module"
+LAYER, LAYER_MESSAGE, TYPE_FIELD = "layer", "LayerParameter", "type"
+MODULE, PYTHON_MESSAGE = "module", "PythonParameter"
 
 
 @attrs.frozen
@@ -23,8 +24,9 @@ class Need:
     """Something that no installed plugin provides.
 
     Attributes:
-        kind: ``layer`` for a layer type; else the message of a field, or the enum of a value.
-        name: the layer type, field or value.
+        kind: ``layer`` for a layer type, ``module`` for a Python module; else the message of a field, or the enum of
+            a value.
+        name: the layer type, module, field or value.
         line: the first line that uses it, None if unknown.
         known: the names that there are, for near misses.
         is_value: whether it is an enum value.
@@ -45,6 +47,8 @@ class Need:
             return f"unknown value '{self.name}' of {self.kind}"
         if self.kind == LAYER:
             return f"unknown layer type '{self.name}'"
+        if self.kind == MODULE:
+            return f"no Python module '{self.name}'"
         return f"{self.kind} has no field '{self.name}'"
 
     def at(self, source: str) -> str:
@@ -84,6 +88,9 @@ def _need(mention: Mention, types: tuple[str, ...]) -> Need | None:
         return Need(mention.enum, mention.text, mention.line, mention.values, is_value=True)
     if (mention.owner, mention.field) == (LAYER_MESSAGE, TYPE_FIELD) and mention.text not in types:
         return Need(LAYER, mention.text, mention.line, types)
+    if (mention.owner, mention.field) == (PYTHON_MESSAGE, MODULE):
+        lacks = replacements(mention.text) and not importable(mention.text)
+        return Need(MODULE, mention.text, mention.line) if lacks else None
     return None
 
 
@@ -148,10 +155,9 @@ def remedy(kind: str, name: str, known: Iterable[str]) -> str | None:
         "did you mean 'Convolution'?"
     """
     table = Known.read()
-    distributions = table.distributions([(kind, name)])
-    if kind == MODULE:  # one that is there has left the layer alone
-        distributions = [each for each in distributions if find_spec(each.replace("-", "_")) is None]
-    provided = install_line(distributions)
+    if kind == MODULE:
+        return install_line(replacements(name)) or None
+    provided = install_line(table.distributions([(kind, name)]))
     if provided:
         fork = table.fork(kind, name)
         return f"{f'part of {fork}; ' if fork else ''}install it with: {provided}"
