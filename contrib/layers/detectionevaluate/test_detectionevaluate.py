@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cafx.conformance import layer_suite
+from cafx.conformance import layer_suite, run_layer
 from cafx.kernel import TEST, CafxError, Net, schema
 from cafx_layer_detectionevaluate import DetectionEvaluate
 
@@ -130,3 +130,9 @@ def test_the_background_and_unknown_classes_are_errors(found: Any, truth: Any, m
 def test_num_classes_must_be_given() -> None:
     with pytest.raises(CafxError, match="num_classes must be given"):
         build(*BATCHES[0], options="")
+
+
+def test_an_absurd_number_of_classes_is_refused_before_memory_is_taken() -> None:
+    bottoms = [np.zeros((1, 1, 1, 7)), np.zeros((1, 1, 1, 8))]
+    with pytest.raises(CafxError, match="num_classes"):
+        run_layer("DetectionEvaluate", bottoms, options={"num_classes": 2**32 - 1})
