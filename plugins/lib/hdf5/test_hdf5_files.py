@@ -123,12 +123,17 @@ def test_a_request_that_never_ends_ends_the_other_process() -> None:
     assert (done.returncode, done.stdout) == (-signal.SIGALRM, b"")
 
 
-def test_the_death_of_the_other_process_is_an_error_and_another_takes_its_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_ended", [True, False])
+def test_the_death_of_the_other_process_is_an_error_and_another_takes_its_place(
+    tmp_path: Path, has_ended: bool
+) -> None:
     path = made(tmp_path, x=ROWS)
     with h5py.File(path, "a") as file:
         file.create_dataset("packed", data=ROWS, compression="gzip")
     with File(path) as file:
         file._helper._process.kill()
+        if has_ended:
+            file._helper._process.wait()
         with pytest.raises(Damaged, match="does not finish"):
             file.read(file.datasets["packed"])
     with File(path) as file:

@@ -8,6 +8,7 @@ ones come from that process.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import math
 import os
@@ -80,7 +81,7 @@ class _Helper:
         self.owner = os.getpid()
         command = [sys.executable, "-I", "-m", "cafx_lib_hdf5.helper"]
         pipe, silent = subprocess.PIPE, subprocess.DEVNULL
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # nosec B603 - our own module, no shell
             command, stdin=pipe, stdout=pipe, stderr=silent, env={**os.environ, **ENVIRONMENT}
         )
         assert self._process.stdin is not None
@@ -128,7 +129,8 @@ class _Helper:
         """End the process."""
         self._process.kill()
         for pipe in (self._requests, self._answers):
-            pipe.close()
+            with contextlib.suppress(BrokenPipeError):  # a request that was not read is dropped
+                pipe.close()
         self._process.wait()
 
 
