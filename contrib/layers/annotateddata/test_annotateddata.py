@@ -12,6 +12,7 @@ from cafx.conformance import layer_suite
 from cafx.kernel import TRAIN, CafxError, Net, Phase, registry, schema
 from cafx_data_annotateddata import samples
 from cafx_lib_annotated.records import DIFFICULT_COLUMN, LABEL_COLUMN, record_bytes
+from cafx_lib_feed import samples as feed_samples
 from cafx_lib_feed.datum import datum_bytes
 
 TestAnnotatedData = layer_suite("AnnotatedData")
@@ -236,6 +237,41 @@ def test_yolov3_learns_from_the_rows_as_they_come(tmp_path: Path) -> None:
         for rows, cells in zip(labels, classes, strict=True):
             centres = (rows[rows[:, 3] > 0, 1:3] * 2).astype(int)
             assert {tuple(each) for each in np.argwhere(cells).tolist()} == {(y, x) for x, y in centres.tolist()}
+
+
+SSD_FIELDS = (
+    "noise_param { inverse: true } crop_h: 4 crop_w: 5 distort_param { hue_prob: 0.1 } expand_param { prob: 0 } "
+    "emit_constraint { emit_type: CENTER } resize_param { height: 9 width: 9 }"
+)
+
+
+@pytest.mark.parametrize("kind", ["Data", "ImageData"])
+def test_plain_data_layers_say_what_they_ignore(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    listed = f'source: "{feed_samples.image_list()}" root_folder: "{feed_samples.folder()}/"'
+    stored = f'source: "{feed_samples.database()}" backend: LMDB'
+    options = {"Data": f"data_param {{ {stored} batch_size: 2 }}", "ImageData": f"image_data_param {{ {listed} }}"}[
+        kind
+    ]
+    text = f'layer {{ name: "d" type: "{kind}" top: "data" top: "label" {options} transform_param {{ {SSD_FIELDS} }} }}'
+    with Net(schema().parse_text(text, "NetParameter"), TRAIN, engine="numpy") as plain:
+        plain.run_forward()
+        plain.run_forward()
+    warning = only_warning(caplog)
+    assert warning.startswith(f"layer 'd' ({kind}) ignores transform_param.resize_param, ")
+    assert "(only read by AnnotatedData); use that layer" in warning
+    for name in ("noise_param", "crop_h", "crop_w", "distort_param", "expand_param", "emit_constraint"):
+        assert f"transform_param.{name}" in warning
+
+
+def test_this_layer_reads_all_of_them(caplog: pytest.LogCaptureFixture) -> None:
+    with net(samples.database(), SSD_FIELDS) as training:
+        training.run_forward()
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def only_warning(caplog: pytest.LogCaptureFixture) -> str:
+    (warning,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    return warning
 
 
 def test_a_label_outside_the_map_is_an_error(tmp_path: Path) -> None:

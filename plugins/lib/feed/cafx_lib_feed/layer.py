@@ -12,6 +12,7 @@ import numpy as np
 from cafx.kernel import HOST, Blob, CafxError, Layer, Message, message, option
 from cafx.kernel.net import Arity, Sent, Staging
 from cafx_lib_feed.prefetch import Batch, Prefetcher, Source
+from cafx_lib_feed.unread import warn_of_unread
 
 DEFAULT_PREFETCH = 4
 
@@ -149,6 +150,7 @@ class BatchLayer(Layer):
             source, shapes = self.make_source(top)
         except CafxError as error:
             raise error.at(self.where) from error.__cause__
+        warn_of_unread(self)
         self.feed = Feed(source, self.prefetch, self.context.dtype, self.context.staging())
         self._closer = weakref.finalize(self, close_apart, self.feed)
         self._closer.atexit = False  # the process's threads and files end with it
