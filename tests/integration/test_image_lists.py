@@ -92,3 +92,10 @@ def test_an_image_or_database_in_place_of_a_list_is_named(images: Path) -> None:
     (images / "data.mdb").touch()
     with pytest.raises(CafxError, match=r"got an LMDB database.*Data layer with backend: LMDB"):
         read_list(str(images))
+
+
+def test_a_row_of_numbers_behind_a_missing_image_is_explained_at_once(images: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("none.png " + "74709551616 " * 40 + "} 1\n")
+    with pytest.raises(CafxError, match="none"):
+        labels(listed, f"{images}/")

@@ -67,12 +67,12 @@ class PriorBox(Layer):
 
     def _checked_sizes(self) -> tuple[float, ...]:
         smallest, largest = self.options.min_size, self.options.max_size
-        if not smallest or min(smallest) < 1:
+        if not smallest or not all(1 <= size < math.inf for size in smallest):
             raise self.error("min_size must be given, in pixels", found=smallest or "none", expected="1 or more")
         if largest and len(largest) != len(smallest):
             raise self.error("needs one max_size per min_size", found=len(largest), expected=len(smallest))
         for low, high in zip(smallest, largest, strict=False):
-            if high <= low:
+            if not low < high < math.inf:
                 raise self.error("max_size must exceed min_size", found=f"{high:g}", expected=f"more than {low:g}")
         return smallest
 

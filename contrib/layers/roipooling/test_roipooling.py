@@ -85,3 +85,10 @@ def test_regions_that_are_not_finite_have_empty_bins_and_end_nothing() -> None:
     run = run_layer("ROIPooling", [x, np.array(regions)], options={"pooled_h": 1, "pooled_w": 1})
     assert np.isfinite(run.tops[0]).all()
     assert run.tops[0].reshape(-1)[3] == 28
+
+
+@pytest.mark.parametrize("phase", list(Phase))
+def test_features_without_pixels_have_empty_bins(phase: Phase) -> None:
+    x, regions = np.zeros((1, 2, 0, 8)), np.array([[0.0, 1, 1, 5, 5]])
+    run = run_layer("ROIPooling", [x, regions], options={"pooled_h": 2, "pooled_w": 3}, phase=phase)
+    np.testing.assert_array_equal(run.tops[0], np.zeros((1, 2, 2, 3)))

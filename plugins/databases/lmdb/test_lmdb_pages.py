@@ -70,6 +70,21 @@ def test_a_whole_file_passes_and_its_items_are_counted(database: Path) -> None:
     pages.check_free_pages(database / "data.mdb", meta)
 
 
+@pytest.mark.parametrize("lock", [True, False])
+def test_the_pages_checked_are_those_that_lmdb_reads(database: Path, lock: bool) -> None:
+    """Where it locks, LMDB takes the meta page by whether the transaction is even, else the latest."""
+    path = database / "data.mdb"
+    data, metas = bytearray(path.read_bytes()), pages.read_metas(path)
+    latest = metas.index(pages.current(metas))
+    struct.pack_into("<Q", data, latest * PAGE + pages.META_SIZE - 8, 2**40 + 1 - latest)
+    path.write_bytes(data)
+    (database / "lock.mdb").unlink(missing_ok=True)
+    if not lock:
+        (database / "lock.mdb").mkdir()
+    with pytest.raises(CafxError, match=f"meta page {1 - latest} is of transaction"):
+        LMDB.open(database)
+
+
 def page_of(path: Path, kind: int) -> int:
     """Where the root, a branch, or its first leaf begins."""
     data, root = path.read_bytes(), pages.current(pages.read_metas(path)).items.root

@@ -38,3 +38,9 @@ def test_swapped_bounds_are_refused() -> None:
 def test_sparse_is_refused() -> None:
     with pytest.raises(CafxError, match="sparse"):
         Uniform(FillerParameter(type="uniform", sparse=3))
+
+
+@pytest.mark.parametrize("bound", [-np.inf, np.nan])
+def test_a_bound_that_is_not_finite_is_refused(bound: float) -> None:
+    with pytest.raises(CafxError, match="not finite"):
+        Uniform(FillerParameter(type="uniform", min=bound, max=1.0)).fill((2,), np.random.default_rng(1))

@@ -54,6 +54,15 @@ def test_an_image_of_too_many_pixels_is_not_decoded(kind: str, channels: int | N
         images.decode(data, channels, "'x'")
 
 
+@pytest.mark.parametrize("length", [1, 2**20, 2**32 - 1])
+def test_a_chunk_behind_the_end_of_a_png_is_not_allocated(length: int) -> None:
+    data = bytearray(images.encode(np.zeros((8, 8, 3), np.uint8), ".png", ""))
+    at = data.index(b"IDAT") - 4
+    data[at : at + 4] = struct.pack(">I", min(len(data) - at - 12 + length, 2**32 - 1))
+    with pytest.raises(CafxError, match="image 'x' is truncated"):
+        images.decode(bytes(data), 3, "'x'")
+
+
 def test_the_limit_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     data = images.encode(np.zeros((9, 9, 3), np.uint8), ".jpg", "")
     monkeypatch.setenv(images.LIMIT_SETTING, str(9 * 9 * 3))

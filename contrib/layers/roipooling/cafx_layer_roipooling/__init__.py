@@ -73,6 +73,9 @@ class ROIPooling(Layer):
         """y = the maximum of each bin, whose position is kept for backward in TRAIN phase."""
         y = top[0].mutable_data
         self.positions: Any = None
+        if not bottom[0].count():  # all bins are outside an image without pixels
+            y[...] = 0
+            return
         if self.phase == Phase.TRAIN:
             self._find(bottom, y.shape)
             self.xp.take(bottom[0].data.reshape(-1), self.positions, out=y)
@@ -86,7 +89,7 @@ class ROIPooling(Layer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Add dy to dx where the maxima are."""
         clear_gradients(bottom[1:], propagate_down[1:])
-        if not propagate_down[0]:
+        if not propagate_down[0] or not bottom[0].count():
             return
         dy = top[0].diff
         if self.positions is None:

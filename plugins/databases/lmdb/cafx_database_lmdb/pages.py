@@ -119,15 +119,19 @@ def _tree(data: bytes, at: int) -> Tree:
 
 
 def current(metas: tuple[Meta, Meta], transaction: int | None = None) -> Meta:
-    """The meta page that LMDB uses: that of a transaction, by default the latest."""
-    first, second = metas
-    latest = second if first.transaction < second.transaction else first
+    """The meta page that LMDB uses: that of a transaction, by default the latest.
+
+    LMDB finds it by comparing the transactions of both, or, where it locks, by whether the transaction is even.
+
+    Raises:
+        Damaged: the two ways lead to different pages, or the page is of another transaction.
+    """
     if transaction is None:
-        return latest
-    of_transaction = [meta for meta in (latest, first, second) if meta.transaction == transaction]
-    if not of_transaction:
-        raise Damaged(f"no meta page is of transaction {transaction}")
-    return of_transaction[0]
+        transaction = max(meta.transaction for meta in metas)
+    meta = metas[transaction % 2]
+    if meta.transaction != transaction:
+        raise Damaged(f"meta page {transaction % 2} is of transaction {meta.transaction}, not {transaction}")
+    return meta
 
 
 def count_items(path: Path, meta: Meta) -> int:

@@ -99,13 +99,17 @@ class LMDBReader(Reader):
     def items(self, start: int = 0) -> Iterator[Item]:
         """See `Reader`; walks over the keys before ``start``."""
         self.check_lent()
-        copied = ((bytes(key), value) for key, value in self._begun().cursor().iternext())
+        copied = ((bytes(key), value) for key, value in self._steps())
         yield from itertools.islice(self._checked_often(copied), start, None)
 
     def keys(self) -> Iterator[bytes]:
         """See `Reader`."""
         self.check_lent()
-        yield from self._checked_often(map(bytes, self._begun().cursor().iternext(keys=True, values=False)))
+        yield from self._checked_often(map(bytes, self._steps(values=False)))
+
+    def _steps(self, **what: bool) -> Iterator[Any]:
+        """The steps of a new cursor, begun at the first of them: beginning reads pages, and may fail like any step."""
+        yield from self._begun().cursor().iternext(**what)
 
     def _checked_often(self, steps: Iterable[Any]) -> Iterator[Any]:
         """The steps of a cursor, taken a few at a time, each time after checking the size of the file."""

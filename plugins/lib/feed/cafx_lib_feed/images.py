@@ -27,6 +27,8 @@ MOST_BYTES = 1 << 29
 OPENCV_LIMIT = "OPENCV_IO_MAX_IMAGE_PIXELS"
 JPEG, PNG = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 PNG_SIZE = slice(16, 24)
+PNG_CHUNK = 12
+"""Bytes of a chunk beside its content: length, type and checksum."""
 EXIF = b"Exif\0\0"
 MARKER, SEGMENT_HEADER, FRAME_FIELDS = 0xFF, 4, 6
 START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -118,8 +120,18 @@ def _check_size(data: memoryview | bytes, what: str) -> None:
     height, width = (jpeg.height, jpeg.width) if jpeg else (0, 0)
     if bytes(data[: len(PNG)]) == PNG:
         width, height = np.frombuffer(bytes(data[PNG_SIZE]).ljust(8, b"\0"), ">u4").tolist()
+        _check_chunks(data, what)
     if height * width > most_pixels():
         raise _too_large(what, f"{height}×{width}")
+
+
+def _check_chunks(data: memoryview | bytes, what: str) -> None:
+    """Check that the chunks of a PNG lie in the file: OpenCV allocates what they say, and decodes none that do not."""
+    at = len(PNG)
+    while at + 4 <= len(data):
+        at += int.from_bytes(data[at : at + 4], "big") + PNG_CHUNK
+    if at > len(data):
+        raise CafxError(f"image {what} is truncated", found=f"{len(data)} bytes", expected=f"at least {at}")
 
 
 def _too_large(what: str, found: str) -> CafxError:

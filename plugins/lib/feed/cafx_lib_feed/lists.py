@@ -8,7 +8,8 @@ from pathlib import Path
 from cafx.kernel import CafxError
 from cafx.kernel.files import Kinds, kind_of_file, read_file
 
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+"""Each number matches in one way only, so that a row of them is searched in linear time."""
 SEPARATORS = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 
 
