@@ -76,3 +76,10 @@ def test_a_wrong_number_of_channels_is_refused() -> None:
     options = {"spatial_scale": 1.0, "output_dim": 2, "group_size": 2}
     with pytest.raises(CafxError, match=r"wrong number of channels: got 9, expected .* = 8"):
         run_layer("PSROIPooling", [np.ones((1, 9, 4, 4)), [[0, 0, 0, 3, 3]]], options=options)
+
+
+@pytest.mark.parametrize("scale", [float("nan"), float("inf")])
+def test_a_scale_that_is_not_finite_is_refused(scale: float) -> None:
+    options = {"spatial_scale": scale, "output_dim": 1, "group_size": 1}
+    with pytest.raises(CafxError, match="a finite number"):
+        run_layer("PSROIPooling", [np.zeros((1, 1, 4, 4)), np.zeros((1, 5))], options=options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -42,6 +43,11 @@ def smooth_l1_slope(xp: Any, d: Any, sigma: float) -> Any:
         [0.5, -1.0]
     """
     return xp.clip(d * (sigma * sigma), -1, 1)
+
+
+def finite(value: float) -> str | None:
+    """Check that an option is a finite number, see `cafx.kernel.option`."""
+    return None if math.isfinite(value) else "a finite number"
 
 
 def without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from cafx.kernel import Blob, Layer, Message, Phase, above, message, option
 from cafx_layer_psroipooling.parts import parts_of
-from cafx_lib_rcnn import Regions, bins, clear_gradients, round_away
+from cafx_lib_rcnn import Regions, bins, clear_gradients, finite, round_away
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
@@ -22,7 +22,9 @@ SMALLEST = 0.1
 class PSROIPoolingParameter(Message):
     """Options of PSROIPooling."""
 
-    spatial_scale: float = option(1, "float", required=True, doc="pixels of the features per pixel of the regions")
+    spatial_scale: float = option(
+        1, "float", required=True, doc="pixels of the features per pixel of the regions", check=finite
+    )
     output_dim: int = option(2, "int32", required=True, doc="number of channels of the top", check=above(0))
     group_size: int = option(3, "int32", required=True, doc="g: a region has g×g bins", check=above(0))
 

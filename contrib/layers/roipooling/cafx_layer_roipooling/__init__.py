@@ -10,7 +10,7 @@ import numpy as np
 
 from cafx.kernel import Blob, Layer, Message, Phase, above, message, option
 from cafx_layer_roipooling.maxima import Keys, RangeMaxima
-from cafx_lib_rcnn import Regions, bins, clear_gradients, round_away
+from cafx_lib_rcnn import Regions, bins, clear_gradients, finite, round_away
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
@@ -21,17 +21,13 @@ PART = 8
 __all__ = ["ROIPooling", "ROIPoolingParameter"]
 
 
-def _finite(value: float) -> str | None:
-    return None if math.isfinite(value) else "a finite number"
-
-
 @message("roi_pooling_param", 8266711)
 class ROIPoolingParameter(Message):
     """Options of ROIPooling."""
 
     pooled_h: int = option(1, "uint32", 0, doc="number of bins from top to bottom", check=above(0))
     pooled_w: int = option(2, "uint32", 0, doc="number of bins from left to right", check=above(0))
-    spatial_scale: float = option(3, "float", 1.0, doc="pixels of the features per pixel of the regions", check=_finite)
+    spatial_scale: float = option(3, "float", 1.0, doc="pixels of the features per pixel of the regions", check=finite)
 
 
 class ROIPooling(Layer):
