@@ -65,7 +65,7 @@ def test_an_invalid_layer_is_refused(case: InvalidLayer, tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     Path("net.prototxt").write_text(case.prototxt, "utf-8")
     with pytest.raises(CafxError) as caught:
-        Net("net.prototxt", Phase.TRAIN, engine="numpy")
+        Net("net.prototxt", Phase.TRAIN, engine="numpy", trust=True)
     error, line = str(caught.value), len(case.bottoms) + 1
     assert error.startswith(f"net.prototxt:{line}: layer '{NAME}' ({case.type}): ")
     assert [phrase for phrase in case.phrases if phrase not in error] == [], error

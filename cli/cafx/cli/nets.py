@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import attrs
 
 from cafx.cli.diagnostics import silence_overflow
 from cafx.cli.files import NET, SOLVER, is_python, is_solver, load_python_file, parses_as
 from cafx.cli.options import EngineChoice
 from cafx.kernel import CafxError, Net, Phase, UnknownNameError, registry, schema
-from cafx.kernel.net import NetDefinition, NetState, filter_layers, insert_splits, read_net
+from cafx.kernel.net import LayerDefinition, NetDefinition, NetState, filter_layers, insert_splits, read_net
 from cafx.kernel.training import net_sources, read_solver
+
+TRUST_SETTING = "CAFX_TRUST"
+NOT_LOADED = "not loaded"
 
 
 def build_net(
@@ -32,13 +38,15 @@ def build_net(
         engine: the command line's choice, or an engine's name.
         level, stage: the rest of the state that include and exclude rules are matched against.
         weights: weights files to load.
-        settings: further keywords of `cafx.kernel.Net`: precision, threads, device, seed, keep, …
+        settings: further keywords of `cafx.kernel.Net`: precision, threads, device, seed, keep, trust, …
 
     Raises:
-        CafxError: the net is invalid, or a weights file has none of its layers.
+        CafxError: the net is invalid, or a weights file has none of its layers; or it is not trusted, and has layers
+            that run code which its prototxt names.
     """
     silence_overflow()
     state = Phase[phase.upper()]
+    settings |= {"trust": settings.get("trust") or is_python(path)}
     chosen = engine.keywords() if isinstance(engine, EngineChoice) else {"engine": engine}
     net = Net(load_net(path, state), state, level=level or None, stages=stage, **{**chosen, **settings})
     for name in weights:
@@ -62,6 +70,99 @@ def net_definition(path: str, phase: str, *, level: int = 0, stage: Sequence[str
     declared = definition.proto.state
     full_state = NetState(state, level or declared.level, (*declared.stage, *stage))
     return insert_splits(filter_layers(definition, full_state), registry())
+
+
+@attrs.frozen
+class Inspected:
+    """A net to look at: of a stranger's prototxt, no code is run, and what depends on that code is not known.
+
+    Attributes:
+        net: the layers that are known.
+        definition: all layers.
+        left_out: the layers that are not known, by index, and why.
+    """
+
+    net: Net
+    definition: NetDefinition
+    left_out: dict[int, str]
+
+    @property
+    def not_loaded(self) -> dict[int, str]:
+        """Those of them that run code themselves."""
+        return {index: reason for index, reason in self.left_out.items() if reason.startswith(NOT_LOADED)}
+
+
+def inspect_net(
+    path: str,
+    phase: str,
+    *,
+    trust: bool = False,
+    engine: EngineChoice | None = None,
+    level: int = 0,
+    stage: Sequence[str] = (),
+    **settings: Any,
+) -> Inspected:
+    """Build the part of a net that can be built without running code which its prototxt names.
+
+    Args:
+        path: prototxt of a net or solver, or a net.py, which is a program and is run.
+        phase: ``"TRAIN"`` or ``"TEST"``.
+        trust: run that code, and leave out nothing.
+        engine: the command line's choice.
+        level, stage: the rest of the state that include and exclude rules are matched against.
+        settings: further keywords of `cafx.kernel.Net`.
+
+    Raises:
+        CafxError: the net is invalid.
+    """
+    silence_overflow()
+    definition = net_definition(path, phase, level=level, stage=stage)
+    trust = trust or is_python(path) or os.environ.get(TRUST_SETTING) == "1"
+    left_out = {} if trust else unknown_layers(definition)
+    known = [each for index, each in enumerate(definition.layers) if index not in left_out]
+    part, state = attrs.evolve(definition, layers=known), Phase[phase.upper()]
+    chosen = engine.keywords() if engine else {}
+    net = Net(part, state, level=level or None, stages=stage, trust=trust, **chosen, **settings)
+    return Inspected(net, definition, left_out)
+
+
+def unknown_layers(definition: NetDefinition) -> dict[int, str]:
+    """The layers that run code which a net's definition names, and those behind them, by index, and why.
+
+    Args:
+        definition: the net, with splits inserted.
+
+    Raises:
+        CafxError: the plugin of a layer cannot be used.
+
+    Example:
+        >>> text = '''
+        ... layer { name: "x" type: "Input" top: "x" }
+        ... layer { name: "mine" type: "Python" bottom: "x" top: "y" python_param { module: "a" layer: "B" } }
+        ... layer { name: "relu" type: "ReLU" bottom: "y" top: "z" }'''
+        >>> unknown_layers(read_net(schema().parse_text(text, NET), registry()))
+        {1: "not loaded: Python layer 'a.B' (use --trust)", 2: "behind layer 'mine'"}
+    """
+    reasons: dict[int, str] = {}
+    origins: dict[str, str] = {}
+    for index, layer in enumerate(definition.layers):
+        code = _named_code(layer)
+        origin = layer.proto.name if code else next((origins[x] for x in layer.proto.bottom if x in origins), None)
+        if origin is not None:
+            reasons[index] = f"{NOT_LOADED}: {code} (use --trust)" if code else f"behind layer '{origin}'"
+            origins.update(dict.fromkeys(layer.proto.top, origin))
+    return reasons
+
+
+def _named_code(layer: LayerDefinition) -> str | None:
+    """The code that a layer names and runs, or None; an unknown type, which a net refuses, is none that does."""
+    if layer.proto.type not in registry().names("layer"):
+        return None
+    try:
+        layer_class = registry().load("layer", layer.proto.type)
+    except CafxError as error:
+        raise type(error)(error.message, remedy=error.remedy).at(layer.where) from error
+    return str(layer_class.named_code(layer.proto)) if hasattr(layer_class, "named_code") else None
 
 
 def load_net(path: str, phase: Phase) -> Any:

@@ -22,6 +22,9 @@ PRECISIONS = click.Choice(["float32", "tf32", "bf16"])
 json_option = click.option("--json", "as_json", is_flag=True, help="Print machine-readable JSON.")
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Print only results and errors.")
 seed_option = click.option("--seed", type=click.IntRange(0), metavar="N", help="Seed of all random streams.")
+trust_option = click.option(
+    "--trust", is_flag=True, help="Run the code that the net names: modules of Python layers (also CAFX_TRUST=1)."
+)
 weights_option = click.option(
     "--weights", "-w", multiple=True, metavar="W[,W2]", help="Weights files to load, matched by layer name."
 )

@@ -49,7 +49,9 @@ def test(model: str, weights: tuple[str, ...], iterations: int, as_json: bool, q
     from cafx.kernel.training import LOSS, Scores
     from cafx_lib_scores import flatten, format_weighted
 
-    with build_net(model, options.pop("phase"), weights=split_commas(weights), keep="outputs", **options) as net:
+    with build_net(
+        model, options.pop("phase"), weights=split_commas(weights), keep="outputs", trust=True, **options
+    ) as net:
         loss_weights = net.loss_weights
         tested = Scores(net, None, with_loss=True)
         for index in range(iterations):

@@ -19,8 +19,8 @@ class own_exceptions:  # noqa: N801 - used like a function
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Raise the cause of a `UserCodeError`."""
-        if isinstance(error, UserCodeError) and error.__cause__ is not None:
+        """Raise the cause of a `UserCodeError`; SystemExit, which would end the process, stays one."""
+        if isinstance(error, UserCodeError) and isinstance(error.__cause__, Exception):
             cause = error.__cause__
             cause.add_note(f"cafx: {error}")
             raise cause from cause.__cause__

@@ -75,6 +75,7 @@ class Net:
                 seed=process.seed,
                 level=level,
                 stages=named_stages(positional.get("stages", stages)),
+                trust=True,
                 **process.engine_keywords(),
             )
         self._wrap(net)

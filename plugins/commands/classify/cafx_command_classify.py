@@ -73,7 +73,8 @@ def classify(
 
     paths, names = find_images(images), read_labels(labels) if labels else None
     target = _size(size)
-    with settings.net(model, "TEST", engine=engine, weights=split_commas(weights), keep="outputs") as net:
+    chosen = {"engine": engine, "weights": split_commas(weights), "keep": "outputs", "trust": True}
+    with settings.net(model, "TEST", **chosen) as net:
         scorer = Scorer(net, **options)
         rows = (
             (path, _best(scores, names, top, labels)) for path, scores in _scores(scorer, paths, target, int(crops))

@@ -117,7 +117,8 @@ def detect(
     rows: list[tuple[Any, ...]] = []
     if out:
         Path(out).mkdir(parents=True, exist_ok=True)
-    with settings.net(model, "TEST", engine=engine, weights=split_commas(weights), keep="outputs") as net:
+    chosen = {"engine": engine, "weights": split_commas(weights), "keep": "outputs", "trust": True}
+    with settings.net(model, "TEST", **chosen) as net:
         scorer = Scorer(net, mean, scale, output, batch)
         for path in paths:
             image, found = detections(scorer, path, proposed, names, **search)

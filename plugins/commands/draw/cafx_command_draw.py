@@ -10,7 +10,8 @@ import click
 import graphviz
 
 from cafx.cli.lazy import Settings
-from cafx.cli.options import dialect_option, state_options
+from cafx.cli.nets import inspect_net
+from cafx.cli.options import dialect_option, state_options, trust_option
 from cafx.cli.streams import printable
 from cafx.kernel import CafxError, registry
 from cafx.kernel.blob import shape_text
@@ -21,9 +22,11 @@ COLOURS = {"data": "#cfe8cf", "loss": "#f6c8c8", "weights": "#c9dcf3", "other": 
 TEXT_FORMATS = (".dot", ".gv")
 IMAGE_FORMATS = (".svg", ".png", ".pdf")
 OPTIONS_PER_LINE = 2
+UNKNOWN = "unknown"
 
 Shapes = dict[str, str]
 Counts = dict[str, int]
+Notes = dict[int, str]
 
 
 @click.command()
@@ -39,6 +42,7 @@ Counts = dict[str, int]
 )
 @dialect_option
 @state_options("TRAIN")
+@trust_option
 @click.option("--no-shapes", is_flag=True, help="Draw without building the net; its data are not needed.")
 @click.pass_obj
 def draw(
@@ -50,12 +54,16 @@ def draw(
     phase: str,
     level: int,
     stage: tuple[str, ...],
+    trust: bool,
     no_shapes: bool,
 ) -> None:
     """Draw NET (a net's or solver's prototxt, or a net.py) as a graph.
 
     Data layers are green, losses red, layers with parameters blue (grey with --no-shapes). In-place layers
     are stacked below the layer whose blob they change. Pictures need Graphviz's dot; a .dot file does not.
+
+    Python layers of a prototxt, and layers behind them, have no shapes: their modules are not imported, unless
+    --trust says so.
     """
     if out and picture:
         raise click.UsageError(f"Two pictures are named: {picture} and {out}.")
@@ -67,29 +75,35 @@ def draw(
     if no_shapes:
         graph = graph_of(settings.definition(file, phase, **state), rankdir)
     else:
-        graph = _graph_of_built(settings, file, phase, state, rankdir)
+        graph = _graph_of_built(file, phase, {**state, "trust": trust}, rankdir)
     content = graph.source.encode() if path.suffix in TEXT_FORMATS else render(graph, path.suffix[1:])
     with atomic_write(path) as target:
         target.write(content)
     click.echo(out)
 
 
-def _graph_of_built(settings: Settings, file: str, phase: str, state: dict[str, Any], rankdir: str) -> graphviz.Digraph:
+def _graph_of_built(file: str, phase: str, settings: dict[str, Any], rankdir: str) -> graphviz.Digraph:
     """The graph with shapes and parameter counts, for which the net is built."""
     try:
-        net = settings.net(file, phase, **state)
+        inspected = inspect_net(file, phase, **settings)
     except CafxError as error:
         hint = "--no-shapes draws a net without its data"
         error.remedy = f"{error.remedy}; {hint}" if error.remedy else hint
         raise
-    with net:
+    with inspected.net as net:
         shapes = {name: shape_text(blob.shape) for name, blob in net.blobs.items()}
         counts = {name: sum(blob.count_ for blob in blobs) for name, blobs in net.params.items()}
-        return graph_of(net.definition, rankdir, shapes, counts)
+    layers = inspected.definition.layers
+    shapes |= {top: UNKNOWN for index in inspected.left_out for top in layers[index].proto.top}
+    return graph_of(inspected.definition, rankdir, shapes, counts, inspected.not_loaded)
 
 
 def graph_of(
-    definition: NetDefinition, rankdir: str = "TB", shapes: Shapes | None = None, counts: Counts | None = None
+    definition: NetDefinition,
+    rankdir: str = "TB",
+    shapes: Shapes | None = None,
+    counts: Counts | None = None,
+    notes: Notes | None = None,
 ) -> graphviz.Digraph:
     """The graph of a net, with one edge per blob and reader. Automatic splits are omitted.
 
@@ -98,8 +112,9 @@ def graph_of(
         rankdir: direction of data flow: TB is top to bottom.
         shapes: shapes of blobs as text, by name.
         counts: numbers of parameters, by name of layer.
+        notes: what to say of layers, by index.
     """
-    shapes, counts = shapes or {}, counts or {}
+    shapes, counts, notes = shapes or {}, counts or {}, notes or {}
     net = connect(definition, registry())
     names = dict(enumerate(net.blob_names))
     split = registry().load("role", SPLIT_ROLE)
@@ -112,7 +127,7 @@ def graph_of(
             producer.update(dict.fromkeys(node.tops, producer[node.bottoms[0]]))
             continue
         stack = producer[node.bottoms[0]] if node.bottoms and node.bottoms == node.tops else index
-        rows.setdefault(stack, []).append(_row(node, counts.get(node.proto.name, 0)))
+        rows.setdefault(stack, []).append(_row(node, counts.get(node.proto.name, 0), notes.get(index)))
         if stack == index:
             edges += [(producer[blob], index, blob) for blob in node.bottoms]
         producer.update(dict.fromkeys(node.tops, stack))
@@ -150,12 +165,13 @@ def _empty(name: str, rankdir: str) -> graphviz.Digraph:
     return graph
 
 
-def _row(node: Node, count: int) -> str:
-    """A layer as one cell of an HTML table: name, type, options and number of parameters."""
+def _row(node: Node, count: int, note: str | None) -> str:
+    """A layer as one cell of an HTML table: name, type, options, number of parameters and a note."""
     name, kind = (html.escape(printable(text)) for text in (node.proto.name, node.proto.type))
     lines = [f"<b>{name}</b>", kind]
     lines += [f'<font point-size="9">{line}</font>' for line in _options(node.proto)]
     lines += [f'<font point-size="9">{count:,} parameters</font>'] if count else []
+    lines += [f'<font point-size="9">{html.escape(printable(note), quote=False)}</font>'] if note else []
     return f'<tr><td bgcolor="{COLOURS[kind_of(node, count)]}">{"<br/>".join(lines)}</td></tr>'
 
 

@@ -52,7 +52,7 @@ def extract_features(
     if len(names) != len(paths):
         raise CafxError("blobs and outputs differ in number", found=f"{len(names)} and {len(paths)}")
     with contextlib.ExitStack() as stack:
-        built = stack.enter_context(Net(net, TEST, weights=weights, keep=names, **engine.keywords()))
+        built = stack.enter_context(Net(net, TEST, weights=weights, keep=names, trust=True, **engine.keywords()))
         open_output = _hdf5 if backend == "hdf5" else _database
         outputs = [open_output(stack, name, path, backend) for name, path in zip(names, paths, strict=True)]
         count = dict.fromkeys(names, 0)

@@ -62,8 +62,20 @@ class Stopped(Broken):
     def forward(self, bottom, top):
         raise StopIteration
 
+class Exits(Broken):
+    def forward(self, bottom, top):
+        raise SystemExit(3)
+
+class Interrupted(Broken):
+    def forward(self, bottom, top):
+        raise KeyboardInterrupt
+
 class Plain:
     pass
+
+def factory(spec):
+    open("CALLED", "w").close()
+    return Scaled(spec)
 """
 
 
@@ -75,7 +87,7 @@ def user_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     sys.modules.pop("my_layers", None)
 
 
-def net(layer: str, module: str = "my_layers", text: str = "") -> Net:
+def net(layer: str, module: str = "my_layers", text: str = "", *, trust: bool = True) -> Net:
     prototxt = f"""
         force_backward: true
         layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 2 dim: 3 }} }} }}
@@ -83,7 +95,7 @@ def net(layer: str, module: str = "my_layers", text: str = "") -> Net:
                  python_param {{ module: "{module}" layer: "{layer}" param_str: "{text}" }} }}
         layer {{ name: "sink" type: "Split" bottom: "y" top: "z" }}
     """
-    return Net(schema().parse_text(prototxt, "NetParameter"), Phase.TEST, engine="numpy")
+    return Net(schema().parse_text(prototxt, "NetParameter"), Phase.TEST, engine="numpy", trust=trust)
 
 
 def test_a_class_from_the_working_directory_has_parameters_and_gradients() -> None:
@@ -135,6 +147,44 @@ def test_stop_iteration_is_an_error_too() -> None:
 def test_a_path_in_place_of_a_module_is_told(module: str, remedy: str) -> None:
     with pytest.raises(CafxError, match=f"without folder and .py: got .*; {remedy}"):
         net("Scaled", module)
+
+
+@pytest.mark.parametrize("setting", [None, "0", ""])
+def test_without_trust_the_module_is_not_imported(setting: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CAFX_TRUST", raising=False)
+    if setting is not None:
+        monkeypatch.setenv("CAFX_TRUST", setting)
+    Path("my_layers.py").write_text("open('IMPORTED', 'w').close()")
+    told = r"layer 'user' \(Python\): not loaded: Python layer 'my_layers.Scaled' \(use --trust, trust=True or CAFX_T"
+    with pytest.raises(CafxError, match=told):
+        net("Scaled", trust=False)
+    assert "my_layers" not in sys.modules
+    assert not Path("IMPORTED").exists()
+
+
+def test_the_environment_may_say_that_nets_are_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAFX_TRUST", "1")
+    assert net("Scaled", text="3", trust=False).forward(x=np.ones((2, 3)))["z"].tolist() == [[3.0] * 3] * 2
+
+
+def test_an_exit_of_the_class_or_its_module_is_an_error() -> None:
+    with pytest.raises(CafxError, match=r"forward of my_layers\.Exits failed: SystemExit: 3 \(.*my_layers\.py:\d+"):
+        net("Exits").forward(x=np.zeros((2, 3)))
+    Path("leaving.py").write_text("import sys\nsys.exit('no more')")
+    with pytest.raises(CafxError, match=r"import of leaving\.Exits failed: SystemExit: no more"):
+        net("Exits", "leaving")
+
+
+def test_ctrl_c_in_the_class_passes() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        net("Interrupted").forward(x=np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(("module", "name"), [("my_layers", "factory"), ("os", "abort"), ("builtins", "dict")])
+def test_nothing_but_a_layer_class_is_called(module: str, name: str) -> None:
+    with pytest.raises(CafxError, match=f"'{name}' of module '{module}' is not a layer"):
+        net(name, module)
+    assert not Path("CALLED").exists()
 
 
 def test_a_class_that_is_no_layer_is_told() -> None:

@@ -97,6 +97,7 @@ class Trial:
             engine=engine,
             dtype=dtype,
             seed=SEED,
+            trust=True,
             plugins=self.plugins,
         )
         self.layer = self.net.layers[-1]

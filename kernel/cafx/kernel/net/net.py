@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from cafx.kernel.errors import CafxError, did_you_mean
 from cafx.kernel.net import state, weights
 from cafx.kernel.net.arena import Arena
 from cafx.kernel.net.context import Context
-from cafx.kernel.net.definition import NetState, Source, filter_layers, insert_splits, read_net
+from cafx.kernel.net.definition import NetDefinition, NetState, Source, filter_layers, insert_splits, read_net
 from cafx.kernel.net.engine import Engine, make_engine
 from cafx.kernel.net.formats import LayerWeights
 from cafx.kernel.net.gradients import decide_gradients, seed_loss_diffs
@@ -26,6 +27,7 @@ from cafx.kernel.net.parameters import collect_parameters, learnable
 from cafx.kernel.net.plan import NetPlan, kept_storages, set_up
 from cafx.kernel.net.program import Observer, Program
 from cafx.kernel.net.random import Streams
+from cafx.kernel.net.trust import check_trust
 from cafx.kernel.registry import Registry, registry
 from cafx.kernel.schema import Phase, schema
 
@@ -34,11 +36,27 @@ PROGRAMS = 2
 """Programs kept: of the present shapes and the ones before, such as those of a last, smaller batch."""
 
 
+class _Alone:
+    """A context that one thread at a time may be in, as often as it likes; an error for the others."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.lock = name, threading.RLock()
+
+    def __enter__(self) -> None:
+        if not self.lock.acquire(blocking=False):
+            raise CafxError(f"net '{self.name}' is in use by another thread", remedy="build one net per thread")
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
 class Net:
     """A net built from a prototxt file or a NetParameter message.
 
+    One thread at a time may run it; another one's passes raise CafxError meanwhile.
+
     Args:
-        source: path, or NetParameter message.
+        source: path, NetParameter message, or NetDefinition.
         phase: TRAIN or TEST; by default what the file's ``state`` says, else TEST.
         weights: one or more weights files to copy from, by layer name.
         engine: name of an engine, or an engine; None for the one set, or the best installed.
@@ -51,6 +69,7 @@ class Net:
             activations in TEST phase, and in TRAIN phase gradients and the activations that the
             backward pass does not read; or a list of names to keep.
         share: a net whose parameters this one uses, layer by layer name, instead of its own.
+        trust: run the code that the definition names, such as Python layers; else they are an error.
         plugins: where plugins are found; by default the environment.
 
     Attributes:
@@ -58,6 +77,7 @@ class Net:
         params: the parameter blobs of each layer that has any, by layer name.
         layers: the layers, in order; ``layer_names`` their names.
         inputs, outputs: names of the blobs fed from outside, and of those no layer reads.
+        bottoms, tops: those of each layer.
         parameters: one record per parameter blob.
         program: what runs; compiled once per shape.
 
@@ -90,15 +110,17 @@ class Net:
         seed: int | None = None,
         keep: str | Sequence[str] = "all",
         share: Net | None = None,
+        trust: bool = False,
         plugins: Registry | None = None,
     ) -> None:
         self.plugins = plugins or registry()
-        definition = read_net(source, self.plugins)
+        definition = source if isinstance(source, NetDefinition) else read_net(source, self.plugins)
         stated = definition.proto.state
         self.phase = Phase(stated.phase if phase is None else phase)
         matched = NetState(self.phase, stated.level if level is None else level, (*stated.stage, *stages))
         definition = insert_splits(filter_layers(definition, matched), self.plugins)
         graph = connect(definition, self.plugins)
+        check_trust(graph, trust=trust)
         self.definition = definition
         self.name = definition.name
         self.engine = make_engine(engine, self.plugins, precision=precision, threads=threads, device=device)
@@ -121,9 +143,12 @@ class Net:
         self.params = {layer.name: layer.blobs for layer in self.layers if layer.blobs}
         self._layers = decide_gradients(planned, definition.proto.force_backward)
         self.blobs: dict[str, Blob] = {blob.name: blob for each in self._layers for blob in each.tops}
+        self.bottoms = [list(each.bottoms) for each in self._layers]
+        self.tops = [list(each.tops) for each in self._layers]
         self.inputs = [graph.blob_names[i] for i in graph.inputs]
         self.outputs = [graph.blob_names[i] for i in graph.outputs]
         self.keep = keep
+        self._alone = _Alone(self.name)
         self._loss: Any = self.context.xp.zeros((), np.float64)
         self._programs: OrderedDict[Any, Program] = OrderedDict()
         self.program: Program
@@ -177,12 +202,13 @@ class Net:
         Returns:
             Copies of the outputs by name; of the tops of ``end``, if that is given.
         """
-        for name, values in inputs.items():
-            self._feed(name, values)
-        self.run_forward(start, end)
-        self.context.checks.verify()
-        names = [top.name for top in self._layers[self._layer(end)].tops] if end else self.outputs
-        return {name: self.blobs[name].host() for name in names}
+        with self._alone:
+            for name, values in inputs.items():
+                self._feed(name, values)
+            self.run_forward(start, end)
+            self.context.checks.verify()
+            names = [top.name for top in self.tops[self._layer(end)]] if end else self.outputs
+            return {name: self.blobs[name].host() for name in names}
 
     def backward(
         self, *, start: str | None = None, end: str | None = None, **diffs: npt.ArrayLike
@@ -196,35 +222,39 @@ class Net:
         Returns:
             Copies of the gradient of each input; of the bottoms of ``end``, if that is given.
         """
-        for name, values in diffs.items():
-            blob = self._blob(name, self.outputs, "output blob")
-            array = np.asarray(values, blob.dtype)
-            blob.mutable_diff[...] = self.context.xp.asarray(array.reshape(blob.shape))
-        self.run_backward(start, end)
-        names = [bottom.name for bottom in self._layers[self._layer(end)].bottoms] if end else self.inputs
-        return {name: self.blobs[name].host_diff() for name in names}
+        with self._alone:
+            for name, values in diffs.items():
+                blob = self._blob(name, self.outputs, "output blob")
+                array = np.asarray(values, blob.dtype)
+                blob.mutable_diff[...] = self.context.xp.asarray(array.reshape(blob.shape))
+            self.run_backward(start, end)
+            names = [bottom.name for bottom in self.bottoms[self._layer(end)]] if end else self.inputs
+            return {name: self.blobs[name].host_diff() for name in names}
 
     def run_forward(self, start: str | None = None, end: str | None = None) -> None:
         """`forward` on the values in the input blobs, without copies in or out."""
-        if self._input_shapes != self._shapes_of_inputs():
-            self.reshape()
-        first, last = self._range(start, end)
-        done = self.program.forward(first, last, self.observer)
-        while done < last:  # a dynamic layer's tops have changed
-            self._reshape(done + 1)
-            done = self.program.forward(done + 1, last, self.observer, resume=True)
+        with self._alone:
+            if self._input_shapes != self._shapes_of_inputs():
+                self.reshape()
+            first, last = self._range(start, end)
+            done = self.program.forward(first, last, self.observer)
+            while done < last:  # a dynamic layer's tops have changed
+                self._reshape(done + 1)
+                done = self.program.forward(done + 1, last, self.observer, resume=True)
 
     def run_backward(self, start: str | None = None, end: str | None = None) -> None:
         """`backward` without copies in or out."""
-        first, last = self._range(end, start)
-        self.program.backward(last, first, self.observer)
+        with self._alone:
+            first, last = self._range(end, start)
+            self.program.backward(last, first, self.observer)
 
     def _range(self, first: str | None, last: str | None) -> tuple[int, int]:
         return self._layer(first) if first else 0, self._layer(last) if last else len(self.layers) - 1
 
     def reshape(self) -> None:
         """Carry changed input shapes through the net."""
-        self._reshape(0)
+        with self._alone:
+            self._reshape(0)
 
     def _reshape(self, first: int) -> None:
         for planned in self._layers[first:]:
@@ -267,16 +297,6 @@ class Net:
     def arena(self) -> Arena:
         """All learned parameters in one flat array, and their diffs in another."""
         return self.program.arena
-
-    @property
-    def bottoms(self) -> list[list[Blob]]:
-        """The bottoms of each layer."""
-        return [list(each.bottoms) for each in self._layers]
-
-    @property
-    def tops(self) -> list[list[Blob]]:
-        """The tops of each layer."""
-        return [list(each.tops) for each in self._layers]
 
     def clear_param_diffs(self) -> None:
         """Set the diff of every learned parameter to zero."""
@@ -338,9 +358,10 @@ class Net:
         self.observer = state.debug_observer(self, self.plugins) if on else None
 
     def close(self) -> None:
-        """Release layers' threads, files and databases."""
-        for layer in self.layers:
-            layer.close()
+        """Release layers' threads, files and databases, after a pass that another thread is in."""
+        with self._alone.lock:
+            for layer in self.layers:
+                layer.close()
 
     def __enter__(self) -> Net:
         return self

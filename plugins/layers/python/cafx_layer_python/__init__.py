@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import Blob, Layer, Message, message, option
 from cafx_layer_python.loading import check_module_name, class_of, import_module
@@ -33,8 +33,12 @@ class Python(Layer):
     ``caffe.Layer`` (here `UserLayer`; `Times` is an example). Its ``reshape`` runs before every ``forward``,
     so shapes may depend on values.
 
+    The module is imported only in a net that is trusted (`Net(…, trust=True)`, ``cafx train``, ``--trust``), since
+    importing it runs its code. In it, only subclasses of ``caffe.Layer`` are called.
+
     Raises:
-        CafxError: the module or class is not found, or the class raises an exception, which is the cause.
+        CafxError: the net is not trusted, the module or class is not found, or the class raises an exception, which
+            is the cause; so it is if the class or its module ends the process by ``sys.exit``.
 
     Source: Caffe's layer catalogue.
     """
@@ -82,6 +86,15 @@ class Python(Layer):
 
     def _reporting(self, action: str) -> Reporting:
         return Reporting(self.where, f"{action} of {self.options.module}.{self.options.layer}")
+
+    @classmethod
+    def named_code(cls, spec: Any) -> str:
+        """What a layer would import and run, for nets that are not trusted.
+
+        Args:
+            spec: its LayerParameter.
+        """
+        return f"Python layer '{spec.python_param.module}.{spec.python_param.layer}'"
 
     @classmethod
     def cases(cls) -> Iterable[Case]:

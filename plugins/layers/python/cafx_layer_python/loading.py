@@ -38,12 +38,12 @@ def import_module(module: str) -> Any:
         return importlib.import_module(module)
 
 
-def class_of(module: Any, name: str) -> Any:
+def class_of(module: Any, name: str) -> type[UserLayer]:
     """The class of that name.
 
     Args:
         module: the imported module.
-        name: the class; another callable that returns a layer will do.
+        name: the class.
 
     Raises:
         CafxError: the module has no such name, or the class is not a subclass of ``caffe.Layer``.
@@ -54,7 +54,7 @@ def class_of(module: Any, name: str) -> Any:
         expected = "the name of a class in it" + (f" ({', '.join(classes)})" if classes else "")
         what = f"module '{module.__name__}' has no such class"
         raise CafxError(what, found=f"layer: '{name}'", expected=expected, remedy=did_you_mean(name, classes))
-    if not callable(found) or (isinstance(found, type) and not issubclass(found, UserLayer)):
+    if not isinstance(found, type) or not issubclass(found, UserLayer):
         raise CafxError(
             f"'{name}' of module '{module.__name__}' is not a layer",
             expected="a subclass of caffe.Layer",

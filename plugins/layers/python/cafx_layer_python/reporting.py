@@ -30,15 +30,15 @@ class Reporting:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Report an exception; KeyboardInterrupt and SystemExit pass."""
+        """Report an exception, SystemExit included; KeyboardInterrupt passes."""
         if isinstance(error, CafxError):
             error.at(self.where)
-        elif isinstance(error, Exception):
+        elif error is not None and not isinstance(error, KeyboardInterrupt):
             message = f"{self.action} failed: {type(error).__name__}: {error}{_line(error)}"
             raise UserCodeError(message, where=self.where, remedy=_remedy(error)) from error
 
 
-def _remedy(error: Exception) -> str | None:
+def _remedy(error: BaseException) -> str | None:
     if not isinstance(error, ModuleNotFoundError):
         return None
     put, hints = f"put '{error.name}' in the working directory or on PYTHONPATH", registry().hints()
@@ -48,7 +48,7 @@ def _remedy(error: Exception) -> str | None:
     return f"{put}, or install {'cafx-pycaffe' if error.name == 'caffe' else error.name}"
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     """File and line where an exception was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     return f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
