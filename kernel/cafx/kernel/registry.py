@@ -43,6 +43,9 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "upgrade": ("cafx.upgrades",),
     "role": ("cafx.roles",),
     "dialect": ("cafx.dialects",),
+    "onnx": ("cafx.onnx",),
+    "executor": ("cafx.executors",),
+    "communicator": ("cafx.communicators",),
 }
 DESCRIPTIONS = {"layer": "layer type", "solver": "solver type", "policy": "learning rate policy"}
 
