@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ["cafx-kernel", "cafx-dsl", "cafx-cli"]
 DEVELOPMENT = ["cafx-conformance", "cafx-models", "cafx-monitor-slowest", "cafx-pycaffe"]
-CONTRIBUTED = ("bundles", "commands", "dialects", "layers", "lib", "policies", "solvers")
+CONTRIBUTED = ("bundles", "commands", "dialects", "layers", "lib", "onnx", "policies", "solvers")
 BOUND = ">=0.1,<0.2"
 CUDA = f'cuda = ["cafx-engine-cupy[cuda]{BOUND}", "cafx-engine-cudnn[cuda]{BOUND}"]\n'
 

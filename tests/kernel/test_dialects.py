@@ -190,6 +190,52 @@ def test_a_contested_name_is_written_as_the_fork_writes_it() -> None:
     assert options.base == (1, 2)
 
 
+@extends("TiltParameter")
+class ThirdTilt(Message):
+    """The third fork's fields: the first one's tripod, as often as one likes, and twice the same number in a list."""
+
+    tripod = option(None, Tripod, repeated=True, doc="what it stands on", effect=read_by("Tilt"))
+    speed = option(None, "float", repeated=True, doc="speeds", effect=read_by("Tilt"))
+
+
+class Third(Dialect):
+    """The third fork."""
+
+    fork = "third/caffe"
+    declares = (ThirdTilt,)
+
+
+@pytest.mark.parametrize(
+    ("text", "legs"),
+    [
+        ("tripod { legs: 4 }", 4),
+        ("tripod { legs: 4 } tripod { }", (4, 3)),
+        ("tripod [{ legs: 4 }, { legs: 5 }]", (4, 5)),
+        ("tripod < legs: 4 > # tripod\n tripod { legs: 5 } base: 1.5 tripod { legs: 6 }", (4, 5, 6)),
+    ],
+)
+@pytest.mark.parametrize("order", [(First, Third), (Third, First), (First, Second, Third)])
+def test_a_field_that_one_fork_repeats_is_a_list_where_it_occurs_twice(
+    text: str, legs: Any, order: tuple[type[Dialect], ...]
+) -> None:
+    before = "layer { tilt_param { tripod { legs: 9 } } } layer { tilt_param { tripod { legs: 8 } } }"
+    found = tilt(text, *order, before=before).tripod
+    assert (tuple(each.legs for each in found) if isinstance(legs, tuple) else found.legs) == legs
+
+
+def test_such_a_field_is_written_as_the_fork_writes_it_and_keeps_its_number() -> None:
+    schema = composed(First, Third)
+    text = "tripod {\n  legs: 4\n}\ntripod {\n  legs: 5\n}\nangle: 2.0\n"
+    parsed = schema.parse_text(text, "TiltParameter")
+    assert sorted(schema.to_text(parsed).split("\n")) == sorted(text.split("\n"))
+    assert len(parsed.third__tripod) == 2
+    numbers = {field.name: field.number for field in schema["TiltParameter"].DESCRIPTOR.fields}
+    assert numbers["tripod"] == 4
+    options = schema.declarations["TiltParameter"].from_proto(parsed)
+    assert options.has("tripod")
+    assert [each.legs for each in options.tripod] == [4, 5]
+
+
 def test_caffe_s_own_fields_are_as_without_dialects() -> None:
     plain, more = composed(), composed(First, Second)
     assert plain.declarations["TiltParameter"] is TiltParameter

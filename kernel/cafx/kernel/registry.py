@@ -106,6 +106,11 @@ class Registry:
                     plugins.append(plugin)
         return by_group
 
+    @property
+    def is_environment(self) -> bool:
+        """Whether it consists of what is installed in this environment and nothing else."""
+        return self._entry_points is None and not self._added
+
     def plugins(self, kind: str) -> list[Plugin]:
         """All plugins of a kind, sorted by name; kind ``engine.NAME`` lists the routines of that engine."""
         plugins = [plugin for group in _groups(kind) for plugin in self._by_group.get(group, [])]
@@ -220,7 +225,12 @@ class Registry:
         parsed, or None; ``lacking(needs, source)``, the error for several things that no installed plugin provides,
         each a kind, a name and a line; and ``remedy(kind, name, known)``, what to do about a single one.
         """
-        return next((thing for plugin, thing in self.usable("role") if plugin.name == HINTS_ROLE), None)
+        return self.role(HINTS_ROLE)
+
+    def role(self, name: str) -> Any:
+        """The object of a role that need not be filled; None if no usable plugin fills it."""
+        found = [plugin for plugin in self.plugins("role") if plugin.name == name]
+        return next((self.load_plugin(plugin) for plugin in found if self.error(plugin) is None), None)
 
     def _unknown(self, kind: str, name: str) -> UnknownNameError:
         known, hints = self.names(kind), self.hints()

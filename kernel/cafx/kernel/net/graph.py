@@ -129,8 +129,8 @@ def _check_types(definition: NetDefinition, plugins: Registry) -> None:
     """If several layer types are unknown, name all of them; `find_layer` refuses a single one."""
     known = plugins.names("layer")
     unknown = {each.proto.type: each.line for each in reversed(definition.layers) if each.proto.type not in known}
-    hints = plugins.hints()
-    if hints and len(unknown) > 1:
+    hints = plugins.hints() if len(unknown) > 1 else None
+    if hints:
         raise hints.lacking([("layer", name, line) for name, line in reversed(unknown.items())], definition.source)
 
 

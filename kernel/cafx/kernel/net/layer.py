@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cafx.kernel.blob import Blob, shape_text
 from cafx.kernel.errors import CafxError
 from cafx.kernel.net.context import Context
-from cafx.kernel.schema import FillerParameter, Message, Phase, complete, schema
+from cafx.kernel.schema import FillerParameter, Message, Phase, schema
 
 Arity = int | tuple[int, int | None]
 M = TypeVar("M", bound=Message)
@@ -257,12 +257,12 @@ class Layer:
         Raises:
             CafxError: an invalid option, or the declaration is missing from the schema or clashes with another.
         """
-        extension = declaration.__extends__
+        extension, composed = declaration.__extends__, schema(self.context.plugins)
         if extension is None or not hasattr(self.spec, extension.field):
-            clash = schema(self.context.plugins).clashes.get(extension.field if extension else "")
+            clash = composed.clashes.get(extension.field if extension else "")
             raise clash or self.error(f"its options ({declaration.__name__}) are not in the schema")
         try:
-            return complete(declaration, self.context.plugins).from_proto(getattr(self.spec, extension.field))
+            return composed.readable(declaration).from_proto(getattr(self.spec, extension.field))
         except CafxError as error:
             raise error.at(self.where) from None
 

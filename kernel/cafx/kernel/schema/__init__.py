@@ -1,5 +1,6 @@
 """Message declarations and the protobuf schema composed from them."""
 
+from cafx.kernel.schema.added import AddedNames
 from cafx.kernel.schema.compose import Schema, complete, compose, declared_by, schema
 from cafx.kernel.schema.core import (
     CORE_MESSAGES,
@@ -16,6 +17,7 @@ from cafx.kernel.schema.core import (
     SolverParameter,
     TransformationParameter,
 )
+from cafx.kernel.schema.declarations import Composition, Declarations
 from cafx.kernel.schema.dialect import (
     DIALECT_SETTING,
     READ,
@@ -54,9 +56,12 @@ __all__ = [
     "FIRST_FREE_NUMBER",
     "INTEGER_RANGES",
     "SCALAR_KINDS",
+    "AddedNames",
     "Addition",
     "BlobProto",
     "BlobShape",
+    "Composition",
+    "Declarations",
     "Dialect",
     "Effect",
     "FillerParameter",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,20 +15,19 @@ from cafx.kernel.errors import CafxError, UnknownNameError
 from cafx.kernel.files.kinds import Kinds, misplaced, sniff
 from cafx.kernel.files.source import read_file
 from cafx.kernel.registry import Plugin, Registry, registry
-from cafx.kernel.schema.core import CORE_MESSAGES
-from cafx.kernel.schema.descriptor import PACKAGE, file_descriptor
+from cafx.kernel.schema.declarations import Composition, Contribution, Declarations
+from cafx.kernel.schema.descriptor import PACKAGE
 from cafx.kernel.schema.dialect import Additions
 from cafx.kernel.schema.effects import Effects
-from cafx.kernel.schema.message import Message, messages_of, scoped_name
-from cafx.kernel.schema.text import explained, with_layer_name
+from cafx.kernel.schema.message import Message, scoped_name
+from cafx.kernel.schema.text import explained, with_layer_name, without_runs
 
-KERNEL = "cafx-kernel"
 DECLARING = ("layer", "upgrade", "solver", "policy", "filler")
 """Kinds of plugins that add messages to the schema."""
+COMPOSITIONS_ROLE = "compositions"
 KINDS = {"NetParameter": Kinds.NET, "SolverParameter": Kinds.SOLVER}
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
-Contribution = tuple[str, type[Message]]
 
 
 class Schema:
@@ -39,9 +39,6 @@ class Schema:
         additions: what dialects add to these messages.
 
     Attributes:
-        owners: distribution of each declaration.
-        declarations: declarations in the schema, with all that dialects add to them, by message name.
-        additions: what dialects add.
         clashes: the error for each field or message that was left out, by name.
 
     Example:
@@ -50,21 +47,52 @@ class Schema:
     """
 
     def __init__(self, contributions: Iterable[Contribution] = (), additions: Additions | None = None) -> None:
-        self.additions = additions or Additions()
-        self.owners: dict[type[Message], str] = {}
-        for owner, root in [(KERNEL, core) for core in CORE_MESSAGES] + list(contributions):
-            for each in messages_of([self.additions.complete(root)]):
-                self.owners.setdefault(each, owner)
-        self.clashes: dict[str, CafxError] = {}
-        declared = self._without_clashes()
-        pool = descriptor_pool.DescriptorPool()
-        pool.AddSerializedFile(file_descriptor(declared, self.additions))
-        self._classes = {
-            name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
-            for name in (scoped_name(each) for each in declared)
+        declared = Declarations(contributions, additions or Additions())
+        self._set(declared.compose(), lambda: declared)
+
+    @classmethod
+    def of(cls, composition: Composition, declare: Callable[[], Declarations]) -> Schema:
+        """The schema of a composition.
+
+        Args:
+            composition: what files are read and written with.
+            declare: returns the declarations it was composed of; called when one is asked for.
+        """
+        made = cls.__new__(cls)
+        made._set(composition, declare)
+        return made
+
+    def _set(self, composition: Composition, declare: Callable[[], Declarations]) -> None:
+        self._names, self._added, self._declare = composition.names, composition.added, declare
+        self.clashes = {
+            name: CafxError(message, remedy=remedy) for name, (message, remedy) in composition.clashes.items()
         }
-        self.declarations = {scoped_name(each): each for each in declared}
-        self._effects = Effects(self.additions, PACKAGE)
+        self._pool = descriptor_pool.DescriptorPool()
+        self._pool.AddSerializedFile(composition.descriptor)
+        self._classes: dict[str, Any] = {}
+
+    @functools.cached_property
+    def _declared(self) -> Declarations:
+        return self._declare()
+
+    @functools.cached_property
+    def _effects(self) -> Effects:
+        return Effects(self.additions, self._added)
+
+    @property
+    def owners(self) -> dict[type[Message], str]:
+        """Distribution of each declaration. This and the next two import all plugins that declare something."""
+        return self._declared.owners
+
+    @property
+    def declarations(self) -> dict[str, type[Message]]:
+        """Declarations in the schema, with all that dialects add to them, by message name."""
+        return self._declared.by_name
+
+    @property
+    def additions(self) -> Additions:
+        """What dialects add to messages."""
+        return self._declared.additions
 
     def __getitem__(self, name: str) -> Any:
         """The protobuf class of a message.
@@ -79,11 +107,16 @@ class Schema:
             >>> schema()["BlobShape"](dim=[2, 3]).dim
             [2, 3]
         """
+        if name not in self._classes:
+            if name not in self._names:
+                raise KeyError(name)
+            found = self._pool.FindMessageTypeByName(f"{PACKAGE}.{name}")
+            self._classes[name] = message_factory.GetMessageClass(found)
         return self._classes[name]
 
     def names(self) -> list[str]:
         """Names of all messages."""
-        return list(self._classes)
+        return list(self._names)
 
     def fields_of(self, target: str) -> dict[str, type[Message]]:
         """Declarations that are fields of a message.
@@ -98,11 +131,17 @@ class Schema:
             >>> schema().fields_of("LayerParameter")["loss_param"].__name__
             'LossParameter'
         """
-        return {
-            each.__extends__.field: each
-            for each in self.declarations.values()
-            if each.__extends__ and each.__extends__.target == target
-        }
+        return self._declared.fields_of(target)
+
+    def readable(self, declaration: type[M]) -> type[M]:
+        """A declaration with what dialects add to it, if layers read any of that: the rest is gone once a file is read.
+
+        Args:
+            declaration: a message as its plugin declares it.
+        """
+        if scoped_name(declaration) not in self._added.read:
+            return declaration
+        return cast(type[M], self.additions.complete(declaration))
 
     def parse_text(self, text: str, name: str, source: str = "<text>") -> Any:
         """Parse prototxt; the fields of dialects are rewritten or dropped as their effects say.
@@ -121,10 +160,11 @@ class Schema:
             Traceback (most recent call last):
             cafx.kernel.errors.UnknownNameError: shape.txt:1: BlobShape has no field 'dims'; did you mean 'dim'?
         """
-        parsed = self._classes[name]()
-        text = self._effects.spell(text.removeprefix("\ufeff"), parsed.DESCRIPTOR, source)
+        parsed, text = self[name](), text.removeprefix("\ufeff")
+        if self._added.ambiguous_in(text):
+            text = self._effects.spell(text, parsed.DESCRIPTOR, source)
         try:
-            text_format.Parse(text, parsed)
+            text_format.Parse(without_runs(text), parsed)
         except text_format.ParseError as error:
             clash = next((each for name, each in self.clashes.items() if f'"{name}"' in str(error)), None)
             if clash is not None:
@@ -134,8 +174,7 @@ class Schema:
         if missing:
             found = ", ".join(with_layer_name(each, parsed) for each in missing)
             raise CafxError("required fields are missing", where=source, found=found)
-        self._effects.settle(parsed, source, text)
-        return parsed
+        return self._settled(parsed, source, text)
 
     def read_text(self, path: str | Path, name: str) -> Any:
         """Parse a prototxt file.
@@ -170,7 +209,7 @@ class Schema:
         Raises:
             CafxError: the data is not a complete binary message.
         """
-        parsed = self._classes[name]()
+        parsed = self[name]()
         try:
             parsed.ParseFromString(data)
         except DecodeError:
@@ -181,7 +220,12 @@ class Schema:
                 expected=f"a {name} in protobuf's binary format",
                 remedy="fetch or copy the file again",
             ) from None
-        self._effects.settle(parsed, source)
+        return self._settled(parsed, source)
+
+    def _settled(self, parsed: Any, source: str, text: str = "") -> Any:
+        """A message in which the fields of dialects are rewritten or dropped, as their effects say."""
+        if self._added.occur_in(parsed):
+            self._effects.settle(parsed, source, text)
         return parsed
 
     def to_text(self, proto: Any) -> str:
@@ -195,62 +239,54 @@ class Schema:
             dim: 2
             dim: 3
         """
-        return self._effects.unspelt(str(text_format.MessageToString(proto)))
-
-    def _without_clashes(self) -> list[type[Message]]:
-        taken: dict[tuple[str, Any], type[Message]] = {}
-        clashing: set[type[Message]] = set()
-        for each in self.owners:
-            for key in _claims(each):
-                other = taken.setdefault(key, each)
-                if other is not each:
-                    clashing |= {each, other}
-                    self._record_clash(each, other, key)
-        return [each for each in self.owners if each not in clashing]
-
-    def _record_clash(self, one: type[Message], two: type[Message], key: tuple[str, Any]) -> None:
-        error = CafxError(
-            f"{self.owners[two]} and {self.owners[one]} both declare "
-            f"{'message' if key[0] == '' else key[0] + ' field'} {key[1]}",
-            remedy="uninstall one of them, or ask its author to use another number or name",
-        )
-        for each in (one, two):
-            field = each.__extends__.field if each.__extends__ else scoped_name(each)
-            self.clashes[field] = error
-
-
-def _claims(declared: type[Message]) -> Iterable[tuple[str, Any]]:
-    """Keys that no other declaration may use: the message name, and the name and number of its field."""
-    yield "", scoped_name(declared)
-    extension = declared.__extends__
-    if extension:
-        yield extension.target, extension.field
-        yield extension.target, extension.number
+        text = str(text_format.MessageToString(proto))
+        return self._effects.unspelt(text) if self._added.spelt_in(text) else text
 
 
 def compose(plugins: Registry) -> Schema:
-    """Compose the schema from the messages of the kernel and of all usable plugins.
+    """The schema of the messages of the kernel and of all usable plugins.
+
+    Role ``compositions``, if there is one, keeps what it is composed of, so that the plugins are not imported again
+    until one of their files changes: made with the registry and the declaring plugins, it has ``read()``, the
+    `Composition` or None, and ``write(composition)``.
 
     A plugin whose declarations cannot be composed is rejected, and the schema is composed without it.
 
     Args:
         plugins: the plugins.
     """
+    declaring = [plugin for kind in (*DECLARING, "dialect") for plugin in plugins.plugins(kind)]
+    kept = plugins.role(COMPOSITIONS_ROLE)
+    saved = kept(plugins, declaring) if kept else None
+    composition = saved.read() if saved else None
+    if composition is not None:
+        return Schema.of(composition, lambda: _declarations(plugins))
     try:
-        return _compose(plugins)
+        declared = _declarations(plugins)
+        composition = declared.compose()
+        composed = Schema.of(composition, lambda: declared)
     except Exception:  # noqa: BLE001 - a third party's declarations may be wrong in any way
-        whole = plugins.usable(*DECLARING)
-        for plugin, thing in [*whole, *plugins.usable("dialect")]:
-            try:
-                dialect = [(plugin, thing)] if plugin.kind == "dialect" else []
-                Schema(_contributions(whole if dialect else [(plugin, thing)]), _additions_of(dialect))
-            except Exception as error:  # noqa: BLE001
-                plugins.reject(plugin, f"declares what cannot be composed: {type(error).__name__}: {error}")
-        return _compose(plugins)
+        _reject_wrong(plugins)
+        declared = _declarations(plugins)
+        return Schema.of(declared.compose(), lambda: declared)
+    if saved:
+        saved.write(composition)
+    return composed
 
 
-def _compose(plugins: Registry) -> Schema:
-    return Schema(_contributions(plugins.usable(*DECLARING)), additions_of(plugins))
+def _reject_wrong(plugins: Registry) -> None:
+    """Reject each plugin whose declarations cannot be composed."""
+    whole = plugins.usable(*DECLARING)
+    for plugin, thing in [*whole, *plugins.usable("dialect")]:
+        try:
+            dialect = [(plugin, thing)] if plugin.kind == "dialect" else []
+            Schema(_contributions(whole if dialect else [(plugin, thing)]), _additions_of(dialect))
+        except Exception as error:  # noqa: BLE001
+            plugins.reject(plugin, f"declares what cannot be composed: {type(error).__name__}: {error}")
+
+
+def _declarations(plugins: Registry) -> Declarations:
+    return Declarations(_contributions(plugins.usable(*DECLARING)), additions_of(plugins))
 
 
 def _contributions(plugins: Iterable[tuple[Plugin, Any]]) -> list[Contribution]:

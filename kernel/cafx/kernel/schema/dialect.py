@@ -29,7 +29,7 @@ from typing import Any, ClassVar, TypeVar
 import attrs
 
 from cafx.kernel.errors import CafxError
-from cafx.kernel.schema.message import SEPARATOR, Message, Option, redeclared, scoped_name
+from cafx.kernel.schema.message import SEPARATOR, Message, Option, derived_number, redeclared, scoped_name
 
 READ, REWRITTEN, IGNORED = "read", "rewritten", "ignored"
 DIALECT_SETTING = "CAFX_DIALECT"
@@ -197,7 +197,8 @@ class Additions:
     """What all installed dialects add.
 
     One addition that several dialects declare alike is the same; where they disagree about a name, each gets
-    a spelling of its own, and a file must show or say which is meant.
+    a spelling of its own, and a file must show or say which is meant. A field that one dialect has once and another
+    may repeat is not contested: only the repeated one gets a spelling of its own, meant where the field occurs twice.
 
     Args:
         additions: the additions of all dialects.
@@ -205,6 +206,7 @@ class Additions:
 
     Attributes:
         contested: the additions of each name on which dialects disagree, by target and name.
+        lists: the repeated form of each field that another dialect has once, likewise.
     """
 
     def __init__(self, additions: Iterable[Addition] = (), types: Mapping[str, str] | None = None) -> None:
@@ -212,8 +214,15 @@ class Additions:
         by_name: dict[tuple[str, str], list[Addition]] = {}
         for each in additions:
             _merge(by_name.setdefault((each.target, each.name), []), each)
-        self.contested = {key: [_spelt(each) for each in same] for key, same in by_name.items() if len(same) > 1}
+        pairs = {key: _once_and_repeated(same) for key, same in by_name.items()}
+        self.lists = {key: _spelt(pair[1]) for key, pair in pairs.items() if pair}
+        self.contested = {
+            key: [_spelt(each) for each in same]
+            for key, same in by_name.items()
+            if len(same) > 1 and key not in self.lists
+        }
         settled = {key: self.contested.get(key, same) for key, same in by_name.items()}
+        settled |= {key: [pair[0], self.lists[key]] for key, pair in pairs.items() if pair}
         self._by_target: dict[str, dict[str, Addition]] = {}
         for (target, _), same in settled.items():
             self._by_target.setdefault(target, {}).update({each.spelling: each for each in same})
@@ -262,13 +271,25 @@ def _merge(same: list[Addition], addition: Addition) -> None:
     same.append(addition)
 
 
+def _once_and_repeated(same: Sequence[Addition]) -> tuple[Addition, Addition] | None:
+    """Two additions that are one field, optional and repeated."""
+    by_label = {each.meaning.label: each for each in same if not each.is_value}
+    if len(same) != 2 or by_label.keys() != {"optional", "repeated"}:
+        return None
+    once, repeated = by_label["optional"], by_label["repeated"]
+    alike = (once.meaning.kind_name, once.effect) == (repeated.meaning.kind_name, repeated.effect)
+    return (once, repeated) if alike else None
+
+
 def _spelt(addition: Addition) -> Addition:
     return attrs.evolve(addition, spelling=f"{addition.dialects[0]}{SEPARATOR}{addition.name}")
 
 
 def _option(addition: Addition) -> Option:
     option: Option = addition.meaning
-    return attrs.evolve(option, name=addition.spelling)
+    derived = option.number == derived_number(option.name)
+    number = derived_number(addition.spelling) if derived else option.number
+    return attrs.evolve(option, name=addition.spelling, number=number)
 
 
 _dialect: contextvars.ContextVar[str | None] = contextvars.ContextVar("dialect", default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections import Counter
@@ -9,8 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cafx.kernel.errors import CafxError
+from cafx.kernel.schema.added import AddedNames, enum_name
 from cafx.kernel.schema.dialect import DIALECT_SETTING, IGNORED, Addition, Additions, chosen_dialect
-from cafx.kernel.schema.scan import Mention, mentions
+from cafx.kernel.schema.scan import Mention, Span, mentions
 
 log = logging.getLogger("cafx.schema")
 
@@ -20,19 +22,19 @@ class Effects:
 
     Args:
         additions: the fields and values of all dialects.
-        package: protobuf's name of the package.
+        added: their names.
     """
 
-    def __init__(self, additions: Additions, package: str) -> None:
-        self._additions = additions
-        self._prefix = f"{package}."
+    def __init__(self, additions: Additions, added: AddedNames) -> None:
+        self._additions, self._added = additions, added
         names = {each.name for each in additions}
         self._word = re.compile(rf"\b({'|'.join(map(re.escape, names))})\b" if names else r"(?!)")
-        self._holding: dict[str, bool] = {}
         self._told: set[str] = set()
 
     def spell(self, text: str, descriptor: Any, source: str) -> str:
         """A prototxt in which each name that dialects disagree about has the spelling of the one that is meant.
+
+        A field that one dialect repeats is spelt that dialect's way where a message has it more than once.
 
         Args:
             text: the prototxt.
@@ -42,24 +44,26 @@ class Effects:
         Raises:
             CafxError: neither the file nor a choice says which dialect is meant.
         """
-        contested = self._additions.contested
-        if not contested or not any(re.search(rf"\b{name}\b", text) for _, name in contested):
-            return text
+        contested, lists = self._additions.contested, self._additions.lists
         named = list(mentions(text, descriptor))
         evidence = self._evidence(named)
-        for mention in reversed(named):
-            spans = {mention_value(mention): mention.value_span, mention_field(mention): mention.span}
-            for key, (start, end) in spans.items():
+        counts = Counter((each.inside, mention_field(each)) for each in named)
+        spelt: dict[Span, str] = {}
+        for mention in named:
+            field = mention_field(mention)
+            for key, span in {mention_value(mention): mention.value_span, field: mention.span}.items():
                 if key in contested:
-                    meant = _meant(contested[key], evidence, f"{source}:{mention.line}")
-                    text = text[:start] + meant.spelling + text[end:]
+                    spelt[span] = _meant(contested[key], evidence, f"{source}:{mention.line}").spelling
+            if field in lists and counts[mention.inside, field] > 1:
+                spelt[mention.span] = lists[field].spelling
+        for (start, end), spelling in sorted(spelt.items(), reverse=True):
+            text = text[:start] + spelling + text[end:]
         return text
 
     def unspelt(self, text: str) -> str:
         """A prototxt in which each name has its own spelling again."""
-        for same in self._additions.contested.values():
-            for each in same:
-                text = re.sub(rf"\b{each.spelling}\b", each.name, text)
+        for each in (*itertools.chain(*self._additions.contested.values()), *self._additions.lists.values()):
+            text = re.sub(rf"\b{each.spelling}\b", each.name, text)
         return text
 
     def _evidence(self, named: Iterable[Mention]) -> Counter[str]:
@@ -90,7 +94,7 @@ class Effects:
             self._tell(addition, count, source, self._lines(addition, proto.DESCRIPTOR, text))
 
     def _settle(self, message: Any, source: str, dropped: Counter[Addition]) -> None:
-        if not self._holds(message.DESCRIPTOR):
+        if not self._added.holds(message.DESCRIPTOR):
             return
         added = self._additions.to(message.DESCRIPTOR.name)
         for field, value in message.ListFields():
@@ -109,7 +113,7 @@ class Effects:
     def _settle_value(self, message: Any, field: Any, value: Any, dropped: Counter[Addition]) -> None:
         if field.enum_type is None or not isinstance(value, int):
             return
-        added = self._additions.to(field.enum_type.full_name.removeprefix(self._prefix))
+        added = self._additions.to(enum_name(field.enum_type))
         member = field.enum_type.values_by_number.get(value)
         addition = added.get(member.name) if member is not None else None
         if addition is not None and addition.effect.instead:
@@ -117,18 +121,6 @@ class Effects:
         elif addition is not None and addition.effect.kind == IGNORED:
             dropped[addition] += 1
             message.ClearField(field.name)
-
-    def _holds(self, descriptor: Any) -> bool:
-        """Whether a dialect adds anything to a message of this type or to one inside it."""
-        if descriptor.name not in self._holding:
-            self._holding[descriptor.name] = False  # while it is being found out, for messages that hold themselves
-            self._holding[descriptor.name] = bool(self._additions.to(descriptor.name)) or any(
-                self._holds(field.message_type)
-                if field.message_type is not None
-                else field.enum_type is not None and self._additions.to(field.enum_type.full_name[len(self._prefix) :])
-                for field in descriptor.fields
-            )
-        return self._holding[descriptor.name]
 
     def _lines(self, addition: Addition, descriptor: Any, text: str) -> list[int]:
         if not self._word.search(text):

@@ -29,6 +29,7 @@ class Mention:
         span: where its name is in the text.
         value_span: where its value is.
         descriptor: protobuf's descriptor of the field, None if the message has no such field.
+        inside: where the message it is in begins; -1 for the outermost.
         siblings: the names of all fields of the message.
     """
 
@@ -39,6 +40,7 @@ class Mention:
     span: Span
     value_span: Span
     descriptor: Any
+    inside: int
     siblings: tuple[str, ...] = attrs.field(repr=False)
 
     @property
@@ -77,19 +79,19 @@ def mentions(text: str, descriptor: Any) -> Iterator[Mention]:
         >>> [(each.field, each.value, each.line, each.descriptor is None) for each in found]
         [('name', "'a'", 1, False), ('layers_', '', 2, True), ('force_backward', 'true', 3, False)]
     """
-    outer: list[tuple[Any, Name | None]] = []
-    holder, name, listing = descriptor, None, False
+    outer: list[tuple[Any, Name | None, int]] = []
+    holder, name, listing, inside = descriptor, None, False, -1
     for word, line, span in _tokens(text):
         if word in OPEN:
             inner = None
             if name is not None and holder is not None:
-                mention = _mention(holder, name, "", span)
+                mention = _mention(holder, name, "", span, inside)
                 inner = mention.descriptor.message_type if mention.descriptor is not None else None
                 yield mention
-            outer.append((holder, name if listing else None))
-            holder, name, listing = inner, None, False
+            outer.append((holder, name if listing else None, inside))
+            holder, name, listing, inside = inner, None, False, span[0]
         elif word in CLOSE:
-            holder, name = outer.pop() if outer else (descriptor, None)
+            holder, name, inside = outer.pop() if outer else (descriptor, None, -1)
             listing = name is not None
         elif word in "[]":
             listing = word == "["
@@ -100,14 +102,14 @@ def mentions(text: str, descriptor: Any) -> Iterator[Mention]:
             name = None if word[0] in QUOTES else (word, line, span)
         else:
             if holder is not None:
-                yield _mention(holder, name, word, span)
+                yield _mention(holder, name, word, span, inside)
             name = name if listing else None
 
 
-def _mention(holder: Any, name: Name, value: str, value_span: Span) -> Mention:
+def _mention(holder: Any, name: Name, value: str, value_span: Span, inside: int) -> Mention:
     field, line, span = name
     fields = holder.fields_by_name
-    return Mention(holder.name, field, value, line, span, value_span, fields.get(field), tuple(fields))
+    return Mention(holder.name, field, value, line, span, value_span, fields.get(field), inside, tuple(fields))
 
 
 def _tokens(text: str) -> Iterator[Name]:
