@@ -1,6 +1,6 @@
 """Blobs and the places their arrays are kept in."""
 
-from cafx.kernel.blob.blob import Blob, Shape, proto_shape, same_shape, shape_mismatch, shape_text
+from cafx.kernel.blob.blob import Blob, Shape, numbers, proto_shape, same_shape, shape_mismatch, shape_text
 from cafx.kernel.blob.place import ALIGNMENT, HOST, HostPlace, Place
 from cafx.kernel.blob.synced import SyncedArray, SyncedState, host_copy
 
@@ -14,6 +14,7 @@ __all__ = [
     "SyncedArray",
     "SyncedState",
     "host_copy",
+    "numbers",
     "proto_shape",
     "same_shape",
     "shape_mismatch",

@@ -270,7 +270,7 @@ class Blob:
             values: an array with as many values as the blob, in row-major order; converted to its dtype.
 
         Raises:
-            CafxError: the number of values differs.
+            CafxError: the number of values differs, or they are not numbers.
 
         Example:
             >>> blob = Blob((2, 2))
@@ -278,7 +278,7 @@ class Blob:
             >>> blob.data.tolist()
             [[1.0, 2.0], [3.0, 4.0]]
         """
-        array = np.asarray(values)
+        array = numbers(values, self.name)
         if array.size != self.count_:
             raise shape_mismatch(self.name, array.shape, self.shape)
         self._data.discard()
@@ -304,6 +304,30 @@ def shape_text(shape: Shape) -> str:
         ('64×3×28×28', 'scalar')
     """
     return "×".join(map(str, shape)) if shape else "scalar"
+
+
+def numbers(values: npt.ArrayLike, name: str) -> npt.NDArray[Any]:
+    """Values that a user gives as an array of real numbers.
+
+    Args:
+        values: the values.
+        name: the blob they are for.
+
+    Raises:
+        CafxError: they are something else, or rows of several lengths.
+
+    Example:
+        >>> numbers([1, 2], "data").tolist()
+        [1, 2]
+    """
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        array = np.empty(0, object)
+    if array.dtype.kind not in "biuf":
+        kind = type(values).__name__ if array.dtype == object else str(array.dtype)
+        raise CafxError(f"the values for blob '{name}' are not valid", found=kind, expected="an array of real numbers")
+    return array
 
 
 def shape_mismatch(name: str, found: Shape, expected: Shape) -> CafxError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -189,9 +190,9 @@ def kind_of_file(path: str | Path) -> Kind | None:
         Kind(name='a folder', belongs='name a file')
     """
     path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - pathlib raises where a name is too long
         return next((kind for name, kind in FOLDERS.items() if (path / name).is_file()), Kinds.FOLDER)
-    return kind_of(read_file(path, HEAD)) if path.is_file() else None
+    return kind_of(read_file(path, HEAD)) if os.path.isfile(path) else None  # noqa: PTH113 - as above
 
 
 def misplaced(path: str | Path, *wanted: Kind) -> CafxError | None:

@@ -96,7 +96,10 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         CafxError: the folder is missing or the disk is full; an existing file is left unchanged.
     """
-    target = Path(os.path.realpath(path))
+    try:
+        target = Path(os.path.realpath(path))
+    except ValueError as error:
+        raise CafxError(f"cannot be written: {error}", where=shown(path)) from error
     draft = target.with_name(f".{target.name[:MOST_NAME]}.{secrets.token_hex(4)}.part")
     try:
         if target.is_char_device() or target.is_block_device() or target.is_fifo():

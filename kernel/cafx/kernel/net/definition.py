@@ -105,6 +105,9 @@ def read_net(source: Source, plugins: Registry) -> NetDefinition:
         proto = composed.read_text(source, "NetParameter")
         lines = layer_lines(Path(source).read_text("utf-8", "replace"))
         name = str(source)
+    elif not hasattr(source, "SerializePartialToString"):
+        found, expected = type(source).__name__, "the path of a prototxt, or a NetParameter message"
+        raise CafxError("a net is built from its definition", found=found, expected=expected)
     else:
         proto = composed.parse_bytes(source.SerializePartialToString(), "NetParameter")
         name = f"net '{source.name}'" if source.name else "net"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel.blob import Blob
+from cafx.kernel.blob import Blob, numbers, shape_mismatch
 from cafx.kernel.errors import CafxError, did_you_mean
 from cafx.kernel.net import state, weights
 from cafx.kernel.net.arena import Arena
@@ -225,8 +225,10 @@ class Net:
         with self._alone:
             for name, values in diffs.items():
                 blob = self._blob(name, self.outputs, "output blob")
-                array = np.asarray(values, blob.dtype)
-                blob.mutable_diff[...] = self.context.xp.asarray(array.reshape(blob.shape))
+                array = numbers(values, name)
+                if array.size != blob.count_:
+                    raise shape_mismatch(name, array.shape, blob.shape)
+                blob.mutable_diff[...] = self.context.xp.asarray(array.reshape(blob.shape), blob.dtype)
             self.run_backward(start, end)
             names = [bottom.name for bottom in self.bottoms[self._layer(end)]] if end else self.inputs
             return {name: self.blobs[name].host_diff() for name in names}
@@ -378,15 +380,15 @@ class Net:
 
     def _known(self, name: str, among: Sequence[str], kind: str) -> int:
         """The index of ``name`` in ``among``; CafxError if it is not there."""
-        if name not in among:
+        if not isinstance(name, str) or name not in among:
             known = "one of " + (", ".join(among) or "none")
             what = f"net '{self.name}' has no {kind} '{name}'"
-            raise CafxError(what, expected=known, remedy=did_you_mean(name, among))
+            raise CafxError(what, expected=known, remedy=did_you_mean(str(name), among))
         return among.index(name)
 
     def _feed(self, name: str, values: npt.ArrayLike) -> None:
         blob = self._blob(name, self.inputs, "input blob")
-        array = np.asarray(values)
+        array = numbers(values, name)
         if array.shape != blob.shape:
             blob.reshape(*array.shape)
         blob.set_data(array)

@@ -80,6 +80,9 @@ def copy_from(source: str | Path | Holder, net: Holder) -> Copied:
     """
     if isinstance(source, (str, Path)):
         return copy(read_weights(source, net.plugins), net.layers, str(source))
+    if not hasattr(source, "weights"):
+        found = type(source).__name__
+        raise CafxError("weights are copied from a file or a net", found=found, expected="a path, or a Net")
     return copy(source.weights(), net.layers, source.name)
 
 

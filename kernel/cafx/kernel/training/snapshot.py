@@ -113,7 +113,8 @@ def start_from_weights(solver: Training) -> list[Copied]:
     copied = []
     for name in filter(None, names):
         sibling = solver.source.parent / name if solver.source else Path(name)
-        path = sibling if not Path(name).exists() and sibling.exists() else Path(name)
+        there, beside = map(os.path.exists, (name, sibling))  # pathlib raises where a name is too long
+        path = sibling if beside and not there else Path(name)
         copied.append(solver.net.copy_from(path))
         for net in solver.test_nets:
             net.copy_from(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +182,7 @@ def _check_tests(options: Any, nets: int, where: str) -> None:
 
 def _source(net: Any, solver: Path | None) -> Any:
     """Resolve a net's path relative to the current folder or, failing that, to the solver's folder."""
-    if not isinstance(net, str) or Path(net).exists() or solver is None:
+    if not isinstance(net, str) or os.path.exists(net) or solver is None:  # noqa: PTH110 - pathlib raises where a name is too long
         return net
     sibling = solver.parent / net
-    return str(sibling) if sibling.exists() else net
+    return str(sibling) if os.path.exists(sibling) else net  # noqa: PTH110 - as above
