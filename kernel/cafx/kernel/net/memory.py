@@ -196,8 +196,7 @@ class _Lives:
         for use in access.keeps:
             self._touch(self._by_use.get(use) or self._base(use), use)
         for use in access.writes:
-            buffer = self._by_use.get(use) or (self._buffer(use) if use.apart else self._base(use))
-            self._write(use, buffer)
+            self._write(use, self._by_use.get(use) or (self._buffer(use) if use.apart else self._newest(use)))
         for use, of in access.aliases:
             buffer = self._by_use[of]
             buffer.shared = buffer.shared and self._shareable(use)
@@ -206,7 +205,7 @@ class _Lives:
     def _read(self, use: Use) -> None:
         current = self._current.setdefault(use.storage, {})
         if use.place not in current:
-            buffer = self._latest.get((use.storage, use.place)) or self._base(use)
+            buffer = self._newest(use)
             if current:
                 self.conversions += 1
             else:
@@ -227,6 +226,10 @@ class _Lives:
         if use not in self._by_use:
             self._by_use[use] = buffer
             buffer.uses.append(use)
+
+    def _newest(self, use: Use) -> Buffer:
+        """Where the array was last in this place: a layer in place may have moved it to memory apart."""
+        return self._latest.get((use.storage, use.place)) or self._base(use)
 
     def _base(self, use: Use) -> Buffer:
         key = use.storage, use.place
