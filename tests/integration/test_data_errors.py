@@ -168,7 +168,9 @@ def test_the_key_of_an_invalid_datum_is_named(tmp_path: Path, value: bytes) -> N
 
 
 @pytest.mark.parametrize(
-    "image", [b"nonsense", b"\xff\xd8\xff\xe0" + bytes(50), encode(picture((8, 7, 3)), ".png", "")[:60]]
+    "image",
+    [b"nonsense", b"\xff\xd8\xff\xe0" + bytes(50), encode(picture((8, 7, 3)), ".png", "")[:60]],
+    ids=["nonsense", "JPEG", "PNG"],
 )
 def test_the_key_of_an_undecodable_image_is_named(tmp_path: Path, image: bytes) -> None:
     good = datum_bytes(None, 0, image=encode(picture((8, 7, 3)), ".png", ""), encoded=True)
@@ -317,7 +319,7 @@ def child(text: str, rest: str) -> subprocess.Popen[bytes]:
     return process
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["LMDB", pytest.param("LEVELDB", marks=pytest.mark.slow)])
 def test_a_process_exits_without_closing_its_net(tmp_path: Path, backend: str) -> None:
     path = write(tmp_path / "db", [datum_bytes(picture(), 0)] * 4, backend)
     for rest in ("pass", "sys.exit(0)"):
@@ -326,7 +328,7 @@ def test_a_process_exits_without_closing_its_net(tmp_path: Path, backend: str) -
         assert (process.returncode, errors) == (0, b"")
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["LMDB", pytest.param("LEVELDB", marks=pytest.mark.slow)])
 def test_a_database_is_usable_after_its_reader_was_killed(tmp_path: Path, backend: str) -> None:
     path = write(tmp_path / "db", [datum_bytes(picture(), 0)] * 4, backend)
     process = child(data(path, backend), "while True: net.run_forward()")

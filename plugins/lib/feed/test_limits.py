@@ -59,7 +59,7 @@ def test_a_chunk_behind_the_end_of_a_png_is_not_allocated(length: int) -> None:
     data = bytearray(images.encode(np.zeros((8, 8, 3), np.uint8), ".png", ""))
     at = data.index(b"IDAT") - 4
     data[at : at + 4] = struct.pack(">I", min(len(data) - at - 12 + length, 2**32 - 1))
-    with pytest.raises(CafxError, match="image 'x' is truncated"):
+    with pytest.raises(CafxError, match="image 'x' cannot be decoded: it is truncated"):
         images.decode(bytes(data), 3, "'x'")
 
 

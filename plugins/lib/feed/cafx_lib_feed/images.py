@@ -131,7 +131,9 @@ def _check_chunks(data: memoryview | bytes, what: str) -> None:
     while at + 4 <= len(data):
         at += int.from_bytes(data[at : at + 4], "big") + PNG_CHUNK
     if at > len(data):
-        raise CafxError(f"image {what} is truncated", found=f"{len(data)} bytes", expected=f"at least {at}")
+        raise CafxError(
+            f"image {what} cannot be decoded: it is truncated", found=f"{len(data)} bytes", expected=f"at least {at}"
+        )
 
 
 def _too_large(what: str, found: str) -> CafxError:
