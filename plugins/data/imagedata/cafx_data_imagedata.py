@@ -64,7 +64,8 @@ class ImageFiles(ImageSource):
 
     def items(self, batch: int) -> list[int]:
         """See `ImageSource`."""
-        return self._order.numbers(batch * self.batch_size, self.batch_size).tolist()
+        first = self.first_item(batch, self.batch_size)
+        return self._order.numbers(first, self.batch_size, self.ranks).tolist()
 
     def picture(self, item: int, allocate: Allocate | None) -> Picture:
         """See `ImageSource`."""

@@ -47,6 +47,7 @@ class SegmentedSource(Source):
         self, options: Any, streams: Streams, name: str, steps: JointTransformer, tops: int, kind: str = PIXEL
     ) -> None:
         self.options, self.streams, self.name, self.steps = options, streams, name, steps
+        self.batch_size = options.batch_size
         self.tops, self.kind = tops, kind
         self.lines = read_pairs(options.source, kind != NONE)
         self.epoch = len(self.lines)
@@ -66,7 +67,8 @@ class SegmentedSource(Source):
     def fetch(self, batch: int) -> Fetched:
         """See `Source`."""
         count = self.options.batch_size
-        return self._order.numbers(batch * count, count).tolist(), self.streams.fresh(self.name, batch)
+        numbers = self._order.numbers(self.first_item(batch, count), count, self.ranks)
+        return numbers.tolist(), self.streams.fresh(self.name, batch)
 
     def fill(self, fetched: Fetched, number: int, batch: Batch) -> None:
         """See `Source`."""

@@ -3,6 +3,7 @@
 from cafx.kernel.net.arena import Arena, Range, Segment
 from cafx.kernel.net.bases import LossLayer, NeuronLayer
 from cafx.kernel.net.checks import Checks
+from cafx.kernel.net.communicator import ALONE, ROOT, Communicator
 from cafx.kernel.net.context import Context, Sent, Staging
 from cafx.kernel.net.definition import (
     SPLIT_ROLE,
@@ -53,12 +54,14 @@ from cafx.kernel.net.weights import Copied
 __all__ = [
     "ABSENT",
     "Access",
+    "ALONE",
     "Arena",
     "Arity",
     "BlobValues",
     "Buffer",
     "Checks",
     "Compilation",
+    "Communicator",
     "Context",
     "Copied",
     "DEFAULT_FORMAT",
@@ -85,6 +88,7 @@ __all__ = [
     "Parameter",
     "PhiloxDraws",
     "Program",
+    "ROOT",
     "Range",
     "Reference",
     "Routine",

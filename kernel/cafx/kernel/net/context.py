@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from cafx.kernel.blob import HOST, Blob, Place
 from cafx.kernel.net.checks import Checks
+from cafx.kernel.net.communicator import ALONE, Communicator
 from cafx.kernel.net.draws import Draws, draws_in
 from cafx.kernel.net.random import Streams
 from cafx.kernel.registry import Registry, registry
@@ -104,6 +105,7 @@ class Context:
         checks: checks of values in that place.
         buffer_values: how many values a layer's temporary buffer should have at most.
         staging: makes what sends a layer's batches to a device ahead of time; it returns None on the host.
+        communicator: the processes that train this net together. Data layers deal records to them.
 
     Example:
         >>> context = Context(dtype="float64")
@@ -122,6 +124,7 @@ class Context:
     checks: Checks = attrs.Factory(lambda self: Checks(self.place, self.xp), takes_self=True)
     buffer_values: int = BUFFER_VALUES
     staging: Callable[[], Staging | None] = no_staging
+    communicator: Communicator = ALONE
 
     def blob(self, shape: Sequence[int] = (), name: str = "") -> Blob:
         """Create a blob of the net's type, in the net's place.

@@ -68,7 +68,8 @@ class PhiloxDraws:
     `uniform` is ``(word >> 8) * 2**-24``, where ``word`` is output word ``i % 4`` of Philox4x32-10 with
 
     - counter words ``(b & 0xFFFFFFFF, b >> 32, p & 0xFFFFFFFF, p >> 32)``, with ``b = i // 4``,
-    - key words ``(s & 0xFFFFFFFF) ^ (s >> 32)``, with ``s = seed % 2**64``, and ``crc32(name)``.
+    - key words ``(s & 0xFFFFFFFF) ^ (s >> 32)``, with ``s = seed % 2**64``, and ``crc32(name)``; on rank r > 0 of
+      several processes, ``crc32(name/r)``.
 
     They are the same for every dtype. An engine with its own kernel must give the same numbers.
 
@@ -123,7 +124,8 @@ class PhiloxDraws:
 
     def _place(self, name: str, position: int) -> None:
         seed = self._streams.seed % 2**64
-        key = (seed & LOW ^ seed >> 32) | zlib.crc32(name.encode()) << 32
+        own = f"{name}/{self._streams.rank}" if self._streams.rank else name
+        key = (seed & LOW ^ seed >> 32) | zlib.crc32(own.encode()) << 32
         state = self.stream(name)
         state[0] = np.uint64(position)
         state[1] = np.uint64(key)

@@ -201,6 +201,10 @@ class Layer:
         """
         raise NotImplementedError
 
+    def agreement(self) -> str:
+        """What must be the same in all processes that train together, such as the number of records."""
+        return ""
+
     def state(self) -> dict[str, Any]:
         """State needed for an exact resume besides parameters and random streams, as JSON-serialisable values."""
         return {}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,9 @@ import numpy.typing as npt
 from cafx.kernel.blob import Blob, numbers, shape_mismatch
 from cafx.kernel.errors import CafxError, did_you_mean
 from cafx.kernel.net import state, weights
+from cafx.kernel.net.alone import Alone
 from cafx.kernel.net.arena import Arena
+from cafx.kernel.net.communicator import ALONE, Communicator
 from cafx.kernel.net.context import Context
 from cafx.kernel.net.definition import NetDefinition, NetState, Source, filter_layers, insert_splits, read_net
 from cafx.kernel.net.engine import Engine, make_engine
@@ -25,7 +26,7 @@ from cafx.kernel.net.layer import Layer
 from cafx.kernel.net.memory import MemoryPlan
 from cafx.kernel.net.parameters import collect_parameters, learnable
 from cafx.kernel.net.plan import NetPlan, kept_storages, set_up
-from cafx.kernel.net.program import Observer, Program
+from cafx.kernel.net.program import Observer, Program, Step
 from cafx.kernel.net.random import Streams
 from cafx.kernel.net.trust import check_trust
 from cafx.kernel.registry import Registry, registry
@@ -34,20 +35,6 @@ from cafx.kernel.schema import Phase, schema
 TRAIN, TEST = Phase.TRAIN, Phase.TEST
 PROGRAMS = 2
 """Programs kept: of the present shapes and the ones before, such as those of a last, smaller batch."""
-
-
-class _Alone:
-    """A context that one thread at a time may be in, as often as it likes; an error for the others."""
-
-    def __init__(self, name: str) -> None:
-        self.name, self.lock = name, threading.RLock()
-
-    def __enter__(self) -> None:
-        if not self.lock.acquire(blocking=False):
-            raise CafxError(f"net '{self.name}' is in use by another thread", remedy="build one net per thread")
-
-    def __exit__(self, *_: object) -> None:
-        self.lock.release()
 
 
 class Net:
@@ -70,6 +57,7 @@ class Net:
             backward pass does not read; or a list of names to keep.
         share: a net whose parameters this one uses, layer by layer name, instead of its own.
         trust: run the code that the definition names, such as Python layers; else they are an error.
+        communicator: the processes that train this net together; by default, this one is alone.
         plugins: where plugins are found; by default the environment.
 
     Attributes:
@@ -111,6 +99,7 @@ class Net:
         keep: str | Sequence[str] = "all",
         share: Net | None = None,
         trust: bool = False,
+        communicator: Communicator = ALONE,
         plugins: Registry | None = None,
     ) -> None:
         self.plugins = plugins or registry()
@@ -124,7 +113,7 @@ class Net:
         self.definition = definition
         self.name = definition.name
         self.engine = make_engine(engine, self.plugins, precision=precision, threads=threads, device=device)
-        streams = Streams(seed)
+        streams = Streams(seed, communicator.rank)
         self.context = Context(
             self.phase,
             dtype,
@@ -135,6 +124,7 @@ class Net:
             draws=self.engine.draws(streams),
             buffer_values=self.engine.buffer_values,
             staging=self.engine.staging,
+            communicator=communicator,
         )
         planned = set_up(graph, self.context)
         self.layers: list[Layer] = [each.layer for each in planned]
@@ -148,7 +138,7 @@ class Net:
         self.inputs = [graph.blob_names[i] for i in graph.inputs]
         self.outputs = [graph.blob_names[i] for i in graph.outputs]
         self.keep = keep
-        self._alone = _Alone(self.name)
+        self._alone = Alone(self.name)
         self._loss: Any = self.context.xp.zeros((), np.float64)
         self._programs: OrderedDict[Any, Program] = OrderedDict()
         self.program: Program
@@ -249,6 +239,11 @@ class Net:
         with self._alone:
             first, last = self._range(end, start)
             self.program.backward(last, first, self.observer)
+
+    def run_backward_by_step(self, done: Callable[[Step], object]) -> None:
+        """`run_backward`, with a call after each step whose gradients are complete."""
+        with self._alone:
+            self.program.backward_by_step(done)
 
     def _range(self, first: str | None, last: str | None) -> tuple[int, int]:
         return self._layer(first) if first else 0, self._layer(last) if last else len(self.layers) - 1

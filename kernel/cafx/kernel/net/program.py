@@ -117,6 +117,8 @@ class Update(Protocol):
     """One solver's update of an arena: see `cafx.kernel.training.Update`."""
 
     history: Sequence[Any]
+    ranks: int
+    exchange: Callable[[], object]
 
     def run(self, rate: float, iteration: int) -> None:
         """Update every parameter from its accumulated gradient."""
@@ -349,6 +351,17 @@ class Program:
             else:
                 loss += multiply(total, weight, dtype=loss.dtype)
             fresh = False
+
+    def backward_by_step(self, done: Callable[[Step], object]) -> None:
+        """Run all layers backward.
+
+        Args:
+            done: called after each step, when the gradients of its parameters are complete.
+        """
+        for step, calls in self.backward_runs():
+            for call in calls:
+                call()
+            done(step)
 
     def _between(self, first: int, last: int) -> list[Step]:
         """The steps from layer ``first`` to layer ``last``; a fusion that either cuts as its parts."""

@@ -29,13 +29,15 @@ class Streams:
 
     Args:
         seed: a non-negative seed; None or a negative value (Caffe's -1) for a random one.
+        rank: number of this process among those that train together; their generators differ.
 
     Example:
         >>> Streams(1)["conv1"].random() == Streams(1)["conv1"].random()
         True
     """
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: int | None = None, rank: int = 0) -> None:
+        self.rank = rank
         self.seed = secrets.randbits(63) if seed is None or seed < 0 else seed
         self._streams: dict[str, np.random.Generator] = {}
         self._counted: Counted | None = None
@@ -43,11 +45,14 @@ class Streams:
     def __getitem__(self, name: str) -> np.random.Generator:
         """The generator called ``name``; the same object on every access."""
         if name not in self._streams:
-            self._streams[name] = self.fresh(name)
+            self._streams[name] = self._initial(name)
         return self._streams[name]
 
+    def _initial(self, name: str) -> np.random.Generator:
+        return self.fresh(name, self.rank) if self.rank else self.fresh(name)
+
     def fresh(self, name: str, *indices: int) -> np.random.Generator:
-        """A new generator in its initial state, for ``name`` and optional indices (e.g. of a batch)."""
+        """A new generator in its initial state, for ``name`` and optional indices (e.g. of a batch), on all ranks."""
         key = [self.seed, zlib.crc32(name.encode()), *indices]
         return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))
 
@@ -64,7 +69,7 @@ class Streams:
     def restore(self, state: dict[str, Any]) -> None:
         """Restore the result of `state`, also in generators already handed out."""
         self.seed = state["seed"]
-        unused = {name: self.fresh(name).bit_generator.state for name in self._streams}
+        unused = {name: self._initial(name).bit_generator.state for name in self._streams}
         for name, position in {**unused, **state["streams"]}.items():
             self[name].bit_generator.state = position
         if self._counted:

@@ -257,7 +257,7 @@ class SolverParameter(Message):
     debug_info = option(23, "bool", False, doc="log the mean magnitude of every blob")
     snapshot_after_train = option(28, "bool", True, doc="save a snapshot after the last iteration")
     solver_type = option(30, SolverType, SolverType.SGD, doc="legacy form of `type`, a number")
-    layer_wise_reduce = option(41, "bool", True, doc="accepted for compatibility, ignored")
+    layer_wise_reduce = option(41, "bool", True, doc="sum gradients over processes during the backward pass")
     weights = option(42, "string", repeated=True, doc="weights files to initialise parameters from")
 
 

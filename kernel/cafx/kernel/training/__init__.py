@@ -2,6 +2,7 @@
 
 from cafx.kernel.training.finite import NEVER
 from cafx.kernel.training.hooks import Hooks, Lazy, Monitors, Training, hookimpl
+from cafx.kernel.training.replicas import Replicas, make_communicator
 from cafx.kernel.training.rules import Array, Policy, UpdateRule
 from cafx.kernel.training.scores import LOSS, Scores
 from cafx.kernel.training.solver import Action, Solver
@@ -17,6 +18,7 @@ __all__ = [
     "LOSS",
     "NEVER",
     "Policy",
+    "Replicas",
     "Scores",
     "Solver",
     "Training",
@@ -24,6 +26,7 @@ __all__ = [
     "UpdateRule",
     "engine_of_mode",
     "hookimpl",
+    "make_communicator",
     "net_sources",
     "plain_history",
     "read_solver",

@@ -26,6 +26,7 @@ import pluggy
 
 from cafx.kernel.net import Net, Update
 from cafx.kernel.registry import Registry
+from cafx.kernel.training.replicas import Replicas
 from cafx.kernel.training.rules import Policy
 
 PROJECT = "cafx"
@@ -45,6 +46,7 @@ class Training(Protocol):
     test_nets: list[Net]
     policy: Policy
     update: Update
+    replicas: Replicas
     iter: int
     rate: float
 

@@ -65,11 +65,13 @@ def write(solver: Training) -> tuple[Path, Path]:
     stem = f"{solver.prefix}_iter_{solver.iter}"
     weights = Path(f"{stem}.caffemodel{writer.suffix}")
     state = Path(f"{stem}.solverstate{writer.suffix}")
-    net = solver.net
+    net, exact = solver.net, _exact(solver)
+    if not solver.replicas.is_root:
+        return weights, state
     writer.write_weights(weights, net.to_proto(), net.weights(options.snapshot_diff))
     history = [BlobValues(array.shape, array.reshape(-1)) for array in plain_history(solver.update)]
     step = solver.policy.step(max(0, solver.iter - 1))  # as of the last update
-    writer.write_state(state, TrainingState(solver.iter, str(weights), history, step, _exact(solver)))
+    writer.write_state(state, TrainingState(solver.iter, str(weights), history, step, exact))
     return weights, state
 
 
@@ -87,7 +89,8 @@ def restore(solver: Training, path: Path) -> None:
     before = [net.state() for net in nets], [np.array(each) for each in plain_history(solver.update)]
     try:
         restore_history(solver.update, history, str(path))
-        for net, saved in zip(nets, exact.get("nets", ()), strict=False):
+        own = solver.replicas.own_state(exact)
+        for net, saved in zip(nets, [own, *exact["nets"][1:]] if own else (), strict=False):
             net.restore(saved)
         solver.policy.restore(exact.get("policy", {}))
         solver.net.copy_from(weights)
@@ -133,8 +136,9 @@ def _check_complete(net: Net, present: set[str], weights: Path) -> None:
 
 def _exact(solver: Training) -> dict[str, Any]:
     nets = [net.state() for net in (solver.net, *solver.test_nets)]
-    policy = solver.policy.state()
-    return {"losses": solver.losses, "nets": nets, **({"policy": policy} if policy else {})}
+    policy, ranks = solver.policy.state(), solver.replicas.states()
+    several = {"ranks": ranks} if len(ranks) > 1 else {}
+    return {"losses": solver.losses, "nets": nets, **({"policy": policy} if policy else {}), **several}
 
 
 def _find_weights(learned: Path, state: Path) -> Path:

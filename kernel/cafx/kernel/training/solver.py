@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable, Sequence
 from enum import Enum
 from functools import partial
@@ -14,17 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel.errors import CafxError
-from cafx.kernel.net import Engine, Net, make_engine
+from cafx.kernel.net import Communicator, Engine, Net, Streams, make_engine
 from cafx.kernel.registry import Registry, registry
 from cafx.kernel.schema import Phase
 from cafx.kernel.training import snapshot
 from cafx.kernel.training.finite import FiniteCheck
 from cafx.kernel.training.hooks import Lazy, Monitors
 from cafx.kernel.training.learning import warn_if_nothing_learns
+from cafx.kernel.training.replicas import Replicas, make_communicator, shared_seed
 from cafx.kernel.training.rules import Policy, UpdateRule
 from cafx.kernel.training.scores import Scores
 from cafx.kernel.training.solver_file import check_options, engine_of_mode, net_sources, read_solver
 
+COMMUNICATOR_SETTING = "CAFX_COMMUNICATOR"
 log = logging.getLogger("cafx.solver")
 
 
@@ -48,10 +51,14 @@ class Solver:
         dtype: as for `Net`.
         keep, keep_tests: ``keep`` of the training net and of the test nets; see `Net`.
         allow_nan: continue when the loss or a parameter is not finite.
+        communicator: the processes that train together, or the name of a plugin that knows them; None for the
+            environment variable CAFX_COMMUNICATOR, or this process alone.
+        split_batch: divide the batches of the training net's data layers among the processes.
         plugins: where plugins are found; by default the environment.
 
     Attributes:
-        net, test_nets: the nets.
+        net, test_nets: the nets; only rank 0 of several processes has test nets.
+        replicas: the copies of the training net that other processes have.
         iter: number of completed iterations.
         rate: learning rate of the last iteration.
         losses, smoothed_loss: the last ``average_loss`` losses, and their mean.
@@ -90,9 +97,13 @@ class Solver:
         keep: str | Sequence[str] = "all",
         keep_tests: str | Sequence[str] = "outputs",
         allow_nan: bool = False,
+        communicator: Communicator | str | None = None,
+        split_batch: bool = False,
         plugins: Registry | None = None,
     ) -> None:
         self.plugins = plugins or registry()
+        if not isinstance(communicator, Communicator):
+            communicator = make_communicator(communicator or os.environ.get(COMMUNICATOR_SETTING), self.plugins)
         self.options = check_options(options, self.plugins, source)
         self.source = Path(source) if source else None
         self.allow_nan = allow_nan
@@ -110,10 +121,12 @@ class Solver:
                 log.warning(notice)
         engine = make_engine(engine, self.plugins, precision=precision, threads=threads, device=device or 0)
         settings: dict[str, Any] = {"engine": engine, "dtype": dtype}
-        self.net = train.build(Phase.TRAIN, seed=seed, keep=keep, **settings)
+        seed, split = shared_seed(communicator, Streams(seed).seed), communicator.size if split_batch else 1
+        self.net = train.build(Phase.TRAIN, split, seed=seed, keep=keep, communicator=communicator, **settings)
         self.update = self.net.program.updater(self.rule, self.options)
-        settings |= {"seed": self.net.context.streams.seed, "keep": keep_tests, "share": self.net}
-        self.test_nets: list[Net] = [each.build(Phase.TEST, **settings) for each in tests]
+        settings |= {"seed": seed, "keep": keep_tests, "share": self.net}
+        built = (each.build(Phase.TEST, **settings) for each in tests)
+        self.test_nets: list[Net] = list(built) if communicator.is_root else []
         self.iter = 0
         self.rate = 0.0
         self._losses: list[Any] = []
@@ -123,6 +136,7 @@ class Solver:
         self.stopped = False
         self._snapshot_due = self._announced = False
         self.copied = snapshot.start_from_weights(self)
+        self.replicas = Replicas(communicator, self.net, self.update, self.options)
 
     def _plugin(self, kind: str, name: str) -> Any:
         """The rule or policy of that name; errors name the solver's file."""
@@ -175,7 +189,7 @@ class Solver:
             self.snapshot()
         if not self.stopped and options.display and self.iter % options.display == 0:
             self._show_final_loss()
-        if not self.stopped and options.test_interval and self.iter % options.test_interval == 0:
+        if not self.stopped and self.test_nets and options.test_interval and self.iter % options.test_interval == 0:
             self.test_all()
         self.monitors.call("training_finished", solver=self)
         return not self.stopped
@@ -213,7 +227,7 @@ class Solver:
             if self.options.display and self.iter % self.options.display == 0:
                 self._finite.report()
             self.monitors.call("iteration_finished", solver=self, loss=Lazy(partial(float, loss)), rate=self.rate)
-            self._obey(self.action())
+            self._obey(Action(self.replicas.agree(self.action().value)))
             every = self.options.snapshot
             if self._snapshot_due or (every and self.iter % every == 0):
                 self.snapshot()
@@ -221,7 +235,7 @@ class Solver:
                 return
 
     def _tests_now(self) -> bool:
-        every = self.options.test_interval
+        every = self.options.test_interval if self.test_nets else 0
         return bool(every) and self.iter % every == 0 and (self.iter > 0 or self.options.test_initialization)
 
     def iterate(self) -> Any:
@@ -236,16 +250,16 @@ class Solver:
             net.set_debug_info(displayed)
         net.clear_param_diffs()
         loss: Any = 0.0
-        for _ in range(options.iter_size):
+        for index in range(options.iter_size):
             net.run_forward()
-            net.run_backward()
+            self.replicas.backward(last=index == options.iter_size - 1)
             loss = loss + net.loss_value
         if options.iter_size > 1:
             loss = loss / options.iter_size
         self._finite.check_loss(loss, self.iter)
         self._remember_loss(loss)
         if self.policy.watches_loss:
-            self.policy.observe(self.smoothed_loss, self.iter)
+            self.policy.observe(self.replicas.mean(self.smoothed_loss), self.iter)
         self.rate = self.policy.rate(self.iter)
         if net.observer:
             net.observer.update()
@@ -293,10 +307,11 @@ class Solver:
         return result
 
     def snapshot(self) -> tuple[Path, Path]:
-        """Write weights and solverstate, each atomically; returns the two paths."""
+        """Write weights and solverstate, each atomically, in rank 0 of several processes; returns the two paths."""
         self._finite.report()
         self._snapshot_due = False
         weights, state = snapshot.write(self)
+        self.replicas.communicator.barrier()
         self.monitors.call("snapshot_saved", solver=self, weights=str(weights), state=str(state))
         return weights, state
 

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from cafx.kernel.errors import CafxError
-from cafx.kernel.net import Net, engine_of_kind
+from cafx.kernel.net import Net, NetDefinition, NetState, engine_of_kind, filter_layers, read_net
 from cafx.kernel.registry import Registry
 from cafx.kernel.schema import Phase, SolverParameter, schema
 
@@ -33,17 +33,48 @@ class NetSource:
     plugins: Registry
     name: str = "training net"
 
-    def build(self, phase: Phase, **settings: Any) -> Net:
+    def build(self, phase: Phase, split: int = 1, **settings: Any) -> Net:
         """Build the net for ``phase``; ``settings`` are further keywords of `Net`. Errors say which net it is.
 
         Who makes a solver runs its nets, so they are trusted.
+
+        Args:
+            phase: TRAIN or TEST.
+            split: number of processes among which each data layer's batch is divided.
+            settings: further keywords of `Net`.
         """
         level, stages = self.state.level, list(self.state.stage)
         try:
-            return Net(self.source, phase, level=level, stages=stages, trust=True, plugins=self.plugins, **settings)
+            source = self.source
+            if split > 1:
+                matched = NetState(phase, level, tuple(stages))
+                source = with_split_batches(read_net(source, self.plugins), matched, split)
+            return Net(source, phase, level=level, stages=stages, trust=True, plugins=self.plugins, **settings)
         except CafxError as error:
             error.message += f" (in the {', stage '.join([self.name, *stages])})"
             raise
+
+
+def with_split_batches(definition: NetDefinition, state: NetState, ranks: int) -> NetDefinition:
+    """A net whose data layers have a part of their batches.
+
+    Args:
+        definition: the net; its layers' options are changed.
+        state: only those of layers that match it are.
+        ranks: number of parts.
+
+    Raises:
+        CafxError: a batch cannot be divided evenly.
+    """
+    for layer in filter_layers(definition, state).layers:
+        given = [value for field, value in layer.proto.ListFields() if field.message_type is not None]
+        for options in given if not layer.proto.bottom else ():
+            size = getattr(options, "batch_size", 0)
+            if size % ranks:
+                raise layer.error("its batch cannot be split", found=size, expected=f"a multiple of {ranks}")
+            if size:
+                options.batch_size = size // ranks
+    return definition
 
 
 def read_solver(path: str | Path, plugins: Registry) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, Protocol
 
@@ -45,6 +45,8 @@ class Update:
 
     Attributes:
         history: the rule's memory, one array of the arena's size per slot.
+        ranks: number of processes whose gradients are summed; `apply` divides by it, before it clips.
+        exchange: called before the gradients are used, for those of other processes.
         first_not_finite: None; an engine's fused form may keep the first iteration after which a
             parameter was not finite there (`NEVER` before), so that nobody needs to ask for `finite`.
 
@@ -80,6 +82,8 @@ class Update:
             )
         self.rule, self.options, self.arena, self.xp = rule, options, arena, engine.xp
         self.history = [arena.zeros() for _ in range(rule.slots)]
+        self.ranks = 1
+        self.exchange: Callable[[], object] = arena.synchronise
         self._on_host = arena.place is HOST
         self._threads = engine.threads if self._on_host and arena.size >= WORTH_THREADS else 1
         size = min(CHUNK, -(-arena.size // self._threads)) if self._on_host else arena.size
@@ -97,7 +101,7 @@ class Update:
             rate: the learning rate.
             iteration: iterations done, from 0.
         """
-        self.arena.synchronise()
+        self.exchange()
         self.apply(rate, self._scale(), iteration)
 
     def apply(self, rate: float, scale: Any, iteration: int) -> None:
@@ -147,9 +151,10 @@ class Update:
 
     def _scale(self) -> Any:
         """The factor that clips and averages the gradients, in their type; None for 1."""
-        bound, iterations = self.options.clip_gradients, self.options.iter_size
+        bound, iterations = self.options.clip_gradients * self.ranks, self.options.iter_size * self.ranks
         if bound < 0:
-            return None if iterations == 1 else self.arena.dtype.type(1.0 / iterations)
+            convert: Any = self.arena.dtype.type
+            return None if iterations == 1 else convert(1.0 / iterations)
         norm = self.norm()
         clipped = bound / self.xp.maximum(norm, max(bound, SMALLEST))
         scale = (self.xp.where(norm > bound, clipped, 1.0) / iterations).astype(self.arena.dtype)

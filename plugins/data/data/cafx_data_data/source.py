@@ -48,13 +48,14 @@ class DataSource(ImageSource):
         if self.options.shuffle:
             self._order = Order(len(self.keys), True, self.streams, self.name, skip)
         else:
-            self._items = self.reader.forever(skip + batch * self.batch_size)
+            items = self.reader.forever(skip + self.first_item(batch, self.batch_size))
+            self._items = itertools.islice(items, 0, None, self.ranks) if self.ranks > 1 else items
 
     def items(self, batch: int) -> list[DatabaseItem]:
         """See `ImageSource`."""
         if self._order is None:
             return list(itertools.islice(self._items, self.batch_size))
-        numbers = self._order.numbers(batch * self.batch_size, self.batch_size)
+        numbers = self._order.numbers(self.first_item(batch, self.batch_size), self.batch_size, self.ranks)
         keys = [self.keys[number] for number in numbers]
         return [(key, self.reader.get(key) if self.reader.lends else None) for key in keys]
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cafx.kernel import CafxError
 from cafx.kernel.blob import shape_text
 from cafx.kernel.files import read_head, sniff
@@ -37,7 +39,7 @@ class Rows(Source):
     workers = 1
 
     def __init__(self, names: list[str], options: Any, streams: Streams, stream: str) -> None:
-        self.names, self.options = names, options
+        self.names, self.options, self.batch_size = names, options, options.batch_size
         self.streams, self.stream = streams, stream
         self.files = [Path(name) for name in read_text_list(options.source, "HDF5 files").split()]
         if not self.files:
@@ -59,13 +61,16 @@ class Rows(Source):
         size = self.options.batch_size
         arrays = batch.shape(*[(size, *shape) for shape in self.shapes])
         done = 0
-        for epoch, file, row, count in self._spans(number * size, size):
+        step = self.ranks
+        for epoch, file, row, count in self._spans(self.first_item(number, size), size, step):
             rows = self._rows(epoch, file)
+            if step > 1 and rows is None:
+                rows = np.arange(self.counts[file])
             for name, array in zip(self.names, arrays, strict=True):
                 target = array[done : done + count]
                 try:
                     opened = self._open(file)
-                    selected = rows[row : row + count] if rows is not None else row
+                    selected = rows[row : row + count * step : step] if rows is not None else row
                     opened.read_rows(self._dataset(opened, name), selected, target)
                 except Damaged as error:
                     raise CafxError(f"dataset '{name}' cannot be read: {error}", where=str(self.files[file])) from error
@@ -77,16 +82,16 @@ class Rows(Source):
             self._file[1].close()
             self._file = (-1, None)
 
-    def _spans(self, position: int, count: int) -> Iterator[Span]:
-        """Split a batch into runs of rows of one file: epoch, file, first row, number of rows."""
+    def _spans(self, position: int, count: int, step: int = 1) -> Iterator[Span]:
+        """Split a batch of every ``step``-th row into runs of one file: epoch, file, first row, number of rows."""
         total = sum(self.counts)
         while count:
             epoch, offset = divmod(position, total)
             for file in self._files(epoch):
                 if offset < self.counts[file]:
-                    length = min(count, self.counts[file] - offset)
+                    length = min(count, -(-(self.counts[file] - offset) // step))
                     yield epoch, file, offset, length
-                    position, count = position + length, count - length
+                    position, count = position + length * step, count - length
                     break
                 offset -= self.counts[file]
 

@@ -62,7 +62,7 @@ class FusedUpdate(Update):
     def run(self, rate: float, iteration: int) -> None:
         """One update of the whole arena."""
         self._session.use()
-        self.arena.synchronise()
+        self.exchange()
         arena, options = self.arena, self.options
         second = self.history[1] if len(self.history) > 1 else NULL
         first_decay = options.rms_decay if self._kind == "RMSProp" else options.momentum
@@ -93,11 +93,11 @@ class FusedUpdate(Update):
 
     def _scale(self) -> Any:
         """The factor that clips and averages the gradients, on the GPU; null for 1."""
-        bound = self.options.clip_gradients
-        if bound < 0 and self.options.iter_size == 1:
+        bound, batches = self.options.clip_gradients * self.ranks, self.options.iter_size * self.ranks
+        if bound < 0 and batches == 1:
             return NULL
         if bound < 0:
-            self._factor.fill(1.0 / self.options.iter_size)
+            self._factor.fill(1.0 / batches)
         else:
             self._clip(bound)
         return self._factor
@@ -106,7 +106,7 @@ class FusedUpdate(Update):
         """Write norm and factor."""
         blocks, fours = self._partial.size, self.arena.size // 4
         self._kernel("squares")((blocks,), (BLOCK,), (self.arena.diff, self._partial, np.int64(fours)))
-        factors = np.float32(bound), np.float32(self.options.iter_size)
+        factors = np.float32(bound), np.float32(self.options.iter_size * self.ranks)
         arguments = (self._partial, np.int32(blocks), *factors, self._norm, self._factor)
         self._kernel("clip")((1,), (BLOCK,), arguments)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import weakref
 from collections.abc import Callable
@@ -10,11 +11,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from cafx.kernel import HOST, Blob, CafxError, Layer, Message, message, option
-from cafx.kernel.net import Arity, Sent, Staging
+from cafx.kernel.net import ALONE, Arity, Communicator, Sent, Staging
 from cafx_lib_feed.prefetch import Batch, Prefetcher, Source
 from cafx_lib_feed.unread import warn_of_unread
 
 DEFAULT_PREFETCH = 4
+log = logging.getLogger("cafx.net")
 
 
 @message()
@@ -38,14 +40,24 @@ class Feed:
         prefetch: number of batches to prepare in advance.
         dtype: type of the batches.
         staging: sends batches to a device ahead of time; None to leave them on the host.
+        communicator: the processes to which the batches are dealt.
 
     Attributes:
         batches: number of batches handed out.
         sent: the last batch handed out, on its way to the device; None without staging.
     """
 
-    def __init__(self, source: Source, prefetch: int, dtype: Any, staging: Staging | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        prefetch: int,
+        dtype: Any,
+        staging: Staging | None = None,
+        communicator: Communicator = ALONE,
+    ) -> None:
         self.source = source
+        self.communicator = communicator
+        source.ranks = communicator.size
         self.prefetch = prefetch
         self.dtype = dtype
         self.batches = 0
@@ -58,7 +70,9 @@ class Feed:
         """The next batch."""
         if self._prefetcher is None:
             allocate = self._staging.buffer if self._staging else np.empty
-            self._prefetcher = Prefetcher(self.source, self.prefetch, self.dtype, self.batches, allocate)
+            ranks = self.communicator
+            first = self.batches * ranks.size + ranks.rank
+            self._prefetcher = Prefetcher(self.source, self.prefetch, self.dtype, first, allocate)
         if self.sent is not None:
             self.sent.wait()  # its memory is used again from here on
         batch = self._prefetcher.next()
@@ -116,7 +130,8 @@ class BatchLayer(Layer):
 
     Subclasses implement `make_source`, which also returns the shapes of the first batch. The state of the
     layer is the number of batches handed out. Random draws for a batch come from the stream of the layer's
-    name and the batch's number, so that a resumed run reads the same batches.
+    name and the batch's number, so that a resumed run reads the same batches. Processes that train together are
+    dealt the items of one order: rank r of R reads items r, r + R, …
     """
 
     bottoms: ClassVar[Arity] = 0
@@ -151,7 +166,8 @@ class BatchLayer(Layer):
         except CafxError as error:
             raise error.at(self.where) from error.__cause__
         warn_of_unread(self)
-        self.feed = Feed(source, self.prefetch, self.context.dtype, self.context.staging())
+        context = self.context
+        self.feed = Feed(source, self.prefetch, context.dtype, context.staging(), context.communicator)
         self._closer = weakref.finalize(self, close_apart, self.feed)
         self._closer.atexit = False  # the process's threads and files end with it
         for blob, shape in zip(top, shapes, strict=True):
@@ -190,16 +206,39 @@ class BatchLayer(Layer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Do nothing: there are no bottoms."""
 
+    def agreement(self) -> str:
+        """The number of items."""
+        return f"{self.feed.source.epoch} items"
+
     def state(self) -> dict[str, Any]:
-        """The number of batches handed out."""
-        return {"batches": self.feed.batches}
+        """The number of batches handed out, and, if there are several, that of the processes that share the items."""
+        ranks = self.context.communicator.size
+        return {"batches": self.feed.batches} | ({"ranks": ranks} if ranks > 1 else {})
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue after that number of batches; an error if it is none."""
-        batches = state.get("batches")
-        if not isinstance(batches, int) or not 0 <= batches < MOST_BATCHES:
+        """Continue after that number of batches.
+
+        If the items are shared by another number of processes now, continue where the next epoch begins.
+
+        Raises:
+            CafxError: it is no number of batches.
+        """
+        batches, ranks = state.get("batches"), state.get("ranks", 1)
+        counts = batches, ranks
+        if not all(isinstance(each, int) and 0 <= each < MOST_BATCHES for each in counts) or not ranks:
             raise self.error("cannot continue", found=f"batch {batches!r}", expected="the number of a batch")
+        if ranks != self.context.communicator.size:
+            batches = self._dealt_anew(batches * ranks)
         self.feed.seek(batches)
+
+    def _dealt_anew(self, done: int) -> int:
+        """The number of batches per process at the border of the epoch that follows ``done`` batches of all."""
+        source, ranks = self.feed.source, self.context.communicator.size
+        if not source.epoch or not source.batch_size:
+            return -(-done // ranks)
+        epochs = -(-done * source.batch_size // source.epoch)
+        log.warning("%s: the items are dealt to %d processes from epoch %d on", self.where, ranks, epochs + 1)
+        return -(-epochs * source.epoch // (source.batch_size * ranks))
 
     def close(self) -> None:
         """Stop prefetching and release files and databases."""

@@ -35,9 +35,9 @@ class Order:
         self._epoch = -1
         self._permutation: npt.NDArray[np.int64] = np.empty(0, np.int64)
 
-    def numbers(self, start: int, count: int) -> npt.NDArray[np.int64]:
-        """The item numbers at positions ``start`` to ``start + count - 1``."""
-        positions = np.arange(start + self.skip, start + self.skip + count)
+    def numbers(self, start: int, count: int, step: int = 1) -> npt.NDArray[np.int64]:
+        """The item numbers at ``count`` positions: ``start``, ``start + step``, and so on."""
+        positions = start + self.skip + step * np.arange(count)
         if not self.shuffle:
             return positions % self.count
         epochs, offsets = np.divmod(positions, self.count)

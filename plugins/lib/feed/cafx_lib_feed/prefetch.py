@@ -60,10 +60,31 @@ class Source:
     Attributes:
         workers: number of threads that may call `fill` concurrently; 0 for one per processor.
         epoch: number of items after which the source begins again; 0 if it never does, or does not say.
+        batch_size: number of items of a batch; 0 if batches are not made of items in order.
+        ranks: number of processes to which items are dealt, one after the other: batch number n is for rank
+            n % ranks, and each rank's batches of a round have every ranks-th item of it.
+
+    Example:
+        >>> source = Source()
+        >>> source.ranks = 2
+        >>> source.first_item(0, 10), source.first_item(1, 10), source.first_item(2, 10)
+        (0, 1, 20)
     """
 
     workers = 0
     epoch = 0
+    batch_size = 0
+    ranks = 1
+
+    def first_item(self, batch: int, size: int) -> int:
+        """The number of the first item of a batch; the others follow at distances of ``ranks``.
+
+        Args:
+            batch: number of the batch.
+            size: number of items of a batch.
+        """
+        turn, rank = divmod(batch, self.ranks)
+        return turn * size * self.ranks + rank
 
     def seek(self, batch: int) -> None:
         """Prepare for `fetch` to start at batch number ``batch``."""
@@ -97,14 +118,14 @@ class Prefetcher:
         source: the source of batches.
         depth: number of batches to prepare in advance, at least one.
         dtype: type of the batches.
-        first: number of the first batch.
+        first: number of the first batch; each `next` is the one ``source.ranks`` after the one before.
         allocate: as for `Batch`.
     """
 
     def __init__(
         self, source: Source, depth: int, dtype: npt.DTypeLike, first: int = 0, allocate: Allocate = np.empty
     ) -> None:
-        self._source = source
+        self._source, self._step = source, source.ranks
         self._next_out = self._next_in = first
         self._free = collections.deque(Batch(dtype, allocate) for _ in range(max(1, depth) + 1))
         self._ready: dict[int, Batch | BaseException] = {}
@@ -153,7 +174,7 @@ class Prefetcher:
             if isinstance(batch, BaseException):
                 raise batch
             del self._ready[self._next_out]
-            self._next_out += 1
+            self._next_out += self._step
             self._lent = batch
             return batch
 
@@ -180,7 +201,7 @@ class Prefetcher:
                 if batch is None:
                     return
                 number = self._next_in
-                self._next_in += 1
+                self._next_in += self._step
                 try:
                     fetched = self._source.fetch(number)
                 except BaseException as error:  # noqa: BLE001 - `next` raises it, whatever it is
