@@ -92,3 +92,12 @@ def test_odd_indentation_of_a_complete_layer_is_forgotten() -> None:
     odd = "layer {\n    relu_param {\n        x: 1\n  }\n}\n"
     error = misplaced_brace(odd + "layer {\n  name: 'b'\nlayer {\n  name: 'c'\n}\n", "net")
     assert str(error) == "net:6: layer 'b' at line 6 seems not closed: expected a } before line 8"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", ["{ ", 'name: "\\"', "x: 1 ", "layer_ { ", "a b\t"])
+def test_time_is_linear_in_the_text(text: str) -> None:
+    """Were it quadratic, these would take hours."""
+    misplaced_brace(text * 400_000, "net")
+    with pytest.raises(CafxError):
+        schema().parse_text(text * 40_000, "NetParameter")

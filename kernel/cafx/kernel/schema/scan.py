@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-TOKEN = re.compile(r"""\n|\#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>\[\]:;,]|[^\s{}<>\[\]:;,"'#]+""")
+TOKEN = re.compile(r"""\n|\#[^\n]*|"(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?|[{}<>\[\]:;,]|[^\s{}<>\[\]:;,"'#]+""")
 Span = tuple[int, int]
 Name = tuple[str, int, Span]
 OPEN, CLOSE, QUOTES = ("{", "<"), ("}", ">"), ('"', "'")

@@ -61,7 +61,7 @@ def layer_lines(text: str) -> list[int]:
         [2, 3]
     """
     lines, depth, line = [], 0, 1
-    for token in re.finditer(r'\n|#[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[{}<>]|\w+', text):
+    for token in re.finditer(r'\n|#[^\n]*|"(?:\\.|[^"\\\n])*"?|\'(?:\\.|[^\'\\\n])*\'?|[{}<>]|\w+', text):
         word = token[0]
         if word == "\n":
             line += 1

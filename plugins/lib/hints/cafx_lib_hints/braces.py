@@ -9,7 +9,9 @@ import attrs
 
 from cafx.kernel.errors import CafxError
 
-TOKEN = re.compile(r'\n|#[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|[{}<>]|\w+|[^\s\w]')
+TOKEN = re.compile(r'\n|#[^\n]*|"(?:\\.|[^"\\\n])*"?|\'(?:\\.|[^\'\\\n])*\'?|[{}<>]|\w+|[^\s\w]')
+"""A text may lack its closing quote: each is then passed once, not again from every quote in it."""
+INDENT = re.compile(r"[^\S\n]*")
 LAYERS = ("layer", "layers")
 QUOTES = ("'", '"')
 
@@ -50,13 +52,14 @@ class Block:
 
 def tokens(text: str) -> Iterator[Token]:
     """The tokens of a prototxt, without comments."""
-    line, leads, begin = 1, True, 0
+    line, leads, begin, indent = 1, True, 0, 0
     for match in TOKEN.finditer(text):
         word = match[0]
         if word == "\n":
             line, leads, begin = line + 1, True, match.end()
         elif not word.startswith("#"):
-            indent = len(re.match(r"\s*", text[begin:])[0].expandtabs(4))  # type: ignore[index]  # matches always
+            if leads:
+                indent = len(INDENT.match(text, begin)[0].expandtabs(4))  # type: ignore[index]  # matches always
             yield Token(word, line, indent, leads)
             leads = False
 
@@ -101,8 +104,10 @@ def misplaced_brace(text: str, source: str) -> CafxError | None:
 
 def _nests(blocks: list[Block], field: str) -> bool:
     """Whether a layer begins inside a layer; in Caffe's first format, ``layers`` hold a ``layer``."""
-    first_format = [block.field for block in blocks] == ["layers"] and field == "layer"
-    return field in LAYERS and not first_format and any(block.field in LAYERS for block in blocks)
+    if field not in LAYERS:
+        return False
+    first_format = len(blocks) == 1 and blocks[0].field == "layers" and field == "layer"
+    return not first_format and any(block.field in LAYERS for block in blocks)
 
 
 def _too_far_out(blocks: list[Block], token: Token, source: str) -> CafxError | None:
