@@ -12,7 +12,7 @@ from cafx.cli.terminal import console, is_narrow
 if TYPE_CHECKING:
     from rich.table import Table
 
-STYLES = {"pass": "green", "fail": "bold red", "known failure": "yellow", "not applicable": "dim"}  # nosec B105 - colours
+STYLES = {"pass": "green", "fail": "bold red", "known failure": "yellow", "not applicable": "dim"}  # nosec B105  # colours
 
 
 @click.command()

@@ -63,7 +63,7 @@ def _import(modules: list[str], seconds: float) -> tuple[int, str]:
     """Import modules in another process; returns how many imports ended, and what is wrong with the next one."""
     dots, end = os.pipe()
     with (
-        subprocess.Popen(  # nosec B603 - our own program, no shell
+        subprocess.Popen(  # nosec B603  # our own program, no shell
             [sys.executable, "-c", IMPORTER, str(end), *modules],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -185,6 +185,14 @@ def test_a_class_out_of_range_is_told() -> None:
         [net.forward() for _ in range(8)]
 
 
+@pytest.mark.parametrize("wrong", ["2", "-1"])
+def test_a_class_out_of_range_is_told_before_offsets_are_normalised(wrong: str, tmp_path: Path) -> None:
+    text = Path(samples.window_file()).read_text()
+    (tmp_path / "list").write_text(text.replace("\n1 0.8", f"\n{wrong} 0.8"))
+    with pytest.raises(CafxError, match=f"not valid: got {wrong}, expected below num_classes: 2"):
+        layer(5, **windows(source=str(tmp_path / "list"), num_classes=2, normalize=True))
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

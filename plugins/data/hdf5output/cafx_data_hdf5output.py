@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ class HDF5Output(Layer):
             raise self.error("file_name must be set", expected="hdf5_output_param { file_name: … }")
         self.path = Path(self.options.file_name)
         self._begun = False
-        if not self.path.absolute().parent.is_dir():
+        if not os.path.isdir(self.path.absolute().parent):  # noqa: PTH112 - pathlib raises where a name is too long
             raise self.error(f"'{self.path}' cannot be written", remedy=f"create its folder, '{self.path.parent}'")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:

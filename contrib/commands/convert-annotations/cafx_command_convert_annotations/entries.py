@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import attrs
@@ -150,8 +151,8 @@ def inside(name: Any, where: str) -> str:
 
 def found_image(root: str, name: str, stem: str) -> str:
     """A path below ``root``: ``name``, or if it does not exist ``stem`` with the suffix of an image that does."""
-    if not Path(root + name).exists():
+    if not os.path.exists(root + name):  # noqa: PTH110 - pathlib raises where a name is too long
         for suffix in (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG"):
-            if Path(root + stem + suffix).exists():
+            if os.path.exists(root + stem + suffix):  # noqa: PTH110 - as above
                 return stem + suffix
     return name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path, PurePath
 from typing import Any, NoReturn
-from xml.etree import ElementTree
+from xml.etree import ElementTree  # nosec B405  # document types are refused, sizes are limited
 
 from cafx.kernel import CafxError
 from cafx.kernel.files import read_file
@@ -75,7 +75,7 @@ def _tree(path: Path) -> ElementTree.Element:
     if len(data) > MOST_BYTES:
         raise CafxError("is too large for an annotation", where=str(path), expected=f"at most {MOST_BYTES} bytes")
     try:
-        tree = ElementTree.fromstring(data, ElementTree.XMLParser(target=_Builder()))
+        tree = ElementTree.fromstring(data, ElementTree.XMLParser(target=_Builder()))  # nosec B314  # no document type
     except _Refused:
         raise CafxError("has a document type", where=str(path), remedy="remove <!DOCTYPE …>: it is not read") from None
     except (ElementTree.ParseError, LookupError, ValueError) as error:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,7 +101,7 @@ class RoIData(BatchLayer):
         """The images of the source, flipped ones included."""
         options = self.options
         reader = None
-        if Path(options.source).is_dir():
+        if os.path.isdir(options.source):  # noqa: PTH112 - pathlib raises where a name is too long
             if not options.has_rpn:
                 raise self.error("a database has no regions", expected="has_rpn: true, or a window file")
             reader = open_database(options.source, plugins=self.context.plugins)

@@ -195,6 +195,18 @@ def with_targets(entries: Iterable[Entry], least: float) -> None:
         each.targets = targets
 
 
+def check_classes(classes: Array, count: int, name: str) -> None:
+    """Check that the classes of an image's regions are below the number of classes.
+
+    Raises:
+        CafxError: one is not.
+    """
+    wrong = classes[(classes < 0) | (classes >= count)]
+    if len(wrong):
+        expected = f"below num_classes: {count}"
+        raise CafxError(f"a class of image {name} is not valid", found=int(wrong[0]), expected=expected)
+
+
 def statistics(entries: Iterable[Entry], classes: int) -> tuple[Array, Array]:
     """Means and standard deviations of the offsets of each class, classes×4.
 
@@ -212,10 +224,15 @@ def statistics(entries: Iterable[Entry], classes: int) -> tuple[Array, Array]:
 
 
 def normalise(entries: Iterable[Entry], means: Array, deviations: Array) -> None:
-    """Subtract the means of each class from its offsets, and divide them by the standard deviations."""
+    """Subtract the means of each class from its offsets, and divide them by the standard deviations.
+
+    Raises:
+        CafxError: a class is not below the number of classes.
+    """
     for each in entries:
         if each.targets is not None:
             labels = each.targets[:, 0].astype(np.int64)
+            check_classes(labels, len(means), str(each.image))
             scaled = (each.targets[:, 1:] - means[labels]) / deviations[labels]
             each.targets[:, 1:] = np.where(labels[:, None] > 0, scaled, 0)
 

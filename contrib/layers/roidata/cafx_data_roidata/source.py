@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError
-from cafx_data_roidata.entries import Entry
+from cafx_data_roidata.entries import Entry, check_classes
 from cafx_lib_annotated.records import CORNERS, DIFFICULT_COLUMN, LABEL_COLUMN, read_record
 from cafx_lib_feed.database import Reader
 from cafx_lib_feed.datum import DatumReader, key_text
@@ -155,9 +155,7 @@ class RegionSource(Source):
             entry = attrs.evolve(entry, boxes=boxes)
             truth = np.ones(len(boxes), bool)
         boxes = entry.boxes_in(image.shape[1])
-        if len(classes) and classes.max() >= self.options.num_classes:
-            found, expected = int(classes.max()), f"below num_classes: {self.options.num_classes}"
-            raise CafxError(f"a class of image {self._name(entry)} is not valid", found=found, expected=expected)
+        check_classes(classes, self.options.num_classes, self._name(entry))
         pixels = (image[:, ::-1] if entry.flipped else image).astype(np.float32) - self.mean
         target = self.scales[int(rng.integers(len(self.scales)))]
         scale = target / min(pixels.shape[:2])

@@ -32,7 +32,7 @@ MAGIC, VERSION = 0xBEEFC0DE, 1
 BRANCH, LEAF, META, DIRTY = 0x01, 0x02, 0x08, 0x10
 LONG_VALUE = 0x01
 INTEGER_KEYS, NO_FOLDER = 0x08, 0x4000
-PAGE_HEADER, NODE_HEADER = 16, 8
+PAGE_HEADER, NODE_HEADER, PAGE_NUMBER = 16, 8, 8
 META_SIZE = 152
 """Bytes of a meta page, its header included."""
 SMALLEST_PAGE, LARGEST_PAGE = 512, 32768
@@ -41,7 +41,8 @@ MOST_LEVELS = 32
 NONE = 2**64 - 1
 """The root of an empty tree."""
 FIRST_PAGE = 2
-PAGES_AT_ONCE = 512
+PAGES_AT_ONCE, NODES_AT_ONCE = 256, 1 << 14
+"""Pages at first, and nodes later on, whose arrays fit a processor's cache."""
 
 
 class Damaged(ValueError):
@@ -143,7 +144,7 @@ def count_items(path: Path, meta: Meta) -> int:
     if meta.items.flags:
         raise Damaged(f"its items have flags {meta.items.flags:#x}, which Caffe's databases do not have")
     with _mapped(path, meta) as pages:
-        return sum(leaf.count for leaf in pages.leaves(meta.items))
+        return sum(len(leaf.at) for leaf in pages.leaves(meta.items))
 
 
 def check_free_pages(path: Path, meta: Meta) -> None:
@@ -154,7 +155,7 @@ def check_free_pages(path: Path, meta: Meta) -> None:
     """
     with _mapped(path, meta) as pages:
         for leaf in pages.leaves(meta.free):
-            for start, size in zip(leaf.values, leaf.sizes, strict=True):
+            for start, size in zip(pages.values(leaf), leaf.sizes, strict=True):
                 pages.check_free(int(start), int(size))
 
 
@@ -172,24 +173,27 @@ def _mapped(path: Path, meta: Meta) -> Iterator[_Pages]:
 
 @attrs.frozen(eq=False)
 class _Nodes:
-    """The nodes of some pages: where they begin, in bytes from the start of the file, and their headers."""
+    """The nodes of some pages, in arrays of their fields.
 
-    starts: Numbers
+    Attributes:
+        at: where they begin, in units of two bytes from the start of the file.
+        low, high: the two halves of the size of a value, or of the lower part of the number of a page.
+        flags: the kind of a value, or the upper part of the number of a page.
+        key_sizes: bytes of the keys.
+        rooms: bytes of the page behind the keys.
+    """
+
+    at: Numbers
     low: Numbers
+    high: Numbers
     flags: Numbers
     key_sizes: Numbers
-
-
-@attrs.frozen(eq=False)
-class _Leaves:
-    """The items of some leaves: where their values begin, in bytes from the start of the file, and their sizes."""
-
-    values: Numbers
-    sizes: Numbers
+    rooms: Numbers
 
     @property
-    def count(self) -> int:
-        return len(self.sizes)
+    def sizes(self) -> Numbers:
+        """The size of each value."""
+        return self.low | self.high.astype(np.int64) << 16
 
 
 class _Pages:
@@ -210,8 +214,8 @@ class _Pages:
         """Let go of the map, so that it can be closed."""
         self.halves = self.words = self.anywhere = None
 
-    def leaves(self, tree: Tree) -> Iterator[_Leaves]:
-        """Check a tree level by level; yields the items of its leaves."""
+    def leaves(self, tree: Tree) -> Iterator[_Nodes]:
+        """Check a tree level by level; yields the nodes of its leaves."""
         if tree.root == NONE:
             return
         if not 1 <= tree.levels <= MOST_LEVELS:
@@ -220,8 +224,11 @@ class _Pages:
         for _ in range(tree.levels - 1):
             chunks = (level[at : at + PAGES_AT_ONCE] for at in range(0, len(level), PAGES_AT_ONCE))
             level = self._checked(np.concatenate([self._children(chunk) for chunk in chunks]))
-        for at in range(0, len(level), PAGES_AT_ONCE):
-            yield self._items(level[at : at + PAGES_AT_ONCE])
+        at, step = 0, PAGES_AT_ONCE
+        while at < len(level):
+            nodes = self._items(level[at : at + step])
+            yield nodes
+            at, step = at + step, max(1, step * NODES_AT_ONCE // len(nodes.at))
 
     def _checked(self, numbers: Numbers) -> Numbers:
         """The numbers of the pages of one level, each of which is a page and occurs once."""
@@ -245,49 +252,49 @@ class _Pages:
         self._require(flags & ~np.uint64(DIRTY) == kind, pages, "is of another kind")
         inside = (lower <= upper) & (upper <= self.size) & (lower & 1 == 0)
         self._require(inside & (counts >= fewest), pages, "has a wrong header")
-        ends = np.cumsum(counts)
-        slots = np.repeat(pages * (self.size // 2) + PAGE_HEADER // 2 - (ends - counts), counts)
+        starts, ends = pages * (self.size // 2), np.cumsum(counts)
+        slots = np.repeat(starts + PAGE_HEADER // 2 - (ends - counts), counts)
         slots += np.arange(len(slots))
-        offsets = self.halves.take(slots).astype(np.int64)
-        last = self.size - NODE_HEADER
-        fits = (offsets <= last) & (offsets >= np.repeat(upper.astype(np.int64), counts))
+        offsets, last = self.halves.take(slots), np.uint16(self.size - NODE_HEADER)
+        fits = (offsets <= last) & (offsets >= np.repeat(upper.astype(np.uint16), counts)) & (offsets & 1 == 0)
         self._require_nodes(fits, pages, counts)
-        starts = np.repeat(pages * self.size, counts) + offsets
-        low, flags, key_sizes = self._headers(starts)
-        self._require_nodes(offsets + NODE_HEADER + key_sizes <= self.size, pages, counts)
-        return _Nodes(starts, low, flags, key_sizes)
-
-    def _headers(self, starts: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-        """Of each node the first four bytes, the flags and the size of the key."""
-        header = self.anywhere[starts]
-        low, high = (header & 0xFFFFFFFF).astype(np.int64), (header >> 32).astype(np.int64)
-        return low, high & 0xFFFF, high >> 16
+        at = np.repeat(starts, counts)
+        at += offsets >> 1
+        low, high, node_flags, key_sizes = (self.halves.take(at + field) for field in range(NODE_HEADER // 2))
+        rooms = last - offsets
+        self._require_nodes(key_sizes <= rooms, pages, counts)
+        rooms -= key_sizes
+        return _Nodes(at, low, high, node_flags, key_sizes, rooms)
 
     def _children(self, pages: Numbers) -> Numbers:
         """The pages to which branches refer."""
         nodes = self._nodes(pages, BRANCH, 2)
-        return (nodes.low | nodes.flags << 32).astype(np.uint64)
+        return (nodes.sizes | nodes.flags.astype(np.int64) << 32).astype(np.uint64)
 
-    def _items(self, pages: Numbers) -> _Leaves:
-        """The items of leaves."""
+    def _items(self, pages: Numbers) -> _Nodes:
+        """The nodes of leaves, after checking where their values are."""
         nodes = self._nodes(pages, LEAF, 1)
-        if (nodes.flags & ~LONG_VALUE).any():
+        if (nodes.flags & ~np.uint16(LONG_VALUE)).any():
             raise Damaged("it has sub-databases or several values of one key, which Caffe's databases do not have")
-        values, sizes = nodes.starts + NODE_HEADER + nodes.key_sizes, nodes.low
         is_long = nodes.flags == LONG_VALUE
-        wrong = ((values - 1) & (self.size - 1)) + 1 + np.where(is_long, 8, sizes) > self.size
+        wrong = np.where(is_long, nodes.rooms < PAGE_NUMBER, (nodes.low > nodes.rooms) | (nodes.high > 0))
         if wrong.any():
-            raise Damaged(f"a value extends beyond page {nodes.starts[wrong][0] // self.size}")
+            raise Damaged(f"a value extends beyond page {2 * nodes.at[wrong][0] // self.size}")
         if is_long.any():
-            first = self.anywhere[values[is_long]]
-            pages_needed = (sizes[is_long] + PAGE_HEADER + self.size - 1) // self.size
+            first = self.anywhere[(2 * nodes.at + NODE_HEADER + nodes.key_sizes)[is_long]]
+            pages_needed = (nodes.sizes[is_long] + PAGE_HEADER + self.size - 1) // self.size
             outside = (first < FIRST_PAGE) | (first > self.last)
             outside |= first + pages_needed.astype(np.uint64) > self.last + 1
             if outside.any():
                 raise Damaged(f"a value refers to page {first[outside][0]} of {self.last + 1}")
-            values = values.copy()
-            values[is_long] = first.astype(np.int64) * self.size + PAGE_HEADER
-        return _Leaves(values, sizes)
+        return nodes
+
+    def values(self, leaves: _Nodes) -> Numbers:
+        """Where values of checked leaves begin, in bytes from the start of the file."""
+        values = 2 * leaves.at + NODE_HEADER + leaves.key_sizes
+        is_long = leaves.flags == LONG_VALUE
+        values[is_long] = self.anywhere[values[is_long]].astype(np.int64) * self.size + PAGE_HEADER
+        return values
 
     def check_free(self, start: int, size: int) -> None:
         """Check a list of free pages: their number, and their numbers in descending order."""
@@ -307,4 +314,4 @@ class _Pages:
     @staticmethod
     def _require_nodes(holds: Numbers, pages: Numbers, counts: Numbers) -> None:
         if not holds.all():
-            raise Damaged(f"page {np.repeat(pages, counts)[~holds][0]} has an item outside")
+            raise Damaged(f"page {np.repeat(pages, counts)[~holds][0]} has a misplaced item")

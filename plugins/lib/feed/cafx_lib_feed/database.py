@@ -6,6 +6,7 @@ A plugin of group ``cafx.databases`` is a `Database` class; `open_database` find
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -136,7 +137,7 @@ class Database:
     @classmethod
     def recognises(cls, path: Path) -> bool:
         """Whether ``path`` is a database of this kind."""
-        return (path / cls.mark).is_file()
+        return os.path.isfile(path / cls.mark)  # noqa: PTH113 - pathlib raises where a name is too long
 
     @classmethod
     def open(cls, path: str | Path) -> Reader:
@@ -201,24 +202,24 @@ def checked_target(path: Path, append: bool = False, kind: type[Database] | None
     Raises:
         CafxError: it exists, is a database of another kind, or its parent folder is missing.
     """
-    if path.exists() and not append:
+    if os.path.exists(path) and not append:  # noqa: PTH110
         raise CafxError("already exists", where=str(path), remedy="remove it, or choose another name")
-    if kind and path.is_dir() and any(path.iterdir()):
+    if kind and os.path.isdir(path) and any(path.iterdir()):  # noqa: PTH112
         return checked_folder(path, kind)
-    if path.exists() and not path.is_dir():
+    if os.path.exists(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112
         raise missing(path)
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # noqa: PTH112
         raise CafxError("its parent folder does not exist", where=str(path), remedy=f"mkdir -p {path.parent}")
     return path
 
 
 def missing(path: Path) -> CafxError:
     """The error for a path that is not a database."""
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112
         names: Any = sorted(each.name for each in path.iterdir())[:4]
         found = "a folder with " + ", ".join(names) if names else "an empty folder"
         return CafxError("is not a database", where=str(path), found=found)
-    if path.exists():
+    if os.path.exists(path):  # noqa: PTH110
         kind = kind_of_file(path)
         remedy = f"name its folder, '{path.parent}'" if kind is Kinds.LMDB else kind.belongs if kind else LISTED
         found = kind.name if kind else "a file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -94,12 +95,12 @@ def missing_image(root: str, name: str) -> str | None:
         >>> missing_image("", "image.png 4 1")
         'the line has several labels (4 1 and the last one): ImageData reads one, HDF5Data any number'
     """
-    if root and not root.endswith("/") and Path(root, name).exists():
+    if root and not root.endswith("/") and os.path.exists(Path(root, name)):  # noqa: PTH110 - pathlib raises where a name is too long
         return f"root_folder is put before the path as it is: end it with /, '{root}/'"
     several = re.fullmatch(rf"(.*?\S)((?: +{NUMBER})+)", name)
     if several:
         labels = several[2].strip()
         return f"the line has several labels ({labels} and the last one): ImageData reads one, HDF5Data any number"
-    if "\\" in name and Path(root + name.replace("\\", "/")).exists():
+    if "\\" in name and os.path.exists(root + name.replace("\\", "/")):  # noqa: PTH110 - as above
         return "folders are separated by /, not by a backslash"
     return None

@@ -81,7 +81,7 @@ class _Helper:
         self.owner = os.getpid()
         command = [sys.executable, "-I", "-m", "cafx_lib_hdf5.helper"]
         pipe, silent = subprocess.PIPE, subprocess.DEVNULL
-        self._process = subprocess.Popen(  # nosec B603 - our own module, no shell
+        self._process = subprocess.Popen(  # nosec B603  # our own module, no shell
             command, stdin=pipe, stdout=pipe, stderr=silent, env={**os.environ, **ENVIRONMENT}
         )
         assert self._process.stdin is not None
