@@ -4,10 +4,31 @@ from __future__ import annotations
 
 from glob import escape
 from pathlib import Path
+from typing import Any
 
 from cafx.kernel import Solver, hookimpl
+from cafx.kernel.training import prefix_of
 
 ENDINGS = ("caffemodel", "solverstate")
+AUTO = "auto"
+"""In place of a state: the newest one."""
+
+
+def newest_state(options: Any, source: str) -> str | None:
+    """The newest complete snapshot of a solver, or None: that of the highest iteration whose weights are there.
+
+    Args:
+        options: the SolverParameter.
+        source: path of its file.
+    """
+    prefix = Path(f"{prefix_of(options, Path(source))}_iter_")
+    found: dict[int, Path] = {}
+    for path in prefix.parent.glob(f"{escape(prefix.name)}*.solverstate*"):
+        number, _, ending = path.name.removeprefix(prefix.name).partition(".")
+        weights = path.with_name(path.name.replace(".solverstate", ".caffemodel"))
+        if number.isdigit() and ending.removesuffix(".h5") == ENDINGS[1] and weights.is_file():
+            found[int(number)] = path
+    return str(found[max(found)]) if found else None
 
 
 class SnapshotPruner:

@@ -76,6 +76,8 @@ def respelled(command: click.Command, words: Sequence[str], context: click.Conte
             pieces.append(_Piece([rest.pop(0)]))
             if isinstance(command, click.Group):
                 return _joined(pieces) + _of_subcommand(command, pieces[-1].words[0], rest, context)
+            if not command.context_settings.get("allow_interspersed_args", True):
+                return _joined(pieces) + rest  # the command line of another program
             continue
         piece, off = speller.take(rest)
         if off:

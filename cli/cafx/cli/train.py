@@ -17,6 +17,7 @@ from cafx.cli.options import (
     state_options,
     weights_option,
 )
+from cafx.cli.ranks import rank_options
 
 EFFECTS = click.Choice(["stop", "snapshot", "none"])
 
@@ -25,12 +26,13 @@ EFFECTS = click.Choice(["stop", "snapshot", "none"])
 @click.argument("file", required=False, type=FILE, metavar="[NET.py]")
 @click.option("--solver", type=FILE, metavar="S.prototxt", help="Solver prototxt.")
 @weights_option
-@click.option("--snapshot", type=FILE, metavar="STATE", help="Resume from this .solverstate.")
+@click.option("--snapshot", type=FILE, metavar="STATE", help="Resume from this .solverstate; auto for the newest.")
 @click.option(
     "--set", "changes", multiple=True, metavar="FIELD=VALUE", help="Change a solver option, e.g. base_lr=0.001."
 )
 @seed_option
 @engine_options
+@rank_options
 @state_options(None)
 @data_option
 @click.option("--keep", type=click.IntRange(1), metavar="N", help="Keep only the newest N snapshots.")
@@ -55,6 +57,9 @@ def train(file: str | None, solver: str | None, **options: Any) -> int:
 
     Ctrl-C saves a snapshot and stops; resume with --snapshot. SIGTERM does so too, with exit code 143. SIGHUP
     saves a snapshot and continues.
+
+    Started by `cafx launch`, mpiexec or srun as one of several processes, it trains on its part of the data, and
+    sums gradients with the others.
     """
     if (file is None) == (solver is None):
         raise click.UsageError("Name either a NET.py or, with --solver, a solver prototxt.")

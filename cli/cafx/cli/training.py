@@ -16,11 +16,12 @@ from cafx.cli.monitors import attach, finish_on_error
 from cafx.cli.options import EngineChoice
 from cafx.cli.outcome import Outcome
 from cafx.cli.process import TERMINATED
+from cafx.cli.ranks import communicator_of, ending_together
 from cafx.cli.signals import handle_signals
-from cafx.cli.snapshots import SnapshotPruner
+from cafx.cli.snapshots import AUTO, SnapshotPruner, newest_state
 from cafx.cli.solvers import load_solver
 from cafx.kernel import CafxError, Solver, registry
-from cafx.kernel.net import Copied
+from cafx.kernel.net import Communicator, Copied
 
 
 @attrs.frozen(kw_only=True)
@@ -43,6 +44,9 @@ class Request:
     debug_info: bool
     sigint_effect: str
     sighup_effect: str
+    communicator: str | None
+    split_batch: bool
+    sync_bn: bool
     quiet: bool
     as_json: bool
 
@@ -51,16 +55,27 @@ def run(request: Request) -> int:
     """Train, then print the outcome.
 
     Returns:
-        The exit code: 143 if SIGTERM stopped training, else 0.
+        The exit code: 143 if SIGTERM stopped training in one process, else 0.
 
     Raises:
         CafxError: invalid options, files or values, or a loss that is not finite.
     """
+    communicator = communicator_of(request.communicator, sync_statistics=request.sync_bn)
+    with ending_together(communicator):
+        if not communicator.is_root:
+            request = attrs.evolve(request, quiet=True, log=None, metrics=None, monitors=(), keep=None)
+        return _train(request, communicator)
+
+
+def _train(request: Request, communicator: Communicator) -> int:
     log_warnings()
     silence_overflow()
     options = load_solver(request.path, request.changes)
+    if request.snapshot == AUTO:
+        request = attrs.evolve(request, snapshot=newest_state(options, request.path))
     _apply(request, options)
-    settings = {**request.engine.keywords(), "seed": request.seed, "allow_nan": request.allow_nan}
+    settings: dict[str, Any] = {"seed": request.seed, "allow_nan": request.allow_nan, **request.engine.keywords()}
+    settings |= {"communicator": communicator, "split_batch": request.split_batch}
     with Solver(options, request.path, keep="outputs", **settings) as solver:
         _report_weights(request, solver)
         outcome = Outcome()
@@ -72,13 +87,15 @@ def run(request: Request) -> int:
             log_debug_info(to_terminal=not request.log and not request.quiet)
         started = time.monotonic()
         effects = {"SIGINT": request.sigint_effect, "SIGHUP": request.sighup_effect, "SIGTERM": "stop"}
+        effects |= {"SIGUSR1": "stop", "SIGUSR2": "snapshot"} if communicator.size > 1 else {}
         with handle_signals(solver, effects, request.quiet) as signals, finish_on_error(solver):
             finished = solver.solve(resume=request.snapshot)
             if not finished and not outcome.is_current(solver):
                 solver.snapshot()
         outcome.seconds = time.monotonic() - started
-        _report(request, solver, outcome, finished)
-    return TERMINATED if signals.terminated else 0
+        if communicator.is_root:
+            _report(request, solver, outcome, finished)
+    return TERMINATED if signals.terminated and communicator.size == 1 else 0
 
 
 def _apply(request: Request, options: Any) -> None:
