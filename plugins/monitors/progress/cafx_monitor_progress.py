@@ -47,7 +47,7 @@ class Progress:
         """Print a description of the run and show the bar."""
         net, options = solver.net, solver.options
         parameters = sum(parameter.blob.count_ for parameter in learnable(net.parameters))
-        self.images = batch_size(net) * options.iter_size
+        self.images = batch_size(net) * options.iter_size * solver.replicas.communicator.size
         self.marks = [(time.monotonic(), solver.iter)]
         self.last_line = time.monotonic()
         self._print(
