@@ -48,7 +48,10 @@ def test_help_lists_every_built_in_command(cafx: Run) -> None:
     assert listed >= BUILT_IN_COMMANDS
 
 
-@pytest.mark.parametrize("name", sorted(BUILT_IN_COMMANDS))
+@pytest.mark.parametrize(
+    "name",
+    ["train", *(pytest.param(each, marks=pytest.mark.slow) for each in sorted(set(BUILT_IN_COMMANDS) - {"train"}))],
+)
 def test_each_command_has_help_with_debug(cafx: Run, name: str) -> None:
     assert "--debug" in cafx(name, "--help").stdout
 
@@ -106,7 +109,7 @@ def test_an_unexpected_exception_is_reported_as_a_bug(
     assert error == "error: ZeroDivisionError: by zero (this is a bug; --debug shows where)\n"
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+@pytest.mark.parametrize("shell", ["bash", *(pytest.param(each, marks=pytest.mark.slow) for each in ("zsh", "fish"))])
 def test_completion_scripts(cafx: Run, shell: str) -> None:
     assert "_CAFX_COMPLETE" in cafx("completion", shell).stdout
 

@@ -40,6 +40,7 @@ def test_scores_are_printed_as_in_caffe(cafx: Run, weights: str) -> None:
     assert re.fullmatch(r"loss = (\S+) \(\* 1 = \1 loss\)", lines[3])
 
 
+@pytest.mark.slow
 def test_scores_as_json(cafx: Run, weights: str) -> None:
     output = json.loads(cafx("test", "solver.prototxt", "-w", weights, "-n", "3", "--json").stdout)
     assert output["iterations"] == 3
@@ -60,6 +61,7 @@ def test_times_of_every_layer(cafx: Run) -> None:
     assert "total" in cafx("time", "net.prototxt", "-n", "1").stdout
 
 
+@pytest.mark.slow
 def test_layers_and_times_fit_in_sixty_columns(cafx: Run) -> None:
     output = cafx("time", "net.prototxt", "-n", "1", env=[("FORCE_COLOR", "1"), ("COLUMNS", "60")]).stdout
     lines = re.sub(r"\x1b\[[0-9;]*m", "", output).splitlines()
@@ -78,6 +80,38 @@ def test_operations_per_second_and_their_fraction_of_the_peak(cafx: Run) -> None
     assert {row["reorders"] for row in output["rows"]} == {0}
 
 
+VARYING = """
+layer { name: "data" type: "DummyData" top: "x" top: "y" top: "s" dummy_data_param {
+  shape { dim: 64 dim: 3 } shape { dim: 64 dim: 2 } shape { dim: 64 dim: 1 } data_filler { type: "uniform" } } }
+layer { name: "kept" type: "Threshold" bottom: "s" top: "kept" threshold_param { threshold: 0.5 } }
+layer { name: "filter" type: "Filter" bottom: "x" bottom: "y" bottom: "kept" top: "fx" top: "fy" }
+layer { name: "ip" type: "InnerProduct" bottom: "fx" top: "ip" inner_product_param { num_output: 2 } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "fy" top: "loss" }
+"""
+
+
+def test_a_net_whose_shapes_change_is_timed_with_what_the_changes_cost(cafx: Run, folder: Path) -> None:
+    (folder / "varying.prototxt").write_text(VARYING)
+    output = json.loads(cafx("time", "varying.prototxt", "-n", "6", "--warmup", "0", "--json").stdout)
+    rows = {row["name"]: row for row in output["rows"]}
+    assert list(rows) == ["data", "kept", "filter", "ip", "loss"]
+    assert all(row["forward"] > 0 for row in rows.values())
+    assert rows["ip"]["backward"] > 0
+    spent = sum(row["forward"] for row in rows.values()) + output["compiling"]
+    assert 0 < output["compiling"] < spent <= output["forward"]
+    items = rows["ip"]["gflop"] * 1e9 / 2 / (2 * 3 * 2)  # forward pass and parameter gradient
+    assert 16 < items < 48, "the mean number of items that the filter kept"
+    table = cafx("time", "varying.prototxt", "-n", "2").stdout
+    assert re.search(r"\(compilation\) +[\d.]+ +- ", table)
+
+
+@pytest.mark.slow
+def test_a_net_of_fixed_shapes_is_not_compiled_again(cafx: Run) -> None:
+    assert json.loads(cafx("time", "net.prototxt", "-n", "2", "--json").stdout)["compiling"] == 0
+    assert "compilation" not in cafx("time", "net.prototxt", "-n", "1").stdout
+
+
+@pytest.mark.slow
 def test_no_backward_is_timed_in_test_phase(cafx: Run) -> None:
     assert json.loads(cafx("time", "net.prototxt", "-n", "1", "--phase", "test", "--json").stdout)["backward"] == 0
 
@@ -92,12 +126,14 @@ def test_the_program_of_a_net(cafx: Run) -> None:
     assert "InnerProduct" in cafx("net", "solver.prototxt").stdout
 
 
+@pytest.mark.slow
 def test_eighty_columns_break_no_name_of_a_net(narrow: Callable[..., str]) -> None:
     output = narrow("net", "net.prototxt", "--phase", "TRAIN")
     for word in ("InnerProduct ", "EuclideanLoss ", "→ ip1 4×5 ", "parameters"):
         assert word in output
 
 
+@pytest.mark.slow
 def test_stages_and_levels_select_layers(cafx: Run, folder: Path) -> None:
     (folder / "rules.prototxt").write_text(
         'layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 } } }\n'
@@ -142,6 +178,7 @@ def test_an_emitted_net_equals_the_net_py(cafx: Run, folder: Path) -> None:
     assert (folder / "out.prototxt").read_text() == text
 
 
+@pytest.mark.slow
 def test_emitting_a_solver_and_its_net(cafx: Run, folder: Path) -> None:
     (folder / "net.py").write_text(
         WHOLE_NET + 'from cafx.dsl import SolverSpec\nsolver = SolverSpec(net=n, base_lr=0.5, lr_policy="fixed")\n'
@@ -150,6 +187,7 @@ def test_emitting_a_solver_and_its_net(cafx: Run, folder: Path) -> None:
     assert cafx("emit", "net.py", "--net").stdout.startswith('name: "Bare"')
 
 
+@pytest.mark.slow
 def test_an_unsupported_precision_is_an_error(cafx: Run, folder: Path) -> None:
     output = cafx("net", "net.prototxt", "--engine", "numpy", "--precision", "bf16", code=1).stderr
     assert "engine 'numpy' has no such precision: got bf16, expected float32" in output

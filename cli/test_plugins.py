@@ -42,6 +42,7 @@ def test_an_unknown_plugin_has_a_suggestion(cafx: Run) -> None:
     assert "'ReLU'" in cafx("plugins", "show", "ReLUU", code=1).stderr
 
 
+@pytest.mark.slow
 def test_the_catalogue_links_every_layer(cafx: Run, folder: Path) -> None:
     cafx("plugins", "catalogue", "--out", "docs")
     index = (folder / "docs" / "index.md").read_text()
@@ -67,6 +68,7 @@ def test_a_new_layer_is_a_complete_plugin(cafx: Run, folder: Path, name: str, sh
     assert "already exists" in cafx("new", "layer", name, code=1).stderr
 
 
+@pytest.mark.slow
 def test_a_new_layer_computes_and_differentiates(cafx: Run, folder: Path, environment: dict[str, str]) -> None:
     cafx("new", "layer", "wavy")
     text = (
@@ -92,6 +94,7 @@ def test_invalid_and_taken_names_are_refused(cafx: Run, folder: Path, name: str)
     assert sorted(folder.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_plugin_is_checked(cafx: Run) -> None:
     pytest.importorskip("cafx.conformance.report")
     output = json.loads(cafx("check", "cafx-layer-relu", "--json").stdout)
@@ -100,6 +103,7 @@ def test_a_plugin_is_checked(cafx: Run) -> None:
     assert "cafx-layer-nope" in cafx("check", "cafx-layer-nope", code=1).stderr
 
 
+@pytest.mark.slow
 def test_a_name_that_two_distributions_claim_is_listed_twice(folder: Path, environment: dict[str, str]) -> None:
     for owner in ("one", "other"):
         info = folder / f"cafx_layer_{owner}-1.0.dist-info"
@@ -118,6 +122,7 @@ def test_a_name_that_two_distributions_claim_is_listed_twice(folder: Path, envir
     assert all("cafx-layer-one and cafx-layer-other" in row["error"] for row in rows)
 
 
+@pytest.mark.slow
 def test_eighty_columns_break_no_name_of_the_list(narrow: Callable[..., str]) -> None:
     output = narrow("plugins", "list")
     for plugin in ("SigmoidCrossEntropyLoss ", "cafx-loss-sigmoidcrossentropyloss ", "engine.onednn "):
@@ -125,6 +130,7 @@ def test_eighty_columns_break_no_name_of_the_list(narrow: Callable[..., str]) ->
     assert "``" not in output
 
 
+@pytest.mark.slow
 def test_eighty_columns_break_no_name_of_the_checklist(narrow: Callable[..., str]) -> None:
     pytest.importorskip("cafx.conformance.report")
     output = narrow("check", "cafx-filler-xavier")
@@ -133,6 +139,7 @@ def test_eighty_columns_break_no_name_of_the_checklist(narrow: Callable[..., str
     assert "detail" not in output
 
 
+@pytest.mark.slow
 def test_plugins_whose_import_does_not_end_are_found(folder: Path, environment: dict[str, str]) -> None:
     contents = {
         "hanging": "import time\ntime.sleep(1000)\n",

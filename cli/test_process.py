@@ -48,6 +48,7 @@ def test_examples_in_docstrings_run(name: str) -> None:
     assert (results.failed, results.attempted > 0) == (0, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", [f"{CAFX} plugins list", f"{CAFX} plugins list --json", f"{CAFX} --help", f"{CAFX} train --help"]
 )
@@ -56,11 +57,13 @@ def test_a_reader_that_ends_is_no_error(shell: Run, command: str) -> None:
     assert (done.stdout, done.stderr) == (f"{BROKEN_PIPE}\n", "")
 
 
+@pytest.mark.slow
 def test_a_reader_of_the_progress_that_ends_is_no_error(shell: Run) -> None:
     done = shell(f"{TRAIN} 2>&1 | true; echo ${{PIPESTATUS[0]}}")
     assert (done.stdout, done.stderr) == (f"{BROKEN_PIPE}\n", "")
 
 
+@pytest.mark.slow
 def test_a_closed_standard_output_is_a_pipe_without_a_reader(shell: Run, folder: Path) -> None:
     done = shell(f"{TRAIN} --log run.log -q >&-")
     assert (done.returncode, done.stderr) == (BROKEN_PIPE, "")
@@ -68,6 +71,7 @@ def test_a_closed_standard_output_is_a_pipe_without_a_reader(shell: Run, folder:
     assert (folder / "run.log").read_text().splitlines()[-1].endswith("Optimization Done.")
 
 
+@pytest.mark.slow
 def test_closed_input_and_errors_are_no_obstacle(shell: Run, folder: Path) -> None:
     done = shell(f"{TRAIN} --log run.log <&- 2>&-")
     assert (done.returncode, done.stderr) == (0, "")
@@ -96,6 +100,7 @@ main(["time", "net.prototxt", "--iterations", "100000000"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module", ["cafx.cli.process", "click", "cafx.cli.time", "cafx.kernel", "numpy", "numpy.random"]
 )
@@ -187,6 +192,7 @@ def test_sigterm_saves_a_snapshot_and_ends_with_143(folder: Path, start: Start) 
     assert list(folder.glob("tiny_iter_*.solverstate"))
 
 
+@pytest.mark.slow
 def test_a_second_sigterm_stops_at_once(folder: Path, environment: dict[str, str]) -> None:
     code = (
         "import os, signal\n"
@@ -209,6 +215,7 @@ def test_control_characters_of_a_file_reach_no_terminal(cafx: Run, folder: Path,
         assert "\\x1b]0;title\\x07b" in output
 
 
+@pytest.mark.slow
 def test_a_progress_bar_still_moves_in_a_terminal(folder: Path, environment: dict[str, str]) -> None:
     (output,) = _in_a_terminal(["train", "--solver", "solver.prototxt"], folder, environment)
     assert "\x1b[2K" in output
@@ -239,6 +246,7 @@ def _in_a_terminal(arguments: list[str], folder: Path, environment: dict[str, st
     yield received.decode()
 
 
+@pytest.mark.slow
 def test_little_memory_is_one_line(folder: Path, environment: dict[str, str]) -> None:
     for mebibytes in (170, 200, 250):
         done = subprocess.run(

@@ -100,6 +100,7 @@ def test_examples_run(name: str) -> None:
     assert (results.failed, results.attempted > 0) == (0, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "snapshot", [("-snapshot=tiny_iter_40.solverstate",), ("-snapshot", "tiny_iter_40.solverstate")]
 )
@@ -125,6 +126,7 @@ def test_unknown_options_name_the_right_one(cafx: Run, command: str, hint: str) 
     assert hint in cafx(*command.split(), code=USAGE).stderr
 
 
+@pytest.mark.slow
 def test_the_names_of_caffe_s_tools_are_commands(cafx: Run) -> None:
     assert cafx("upgrade_net_proto_text", "net.prototxt", "new.prototxt").returncode == 0
     assert cafx("extract_features", "-help").stdout.startswith("Usage: cafx extract")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import signal
@@ -28,6 +29,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., subprocess.Popen[str]]
 
 PATIENCE = 60
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 FOREVER = ("--set", "max_iter=1000000000", "--set", "display=0")
 NET_PY = """
 import os
@@ -49,6 +51,7 @@ def test_training_reports_its_outcome_and_next_commands(cafx: Run, folder: Path)
     assert (folder / "tiny_iter_40.solverstate").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("iterations", "message"),
     [
@@ -71,10 +74,12 @@ def test_json_is_one_object_on_standard_output(cafx: Run) -> None:
     assert output["weights"] == "tiny_iter_40.caffemodel"
 
 
+@pytest.mark.slow
 def test_quiet_training_writes_nothing_to_standard_error(cafx: Run) -> None:
     assert cafx("train", "--solver", "solver.prototxt", "--quiet").stderr == ""
 
 
+@pytest.mark.slow
 def test_set_changes_solver_options(cafx: Run, folder: Path) -> None:
     changes = ("--set", "max_iter=7", "--set", "snapshot_prefix=other", "--set", "test_iter=1")
     cafx("train", "--solver", "solver.prototxt", "-q", *changes)
@@ -101,6 +106,7 @@ def test_set_strips_quotes() -> None:
     assert apply_changes(schema()["SolverParameter"](), ['snapshot_prefix="a b"']).snapshot_prefix == "a b"
 
 
+@pytest.mark.slow
 def test_long_outputs_are_abbreviated(cafx: Run, folder: Path) -> None:
     net = (folder / "net.prototxt").read_text()
     copy = (
@@ -116,17 +122,17 @@ def test_long_outputs_are_abbreviated(cafx: Run, folder: Path) -> None:
     ("change", "message"),
     [
         ("base_lrr=1", "did you mean 'base_lr'"),
-        ("base_lr", "FIELD=VALUE"),
-        ("base_lr=", "no value for 'base_lr'"),
-        ("stepvalue=1,", "empty value in the list for 'stepvalue'"),
-        ("train_state.levle=1", "NetState has no field 'levle'; did you mean 'level'?"),
-        ("test_state.level=1", "'test_state' has no single field 'level'"),
-        ("base_lr=fast", "--set: the value of 'base_lr' cannot be read"),
-        ("type=Foo", "cafx-solver-foo"),
-        ("lr_policy=foo", "cafx-policy-foo"),
-        ("test_interval=0", "test_interval"),
-        ("snapshot_prefix=missing/folder/x", "cannot be written"),
-        ("average_loss=0", "average_loss"),
+        slow("base_lr", "FIELD=VALUE"),
+        slow("base_lr=", "no value for 'base_lr'"),
+        slow("stepvalue=1,", "empty value in the list for 'stepvalue'"),
+        slow("train_state.levle=1", "NetState has no field 'levle'; did you mean 'level'?"),
+        slow("test_state.level=1", "'test_state' has no single field 'level'"),
+        slow("base_lr=fast", "--set: the value of 'base_lr' cannot be read"),
+        slow("type=Foo", "cafx-solver-foo"),
+        slow("lr_policy=foo", "cafx-policy-foo"),
+        slow("test_interval=0", "test_interval"),
+        slow("snapshot_prefix=missing/folder/x", "cannot be written"),
+        slow("average_loss=0", "average_loss"),
     ],
 )
 def test_invalid_options_are_refused(cafx: Run, folder: Path, change: str, message: str) -> None:
@@ -136,6 +142,7 @@ def test_invalid_options_are_refused(cafx: Run, folder: Path, change: str, messa
     assert sorted(folder.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_an_uninterrupted_one(cafx: Run, folder: Path) -> None:
     cafx("train", "--solver", "solver.prototxt", "-q")
     whole = read_weights(folder / "tiny_iter_40.caffemodel", registry())
@@ -157,6 +164,7 @@ def test_fine_tuning_reports_loaded_layers(cafx: Run, folder: Path) -> None:
     assert "initialised by fillers: other" in result.stderr
 
 
+@pytest.mark.slow
 def test_weights_of_another_shape_are_refused(cafx: Run, folder: Path) -> None:
     cafx("train", "--solver", "solver.prototxt", "-q")
     net = (folder / "net.prototxt").read_text()
@@ -167,6 +175,7 @@ def test_weights_of_another_shape_are_refused(cafx: Run, folder: Path) -> None:
     assert "6×3" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_finished_run_resumed_has_nothing_left_to_train(cafx: Run, folder: Path) -> None:
     cafx("train", "--solver", "solver.prototxt", "-q")
     before = (folder / "tiny_iter_40.caffemodel").read_bytes()
@@ -176,6 +185,7 @@ def test_a_finished_run_resumed_has_nothing_left_to_train(cafx: Run, folder: Pat
     assert (folder / "tiny_iter_40.caffemodel").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_without_a_new_snapshot_the_end_says_why(cafx: Run, folder: Path) -> None:
     cafx("train", "--solver", "solver.prototxt", "-q", "--set", "snapshot=20")
     resumed = ("train", "--solver", "solver.prototxt", "--set", "snapshot=20", "--snapshot", "tiny_iter_40.solverstate")
@@ -186,6 +196,7 @@ def test_without_a_new_snapshot_the_end_says_why(cafx: Run, folder: Path) -> Non
     assert "No snapshot was written (snapshot_after_train is off)." in off
 
 
+@pytest.mark.slow
 def test_a_dash_sends_the_log_to_standard_output(cafx: Run, folder: Path) -> None:
     done = cafx("train", "--solver", "solver.prototxt", "-log", "-")
     assert re.search(r"^I\d{4} \S+ +\d+ solver\.cpp:\d+\] Iteration 10 ", done.stdout, re.MULTILINE)
@@ -195,6 +206,7 @@ def test_a_dash_sends_the_log_to_standard_output(cafx: Run, folder: Path) -> Non
     assert "both write to standard output" in cafx("train", "--solver", "s", "--log", "-", "--json", code=2).stderr
 
 
+@pytest.mark.slow
 def test_the_end_of_a_run_without_a_terminal_tells_of_the_log(cafx: Run) -> None:
     assert "--log FILE   # a log that Caffe's parse_log.py reads" in cafx("train", "--solver", "solver.prototxt").stdout
 
@@ -208,6 +220,7 @@ layer { name: "extra" type: "InnerProduct" bottom: "MISSING" top: "extra" includ
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("phase", "net"), [("phase: TEST", "test net 0"), ("phase: TRAIN", "training net")])
 def test_a_stage_holds_for_all_nets_and_errors_name_the_net(phase: str, net: str, cafx: Run, folder: Path) -> None:
     (folder / "net.prototxt").write_text(STAGED.replace("PHASE", phase))
@@ -216,6 +229,7 @@ def test_a_stage_holds_for_all_nets_and_errors_name_the_net(phase: str, net: str
     assert f"(in the {net}, stage other, stage extra)" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("written", ["", "train_state { stage: 'extra' } test_state { stage: 'more' }"])
 def test_a_stage_is_added_to_those_of_the_solver(written: str, cafx: Run, folder: Path) -> None:
     (folder / "net.prototxt").write_text(STAGED.replace("PHASE", "").replace("MISSING", "ip1"))
@@ -237,6 +251,7 @@ def test_a_non_finite_loss_stops_training_and_names_the_layer(cafx: Run, folder:
     cafx(*arguments, "--allow-nan")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["tiny", "tiny[1]"])
 def test_keep_prunes_older_snapshots(prefix: str, cafx: Run, folder: Path) -> None:
     kept = [folder / f"{prefix}_iter_5.caffemodel.bak", folder / ".other_iter_5.caffemodel.x.part"]
@@ -251,6 +266,7 @@ def test_keep_prunes_older_snapshots(prefix: str, cafx: Run, folder: Path) -> No
     assert snapshots == {f"{prefix}_iter_{i}.{end}" for i in (30, 40) for end in ("caffemodel", "solverstate")}
 
 
+@pytest.mark.slow
 def test_monitors_are_attached_by_name(cafx: Run, folder: Path) -> None:
     cafx("train", "--solver", "solver.prototxt", "-q", "--monitor", "metrics=run.jsonl", "--log", "run.log")
     assert (folder / "run.jsonl").is_file()
@@ -259,6 +275,7 @@ def test_monitors_are_attached_by_name(cafx: Run, folder: Path) -> None:
     assert "unknown monitor 'nope'" in output
 
 
+@pytest.mark.slow
 def test_debug_info_logs_every_blob(cafx: Run, folder: Path) -> None:
     cafx("train", "--solver", "solver.prototxt", "-q", "--debug-info", "--log", "run.log")
     text = (folder / "run.log").read_text()
@@ -274,6 +291,7 @@ def test_a_net_py_trains_and_reads_the_data_folder(cafx: Run, folder: Path) -> N
     assert (folder / "elsewhere_iter_5.caffemodel").is_file()
 
 
+@pytest.mark.slow
 def test_an_error_in_a_net_py_names_its_line(cafx: Run, folder: Path) -> None:
     (folder / "net.py").write_text("x = 1\nraise ValueError('no good')\n")
     output = cafx("train", "net.py", code=1).stderr
@@ -281,6 +299,7 @@ def test_an_error_in_a_net_py_names_its_line(cafx: Run, folder: Path) -> None:
     assert "no good" in output
 
 
+@pytest.mark.slow
 def test_a_net_instead_of_a_solver_is_an_error(cafx: Run) -> None:
     assert "this is a net" in cafx("train", "--solver", "net.prototxt", code=1).stderr
 
@@ -317,6 +336,7 @@ def test_sighup_saves_a_snapshot_and_ctrl_c_saves_one_and_stops(folder: Path, st
     assert len(list(folder.glob("tiny_iter_*.solverstate"))) == len(first) + 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs POSIX signals")
 def test_ctrl_c_saves_a_snapshot_without_snapshot_after_train(folder: Path, start: Start) -> None:
     process = _train(start, "--set", "snapshot_after_train=false")
@@ -326,6 +346,7 @@ def test_ctrl_c_saves_a_snapshot_without_snapshot_after_train(folder: Path, star
     assert list(folder.glob("tiny_iter_*.solverstate"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs POSIX signals")
 def test_effects_of_signals_are_options(start: Start) -> None:
     process = _train(start, "--sighup-effect", "stop", "--sigint-effect", "none")

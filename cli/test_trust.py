@@ -60,7 +60,7 @@ def imported(foreign: Path) -> Callable[[], bool]:
     return (foreign / "IMPORTED").exists
 
 
-@pytest.mark.parametrize("file", ["foreign.prototxt", "foreign_solver.prototxt"])
+@pytest.mark.parametrize("file", ["foreign.prototxt", pytest.param("foreign_solver.prototxt", marks=pytest.mark.slow)])
 def test_a_python_layer_is_shown_as_not_loaded(cafx: Run, imported: Callable[[], bool], file: str) -> None:
     shown = cafx("net", file, "--phase", "TRAIN").stdout
     assert f"layer 'mine' {NOTICE}\n" in shown
@@ -71,6 +71,7 @@ def test_a_python_layer_is_shown_as_not_loaded(cafx: Run, imported: Callable[[],
     assert not imported()
 
 
+@pytest.mark.slow
 def test_only_shapes_that_the_code_decides_are_unknown(cafx: Run) -> None:
     output = json.loads(cafx("net", "foreign.prototxt", "--json").stdout)
     assert output["outputs"] == ["aside", "loss"]
@@ -86,6 +87,7 @@ def test_only_shapes_that_the_code_decides_are_unknown(cafx: Run) -> None:
     assert shapes["aside"] == [[4, 2], [4, 2]]
 
 
+@pytest.mark.slow
 def test_a_layer_in_place_hides_what_it_may_have_changed(cafx: Run, foreign: Path) -> None:
     text = NET.replace('top: "mine" python', 'top: "ip" python').replace('"mine" top: "mine"', '"ip" top: "mine"', 1)
     (foreign / "foreign.prototxt").write_text(
@@ -96,6 +98,7 @@ def test_a_layer_in_place_hides_what_it_may_have_changed(cafx: Run, foreign: Pat
     assert rows["relu"]["bottoms"][0]["shape"] is None
 
 
+@pytest.mark.slow
 def test_a_net_of_nothing_but_foreign_code_is_shown(cafx: Run, foreign: Path) -> None:
     text = 'layer { name: "a" type: "Python" top: "x" python_param { module: "foreign" layer: "Same" } }'
     (foreign / "foreign.prototxt").write_text(text)
@@ -117,6 +120,7 @@ def test_a_drawn_python_layer_is_not_loaded(cafx: Run, foreign: Path, imported: 
     assert not imported()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [["--trust"], []])
 @pytest.mark.parametrize("command", [["net", "foreign.prototxt"], ["draw", "foreign.prototxt", "net.dot"]])
 def test_who_trusts_a_file_has_it_loaded(
@@ -133,11 +137,13 @@ def test_upgrading_a_net_imports_nothing(cafx: Run, imported: Callable[[], bool]
     assert not imported()
 
 
+@pytest.mark.slow
 def test_who_runs_a_net_has_its_modules_imported(cafx: Run, imported: Callable[[], bool]) -> None:
     cafx("train", "--solver", "foreign_solver.prototxt", "-q")
     assert imported()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [
@@ -157,6 +163,7 @@ def test_who_scores_or_times_a_net_has_too(
     assert imported()
 
 
+@pytest.mark.slow
 def test_a_net_py_is_a_program_and_is_run(cafx: Run, foreign: Path, imported: Callable[[], bool]) -> None:
     (foreign / "net.py").write_text(
         "from cafx.dsl import NetSpec, layers as L\nn = NetSpec()\nn.x = L.Input(shape=dict(dim=[1, 2]))\n"
@@ -166,6 +173,7 @@ def test_a_net_py_is_a_program_and_is_run(cafx: Run, foreign: Path, imported: Ca
     assert imported()
 
 
+@pytest.mark.slow
 def test_an_exit_of_a_layer_is_an_error(cafx: Run, foreign: Path) -> None:
     path = foreign / "foreign.prototxt"
     path.write_text(path.read_text().replace('"Same"', '"Exits"'))
@@ -193,7 +201,11 @@ layer { name: "out" type: "DetectionOutput" bottom: "loc" bottom: "conf" bottom:
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-@pytest.mark.parametrize("command", [["net"], ["draw", "--out", "../net.dot"], ["upgrade"]], ids=lambda each: each[0])
+@pytest.mark.parametrize(
+    "command",
+    [["net"], *(pytest.param(each, marks=pytest.mark.slow) for each in (["draw", "--out", "../net.dot"], ["upgrade"]))],
+    ids=lambda each: each[0],
+)
 def test_inspecting_writes_no_file(cafx: Run, foreign: Path, kind: str, command: list[str]) -> None:
     if kind == "DetectionOutput":
         pytest.importorskip("cafx_layer_detectionoutput")

@@ -52,7 +52,9 @@ def layer_types(text: str) -> set[str]:
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker that runs a test once per file of reference data."""
     config.addinivalue_line(
-        "markers", "shared_files(pattern): run with `shared_file` set to each matching file of the reference data"
+        "markers",
+        "shared_files(pattern, slow=regex): run with `shared_file` set to each matching file of the reference data; "
+        "those whose path matches `slow` are slow",
     )
 
 
@@ -65,7 +67,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     files = sorted(folder.glob(marker.args[0])) if folder else []
     if folder and files:
         names = [str(file.relative_to(folder)) for file in files]
-        metafunc.parametrize("shared_file", files, ids=names)
+        slow = re.compile(marker.kwargs.get("slow", "(?!)"))
+        marks = [[pytest.mark.slow] if slow.search(name) else [] for name in names]
+        values = [pytest.param(file, marks=marks) for file, marks in zip(files, marks, strict=True)]
+        metafunc.parametrize("shared_file", values, ids=names)
     else:
         skipped = pytest.param(None, marks=pytest.mark.skip(reason=ABSENT), id="absent")
         metafunc.parametrize("shared_file", [skipped])

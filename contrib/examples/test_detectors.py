@@ -79,7 +79,7 @@ def test_a_detector_reaches_the_expected_precision(example: str, examples: Path)
 
 
 @pytest.mark.usefixtures("noise")
-@pytest.mark.parametrize("example", [SSD, FASTER_RCNN])
+@pytest.mark.parametrize("example", [SSD, pytest.param(FASTER_RCNN, marks=pytest.mark.slow)])
 def test_the_program_emits_the_prototxt(example: str, examples: Path) -> None:
     place = examples / example
     emitted = schema().parse_text(run(place, "-m", "cafx.cli", "emit", "net.py"), "SolverParameter")
@@ -89,6 +89,7 @@ def test_the_program_emits_the_prototxt(example: str, examples: Path) -> None:
     assert schema().to_text(emitted) == schema().to_text(written)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("noise")
 @pytest.mark.parametrize("example", [SSD, FASTER_RCNN])
 def test_detections_are_drawn(example: str, examples: Path) -> None:
@@ -112,6 +113,7 @@ def boxes_of(regions: np.ndarray, offsets: np.ndarray, deviation: float) -> np.n
     return np.array(boxes)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("noise")
 def test_the_detections_of_faster_rcnn_are_decoded_from_its_regions(examples: Path) -> None:
     place = examples / FASTER_RCNN

@@ -49,6 +49,7 @@ def test_the_digits_net_reaches_the_expected_accuracy(examples: Path) -> None:
     assert (examples / "digits" / result["weights"]).is_file()
 
 
+@pytest.mark.slow
 def test_mnist_as_program_and_as_prototxt_is_the_same_net(examples: Path, tiny_mnist: Path) -> None:
     folder = examples / "mnist"
     from_program = json.loads(cafx(folder, "net", "net.py", "--data", str(tiny_mnist), "--json").stdout)
@@ -57,6 +58,7 @@ def test_mnist_as_program_and_as_prototxt_is_the_same_net(examples: Path, tiny_m
     assert from_prototxt["parameters"] == 431_080
 
 
+@pytest.mark.slow
 def test_mnist_trains_from_prototxt(examples: Path, tiny_mnist: Path) -> None:
     folder = examples / "mnist"
     subprocess.run([sys.executable, "mnist_data.py", str(tiny_mnist)], cwd=folder, check=True, timeout=TIMEOUT)

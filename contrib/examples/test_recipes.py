@@ -56,7 +56,10 @@ def run(folder: Path, data: Path, *command: str) -> str:
     return process.stdout
 
 
-@pytest.mark.parametrize(("folder", "program", "solver"), RECIPES)
+@pytest.mark.parametrize(
+    ("folder", "program", "solver"),
+    [RECIPES[0], *(pytest.param(*each, marks=pytest.mark.slow) for each in RECIPES[1:])],
+)
 def test_the_program_emits_the_prototxt(folder: str, program: str, solver: str, examples: Path, data: Path) -> None:
     place = examples / folder
     emitted = parsed(run(place, data, "-m", "cafx.cli", "emit", program))

@@ -71,6 +71,7 @@ def test_the_label_map_and_the_sizes_are_those_of_the_evaluation(data: ModuleTyp
     assert [each.height for each in read_sizes(tmp_path / "name_size.txt")] == [data.SIDE] * 3
 
 
+@pytest.mark.slow
 def test_the_digits_are_mnist_s_where_they_are(
     data: ModuleType, tmp_path: Path, write_mnist: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ SAMPLE_STEP = 997
 Array = npt.NDArray[Any]
 
 
-@pytest.mark.shared_files("golden/nets/*.npz")
+@pytest.mark.shared_files("golden/nets/*.npz", slow="caffenet|googlenet")
 def test_a_published_net_matches_caffe(shared_file: Path, require_plugins: Callable[[Path], None]) -> None:
     prototxt = shared_file.with_suffix(".prototxt")
     require_plugins(prototxt)

@@ -312,6 +312,7 @@ def cafx(folder: Path) -> Cafx:
     return start
 
 
+@pytest.mark.slow
 @needs_no_gpu
 def test_a_solver_file_of_others_trains_on_the_cpu(cafx: Cafx) -> None:
     command = ("train", "--solver", "solver.prototxt", "--set", "solver_mode=GPU", "--json")
@@ -326,6 +327,7 @@ def test_a_solver_file_of_others_trains_on_the_cpu(cafx: Cafx) -> None:
     assert refused.count("\n") == 1
 
 
+@pytest.mark.slow
 @needs_no_gpu
 def test_gpu_on_the_command_line_is_an_error_here(cafx: Cafx) -> None:
     for command in (("train", "--solver", "solver.prototxt"), ("time", "net.prototxt"), ("net", "net.prototxt")):

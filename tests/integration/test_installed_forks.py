@@ -86,8 +86,8 @@ FORKS = {
         FASTER_RCNN,
         (
             (6, "no Python module 'rpn.proposal_layer'", "Faster R-CNN"),
-            (7, "unknown layer type 'ROIPooling'", "Fast R-CNN"),
-            (8, "LayerParameter has no field 'roi_pooling_param'", "Fast R-CNN"),
+            (7, "unknown layer type 'ROIPooling'", "Faster R-CNN"),
+            (8, "LayerParameter has no field 'roi_pooling_param'", "Faster R-CNN"),
         ),
         "cafx-faster-rcnn",
     ),
@@ -113,7 +113,7 @@ FORKS = {
     "shufflenet": Fork(
         SHUFFLENET,
         (
-            (2, "unknown layer type 'ConvolutionDepthwise'", "jolibrain/caffe"),
+            (2, "unknown layer type 'ConvolutionDepthwise'", "jolibrain"),
             (3, "unknown layer type 'ShuffleChannel'", "ShuffleNet"),
             (3, "LayerParameter has no field 'shuffle_channel_param'", "ShuffleNet"),
         ),

@@ -68,7 +68,7 @@ def test_a_public_definition_is_read(
     assert schema().parse_text(schema().to_text(definition.proto), "NetParameter") == definition.proto
 
 
-@pytest.mark.shared_files("prototxt/**/*.prototxt")
+@pytest.mark.shared_files("prototxt/**/*.prototxt", slow=r"/(44|56|110)/|Net-1\d\d|ResNeXt-101")
 def test_a_public_net_is_built(
     shared_file: Path,
     kind_of: Callable[[Path], str],

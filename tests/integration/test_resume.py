@@ -135,8 +135,10 @@ def assert_same(one: list[Array], two: list[Array]) -> None:
         np.testing.assert_array_equal(first.view(np.uint32), second.view(np.uint32))
 
 
-@pytest.mark.parametrize("file_format", ["BINARYPROTO", "HDF5"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("file_format", ["BINARYPROTO", pytest.param("HDF5", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", [each if each == "SGD" else pytest.param(each, marks=pytest.mark.slow) for each in KINDS]
+)
 def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path, kind: str, file_format: str) -> None:
     uninterrupted, expected = recorded(write_solver(SEED, kind, file_format))
     with uninterrupted:
@@ -156,6 +158,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(folder: Path, kind: str, file
     assert len(expected.scores) == LENGTH // 10 + 1
 
 
+@pytest.mark.slow
 def test_resuming_twice_changes_nothing(folder: Path) -> None:
     uninterrupted, expected = recorded(write_solver(SEED))
     with uninterrupted:
@@ -178,6 +181,7 @@ def test_resuming_twice_changes_nothing(folder: Path) -> None:
     assert reported | recorder.losses == expected.losses
 
 
+@pytest.mark.slow
 def test_stopping_during_a_test_changes_nothing(folder: Path) -> None:
     uninterrupted, expected = recorded(write_solver(SEED))
     with uninterrupted:

@@ -19,13 +19,8 @@ from cafx.kernel.schema import FIRST_FREE_NUMBER, SCALAR_KINDS, compose
 
 COMPOSED = compose(of_caffe())
 FIELD = descriptor_pb2.FieldDescriptorProto
-DEPTH, FIELDS, ITEMS, EXAMPLES = 3, 5, 3, 50
-SLOW = settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+DEPTH, FIELDS, ITEMS = 3, 5, 3
+EXAMPLES = pytest.mark.parametrize("count", [5, pytest.param(50, marks=pytest.mark.slow)])
 
 every_message = pytest.mark.parametrize("name", sorted(COMPOSED.names()))
 
@@ -144,15 +139,18 @@ def test_every_message_of_caffe_has_a_plugin(reference: Reference) -> None:
 
 
 @every_message
-@given(data=st.data())
-@SLOW
-def test_text_and_bytes_equal_caffe_s(name: str, reference: Reference, data: st.DataObject) -> None:
-    original = data.draw(filled(reference[name]))
-    wire, text = original.SerializeToString(deterministic=True), text_format.MessageToString(original)
-    read = COMPOSED.parse_bytes(wire, name)
-    assert read.SerializeToString(deterministic=True) == wire
-    assert COMPOSED.to_text(read) == text
-    assert COMPOSED.parse_text(text, name) == read
+@EXAMPLES
+def test_text_and_bytes_equal_caffe_s(name: str, count: int, reference: Reference) -> None:
+    @settings(max_examples=count, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+    @given(filled(reference[name]))
+    def check(original: Any) -> None:
+        wire, text = original.SerializeToString(deterministic=True), text_format.MessageToString(original)
+        read = COMPOSED.parse_bytes(wire, name)
+        assert read.SerializeToString(deterministic=True) == wire
+        assert COMPOSED.to_text(read) == text
+        assert COMPOSED.parse_text(text, name) == read
+
+    check()
 
 
 SCALARS: dict[str, st.SearchStrategy[Any]] = {

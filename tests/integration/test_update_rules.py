@@ -95,15 +95,20 @@ def test_updates_match_the_reference(options: Options) -> None:
     compare(options, "numpy", np.float64, EXACT)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@pytest.mark.parametrize("count", [5, pytest.param(40, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("engine", sorted(set(registry().names("engine")) - {"numpy"}))
-@given(options=solvers())
-def test_updates_of_other_engines_match_the_reference(engine: str, options: Options) -> None:
+def test_updates_of_other_engines_match_the_reference(engine: str, count: int) -> None:
     on_gpu = registry().load("engine", engine).gpu
     if on_gpu and standin.available():
         pytest.skip(f"no stand-in for a GPU: {standin.available()}")
-    with standin.installed() if on_gpu else nullcontext():
+
+    @settings(max_examples=count, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(solvers())
+    def check(options: Options) -> None:
         compare(options, engine, np.float32, SINGLE)
+
+    with standin.installed() if on_gpu else nullcontext():
+        check()
 
 
 def compare(options: Options, engine: str, dtype: npt.DTypeLike, allowed: dict[str, float]) -> None:

@@ -13,7 +13,7 @@ from cafx.kernel import Layer, schema
 from cafx.kernel.schema import Message, declared_by
 
 MAX_CASES = 12
-IGNORED = ("accepted for compatibility",)
+IGNORED = ("accepted for compatibility", "ignored;")
 """How the documentation of an option without effect begins."""
 
 
@@ -104,9 +104,10 @@ def _by_message(layer: type[Layer], options: Mapping[str, Any]) -> list[tuple[ty
 
 
 def _portable(value: Any) -> Any:
-    """A value with paths in the temporary folder of sample files reduced to file names."""
+    """A value with paths in the temporary folder of sample files reduced to file names, without that folder."""
     if isinstance(value, Mapping):
-        return {key: _portable(each) for key, each in value.items()}
+        portable = {key: _portable(each) for key, each in value.items()}
+        return {key: each for key, each in portable.items() if each != "" or value[key] == ""}
     if isinstance(value, str):
         return re.sub(rf"^{re.escape(tempfile.gettempdir())}/[^/]+/", "", value)
     return value

@@ -51,7 +51,8 @@ def time(model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_
 
     GFLOP/s is computed from the layer's nominal multiply-adds. "of peak" compares it with a large matrix
     product on this machine; Winograd convolutions can exceed 100 %. "reorders": number and cost (in
-    milliseconds) of memory-layout changes per pass.
+    milliseconds) of memory-layout changes per pass. "compilation" is the time spent preparing the net for shapes that
+    have changed since the pass before.
     """
     from cafx.cli.nets import build_net
     from cafx.cli.timing import measure
@@ -73,6 +74,8 @@ def _table(timing: Timing, width: int) -> Table:
     from rich import box
     from rich.table import Table
 
+    from cafx.cli.timing import Row
+
     title = f"{timing.net}: milliseconds per pass, mean of {timing.iterations}, engine {timing.engine}"
     table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     with_type = width >= TYPE_WIDTH
@@ -83,6 +86,9 @@ def _table(timing: Timing, width: int) -> Table:
     shown = len(table.columns)
     total = timing.total()
     for row in timing.rows:
+        table.add_row(*_cells(row, total, with_type=with_type)[:shown])
+    if timing.compiling:
+        row = Row("(compilation)", "", "", timing.compiling)
         table.add_row(*_cells(row, total, with_type=with_type)[:shown])
     table.add_section()
     table.add_row(*_cells(total, total, with_type=with_type)[:shown])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
 
 from cafx.kernel import TRAIN, Net
-from cafx.kernel.net import Engine, LayerPlan, Step
+from cafx.kernel.net import Engine, LayerPlan, NetPlan, Program, Step
 
 MILLI, GIGA = 1e3, 1e9
 FLOPS = 2
@@ -52,8 +54,9 @@ class Timing:
     Attributes:
         net, engine: names.
         iterations: number of timed passes.
-        rows: one per step.
+        rows: one per step, in order; where shapes change, one per step of any of the programs that ran.
         forward, backward: milliseconds per whole pass.
+        compiling: milliseconds per pass spent reshaping and compiling the net for new shapes, included in ``forward``.
         peak: GFLOP/s of a large matrix product; None if no step has multiply-adds.
     """
 
@@ -64,6 +67,7 @@ class Timing:
     forward: float
     backward: float
     peak: float | None
+    compiling: float = 0.0
 
     def summary(self) -> dict[str, Any]:
         """All values as a dict, for ``--json``."""
@@ -80,7 +84,7 @@ class Timing:
 
 
 def measure(net: Net, iterations: int, warmup: int) -> Timing:
-    """Time the passes of a net.
+    """Time the passes of a net, whose shapes may change from pass to pass.
 
     The backward pass is timed in TRAIN phase only.
 
@@ -94,29 +98,32 @@ def measure(net: Net, iterations: int, warmup: int) -> Timing:
         net.run_forward()
         if backward:
             net.run_backward()
-    rows = {step: Row(step.name, _types(step), step.run_by) for step in net.program.steps}
+    watch = _Stopwatch(net, backward)
     forwards = backwards = 0.0
-    for _ in range(iterations):
-        forwards += _pass(net, rows, forward=True)
-        if backward:
-            net.clear_param_diffs()
-            backwards += _pass(net, rows, forward=False)
-    for step, row in rows.items():
-        row.gflop = FLOPS * sum(_multiply_adds(planned, backward) for planned in step.layers) / GIGA
+    with watch.watching():
+        for _ in range(iterations):
+            forwards += watch.timed(net.run_forward)
+            if backward:
+                net.clear_param_diffs()
+                backwards += watch.timed(net.run_backward)
+    rows = watch.rows_in_order()
+    for row in rows:
+        row.gflop *= FLOPS / GIGA / iterations
         for field in ("forward", "backward", "reordering"):
             setattr(row, field, getattr(row, field) * MILLI / iterations)
         row.reorders /= iterations
-    peak = measure_peak(net.engine) if any(row.gflop for row in rows.values()) else None
-    for row in rows.values():
+    peak = measure_peak(net.engine) if any(row.gflop for row in rows) else None
+    for row in rows:
         _set_rate(row, row.forward + row.backward, peak)
     return Timing(
         net=net.name,
         engine=net.engine.name,
         iterations=iterations,
-        rows=list(rows.values()),
+        rows=rows,
         forward=forwards * MILLI / iterations,
         backward=backwards * MILLI / iterations,
         peak=peak,
+        compiling=watch.compiling * MILLI / iterations,
     )
 
 
@@ -151,28 +158,97 @@ def _multiply_adds(planned: LayerPlan, backward: bool) -> int:
     return products * layer.multiply_adds(list(planned.bottoms))
 
 
-def _pass(net: Net, rows: dict[Step, Row], *, forward: bool) -> float:
-    steps = net.program.steps if forward else [step for step in reversed(net.program.steps) if step.needs_backward]
-    conversions = net.engine.conversions
-    began = time.perf_counter()
-    for step in steps:
-        count, seconds = conversions()
-        started = time.perf_counter()
-        if forward:
-            step.forward()
-        else:
-            step.backward()
-        net.engine.synchronize()
-        elapsed = time.perf_counter() - started
-        row = rows[step]
-        if forward:
-            row.forward += elapsed
-        else:
-            row.backward += elapsed
-        after = conversions()
-        row.reorders += after[0] - count
-        row.reordering += after[1] - seconds
-    return time.perf_counter() - began
+class _Stopwatch:
+    """Observer of a net that adds up what each step took, in seconds and multiply-adds.
+
+    A step's time begins where the step before it ends, or where the net has been compiled for new shapes in between.
+
+    Args:
+        net: the net.
+        backward: whether the backward pass is timed too.
+
+    Attributes:
+        compiling: seconds spent carrying new shapes through the net and compiling it.
+    """
+
+    def __init__(self, net: Net, backward: bool) -> None:
+        self.net = net
+        self.compiling = 0.0
+        self._with_backward = backward
+        self._rows: dict[str, tuple[int, Row]] = {}
+        self._work: tuple[Any, dict[str, int]] = (None, {})
+        self._started = 0.0
+        self._conversions = net.engine.conversions()
+
+    def rows_in_order(self) -> list[Row]:
+        """The rows, sorted by first layer."""
+        return [row for _, row in sorted(self._rows.values(), key=lambda each: each[0])]
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch the net's passes, and its engine's compilations, within a ``with`` block."""
+        engine, observer, plain = self.net.engine, self.net.observer, self.net.engine.compile
+
+        def compile_timed(plan: NetPlan) -> Program:
+            program, began = plain(plan), self._started
+            self._started = time.perf_counter()
+            self.compiling += self._started - began
+            return program
+
+        self.net.observer = self
+        engine.compile = compile_timed  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            del engine.compile
+            self.net.observer = observer
+
+    def timed(self, run: Any) -> float:
+        """Seconds of one pass."""
+        self._restart()
+        began = self._started
+        run()
+        self.net.engine.synchronize()
+        return time.perf_counter() - began
+
+    def forward(self, step: Step) -> None:
+        """Add the time since the step before."""
+        self._add(step, "forward")
+
+    def backward(self, step: Step) -> None:
+        """Likewise."""
+        self._add(step, "backward")
+
+    def update(self) -> None:
+        """Do nothing: no solver is timed."""
+
+    def _add(self, step: Step, field: str) -> None:
+        self.net.engine.synchronize()
+        elapsed = time.perf_counter() - self._started
+        count, seconds = self.net.engine.conversions()
+        name = step.name
+        if name not in self._rows:
+            self._rows[name] = step.first, Row(name, _types(step), step.run_by)
+        row = self._rows[name][1]
+        setattr(row, field, getattr(row, field) + elapsed)
+        row.reorders += count - self._conversions[0]
+        row.reordering += seconds - self._conversions[1]
+        if field == "forward":
+            row.gflop += self._multiply_adds(step)
+        self._restart()
+
+    def _restart(self) -> None:
+        self._conversions = self.net.engine.conversions()
+        self._started = time.perf_counter()
+
+    def _multiply_adds(self, step: Step) -> int:
+        """Those of a step at its present shapes, counted once for each program."""
+        program, known = self._work
+        if program is not self.net.program:
+            program, known = self._work = self.net.program, {}
+        if step.name not in known:
+            known[step.name] = sum(_multiply_adds(planned, self._with_backward) for planned in step.layers)
+        return known[step.name]
 
 
 def _types(step: Step) -> str:

@@ -43,6 +43,6 @@ class DeepLabImageData(Message):
 class DeepLab(Dialect):
     """Fields of DeepLab (Chen et al., 2015)."""
 
-    fork = "hszhao/PSPNet"
+    fork = "PSPNet, DeepLab"
     declares = (DeepLabTransformation, DeepLabImageData)
     types = ("ImageSegData",)

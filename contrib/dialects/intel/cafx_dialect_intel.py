@@ -159,5 +159,5 @@ ENGINES = tuple(
 class Intel(Dialect):
     """Fields of Intel's fork, 2016 to 2019."""
 
-    fork = "intel/caffe"
+    fork = "Intel"
     declares = (IntelNet, IntelLayer, IntelBatchNorm, IntelFiller, IntelTransformation, IntelSolver, *ENGINES)

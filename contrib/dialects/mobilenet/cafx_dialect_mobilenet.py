@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cafx.kernel import CafxError, Message, option
-from cafx.kernel.schema import Dialect, extends, rewritten
+from cafx.kernel.schema import Dialect, extends, read_by, rewritten
+from cafx_lib_ssd import ResizeParameter
 
 __version__ = "0.1.0"
 
@@ -26,9 +27,22 @@ class MobileNetConvolution(Message):
     )
 
 
+@extends("TransformationParameter")
+class MobileNetTransformation(Message):
+    """Several sizes, of which one is drawn for each batch."""
+
+    resize_param: tuple[ResizeParameter, ...] = option(
+        None,
+        ResizeParameter,
+        repeated=True,
+        doc="resizing after sampling: one is drawn for each batch with its prob",
+        effect=read_by("AnnotatedData"),
+    )
+
+
 class MobileNet(Dialect):
     """Fields of chuanqi305/ssd and eric612/MobileNet-YOLO."""
 
-    fork = "eric612/MobileNet-YOLO"
-    declares = (MobileNetConvolution,)
+    fork = "MobileNet-SSD, MobileNet-YOLO"
+    declares = (MobileNetConvolution, MobileNetTransformation)
     types = ("Yolov3", "RegionLoss", "DepthwiseConvolution")

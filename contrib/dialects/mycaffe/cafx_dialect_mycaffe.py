@@ -207,7 +207,7 @@ class TwoPhases(Upgrade):
 class MyCaffe(Dialect):
     """Fields of MyCaffe."""
 
-    fork = "MyCaffe/MyCaffe"
+    fork = "MyCaffe"
     declares = (
         MyCaffeTransformation,
         MyCaffeData,

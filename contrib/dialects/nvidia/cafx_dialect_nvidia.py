@@ -121,7 +121,7 @@ class NVIDIASolver(Message):
 class NVIDIA(Dialect):
     """Fields of NVIDIA's fork, branches caffe-0.15 to caffe-0.17."""
 
-    fork = "NVIDIA/caffe"
+    fork = "NVIDIA"
     declares = (
         NVIDIANet,
         NVIDIALayer,

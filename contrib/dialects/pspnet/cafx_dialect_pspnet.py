@@ -11,6 +11,6 @@ __version__ = "0.1.0"
 class PSPNet(Dialect):
     """PSPNet's transformations of images with labels of pixels, those of DeepLab (Zhao et al., 2017)."""
 
-    fork = "hszhao/PSPNet"
+    fork = "PSPNet"
     declares = (DeepLabTransformation, DeepLabImageData)
     types = ("Interp",)

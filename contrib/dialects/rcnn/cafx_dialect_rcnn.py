@@ -29,5 +29,5 @@ class FixedNormalization(IntEnum):
 class RCNN(Dialect):
     """Losses divided by a given number: ``loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 128 }``."""
 
-    fork = "daijifeng001/caffe-rfcn"
+    fork = "Faster R-CNN, R-FCN"
     declares = (FixedLossParameter, FixedNormalization)

@@ -24,5 +24,5 @@ class SegNet(Dialect):
     A position's loss and gradient are multiplied by the weight of its label; the divisor does not change.
     """
 
-    fork = "alexgkendall/caffe-segnet"
+    fork = "SegNet"
     declares = (WeightedLossParameter,)

@@ -115,6 +115,6 @@ class SSDSolver(Message):
 class SSD(Dialect):
     """Fields of SSD (Liu et al., 2016)."""
 
-    fork = "weiliu89/caffe (branch ssd)"
+    fork = "SSD"
     declares = (SSDTransformation, SSDSolver)
     types = ("AnnotatedData", "MultiBoxLoss", "DetectionOutput", "DetectionEvaluate", "PriorBox")

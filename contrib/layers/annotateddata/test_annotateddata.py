@@ -239,6 +239,89 @@ def test_yolov3_learns_from_the_rows_as_they_come(tmp_path: Path) -> None:
             assert {tuple(each) for each in np.argwhere(cells).tolist()} == {(y, x) for x, y in centres.tolist()}
 
 
+def policies(*policies: str) -> str:
+    return " ".join(f"resize_param {{ interp_mode: LINEAR interp_mode: AREA {each} }}" for each in policies)
+
+
+RECIPE_OF_YOLO = (
+    "scale: 0.007843 mirror: true mean_value: 127.5 mean_value: 127.5 mean_value: 127.5 "
+    "emit_constraint { emit_type: CENTER } expand_param { prob: 0.5 max_expand_ratio: 1.5 } "
+    "distort_param { brightness_prob: 0.5 brightness_delta: 32 random_order_prob: 0 }"
+)
+SIZES = {(32, 48): 0.6, (64, 64): 0.3, (96, 32): 0.1}
+MULTI_SCALE = policies(*(f"prob: {prob} height: {height} width: {width}" for (height, width), prob in SIZES.items()))
+
+
+def test_one_of_several_sizes_is_drawn_for_each_batch(marked: Path) -> None:
+    batches = yolo(marked, "yolo_data_jitter: 0.2", MULTI_SCALE + " scale: 0.5", batch=3, count=200)
+    shapes = [data.shape for data, _ in batches]
+    assert set(shapes) == {(3, 3, *size) for size in SIZES}
+    for size, prob in SIZES.items():
+        assert shapes.count((3, 3, *size)) / 200 == pytest.approx(prob, abs=0.1)
+    assert all(labels.shape == (3, 1, 300, 5) for _, labels in batches)
+    again = yolo(marked, "yolo_data_jitter: 0.2", MULTI_SCALE + " scale: 0.5", batch=3, count=9)
+    for (data, labels), (same, rows) in zip(batches[:9], again, strict=True):
+        np.testing.assert_array_equal(data, same)
+        np.testing.assert_array_equal(labels, rows)
+
+
+def test_boxes_follow_the_size_that_was_drawn(marked: Path) -> None:
+    sizes = policies(
+        f"prob: 0.5 height: {SIDE} width: {SIDE} resize_mode: FIT_LARGE_SIZE_AND_PAD", "prob: 0.5 height: 80 width: 120"
+    )
+    found = {SIDE: 0, 80: 0}
+    for data, labels in yolo(marked, "yolo_data_jitter: 0", sizes, batch=2, count=12):
+        for image, rows in zip(data, labels[:, 0], strict=True):
+            (row,) = rows[rows[:, 3] > 0]
+            sides = np.array([*image.shape[1:]] * 2)[[1, 0, 3, 2]]
+            corners = np.concatenate([row[1:3] - row[3:] / 2, row[1:3] + row[3:] / 2]) * sides
+            np.testing.assert_allclose(edges(image), corners, atol=BLURRED)
+            found[image.shape[1]] += 1
+    assert min(found.values()) > 3
+
+
+def test_without_boxes_several_sizes_are_drawn_too(marked: Path) -> None:
+    with net(marked, MULTI_SCALE, tops="") as training:
+        shapes = set()
+        for _ in range(30):
+            training.run_forward()
+            shapes.add(training.blobs["data"].shape)
+    assert len(shapes) > 1
+
+
+@pytest.mark.parametrize("probs", [(0.5, 0.4), (1.0, 1.0)])
+def test_probabilities_of_several_sizes_add_up_to_one(marked: Path, probs: tuple[float, ...]) -> None:
+    sizes = policies(*(f"prob: {each} height: 32 width: 32" for each in probs))
+    with pytest.raises(CafxError, match=f"do not add up to 1: got a sum of {sum(probs):g}"), net(marked, sizes):
+        pass
+    with net(marked, policies("prob: 0.502 height: 9 width: 9", "prob: 0.503 height: 8 width: 8")) as training:
+        training.run_forward()
+
+
+def test_a_net_as_mobilenet_yolo_trains_it_learns_at_every_size(marked: Path) -> None:
+    text = prototxt(marked, f"{RECIPE_OF_YOLO} {MULTI_SCALE}", "yolo_data_type: 1 yolo_data_jitter: 0.2", batch=3)
+    text += """
+    layer { name: "conv0" type: "Convolution" bottom: "data" top: "conv0"
+      convolution_param { num_output: 8 kernel_size: 3 pad: 1 stride: 2 weight_filler { type: "msra" } } }
+    layer { name: "conv1/dw" type: "DepthwiseConvolution" bottom: "conv0" top: "conv1/dw"
+      convolution_param { num_output: 8 kernel_size: 3 pad: 1 group: 8 engine: CAFFE weight_filler { type: "msra" } } }
+    layer { name: "conv" type: "Convolution" bottom: "conv1/dw" top: "conv"
+      convolution_param { num_output: 16 kernel_size: 8 stride: 8 weight_filler { type: "xavier" } } }
+    layer { name: "loss" type: "Yolov3" bottom: "conv" bottom: "label" top: "loss"
+      yolov3_param { num_class: 3 num: 2 anchors_scale: 16 iou_loss: MSE biases: [8, 8, 30, 30] mask: [0, 1] } }"""
+    shapes = set()
+    with Net(schema().parse_text(text, "NetParameter"), TRAIN, engine="numpy", seed=1) as training:
+        for _ in range(12):
+            training.run_forward()
+            training.clear_param_diffs()
+            training.run_backward()
+            height, width = training.blobs["data"].shape[2:]
+            shapes.add((height, width))
+            assert training.blobs["conv"].shape == (3, 16, height // 16, width // 16)
+            assert training.params["conv0"][0].host_diff().any()
+    assert len(shapes) > 1
+
+
 SSD_FIELDS = (
     "noise_param { inverse: true } crop_h: 4 crop_w: 5 distort_param { hue_prob: 0.1 } expand_param { prob: 0 } "
     "emit_constraint { emit_type: CENTER } resize_param { height: 9 width: 9 }"

@@ -77,16 +77,18 @@ class DenseImageData(BatchLayer):
 
     @classmethod
     def cases(cls) -> Iterable[Case]:
-        """In order and shuffled, colour and greyscale, resized, cropped and mirrored."""
+        """Cropped, mirrored and shuffled; colour and greyscale; resized; with options that are ignored."""
         from cafx.conformance import Case
         from cafx_lib_segmented import samples
 
         images = {"source": samples.pair_list(), "root_folder": f"{samples.folder()}/"}
+        mean = {"transform_param": {"mean_value": [104.0, 117.0, 123.0], "scale": 0.5}}
+        crop = {"crop_height": 4, "crop_width": 5, "mirror": True}
+        yield Case("training", tops=2, options={**images, "batch_size": 4, "shuffle": True, **crop}, layer=mean)
         ignored = {"scale": 2.0, "mean_file": "none", "crop_size": 2}
-        mean = {"mean_value": [100.0, 110.0, 120.0], "scale": 0.5}
-        yield Case("plain", tops=2, options={**images, "batch_size": 3, **ignored}, layer={"transform_param": mean})
-        sides = {"crop_height": 4, "crop_width": 5, "mirror": True, "new_height": 9, "new_width": 7}
-        yield Case("cropped", tops=2, options={**images, "batch_size": 4, "is_color": False, **sides})
+        yield Case("plain", tops=2, options={**images, "batch_size": 3, **ignored}, layer=mean)
+        sides = {**crop, "new_height": 9, "new_width": 7}
+        yield Case("resized", tops=2, options={**images, "batch_size": 4, "is_color": False, **sides})
         square = {"crop_size": 5, "mirror": True}
         yield Case(
             "shuffled", tops=2, options={**images, "shuffle": True, "rand_skip": 3}, layer={"transform_param": square}

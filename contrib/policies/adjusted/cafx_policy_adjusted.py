@@ -28,7 +28,7 @@ class AdjustedParameter(Message):
 class Adjustments(Dialect):
     """Warm-up and lower bound of the learning rate, of Intel's and NVIDIA's forks."""
 
-    fork = "intel/caffe, NVIDIA/caffe"
+    fork = "NVIDIA, Intel"
     declares = (AdjustedParameter,)
 
 

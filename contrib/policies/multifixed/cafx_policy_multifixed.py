@@ -22,7 +22,7 @@ class MultiFixedParameter(Message):
 class Stages(Dialect):
     """Options of the policy multifixed: ``stagelr: 0.1 stageiter: 1000 stagelr: 0.01 stageiter: 2000``."""
 
-    fork = "lim0606/caffe-googlenet-bn"
+    fork = "Intel"
     declares = (MultiFixedParameter,)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -32,6 +33,7 @@ test_iter: 2 test_interval: 10 random_seed: 1
 """
 GLOG = re.compile(r"[IWE]\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ \w+\.cpp:\d+\] .*")
 USAGE = 2
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -70,7 +72,9 @@ def run(folder: Path) -> Run:
     return start
 
 
-@pytest.mark.parametrize("name", [name for names in MODULES.values() for name in names])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) for names in MODULES.values() for name in names]
+)
 def test_each_program_is_installed_and_has_help(name: str, run: Run) -> None:
     ending = ".py" if (PROGRAMS / f"{name}.py").exists() else ""
     assert run(f"{name}{ending} -help").stdout.startswith(f"Usage: {name}{ending}")
@@ -87,6 +91,7 @@ def test_the_log_of_training_is_caffe_s(run: Run, folder: Path) -> None:
     assert (folder / "tiny_iter_20.solverstate").is_file()
 
 
+@pytest.mark.slow
 def test_parse_log_reads_it(run: Run, folder: Path) -> None:
     run("caffe train -solver solver.prototxt 2> my.log; parse_log.py my.log .")
     train = np.genfromtxt(folder / "my.log.train", delimiter=",", names=True)
@@ -122,6 +127,7 @@ def test_a_log_goes_on_over_new_year() -> None:
         read_tables(["iteration 5"], "x.log")
 
 
+@pytest.mark.slow
 def test_glog_s_settings_are_honoured(run: Run, folder: Path) -> None:
     assert "I1" not in run("caffe train -solver solver.prototxt", GLOG_minloglevel="2").stderr
     assert run("caffe train -solver solver.prototxt --minloglevel=1 -logtostderr=1").stderr == ""
@@ -130,6 +136,7 @@ def test_glog_s_settings_are_honoured(run: Run, folder: Path) -> None:
     assert "Solving tiny" in (folder / "logs/caffe.INFO").read_text()
 
 
+@pytest.mark.slow
 def test_training_resumes_from_a_snapshot(run: Run) -> None:
     run("caffe train --solver=solver.prototxt")
     log = run("caffe train --solver=solver.prototxt -snapshot tiny_iter_10.solverstate").stderr
@@ -137,6 +144,7 @@ def test_training_resumes_from_a_snapshot(run: Run) -> None:
     assert "Iteration 5 (" not in log
 
 
+@pytest.mark.slow
 def test_scores_and_times_are_logged(run: Run) -> None:
     run("caffe train -solver solver.prototxt")
     log = run("caffe test -model net.prototxt -weights tiny_iter_20.caffemodel -iterations=3 -gpu all").stderr
@@ -151,23 +159,24 @@ def test_scores_and_times_are_logged(run: Run) -> None:
     ("command", "message", "code"),
     [
         ("caffe train", "Need a solver definition to train", USAGE),
-        ("caffe test -model net.prototxt", "Need model weights to score", USAGE),
-        ("caffe time", "Need a model definition to time", USAGE),
-        ("caffe train -solver solver.prototxt -weights a -snapshot b", "but not both", USAGE),
-        ("caffe train -solver solver.prototxt -gpu first", "not the number of a GPU", 1),
-        ("CAFX_STRICT_MODE=1 caffe train -solver solver.prototxt -gpu 0", "no GPU here", 1),
-        ("caffe train -solver none.prototxt", "error: none.prototxt: cannot be read", 1),
-        ("caffe train -solvr s", "Did you mean --solver?", USAGE),
-        ("caffe device_query -gpu 0", "no GPU 0 here", 1),
-        ("convert_imageset img/ list.txt", "Missing argument", USAGE),
-        ("classify.py img/0.png out.npy", "deploy.prototxt", 1),
-        ("parse_log.py none.log .", "none.log: cannot be read", 1),
+        slow("caffe test -model net.prototxt", "Need model weights to score", USAGE),
+        slow("caffe time", "Need a model definition to time", USAGE),
+        slow("caffe train -solver solver.prototxt -weights a -snapshot b", "but not both", USAGE),
+        slow("caffe train -solver solver.prototxt -gpu first", "not the number of a GPU", 1),
+        slow("CAFX_STRICT_MODE=1 caffe train -solver solver.prototxt -gpu 0", "no GPU here", 1),
+        slow("caffe train -solver none.prototxt", "error: none.prototxt: cannot be read", 1),
+        slow("caffe train -solvr s", "Did you mean --solver?", USAGE),
+        slow("caffe device_query -gpu 0", "no GPU 0 here", 1),
+        slow("convert_imageset img/ list.txt", "Missing argument", USAGE),
+        slow("classify.py img/0.png out.npy", "deploy.prototxt", 1),
+        slow("parse_log.py none.log .", "none.log: cannot be read", 1),
     ],
 )
 def test_mistakes_are_told(command: str, message: str, code: int, run: Run) -> None:
     assert message in run(command, code).stderr
 
 
+@pytest.mark.slow
 def test_images_are_converted_and_averaged(run: Run, folder: Path) -> None:
     run("GLOG_logtostderr=1 convert_imageset -resize_height=6 --resize_width=7 --gray=true --shuffle img/ list.txt db")
     run("convert_imageset -backend leveldb --noshuffle -encoded img list.txt level_db")
@@ -179,6 +188,7 @@ def test_images_are_converted_and_averaged(run: Run, folder: Path) -> None:
     assert (folder / "mean.binaryproto").stat().st_size > 4 * 6 * 7
 
 
+@pytest.mark.slow
 def test_features_are_extracted(run: Run, folder: Path) -> None:
     run("caffe train -solver solver.prototxt")
     run("extract_features tiny_iter_20.caffemodel net.prototxt ip,x feats,xs 3 leveldb GPU 0")
@@ -187,6 +197,7 @@ def test_features_are_extracted(run: Run, folder: Path) -> None:
             assert len(database) == 12
 
 
+@pytest.mark.slow
 def test_old_files_are_upgraded_and_drawn(run: Run, folder: Path) -> None:
     run("upgrade_net_proto_text net.prototxt new.prototxt && upgrade_solver_proto_text solver.prototxt s.prototxt")
     assert 'type: "InnerProduct"' in (folder / "new.prototxt").read_text()
@@ -207,6 +218,7 @@ layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc" inner_product_p
     return "--model_def deploy.prototxt --pretrained_model=w.caffemodel --mean_file mean.npy"
 
 
+@pytest.mark.slow
 def test_images_are_classified_and_windows_detected(run: Run, folder: Path, model: str) -> None:
     run(f"classify.py img out.npy {model} --ext png --images_dim 9,9 --gpu")
     scores = np.load(folder / "out.npy")
@@ -219,6 +231,7 @@ def test_images_are_classified_and_windows_detected(run: Run, folder: Path, mode
     assert rows[2].startswith("img/1.png,2,2,8,8,")
 
 
+@pytest.mark.slow
 def test_windows_are_read_as_caffe_reads_them(run: Run, folder: Path, model: str) -> None:
     (folder / "windows.csv").write_text(
         "xmin,ymin,ymax,xmax,filename,score\r\n1.0,0,9,8.0,img/2.png,0.5\r\n0,2,8,8,img/1.png,0\r\n"
@@ -228,6 +241,7 @@ def test_windows_are_read_as_caffe_reads_them(run: Run, folder: Path, model: str
     assert [row[:5] for row in rows[1:]] == [["img/2.png", "0", "1", "9", "8"], ["img/1.png", "2", "0", "8", "8"]]
 
 
+@pytest.mark.slow
 def test_selective_search_takes_names_from_a_list_or_a_table(run: Run, folder: Path, model: str) -> None:
     (folder / "names.txt").write_text("img/1.png\n\n")
     (folder / "names.csv").write_text("filename,ymin\nimg/1.png,3\nimg/1.png,5\n")
@@ -238,6 +252,7 @@ def test_selective_search_takes_names_from_a_list_or_a_table(run: Run, folder: P
     assert {line.partition(",")[0] for line in found.splitlines()[1:]} == {"img/1.png"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -254,6 +269,7 @@ def test_what_is_no_table_of_windows_is_told(table: str, message: str, run: Run,
     assert not (folder / "out.csv").exists()
 
 
+@pytest.mark.slow
 def test_windows_are_written_as_pandas_reads_them(run: Run, folder: Path, model: str) -> None:
     (folder / "windows.csv").write_text("filename,ymin,xmin,ymax,xmax\nimg/1.png,0,0,9,9\nimg/1.png,2,2,8,8\n")
     command = f"detect.py windows.csv out.h5 {model} --crop_mode=list"
@@ -267,6 +283,7 @@ def test_windows_are_written_as_pandas_reads_them(run: Run, folder: Path, model:
     assert np.vstack(table["prediction"].to_numpy()).shape == (2, 5)
 
 
+@pytest.mark.slow
 def test_without_pandas_h5_is_refused_and_nothing_is_left(run: Run, folder: Path, model: str) -> None:
     (folder / "pandas.py").write_text("raise ImportError")
     (folder / "windows.csv").write_text("filename,ymin,xmin,ymax,xmax\nimg/1.png,0,0,9,9\n")
@@ -275,6 +292,7 @@ def test_without_pandas_h5_is_refused_and_nothing_is_left(run: Run, folder: Path
     assert not list(folder.glob("*out.h5*"))
 
 
+@pytest.mark.slow
 def test_sigterm_ends_training_with_143(run: Run, folder: Path) -> None:
     forever = SOLVER.replace("max_iter: 20 snapshot: 10", "max_iter: 1000000000").replace("display: 5", "display: 0")
     (folder / "solver.prototxt").write_text(forever.replace("test_interval: 10", "test_interval: 1000000"))
@@ -283,6 +301,7 @@ def test_sigterm_ends_training_with_143(run: Run, folder: Path) -> None:
     assert list(folder.glob("tiny_iter_*.solverstate"))
 
 
+@pytest.mark.slow
 def test_a_log_that_nobody_reads_is_no_error(run: Run) -> None:
     run("caffe train -solver solver.prototxt 2>&1 | true; exit ${PIPESTATUS[0]}", 141)
     run("caffe time -model net.prototxt -iterations 2 2>&1 | true; exit ${PIPESTATUS[0]}", 141)

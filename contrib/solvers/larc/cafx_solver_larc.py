@@ -34,7 +34,7 @@ class LocalRateParameter(Message):
 class LocalRates(Dialect):
     """Rates of parameter blobs, of NVIDIA's and Intel's forks."""
 
-    fork = "NVIDIA/caffe, intel/caffe"
+    fork = "NVIDIA, Intel"
     declares = (LocalRateParameter,)
 
 

@@ -68,7 +68,7 @@ def run_python(path: str | Path) -> ModuleType:
         sys.path.insert(0, folder)
     sys.modules[module.__name__] = module
     try:
-        exec(compile(text, str(path), "exec"), module.__dict__)  # nosec B102 - the user's own program
+        exec(compile(text, str(path), "exec"), module.__dict__)  # nosec B102  # the user's own program
     except (Exception, SystemExit) as error:  # user code may raise anything
         sys.modules.pop(module.__name__, None)
         raise _failure(error, path) from error

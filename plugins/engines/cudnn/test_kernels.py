@@ -27,8 +27,12 @@ def test_there_are_kernels():
     assert FILES
 
 
-@pytest.mark.parametrize(("architecture", "options"), VARIANTS, ids=NAMES)
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    ("architecture", "options"),
+    [VARIANTS[0], *(pytest.param(*each, marks=pytest.mark.slow) for each in VARIANTS[1:])],
+    ids=NAMES,
+)
+@pytest.mark.parametrize("file", [FILES[0], *(pytest.param(each, marks=pytest.mark.slow) for each in FILES[1:])])
 def test_kernels_compile(file, architecture, options):
     if architecture not in nvrtc.architectures():
         pytest.skip(f"this NVRTC does not know sm_{architecture}")

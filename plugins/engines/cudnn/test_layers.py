@@ -32,7 +32,7 @@ def results(trial):
     return found
 
 
-@pytest.fixture(params=["cupy", "float32", "bf16"])
+@pytest.fixture(params=["cupy", "float32", pytest.param("bf16", marks=pytest.mark.slow)])
 def engine(request, cuda):
     from cafx_engine_cudnn import CuDNN
     from cafx_engine_cupy import CuPy

@@ -148,10 +148,11 @@ def run(case: Case, engine: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("cases", [convolutions, padded, grouped], ids=["whole", "padded", "grouped"])
+@pytest.mark.parametrize("count", [4, pytest.param(40, marks=pytest.mark.slow)])
 def test_every_pass_matches_numpy(
-    cases: st.SearchStrategy[Case], always_winograd: None, monkeypatch: pytest.MonkeyPatch
+    cases: st.SearchStrategy[Case], count: int, always_winograd: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    @settings(max_examples=40, deadline=None, database=None)
+    @settings(max_examples=count, deadline=None, database=None)
     @given(cases)
     def check(case: Case) -> None:
         monkeypatch.setattr(correlation, "THREAD_BYTES", case.thread_bytes)

@@ -10,6 +10,7 @@ from cafx_data_annotateddata.labels import BoxLabels, YoloLabels
 from cafx_data_annotateddata.options import AnnotatedDataParameter
 from cafx_data_annotateddata.source import AnnotatedSource
 from cafx_data_data import DataParameter
+from cafx_lib_annotated.policies import Policies
 from cafx_lib_annotated.transform import AnnotatedTransformer
 from cafx_lib_feed.layer import BatchLayer
 from cafx_lib_feed.prefetch import Source
@@ -36,6 +37,8 @@ class AnnotatedData(BatchLayer):
     (resize_param), degraded (noise_param), cropped (crop_size, or crop_h and crop_w; at random in TRAIN phase, else
     at the centre), mirrored, and written as (x - mean) · scale. Boxes follow; those outside a cut are dropped, or as
     emit_constraint says. The database is chosen and read as by Data. With batch_size 1, images may differ in size.
+    Of several resize_params (MobileNet-YOLO), one is drawn for each batch with its prob, for all images alike; the
+    probabilities add up to 1.
 
     Raises:
         CafxError: a database that is missing, empty, damaged, locked or of another kind; an item that is not an
@@ -58,26 +61,27 @@ class AnnotatedData(BatchLayer):
             raise self.error("source and batch_size must be set", expected="both in data_param")
         classes = [each.label for each in self.label_map().item]
         labels = YoloLabels(options.train_diffcult) if options.yolo_data_type else BoxLabels()
-        steps = AnnotatedTransformer(
-            self.read(TransformationParameter),
-            options.batch_sampler,
-            self.phase,
-            self.failure(),
-            self.context.dtype,
-            options.yolo_data_jitter if options.yolo_data_type else None,
-        )
-        dynamic = data.batch_size == 1 or (len(top) > 1 and not options.yolo_data_type)
+        policies = Policies(self.read(TransformationParameter), self._steps, self.failure())
+        dynamic = data.batch_size == 1 or policies.several or (len(top) > 1 and not options.yolo_data_type)
         self.dynamic_shape = dynamic  # type: ignore[misc]  # depends on the instance
         reader = self.context.plugins.load("database", data.database or data.backend.name).open(data.source)
         kind = True if options.has("anno_type") else None
         try:
             source = AnnotatedSource(
-                reader, data, self.context.streams, self.name, steps, len(top) > 1, kind, classes, labels
+                reader, data, self.context.streams, self.name, policies, len(top) > 1, kind, classes, labels
             )
         except Exception:
             reader.close()
             raise
         return source, source.shapes
+
+    def _steps(self, transform: TransformationParameter) -> AnnotatedTransformer:
+        """The transformation for a transform_param with one resize_param at most."""
+        options = self.options
+        jitter = options.yolo_data_jitter if options.yolo_data_type else None
+        return AnnotatedTransformer(
+            transform, options.batch_sampler, self.phase, self.failure(), self.context.dtype, jitter
+        )
 
     def label_map(self) -> LabelMap:
         """The map in label_map_file; an empty one without it."""

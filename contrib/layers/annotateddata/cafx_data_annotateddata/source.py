@@ -12,6 +12,7 @@ from cafx.kernel.blob import shape_text
 from cafx.kernel.net import Streams
 from cafx_data_annotateddata.labels import BoxLabels, YoloLabels
 from cafx_data_data.source import DatabaseItem, DataSource
+from cafx_lib_annotated.policies import Policies
 from cafx_lib_annotated.records import BBOX_TYPE, LABEL_COLUMN, Record, read_record
 from cafx_lib_annotated.transform import AnnotatedTransformer, Prepared
 from cafx_lib_feed.database import Reader
@@ -27,7 +28,7 @@ class AnnotatedSource(DataSource):
 
     Args:
         reader, options, streams, name, labelled: see `DataSource`.
-        steps: the transformation.
+        policies: the transformation, or several that are drawn from.
         has_kind: whether records have a type, which is then 0 (boxes); None to see it from the first record.
         classes: the labels that a box may have; empty for any.
         labels: the form of the rows.
@@ -42,20 +43,21 @@ class AnnotatedSource(DataSource):
         options: Any,
         streams: Streams,
         name: str,
-        steps: AnnotatedTransformer,
+        policies: Policies,
         labelled: bool,
         has_kind: bool | None,
         classes: Collection[int],
         labels: BoxLabels | YoloLabels,
     ) -> None:
+        steps = policies.steps[0]
         super().__init__(reader, options, streams, name, steps.last, labelled)
-        self.steps, self.classes, self.labels = steps, frozenset(classes), labels
+        self.policies, self.classes, self.labels = policies, frozenset(classes), labels
         self.shadowed = has_kind is not None
         first = next(reader.items())
         record = read_record(*first)
         self.with_boxes = self.shadowed or record.kind is not None
         shape = steps.shape(self._picture(first[0], record, None).shape)
-        self.expected: Shape3 | None = shape if self.batch_size > 1 else None
+        self.expected: Shape3 | None = shape if self.batch_size > 1 and not policies.several else None
         label_shape = self._label_shape(self.batch_size, len(record.rows))
         self.shapes = [(self.batch_size, *shape), label_shape][: 1 + labelled]
 
@@ -67,14 +69,15 @@ class AnnotatedSource(DataSource):
         """See `Source`."""
         self.reader.check_lent()
         items, rng = fetched
+        steps = self.policies.draw(rng)
         rows, classes, shape = [], [], self.expected
         for index, item in enumerate(items):
-            prepared, label = self._prepared(item, rng)
+            prepared, label = self._prepared(item, steps, rng)
             if not index:
                 shape = self._checked(prepared, item, self.expected)
                 data = batch.shape((len(items), *shape), self._label_shape(len(items), 0))[0]
             self._checked(prepared, item, shape)
-            self.steps.write(prepared, data[index])
+            steps.write(prepared, data[index])
             rows.append(prepared.rows)
             classes.append(label)
         if self.labelled:
@@ -94,14 +97,16 @@ class AnnotatedSource(DataSource):
         else:
             out[:, 0, 0, 0] = classes
 
-    def _prepared(self, item: DatabaseItem, rng: np.random.Generator) -> tuple[Prepared, int]:
+    def _prepared(
+        self, item: DatabaseItem, steps: AnnotatedTransformer, rng: np.random.Generator
+    ) -> tuple[Prepared, int]:
         """An image of the batch, and its class in the Datum."""
         key, value = item
         record = read_record(key, self.reader.get(key) if value is None else value)
         self._check_record(record, item)
         picture = self._picture(key, record, self.transformer.decoded)
         image = picture.pixels if picture.decoded else picture.pixels.transpose(1, 2, 0)
-        return self.steps.prepare(image, record.rows, rng, self.describe(item)), int(picture.label)
+        return steps.prepare(image, record.rows, rng, self.describe(item)), int(picture.label)
 
     def _picture(self, key: bytes, record: Record, allocate: Allocate | None) -> Picture:
         return self.picture((key, record.datum), allocate)

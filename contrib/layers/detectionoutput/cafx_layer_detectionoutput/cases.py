@@ -25,7 +25,8 @@ def cases() -> Iterable[Case]:
     yield Case("all", *inputs, options={"num_classes": CLASSES})
     limits = {"nms_threshold": 0.9, "top_k": 4, "eta": 0.8}
     centre = {"code_type": "CENTER_SIZE", "keep_top_k": 3, "confidence_threshold": 0.01, "nms_param": limits}
-    yield Case("limits", *inputs, options={"num_classes": CLASSES, **centre})
+    without = {"onnx": "ONNX's NonMaxSuppression has no eta"}
+    yield Case("limits", *inputs, options={"num_classes": CLASSES, **centre}, skip=without)
     corner = {"code_type": "CORNER_SIZE", "variance_encoded_in_target": True, "background_label_id": 2}
     yield Case("corner_size", *inputs, options={"num_classes": CLASSES, **corner})
     own = uniform((1, PRIORS * CLASSES * 4), -1, 1)

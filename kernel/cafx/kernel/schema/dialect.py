@@ -11,7 +11,7 @@ Example:
     ...     rounds_up = option(13, "bool", True, doc="round up", effect=ignored("it is the default"))
     >>> class Rounding(Dialect):
     ...     '''Rounding of output sizes.'''
-    ...     fork = "hszhao/PSPNet"
+    ...     fork = "PSPNet"
     ...     declares = (RoundingPooling,)
     >>> [(each.target, each.name, each.effect.kind) for each in Rounding.additions("rounding", "cafx-dialect-rounding")]
     [('PoolingParameter', 'rounds_up', 'ignored')]
@@ -158,7 +158,7 @@ class Dialect:
     """What one fork of Caffe adds to Caffe's messages; a plugin of group ``cafx.dialects``.
 
     Class attributes:
-        fork: the fork, as its repository is called.
+        fork: the fork's name, e.g. ``SSD``.
         declares: the classes decorated with `extends` or `adds_values`.
         types: layer types that only this fork has; a net that uses them speaks this dialect.
     """

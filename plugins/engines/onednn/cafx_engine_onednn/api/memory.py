@@ -6,6 +6,7 @@ import mmap
 import weakref
 from collections.abc import Sequence
 from ctypes import byref, c_int, c_int64, c_void_p
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -156,49 +157,49 @@ class MemoryDesc:
         self._query(what, byref(pointer))
         return tuple(pointer[:count])
 
-    @property
+    @cached_property
     def ndims(self) -> int:
         """Number of axes."""
         return self._int(Query.NDIMS_S32)
 
-    @property
+    @cached_property
     def dims(self) -> tuple[int, ...]:
         """Length of each axis."""
         return self._dims(Query.DIMS, self.ndims)
 
-    @property
+    @cached_property
     def padded_dims(self) -> tuple[int, ...]:
         """Length of each axis, rounded up to whole blocks."""
         return self._dims(Query.PADDED_DIMS, self.ndims)
 
-    @property
+    @cached_property
     def dtype(self) -> DataType:
         """Element type."""
         return DataType(self._int(Query.DATA_TYPE))
 
-    @property
+    @cached_property
     def kind(self) -> FormatKind:
         """Kind of layout."""
         return FormatKind(self._int(Query.FORMAT_KIND))
 
-    @property
+    @cached_property
     def strides(self) -> tuple[int, ...]:
         """Distance in elements between outer blocks along each axis."""
         return self._dims(Query.STRIDES, self.ndims)
 
-    @property
+    @cached_property
     def blocks(self) -> tuple[tuple[int, int], ...]:
         """Axis and size of each inner block, outermost first."""
         count = self._int(Query.INNER_NBLKS_S32)
         axes = self._dims(Query.INNER_IDXS, count)
         return tuple(zip(axes, self._dims(Query.INNER_BLKS, count), strict=True))
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Size in bytes, padding included; 0 for an empty descriptor."""
         return int(self._library.value("memory_desc_get_size", self.handle))
 
-    @property
+    @cached_property
     def layout(self) -> str:
         """The layout in oneDNN's notation, such as `aBcd16b` or `any`."""
         if self.kind != FormatKind.BLOCKED:
@@ -216,10 +217,15 @@ class MemoryDesc:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __repr__(self) -> str:
+    @cached_property
+    def text(self) -> str:
+        """Dims, element type and layout, as errors name them."""
         if not self.size and not self.ndims:
             return "none"
         return f"{'x'.join(map(str, self.dims))} {self.dtype.name.lower()} {self.layout}"
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 def handle_of(desc: MemoryDesc | None) -> c_void_p | None:
