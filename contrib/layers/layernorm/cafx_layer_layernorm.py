@@ -38,6 +38,7 @@ class LayerNorm(Layer):
 
     Parameter = LayerNormParameter
     options: LayerNormParameter
+    reads_tops = True
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """The top has the bottom's shape."""

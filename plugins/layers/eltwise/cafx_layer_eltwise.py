@@ -66,6 +66,7 @@ class Eltwise(Layer):
             found = list(options.coeff)
             raise self.error("coeff is unsupported with PROD", found=found, expected="none, or operation: SUM")
         self.coefficients = options.coeff or (1.0,) * len(bottom)
+        self.reads_tops = options.operation == PROD and not options.stable_prod_grad
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """The top has the shape of the bottoms."""

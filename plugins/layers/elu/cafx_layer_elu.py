@@ -30,6 +30,7 @@ class ELU(NeuronLayer):
 
     Parameter = ELUParameter
     options: ELUParameter
+    reads_tops = True
 
     @property
     def kinks(self) -> tuple[float, ...]:

@@ -39,6 +39,7 @@ class Exp(NeuronLayer):
 
     Parameter = ExpParameter
     options: ExpParameter
+    reads_tops = True
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Rewrite base, scale and shift as y = e^(slope · x + offset)."""

@@ -38,6 +38,7 @@ class MVN(NeuronLayer):
 
     Parameter = MVNParameter
     options: MVNParameter
+    reads_tops = True
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """The top has the bottom's shape; statistics are those of the rows of a matrix."""

@@ -37,6 +37,7 @@ class Sigmoid(NeuronLayer):
 
     Parameter = SigmoidParameter
     options: SigmoidParameter
+    reads_tops = True
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """y = ½ tanh(½ x) + ½, which does not overflow."""

@@ -29,6 +29,7 @@ class Softmax(NeuronLayer):
 
     Parameter = SoftmaxParameter
     options: SoftmaxParameter
+    reads_tops = True
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """The top has the bottom's shape."""

@@ -29,6 +29,7 @@ class Swish(NeuronLayer):
 
     Parameter = SwishParameter
     options: SwishParameter
+    reads_tops = True
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """y = x · gate; the gate is kept for backward."""

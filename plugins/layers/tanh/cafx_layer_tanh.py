@@ -37,6 +37,7 @@ class TanH(NeuronLayer):
 
     Parameter = TanHParameter
     options: TanHParameter
+    reads_tops = True
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """y = tanh x."""

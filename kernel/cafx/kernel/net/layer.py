@@ -34,6 +34,7 @@ class Layer:
         equal_bottoms_tops: whether there must be as many tops as bottoms.
         in_place: whether a top may be the bottom at the same position.
         in_place_reason: why not, for the error: a clause that begins with its own punctuation.
+        reads_tops: whether backward reads the values of tops, so that layers behind must not overwrite them in place.
         is_loss: whether the loss_weight of the first top defaults to 1.
         automatic_tops: whether missing tops are created.
         is_input: whether the tops are inputs of the net.
@@ -94,6 +95,7 @@ class Layer:
     equal_bottoms_tops: ClassVar[bool] = False
     in_place: ClassVar[bool] = False
     in_place_reason: ClassVar[str] = ""
+    reads_tops: bool = False
     is_loss: ClassVar[bool] = False
     automatic_tops: ClassVar[bool] = False
     is_input: ClassVar[bool] = False

@@ -20,7 +20,7 @@ from cafx.kernel.net.context import Context
 from cafx.kernel.net.definition import NetDefinition, NetState, Source, filter_layers, insert_splits, read_net
 from cafx.kernel.net.engine import Engine, make_engine
 from cafx.kernel.net.formats import LayerWeights
-from cafx.kernel.net.gradients import decide_gradients, seed_loss_diffs
+from cafx.kernel.net.gradients import decide_gradients, seed_loss_diffs, warn_of_overwritten
 from cafx.kernel.net.graph import connect
 from cafx.kernel.net.layer import Layer
 from cafx.kernel.net.memory import MemoryPlan
@@ -33,7 +33,7 @@ from cafx.kernel.registry import Registry, registry
 from cafx.kernel.schema import Phase, schema
 
 TRAIN, TEST = Phase.TRAIN, Phase.TEST
-PROGRAMS = 2
+PROGRAMS = 8
 """Programs kept: of the present shapes and the ones before, such as those of a last, smaller batch."""
 
 
@@ -132,6 +132,7 @@ class Net:
         self.parameters = collect_parameters(definition.layers, self.layers, schema(self.plugins)["ParamSpec"])
         self.params = {layer.name: layer.blobs for layer in self.layers if layer.blobs}
         self._layers = decide_gradients(planned, definition.proto.force_backward)
+        warn_of_overwritten(self._layers)
         self.blobs: dict[str, Blob] = {blob.name: blob for each in self._layers for blob in each.tops}
         self.bottoms = [list(each.bottoms) for each in self._layers]
         self.tops = [list(each.tops) for each in self._layers]
