@@ -184,6 +184,15 @@ class WritesItsBottom(Bent):
         super().forward(bottom, top)
 
 
+@wrong("tops-read")
+class ReadsItsTop(Bent):
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        w, dy = self.blobs[0].data, top[0].diff
+        self.blobs[0].mutable_diff[...] += (dy * top[0].data).sum() / w
+        if propagate_down[0]:
+            bottom[0].mutable_diff[...] = dy * w * (1 + 2 * self.options.bend * bottom[0].data)
+
+
 @wrong("in-place")
 class WrongInPlace(Bent):
     in_place = True

@@ -171,6 +171,22 @@ def bottoms_untouched(subject: Subject, case: Case) -> None:
             raise CheckFailure(f"backward changes the data of top {index}")
 
 
+@check("tops-read", "a gradient computed from the tops is declared as such", applies=differentiable)
+def tops_read(subject: Subject, case: Case) -> None:
+    trial = Trial(subject.type, case, plugins=subject.plugins)
+    trial.forward()
+    before = [*trial.backward(), *trial.param_diffs]
+    if trial.layer.reads_tops:
+        return
+    trial.rewind()
+    trial.forward()
+    for top in trial.top:
+        write(top.synced_data, top.host() * 2 + 1)
+    for index, (one, two) in enumerate(zip([*trial.backward(), *trial.param_diffs], before, strict=True)):
+        if not np.array_equal(one, two, equal_nan=True):
+            raise CheckFailure(f"gradient {index} depends on the values of the tops: set reads_tops = True")
+
+
 def can_be_in_place(subject: Subject, case: Case | None) -> str | None:
     """Applies to layers declared ``in_place``, on cases with bottoms and one top."""
     assert case is not None
