@@ -46,6 +46,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "onnx": ("cafx.onnx",),
     "executor": ("cafx.executors",),
     "communicator": ("cafx.communicators",),
+    "source": ("cafx.sources",),
 }
 DESCRIPTIONS = {"layer": "layer type", "solver": "solver type", "policy": "learning rate policy"}
 
