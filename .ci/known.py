@@ -16,7 +16,10 @@ TABLE = ROOT / "plugins/lib/hints/cafx_lib_hints/known.tsv"
 CONTRIBUTED = tuple(f"contrib/{kind}/*" for kind in ("layers", "dialects", "policies", "solvers", "commands"))
 FOLDERS = ("plugins/*/*", *CONTRIBUTED)
 DEPENDENT = (*CONTRIBUTED, "contrib/lib/*", "contrib/bundles/*")
-LISTED = ("layer", "database", "solver", "filler", "policy", "engine", "command", "monitor", "format", "dialect")
+LISTED = (
+    "layer", "database", "solver", "filler", "policy", "engine", "command", "monitor", "format", "dialect", "executor",
+    "communicator",
+)  # fmt: skip
 Row = tuple[str, str, str, str, str]
 
 

@@ -328,6 +328,24 @@ class LosingRoutine(WrongRoutine):
 ROUTINES = {DiffersOnAnEngine: WrongRoutine, LosesNaNOnAnEngine: LosingRoutine, ReadInSecret: ReadingRoutine}
 
 
+class BentInOnnx:
+    """A converter that is right for `Bent`."""
+
+    @staticmethod
+    def export(layer: Layer, context: Any) -> None:
+        """Add the nodes of w (x + bend x²)."""
+        x = context.bottoms[0]
+        bent = context.add("Mul", [context.add("Mul", [x, x]), context.number(layer.options.bend)])
+        context.add("Mul", [context.add("Add", [x, bent]), context.parameter(0)], context.tops)
+
+
+@wrong("onnx")
+class BentOtherwise(Bent):
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        super().forward(bottom, top)
+        top[0].mutable_data[...] += 0.01
+
+
 def run(check: str, layer: type[Any]) -> None:
     """Run one check on a layer class, on all its cases."""
     plugins = Registry()
@@ -335,6 +353,8 @@ def run(check: str, layer: type[Any]) -> None:
     if layer in ROUTINES:
         plugins.add("engine", "wrong", WrongEngine)
         plugins.add("engine.wrong", "Bent", ROUTINES[layer])
+    if check == "onnx":
+        plugins.add("onnx", "Bent", BentInOnnx)
     subject = Subject.of("Bent", plugins)
     selected = load_checks()[check]
     for case in subject.cases if selected.per_case else (None,):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import doctest
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import cafx_command_convert_annotations.slices
 from cafx.kernel import TEST, CafxError, Net, schema
 from cafx_command_convert_annotations import convert_annotations
 from cafx_command_convert_annotations.convert import Conversion
@@ -21,6 +23,7 @@ from cafx_lib_annotated.records import CORNERS, Record, read_record
 from cafx_lib_feed.database import open_database
 from cafx_lib_feed.datum import DatumReader
 from cafx_lib_feed.images import decode, encode
+from cafx_lib_jobs.manifest import Manifest
 
 COUNT, HEIGHT, WIDTH = 12, 30, 40
 NAMES = ("cat", "dog", "bird")
@@ -363,3 +366,49 @@ def test_nothing_is_left_if_no_image_can_be_converted(data: Path) -> None:
     with pytest.raises(CafxError, match="none of the images can be converted"):
         run(data / "nowhere", data / "coco.json", data / "db", "--labelmap-out", data / "map")
     assert not (data / "db").exists()
+
+
+JOB = ("--executor", "local", "--workers", "1")
+
+
+@pytest.mark.parametrize("form", ["xml", "list", "coco.json"])
+@pytest.mark.parametrize("options", [(), ("--shuffle", "--encode-type", "jpg"), ("--resize", "9x8", "--gray")])
+def test_a_job_gives_the_same_database(
+    form: str, options: tuple[str, ...], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cafx_lib_jobs.manifest.Manifest.of", lambda count, **_: Manifest(count, 5))
+    (data / "images/4.png").write_bytes(b"broken")
+    root = data if form == "list" else data / "images"
+    outputs = []
+    for name, more in (("serial", ()), ("job", JOB)):
+        files = ("--labelmap-out", data / f"{name}.map", "--sizes-out", data / f"{name}.sizes")
+        outputs.append(run(root, data / form, data / name, *files, *options, *more))
+        assert "11 images written" in outputs[-1]
+        assert "images/4.png" in outputs[-1] or "4.png' cannot be decoded" in outputs[-1]
+    with open_database(data / "serial") as serial, open_database(data / "job") as job:
+        assert [(key, bytes(value)) for key, value in job.items()] == [(k, bytes(v)) for k, v in serial.items()]
+    for kind in ("map", "sizes"):
+        assert (data / f"job.{kind}").read_bytes() == (data / f"serial.{kind}").read_bytes()
+    assert not list(data.glob("*.job"))
+
+
+def test_a_job_stops_at_what_the_serial_run_stops_at(data: Path) -> None:
+    (data / "map").write_text('item { name: "cat" label: 1 }')
+    arguments = (data / "images", data / "xml", data / "db", "--labelmap", data / "map", "--check-label", *JOB)
+    with pytest.raises(CafxError, match=r"has an object of unknown class: got (dog|bird), expected a class of the"):
+        run(*arguments)
+    done = CliRunner().invoke(convert_annotations, [*map(str, arguments), "--shards", "2", "--sizes-out", "x"])
+    assert "--sizes-out needs one database" in done.output
+
+
+def test_shards_of_annotations(data: Path) -> None:
+    run(data / "images", data / "xml", data / "db", "--labelmap-out", data / "map", "--shards", "5", *JOB)
+    counts = []
+    for number in range(5):
+        with open_database(data / f"db-{number:05d}-of-00005") as reader:
+            counts.append(len(reader))
+    assert counts == [3, 3, 2, 2, 2]
+
+
+def test_examples_of_slices() -> None:
+    assert doctest.testmod(cafx_command_convert_annotations.slices).failed == 0

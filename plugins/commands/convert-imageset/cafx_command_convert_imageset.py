@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cafx_lib_feed.tools import backend_option, create, in_order, progress, threads_option, write_all
+from cafx_lib_jobs.options import JobChoice, job_options, shards_option
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cafx.kernel import CafxError
+    from cafx_lib_jobs.hold import Hold
+    from cafx_lib_jobs.task import Report
 
 Line = tuple[int, str, int]
 """Number, path and label of a line of the list."""
@@ -40,6 +46,8 @@ Line = tuple[int, str, int]
 @click.option("--negative-labels", is_flag=True, hidden=True, expose_value=False, help="Accepted, ignored.")
 @backend_option
 @threads_option
+@shards_option
+@job_options
 def convert_imageset(
     root: str,
     listed: str,
@@ -55,30 +63,38 @@ def convert_imageset(
     resume: bool,
     backend: str,
     threads: int,
+    shards: int | None,
+    jobs: JobChoice,
 ) -> None:
     """Write the images named in LIST, one `PATH LABEL` per line, to the database DB.
 
     Paths are relative to ROOT. Keys and values equal those of Caffe's convert_imageset, and Caffe can
     read the database.
 
+    With --executor, workers convert slices of the list, and a run that was interrupted continues when the same
+    command is given again. The database is the same.
+
     \b
-    Example:
+    Examples:
     cafx convert-imageset images/ train.txt train_lmdb --resize 256x256 --shuffle
+    cafx convert-imageset images/ train.txt train_lmdb --executor local --workers 8
     """
-    from cafx.kernel import CafxError
     from cafx_lib_feed.lists import read_list
 
     lines = [(number, *line) for number, line in enumerate(_ordered(read_list(listed), shuffle, seed))]
     height, width = _size(resize)
-    read = functools.partial(
-        _read,
-        root=_root(root, lines[0][1]),
-        color=not gray,
-        height=height,
-        width=width,
-        encoded=encoded or bool(encode_type),
-        suffix=_suffix(encode_type),
-    )
+    how: dict[str, Any] = {
+        "root": _root(root, lines[0][1]),
+        "color": not gray,
+        "height": height,
+        "width": width,
+        "encoded": encoded or bool(encode_type),
+        "suffix": _suffix(encode_type),
+    }
+    if jobs or shards:
+        _convert_in_slices(lines, listed, out, {**how, "stop": on_bad == "stop"}, check_size, backend, shards, jobs)
+        return
+    read = functools.partial(_read, **how)
     bad: list[CafxError] = []
     with _report_at_end(bad, out), create(out, backend, append=resume, resumable=True) as writer:
         done = _done(writer.last_key(), lines, out) if resume else 0
@@ -86,11 +102,97 @@ def convert_imageset(
             click.echo(f"resuming after {done} of {len(lines)} lines")
         with progress(in_order(read, lines[done:], threads), len(lines) - done, "converting") as results:
             count = write_all(writer, _valid(results, bad, on_bad == "stop", check_size))
-    click.echo(f"{count} images written to {out}" + (f", {len(bad)} skipped" if bad else ""))
-    if bad and not done + count:
-        raise CafxError(
-            "none of the images can be read", where=listed, remedy="see above; ROOT is the prefix of all paths"
-        )
+    _conclude(listed, out, count, len(bad), done + count)
+
+
+def _conclude(listed: str, out: str, count: int, bad: int, total: int) -> None:
+    """Tell what was written.
+
+    Args:
+        listed, out: the list and the database.
+        count, bad: images that were written and skipped now.
+        total: images in the database.
+    """
+    from cafx.kernel import CafxError
+
+    click.echo(f"{count} images written to {out}" + (f", {bad} skipped" if bad else ""))
+    if bad and not total:
+        remedy = "see above; ROOT is the prefix of all paths"
+        raise CafxError("none of the images can be read", where=listed, remedy=remedy)
+
+
+def _convert_in_slices(
+    lines: list[Line],
+    listed: str,
+    out: str,
+    how: dict[str, Any],
+    check_size: bool,
+    backend: str,
+    shards: int | None,
+    jobs: JobChoice,
+) -> None:
+    """Convert slices of the list, each to a part of the database or to one of its shards."""
+    from cafx_lib_jobs.databases import DatabaseJob
+
+    job = DatabaseJob(
+        function=convert_slice,
+        arguments=how,
+        records=lines,
+        inputs=functools.partial(_files, how["root"]),
+        out=out,
+        backend=backend,
+        shards=shards,
+    )
+    first: list[int] = []
+    with job.outcomes(jobs) as outcomes:
+        count, bad = 0, 0
+        for outcome in outcomes:
+            count, bad = count + outcome.report.count, bad + len(outcome.report.bad)
+            for key, size in outcome.report.values["sizes"] if check_size else ():
+                first = first or [size]
+                _check_size(key, size, first[0])
+    _conclude(listed, out, count, bad, count)
+
+
+def _files(root: str, lines: Sequence[Line]) -> list[str]:
+    return [root + name for _, name, _ in lines]
+
+
+def convert_slice(
+    lines: Sequence[Line], out: Path, hold: Hold, *, stop: bool, backend: str | None, **how: Any
+) -> Report:
+    """Convert a slice of a list to a database, or without ``backend`` to a file of items.
+
+    Args:
+        lines: the slice.
+        out: the path to write to.
+        hold: not used.
+        stop: raise the error of an image that cannot be read.
+        backend: kind of the database.
+        how: see `_read`.
+    """
+    from cafx.kernel import CafxError
+    from cafx_lib_jobs.databases import write_part
+    from cafx_lib_jobs.task import Report
+
+    bad: list[str] = []
+    sizes: dict[int, str] = {}
+
+    def items() -> Iterator[tuple[bytes, bytes]]:
+        for line in lines:
+            result = _read((line[0], line[1], line[2]), **how)
+            if isinstance(result, CafxError):
+                if stop:
+                    raise result
+                bad.append(str(result))
+                continue
+            key, value, size = result
+            if len(sizes) < 2:  # one that differs from the first is enough
+                sizes.setdefault(size, key.decode("utf-8", "backslashreplace"))
+            yield key, value
+
+    count = write_part(out, items(), backend)
+    return Report(count, bad, {"sizes": [(key, size) for size, key in sizes.items()]})
 
 
 @contextlib.contextmanager
@@ -108,9 +210,9 @@ def _report_at_end(bad: list[CafxError], out: str) -> Iterator[None]:
 
 def _root(root: str, first: str) -> str:
     """The prefix of all paths, as in Caffe; a folder may be given without its trailing slash."""
-    from pathlib import Path
 
-    return f"{root}/" if Path(root).is_dir() and not Path(root + first).exists() else root
+    is_folder = os.path.isdir(root) and not os.path.exists(root + first)  # noqa: PTH110, PTH112 - pathlib raises where a name is too long
+    return f"{root}/" if is_folder else root
 
 
 def _ordered(lines: list[tuple[str, int]], shuffle: bool, seed: int) -> list[tuple[str, int]]:
@@ -206,11 +308,18 @@ def _valid(
             continue
         key, value, size = result
         first = size if first is None else first
-        if check_size and size != first:
-            raise CafxError(
-                f"item '{key.decode('utf-8', 'backslashreplace')}' differs in size from the first",
-                found=size,
-                expected=first,
-                remedy="resize all images: --resize 256x256",
-            )
+        if check_size:
+            _check_size(key.decode("utf-8", "backslashreplace"), size, first)
         yield key, value
+
+
+def _check_size(key: str, size: int, first: int) -> None:
+    from cafx.kernel import CafxError
+
+    if size != first:
+        raise CafxError(
+            f"item '{key}' differs in size from the first",
+            found=size,
+            expected=first,
+            remedy="resize all images: --resize 256x256",
+        )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +149,82 @@ def interrupt_at_five(line: tuple[int, str, int], **options: Any) -> Any:
     if line[0] == 5:
         raise KeyboardInterrupt
     return _read(line, **options)
+
+
+JOB = ("--executor", "local", "--workers", "1")
+OPTIONS = [(), ("--shuffle", "--seed", "5"), ("--encode-type", "png"), ("--gray", "--resize", "4x3")]
+
+
+@pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
+@pytest.mark.parametrize("options", OPTIONS, ids=["plain", "shuffled", "encoded", "resized"])
+def test_a_job_gives_the_same_database(options: tuple[str, ...], backend: str, many: Path) -> None:
+    serial = run(many, many / "list", many / "serial", "-b", backend, *options)
+    job = run(many, many / "list", many / "job", "-b", backend, *options, *JOB)
+    assert "79 images written" in serial
+    assert "1 skipped" in job
+    assert "7 a.png' cannot be decoded" in job
+    assert contents(many / "job") == contents(many / "serial")
+    assert sorted(each.name for each in many.iterdir() if each.suffix in (".job", ".part")) == []
+
+
+@pytest.fixture
+def many(images: Path) -> Path:
+    """A list of 80 lines, 79 of them of images that can be read."""
+    lines = [f"{number % 12} a.png {number}" for number in range(80) if number % 12 != 7]
+    lines += [f"{number % 7} a.png {number}" for number in range(12, 19)]
+    (images / "7 a.png").write_bytes(b"broken")
+    lines = [*lines[:72], "7 a.png 7", *(lines[72:] + lines)[:7]]
+    (images / "list").write_text("\n".join(lines))
+    return images
+
+
+def test_shards_have_all_items_between_them(many: Path) -> None:
+    run(many, many / "list", many / "serial")
+    run(many, many / "list", many / "db", "--shards", "3", *JOB)
+    shards = [many / f"db-{number:05d}-of-00003" for number in range(3)]
+    assert [len(contents(shard)) for shard in shards] == [27, 27, 25]
+    assert [item for shard in shards for item in contents(shard)] == contents(many / "serial")
+    with pytest.raises(CafxError, match="db-00000-of-00003: already exists"):
+        run(many, many / "list", many / "db", "--shards", "3", *JOB)
+    with pytest.raises(CafxError, match="more shards than records: got 81, expected 80 at most"):
+        run(many, many / "list", many / "few", "--shards", "81", *JOB)
+
+
+def test_a_job_goes_on_where_it_stopped(many: Path) -> None:
+    with pytest.raises(CafxError, match=r"7 a\.png"):
+        run(many, many / "list", many / "db", "--on-bad", "stop", *JOB)
+    assert not (many / "db").exists()
+    assert sorted(each.name for each in (many / "db.job").glob("*.json")) == ["00000.json", "00001.json", "job.json"]
+    image = (many / "1 a.png").read_bytes()
+    (many / "7 a.png").write_bytes(image)
+    assert "resuming: 2 of 3 slices are finished" in run(many, many / "list", many / "db", "--on-bad", "stop", *JOB)
+    run(many, many / "list", many / "serial")
+    assert contents(many / "db") == contents(many / "serial")
+
+
+def test_a_job_checks_sizes_over_slices(many: Path) -> None:
+    (many / "7 a.png").write_bytes(encode(np.zeros((6, 6, 3), np.uint8), ".png", ""))
+    with pytest.raises(
+        CafxError, match=r"item '00000072_7 a\.png' differs in size from the first: got 108, expected 90"
+    ):
+        run(many, many / "list", many / "db", "--check-size", *JOB)
+
+
+def test_a_job_without_any_image_is_an_error(many: Path) -> None:
+    with pytest.raises(CafxError, match="none of the images"):
+        run(many / "nowhere", many / "list", many / "none", *JOB)
+    assert not (many / "none").exists()
+    (many / "db").mkdir()
+    with pytest.raises(CafxError, match="already exists"):
+        run(many, many / "list", many / "db", *JOB)
+
+
+@pytest.mark.slow
+def test_two_processes_and_one_give_the_same(many: Path) -> None:
+    for workers, name in ((1, "one"), (2, "two")):
+        command = [sys.executable, "-m", "cafx.cli", "convert-imageset", ".", "list", name, "--workers", str(workers)]
+        done = subprocess.run(command, cwd=many, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"79 images written to {name}, 1 skipped\n"
+        assert f"{workers} worker" in done.stderr
+    assert contents(many / "one") == contents(many / "two")

@@ -150,3 +150,71 @@ def test_a_source_that_begins_again_is_told(
     told = "layer 'd' read 6 items, but its source has 5: it began again" in output
     assert told is wraps
     assert ("3 batches of 2 cover all items" in output) is wraps
+
+
+BRANCHES = """
+layer {{ name: "d" type: "Data" top: "data" top: "label" data_param {{ source: "{source}" batch_size: 2 backend: LMDB }}
+  transform_param {{ crop_size: 5 mirror: true }} }}
+layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param {{ num_output: 3 kernel_size: 2 weight_filler {{ type: "xavier" }} }} }}
+layer {{ name: "{name}" type: "{kind}" bottom: "conv" {more} top: "last" {options} }}
+"""
+LAST = {"name": "ip", "kind": "InnerProduct", "more": "", "options": "inner_product_param { num_output: 2 }"}
+JOB = ("--executor", "local", "--workers", "1")
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    (tmp_path / "net.prototxt").write_text(BRANCHES.format(source=samples.database(), **LAST))
+    with Net(schema().read_text(tmp_path / "net.prototxt", "NetParameter"), TEST, seed=1) as built:
+        built.save(tmp_path / "w.caffemodel")
+    return tmp_path
+
+
+@pytest.mark.parametrize("backend", ["lmdb", "leveldb", "hdf5"])
+def test_a_job_gives_the_same_features(backend: str, net: Path) -> None:
+    common = ("w.caffemodel", "net.prototxt", "conv,last")
+    serial = run(*common, "a,b", 11, backend, folder=net)
+    job = run(*common, "c,d", 11, backend, *JOB, folder=net)
+    assert "d: 22 rows of 'last'" in job
+    assert "layer 'd' read 22 items, but its source has 5: it began again" in serial
+    assert "layer 'd' read 22 items, but its source has 5: it began again" in job
+    for one, other, name in (("a", "c", "conv"), ("b", "d", "last")):
+        if backend == "hdf5":
+            with h5py.File(net / one) as first, h5py.File(net / other) as second:
+                np.testing.assert_array_equal(first[name][:], second[name][:])
+        else:
+            first, second = contents(net / one), contents(net / other)
+            assert list(first) == list(second)
+            assert all((first[key] == second[key]).all() for key in first)
+    assert not list(net.glob("*.job"))
+
+
+def test_a_job_refuses_what_exists_before_it_runs(net: Path) -> None:
+    (net / "out").mkdir()
+    with pytest.raises(CafxError, match="out: already exists"):
+        run("w.caffemodel", "net.prototxt", "last", "out", 3, *JOB, folder=net)
+
+
+def test_a_net_with_a_memory_is_not_divided(net: Path) -> None:
+    recurrent = {"name": "rnn", "kind": "RNN", "more": 'bottom: "label"', "options": ""}
+    recurrent["options"] = "recurrent_param { num_output: 2 }"
+    text = BRANCHES.format(source=samples.database(), **recurrent).replace('bottom: "label"', 'bottom: "cont"')
+    shape = 'layer { name: "x" type: "DummyData" top: "cont" dummy_data_param { shape { dim: 2 dim: 3 } } }'
+    (net / "net.prototxt").write_text(text + shape)
+    lines = text.split('layer { name: "rnn"')
+    (net / "net.prototxt").write_text(lines[0] + shape + '\nlayer { name: "rnn"' + lines[1])
+    with pytest.raises(CafxError, match=r"layer '.*' .*may depend on the batches before.*; run without --executor"):
+        run("w.caffemodel", "net.prototxt", "last", "out", 3, *JOB, folder=net)
+    assert not list(net.glob("out*"))
+
+
+@pytest.mark.slow
+def test_a_job_of_two_processes_is_the_serial_run(net: Path) -> None:
+    for more, name in (("--threads", "1"), "one"), (("--workers", "2", "--threads", "1"), "two"):
+        command = [sys.executable, "-m", "cafx.cli", "extract-features", "w.caffemodel", "net.prototxt", "last", name]
+        done = subprocess.run([*command, "9", *more], cwd=net, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+    one, two = contents(net / "one"), contents(net / "two")
+    assert list(one) == list(two)
+    assert all((one[key] == two[key]).all() for key in one)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cafx_lib_feed.tools import backend_option, create, in_order, progress, threads_option, write_all
+from cafx_lib_jobs.options import JobChoice, job_options, shards_option
 
 if TYPE_CHECKING:
     from cafx.kernel import CafxError
-    from cafx_command_convert_annotations.convert import Numbered, Result
+    from cafx_command_convert_annotations.convert import Conversion, Numbered, Result
     from cafx_command_convert_annotations.entries import Entry, Item, Source
 
 __version__ = "0.1.0"
@@ -43,6 +44,8 @@ __version__ = "0.1.0"
 @click.option("--resume", is_flag=True, help="Resume an unfinished database.")
 @backend_option
 @threads_option
+@shards_option
+@job_options
 def convert_annotations(
     root: str,
     listed: str,
@@ -58,12 +61,15 @@ def convert_annotations(
     resume: bool,
     backend: str,
     threads: int,
+    shards: int | None,
+    jobs: JobChoice,
     **images: Any,
 ) -> None:
     """Write images and their boxes to the database DB of AnnotatedDatums, for SSD.
 
     ANNOTATIONS is a folder of PASCAL VOC's XML files, a list with an image and its XML file per line, or
-    a JSON file of COCO's instances. Paths are relative to ROOT. A crowd of COCO counts as difficult.
+    a JSON file of COCO's instances. Paths are relative to ROOT. A crowd of COCO counts as difficult. With
+    --executor, workers convert slices of the images, and an interrupted run continues when the command is given again.
 
     \b
     Examples:
@@ -83,6 +89,16 @@ def convert_annotations(
     entries = _entries(source, order(len(source.paths), shuffle, seed), threads, on_bad == "stop")
     items = _labels(source, [entry for _, entry in entries], labelmap)
     conversion.number_by(items, source.classes, check_label)
+    if jobs or shards:
+        if shards and sizes_out:
+            raise click.UsageError("--sizes-out needs one database; merge the shards with 'cafx db merge'.")
+        if labelmap_out:
+            _write_labels(items, labelmap_out)
+        count, skipped = _in_slices(conversion, entries, on_bad == "stop", check_size, (out, backend, shards), jobs)
+        _conclude(listed, out, count, skipped, count)
+        if sizes_out:
+            written_sizes(out, backend, entries, conversion, sizes_out)
+        return
     bad: list[str] = []
     with _report_at_end(bad, out), create(out, backend, append=resume, resumable=True) as writer:
         start = done(writer.last_key(), entries, out) if resume else 0
@@ -93,10 +109,7 @@ def convert_annotations(
         results = in_order(conversion.convert, entries[start:], threads)
         with progress(results, len(entries) - start, "converting") as shown:
             count = write_all(writer, _valid(shown, bad, on_bad == "stop", check_size))
-    skipped = f", {len(bad)} images or boxes skipped" if bad else ""
-    click.echo(f"{count} images written to {out}{skipped}")
-    if not start + count:
-        _fail_without_images(listed)
+    _conclude(listed, out, count, len(bad), start + count)
     if sizes_out:
         written_sizes(out, backend, entries, conversion, sizes_out)
 
@@ -178,18 +191,54 @@ def _valid(results: Iterator[Result], bad: list[str], stop: bool, check_size: bo
             raise CafxError(result.bad[0], where=result.name)
         bad += [f"{result.name}: {each}" for each in result.bad]
         first = result.size if first is None else first
-        if check_size and result.size != first:
-            raise CafxError(
-                f"image '{result.name}' differs in size from the first",
-                found=result.size,
-                expected=first,
-                remedy="resize all images: --resize 300x300",
-            )
+        if check_size:
+            _check_size(result.name, result.size, first)
         yield result.key, result.value
 
 
-def _fail_without_images(listed: str) -> None:
+def _check_size(name: str, size: int, first: int) -> None:
     from cafx.kernel import CafxError
 
-    remedy = "see above; ROOT is the prefix of all paths"
-    raise CafxError("none of the images can be converted", where=listed, remedy=remedy)
+    if size != first:
+        remedy = "resize all images: --resize 300x300"
+        raise CafxError(f"image '{name}' differs in size from the first", found=size, expected=first, remedy=remedy)
+
+
+def _in_slices(
+    conversion: Conversion,
+    entries: Sequence[Numbered],
+    stop: bool,
+    check_size: bool,
+    database: tuple[str, str, int | None],
+    jobs: JobChoice,
+) -> tuple[int, int]:
+    """Convert the images in slices; returns how many were written, and how many images or boxes were skipped."""
+    from cafx_command_convert_annotations.slices import outcomes
+
+    count = bad = 0
+    first: list[int] = []
+    with outcomes(conversion, entries, stop, database, jobs) as found:
+        for outcome in found:
+            count, bad = count + outcome.report.count, bad + len(outcome.report.bad)
+            for name, size in outcome.report.values["sizes"] if check_size else ():
+                first = first or [size]
+                _check_size(name, size, first[0])
+    return count, bad
+
+
+def _conclude(listed: str, out: str, count: int, bad: int, total: int) -> None:
+    """Tell what was written.
+
+    Args:
+        listed, out: the annotations and the database.
+        count: images that were written now.
+        bad: images and boxes that were skipped.
+        total: images in the database.
+    """
+    from cafx.kernel import CafxError
+
+    skipped = f", {bad} images or boxes skipped" if bad else ""
+    click.echo(f"{count} images written to {out}{skipped}")
+    if not total:
+        remedy = "see above; ROOT is the prefix of all paths"
+        raise CafxError("none of the images can be converted", where=listed, remedy=remedy)

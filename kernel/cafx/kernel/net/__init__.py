@@ -28,6 +28,7 @@ from cafx.kernel.net.engine import (
     set_engine,
     why_no_gpu,
 )
+from cafx.kernel.net.filler import Filler
 from cafx.kernel.net.formats import (
     ABSENT,
     DEFAULT_FORMAT,
@@ -41,7 +42,7 @@ from cafx.kernel.net.formats import (
     read_weights,
 )
 from cafx.kernel.net.graph import Graph, Node, arity_text, check_arity, connect
-from cafx.kernel.net.layer import Arity, Filler, Layer
+from cafx.kernel.net.layer import Arity, Layer
 from cafx.kernel.net.memory import Access, Buffer, MemoryPlan, Use, aligned, plan_memory
 from cafx.kernel.net.net import TEST, TRAIN, Net
 from cafx.kernel.net.parameters import Parameter, learnable

@@ -1,4 +1,4 @@
-"""Layer and Filler, the base classes of layer and filler plugins.
+"""Layer, the base class of layer plugins.
 
 A layer declares facts about itself as class attributes and implements four methods. It computes with
 ``self.xp``, NumPy or CuPy, so that the same code runs on CPU and GPU.
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from cafx.kernel.blob import Blob, shape_text
 from cafx.kernel.errors import CafxError
 from cafx.kernel.net.context import Context
+from cafx.kernel.net.filler import fill
 from cafx.kernel.schema import FillerParameter, Message, Phase, schema
 
 Arity = int | tuple[int, int | None]
@@ -343,63 +344,3 @@ class Layer:
             name: distinguishes buffers that are used at the same time.
         """
         return self.context.workspace.get(shape, self.context.dtype, self.xp, name)
-
-
-class Filler:
-    """An initialiser of parameters; a plugin of group ``cafx.fillers``.
-
-    Class attributes:
-        takes_sparse: whether the filler supports the option ``sparse``.
-
-    Args:
-        options: the FillerParameter.
-
-    Raises:
-        CafxError: ``sparse`` is set but not supported.
-
-    Example:
-        >>> class Ones(Filler):
-        ...     def fill(self, shape, rng):
-        ...         return np.full(shape, 1.0)
-        >>> Ones(FillerParameter(type="ones")).fill((2,), np.random.default_rng(1)).tolist()
-        [1.0, 1.0]
-    """
-
-    takes_sparse: ClassVar[bool] = False
-
-    def __init__(self, options: FillerParameter) -> None:
-        if options.sparse != -1 and not self.takes_sparse:
-            raise CafxError(f"filler '{options.type}' has no sparse form", found=f"sparse: {options.sparse}")
-        self.options = options
-
-    def fill(self, shape: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[Any]:
-        """Initial values of a parameter.
-
-        Args:
-            shape: shape of the parameter.
-            rng: random generator of the parameter's stream.
-
-        Raises:
-            CafxError: the filler cannot fill this shape.
-        """
-        raise NotImplementedError
-
-
-def fill(blob: Blob, options: FillerParameter, context: Context, where: str) -> None:
-    """Initialise a blob from the random stream of its name.
-
-    Args:
-        blob: the blob.
-        options: type and options of the filler.
-        context: provides fillers and random streams.
-        where: location for errors.
-
-    Raises:
-        CafxError: an unknown filler, or one that cannot fill this shape.
-    """
-    try:
-        filler = context.plugins.load("filler", options.type)(options)
-        values = filler.fill(blob.shape, context.streams[blob.name])
-    except CafxError as error:
-        raise error.at(where) from None
-    blob.set_data(values)

@@ -1,4 +1,4 @@
-"""``cafx db``: inspecting databases."""
+"""``cafx db inspect``: items, shapes and labels of a database."""
 
 from __future__ import annotations
 
@@ -14,15 +14,7 @@ BAR_LENGTH = 40
 """Characters of the longest bar of the histogram of labels."""
 
 
-@click.group()
-def db() -> None:
-    """Inspect databases.
-
-    Example: cafx db inspect train_lmdb
-    """
-
-
-@db.command()
+@click.command()
 @click.argument("database", metavar="DB", type=click.Path(file_okay=False))
 @click.option("--backend", "-b", metavar="NAME", help="LMDB or LEVELDB (default: detected).")
 @click.option("--limit", "-n", type=click.IntRange(1), metavar="N", help="Inspect only the first N items.")
