@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from caffe.arguments import ArgumentError, shaped
 from caffe.proto import caffe_pb2
-from caffe.resample import resize_pixels, resize_points
 from cafx.kernel import schema
 from cafx.kernel.blob import proto_shape
+from cafx_lib_preprocessing import resize_image
 
 Array = npt.NDArray[Any]
 LUMINANCE = np.array([0.2125, 0.7154, 0.0721], np.float32)
@@ -111,29 +111,6 @@ def load_image(filename: str | PathLike[str], color: bool = True) -> Array:
     elif image.shape[2] > 1:
         image = (image @ LUMINANCE)[:, :, np.newaxis]
     return np.ascontiguousarray(image)
-
-
-def resize_image(im: Array, new_dims: Sequence[int], interp_order: int = 1) -> Array:
-    """Resize an H×W×C image.
-
-    Args:
-        im: the image.
-        new_dims: height and width.
-        interp_order: order of the interpolating splines: 0 (nearest), 1 (linear) or 3 (cubic).
-
-    Raises:
-        CafxError: another order.
-    """
-    rows, columns = (int(length) for length in new_dims[:2])
-    image = im.astype(np.float64)
-    if im.shape[-1] not in (1, 3):
-        return resize_points(image, (rows, columns), interp_order).astype(np.float32)
-    low, high = image.min(), image.max()
-    if high <= low:
-        return np.full((rows, columns, im.shape[-1]), low, np.float32)
-    resized = resize_pixels((image - low) / (high - low), (rows, columns), interp_order)
-    restored: Array = np.clip(resized, 0, 1) * (high - low) + low
-    return restored.astype(np.float32)
 
 
 def oversample(images: Sequence[Array] | Array, crop_dims: Sequence[int] | Array) -> Array:

@@ -136,6 +136,7 @@ def picture(tmp_path):
     return tmp_path / "image.png"
 
 
+@pytest.mark.slow
 def test_selective_search_finds_objects_in_a_repeatable_order(picture):
     image = np.ascontiguousarray(np.round(caffe.io.load_image(picture)[:, :, ::-1] * 255).astype(np.uint8))
     first = cafx_lib_inputs.selective_search(image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import subprocess
 import sys
@@ -23,6 +24,7 @@ layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
 """
 COLOURS = {"blue": (255, 0, 0), "green": (0, 255, 0), "red": (0, 0, 255)}
 Run = Callable[..., subprocess.CompletedProcess[str]]
+slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 
 
 @pytest.fixture
@@ -60,6 +62,7 @@ def test_folders_files_and_patterns_are_classified(classify: Run) -> None:
     assert [line[2] for line in lines[1::2]] == ["blue", "green", "red", "red"]
 
 
+@pytest.mark.slow
 def test_json_and_csv_have_the_same_scores(classify: Run) -> None:
     arguments = ("photos/green.png", "-w", "w.caffemodel", "--mean", "0,0,0", "--crops", "10")
     (found,) = json.loads(classify(*arguments, "--json").stdout)
@@ -71,6 +74,7 @@ def test_json_and_csv_have_the_same_scores(classify: Run) -> None:
     np.testing.assert_allclose([float(row["score"]) for row in rows], expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_mean_and_scale_are_applied_before_the_net(classify: Run) -> None:
     arguments = (
         "photos/red.png",
@@ -92,13 +96,21 @@ def test_mean_and_scale_are_applied_before_the_net(classify: Run) -> None:
     ("arguments", "message", "code"),
     [
         (("photos",), "--weights FILE", 2),
-        (("nowhere.png", "-w", "w.caffemodel"), "nowhere.png: no such file", 1),
-        (("photos", "-w", "w.caffemodel", "--labels", "net.prototxt"), "wrong number of labels", 1),
-        (("photos", "-w", "w.caffemodel", "--size", "5x5"), "smaller than the crops", 1),
-        (("photos", "-w", "w.caffemodel", "--size", "big"), "not a size", 2),
-        (("photos", "--pretrained_model=w.caffemodel"), "Here it is --weights.", 2),
-        (("labels.txt", "-w", "w.caffemodel"), "cannot be decoded", 1),
+        slow(("nowhere.png", "-w", "w.caffemodel"), "nowhere.png: no such file", 1),
+        slow(("photos", "-w", "w.caffemodel", "--labels", "net.prototxt"), "wrong number of labels", 1),
+        slow(("photos", "-w", "w.caffemodel", "--size", "5x5"), "smaller than the crops", 1),
+        slow(("photos", "-w", "w.caffemodel", "--size", "big"), "not a size", 2),
+        slow(("photos", "--pretrained_model=w.caffemodel"), "Here it is --weights.", 2),
+        slow(("labels.txt", "-w", "w.caffemodel"), "cannot be decoded", 1),
     ],
 )
 def test_mistakes_are_told(arguments: tuple[str, ...], message: str, code: int, classify: Run) -> None:
     assert message in classify(*arguments, code=code).stderr
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_a_job_gives_the_same_classes(form: str, classify: Run) -> None:
+    arguments = ("photos", "photos/*d.png", "-w", "w.caffemodel", "--mean", "1,2,3", "--labels", "labels.txt", form)
+    job = classify(*arguments, "--executor", "local", "--workers", "1")
+    assert job.stdout == classify(*arguments).stdout
+    assert "classifying: 4 images" in job.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,12 @@ import attrs
 import click
 
 from cafx.cli.lazy import Settings
-from cafx.cli.options import EngineChoice, engine_options, json_option, split_commas, weights_option
+from cafx.cli.options import EngineChoice, engine_options, json_option, quiet_option, split_commas, weights_option
+from cafx_lib_inputs.options import preprocessing_options, tell
 
 if TYPE_CHECKING:
     from cafx_lib_inputs import Scorer
+    from cafx_lib_preprocessing import Preprocessing
 
 FIELDS = ("filename", "ymin", "xmin", "ymax", "xmax", "class", "label", "score")
 CORNERS = FIELDS[1:5]
@@ -56,17 +59,13 @@ class Detection:
 )
 @click.option("--pad", type=click.IntRange(0), default=16, show_default=True, metavar="N",
               help="Context around a window, in pixels of the net's input.")  # fmt: skip
-@click.option("--labels", type=click.Path(dir_okay=False), metavar="FILE", help="Names of the classes, one per line.")
 @click.option("--background", type=click.IntRange(0), metavar="N", help="Class that is no object; it is not reported.")
 @click.option(
     "--threshold", type=float, default=0.5, show_default=True, metavar="S", help="Least score of a detection."
 )
 @click.option("--overlap", type=click.FloatRange(0, 1), default=0.3, show_default=True, metavar="F",
               help="Of windows that overlap more (intersection over union), the best is kept.")  # fmt: skip
-@click.option(
-    "--mean", metavar="M", help="Mean to subtract: a .binaryproto or .npy file, or values as 104,117,123 (BGR)."
-)
-@click.option("--scale", type=float, default=1.0, show_default=True, metavar="F", help="Factor after the mean.")
+@preprocessing_options("bilinear")
 @click.option("--output", metavar="BLOB", help="Blob with the scores (default: the last output).")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="Windows per pass (default: the net's batch size).")
 @click.option(
@@ -77,6 +76,7 @@ class Detection:
     "--csv", "table", type=click.Path(dir_okay=False), metavar="FILE", help="Write the detections to this table."
 )
 @json_option
+@quiet_option
 @click.pass_obj
 def detect(
     settings: Settings,
@@ -84,13 +84,12 @@ def detect(
     images: tuple[str, ...],
     weights: tuple[str, ...],
     windows: str | None,
-    labels: str | None,
+    preprocessing: Callable[..., Preprocessing],
     engine: EngineChoice,
     out: str | None,
     table: str | None,
     as_json: bool,
-    mean: str | None,
-    scale: float,
+    quiet: bool,
     output: str | None,
     batch: int | None,
     **search: Any,
@@ -109,17 +108,19 @@ def detect(
         raise click.UsageError("Detecting needs trained weights: --weights FILE.")
     if not images and not windows:
         raise click.UsageError("Name images, or --windows FILE.csv, which names them.")
-    from cafx_lib_inputs import Scorer, find_images, read_labels
+    from cafx_lib_inputs import Scorer, find_images
 
     proposed = read_windows(windows) if windows else None
     paths = find_images(images or proposed or ())
-    names = read_labels(labels) if labels else None
+    record = preprocessing()
     rows: list[tuple[Any, ...]] = []
     if out:
         Path(out).mkdir(parents=True, exist_ok=True)
     chosen = {"engine": engine, "weights": split_commas(weights), "keep": "outputs", "trust": True}
     with settings.net(model, "TEST", **chosen) as net:
-        scorer = Scorer(net, mean, scale, output, batch)
+        scorer = Scorer(net, record, output, batch)
+        tell(scorer.preprocessing, quiet)
+        names = scorer.preprocessing.names()
         for path in paths:
             image, found = detections(scorer, path, proposed, names, **search)
             rows += [each.row(path) for each in found]

@@ -70,6 +70,7 @@ def test_given_windows_are_scored_and_suppressed(detect: Run, folder: Path) -> N
     assert float(row["score"]) == pytest.approx(1 / (1 + np.exp(-5)), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_selective_search_finds_the_square_and_draws_it(detect: Run, folder: Path) -> None:
     options = (
         "a.png",
@@ -90,6 +91,7 @@ def test_selective_search_finds_the_square_and_draws_it(detect: Run, folder: Pat
     assert (drawn != before).any()
 
 
+@pytest.mark.slow
 def test_context_lowers_the_score_of_a_window(detect: Run) -> None:
     scores = [
         json.loads(

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import cafx_lib_inputs.files
+import cafx_lib_inputs.options
 from cafx.kernel import TEST, CafxError, Net, schema
-from cafx_format_binaryproto import write_binaryproto
-from cafx_lib_inputs import Scorer, find_images, read_labels, read_mean, selective_search
+from cafx_lib_inputs import Scorer, find_images, named_model, selective_search
+from cafx_lib_preprocessing import Preprocessing
+from cafx_lib_zoo import Card, publish
 
 NET = """
 name: "two" layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 4 dim: 5 } } }
@@ -48,28 +49,11 @@ def test_missing_images_are_told(name: str, message: str, folder: Path) -> None:
         find_images([str(folder / name)])
 
 
-def test_a_mean_image_is_cropped_to_its_centre(tmp_path: Path) -> None:
-    mean = np.arange(3 * 6 * 7, dtype=np.float32).reshape(3, 6, 7)
-    np.save(tmp_path / "m.npy", mean)
-    write_binaryproto(tmp_path / "m.binaryproto", mean[None])
-    for name in ("m.npy", "m.binaryproto"):
-        assert (read_mean(str(tmp_path / name), (3, 4, 5)) == mean[:, 1:5, 1:6]).all()
-    with pytest.raises(CafxError, match="got 3×6×7, expected 3×8×8 or larger"):
-        read_mean(str(tmp_path / "m.npy"), (3, 8, 8))
-    with pytest.raises(CafxError, match="not a mean"):
-        read_mean("1,2", (3, 8, 8))
-
-
-def test_labels_are_lines(tmp_path: Path) -> None:
-    (tmp_path / "l.txt").write_text("n01 tench, fish\ncat\n\n")
-    assert read_labels(str(tmp_path / "l.txt")) == ["n01 tench, fish", "cat"]
-
-
 def test_scores_equal_the_formula_in_any_batch() -> None:
     crops = np.random.default_rng(0).integers(0, 256, (5, 4, 5, 3), dtype=np.uint8)
     expected = ((crops.astype(np.float32) - (1, 2, 3)) * 0.5).sum((1, 2, 3))
     for batch in (None, 1, 5):
-        scorer = Scorer(net(), "1,2,3", 0.5, batch=batch)
+        scorer = Scorer(net(), Preprocessing(mean=(1, 2, 3), scale=0.5), batch=batch)
         found = np.stack(list(scorer.scores(map(scorer.prepare, crops))))
         np.testing.assert_allclose(found[:, 0], expected, rtol=1e-5)
 
@@ -102,4 +86,34 @@ def test_selective_search_finds_an_object_and_is_repeatable() -> None:
 
 
 def test_examples_run() -> None:
-    assert doctest.testmod(cafx_lib_inputs.files) == (0, 1)
+    assert doctest.testmod(cafx_lib_inputs.options) == (0, 4)
+
+
+def test_a_model_s_folder_names_net_weights_preprocessing_and_labels(tmp_path: Path) -> None:
+    files = {"deploy.prototxt": NET.encode(), "w.caffemodel": b"x", "labels.txt": b"a\nb\n"}
+    card = Card("Two", weights="w.caffemodel", labels="labels.txt", preprocessing={"mean": [1, 2, 3]})
+    publish(tmp_path / "m", card, files)
+
+    def read(model: str | None = None, **given: object) -> Preprocessing:
+        from cafx_lib_preprocessing import read_preprocessing
+
+        return (read_preprocessing(model) if model else Preprocessing()).changed(**given)
+
+    found = named_model(str(tmp_path / "m"), [], read, size=(7, 8))
+    assert (found.net, found.weights) == (f"{tmp_path}/m/deploy.prototxt", [f"{tmp_path}/m/w.caffemodel"])
+    assert (found.preprocessing.mean, found.preprocessing.size) == ((1, 2, 3), (7, 8))
+    assert found.preprocessing.names(2) == ["a", "b"]
+    assert not found.trusted
+    assert named_model(str(tmp_path / "m"), ["mine"], read).weights == ["mine"]
+    plain = named_model("net.prototxt", ["w"], read)
+    assert (plain.net, plain.weights, plain.preprocessing, plain.trusted) == (
+        "net.prototxt",
+        ["w"],
+        Preprocessing(),
+        True,
+    )
+    publish(tmp_path / "bare", Card("Bare"), {"deploy.prototxt": NET.encode()})
+    with pytest.raises(CafxError, match="has no weights"):
+        named_model(str(tmp_path / "bare"), [], read)
+    with pytest.raises(CafxError, match=r"no readme\.md"):
+        named_model(str(tmp_path), [], read)

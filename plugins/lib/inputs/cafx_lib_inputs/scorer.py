@@ -1,4 +1,4 @@
-"""Scoring crops of images by a deploy net."""
+"""Scoring images by a deploy net."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError, Net
-from cafx_lib_feed.images import Image, planes, resize
-from cafx_lib_inputs.files import read_mean
+from cafx_lib_feed.images import Image
+from cafx_lib_preprocessing import Converter, Preprocessing
 
 Array = npt.NDArray[np.float32]
 AXES = 4
 
 
 class Scorer:
-    """A deploy net, and how crops become its input: resized, minus a mean, times a scale.
+    """A deploy net, and how images become its input.
 
     Args:
         net: the net, which has one input N×C×H×W.
-        mean: what to subtract, see `read_mean`; None for nothing.
-        scale: factor after the mean is subtracted.
+        preprocessing: what happens to images; the net's input decides what it leaves open.
         output: the blob with a score per class; None for the net's last output.
         batch: number of crops per pass; None for the batch size of the net.
 
     Raises:
-        CafxError: the net has no such input or output.
+        CafxError: the net has no such input or output, or the preprocessing does not fit it.
+
+    Attributes:
+        preprocessing: the record, with what the net's input decides.
+        channels, height, width: shape of the net's input.
     """
 
     def __init__(
-        self, net: Net, mean: str | None = None, scale: float = 1.0, output: str | None = None, batch: int | None = None
+        self, net: Net, preprocessing: Preprocessing | None = None, output: str | None = None, batch: int | None = None
     ) -> None:
         remedy = "name the deploy prototxt: its first layer is Input, or it begins with 'input:'"
         if not net.inputs:
@@ -44,21 +47,20 @@ class Scorer:
             raise CafxError("the net's input is not images", where=net.name, found=found, expected="one input N×C×H×W")
         self.net = net
         self.batch = batch or shape[0]
-        self.channels, self.height, self.width = shape[1:]
-        self.mean = read_mean(mean, shape[1:]) if mean else None
-        self.scale = np.float32(scale)
+        self.preprocessing = (preprocessing or Preprocessing()).for_input(shape, net.name)
+        self.converter = Converter(self.preprocessing)
+        self.channels, self.height, self.width = self.preprocessing.depth, self.converter.height, self.converter.width
         self.output = output or net.outputs[-1]
         if self.output not in net.outputs:
             raise CafxError(f"no output '{self.output}'", where=net.name, expected=" or ".join(net.outputs))
 
     def prepare(self, crop: Image) -> Array:
-        """A crop (uint8, H×W×C, BGR) as the net's input, C×H×W."""
-        if crop.shape[:2] != (self.height, self.width):
-            crop = resize(crop, self.height, self.width)
-        values = planes(crop).astype(np.float32)
-        if self.mean is not None:
-            values -= self.mean
-        return values * self.scale
+        """A whole image (uint8, H×W×C, BGR), such as a window of another, as one input."""
+        return self.converter.prepare(crop)
+
+    def crops(self, image: Image) -> Array:
+        """The inputs of an image (uint8, H×W×C, BGR), as many as `Preprocessing.crops` says."""
+        return self.converter.apply(image)
 
     def scores(self, inputs: Iterable[Array]) -> Iterator[Array]:
         """The scores of each input, of one axis; a pass runs on ``batch`` inputs."""
@@ -74,3 +76,10 @@ class Scorer:
                     remedy="--output names another output" if len(self.net.outputs) > 1 else None,
                 )
             yield from values.reshape(len(group), -1)
+
+    def classify(self, images: Iterable[Image]) -> Iterator[Array]:
+        """The scores of each image: the mean of those of its crops."""
+        count = self.preprocessing.crops
+        scores = self.scores(crop for image in images for crop in self.crops(image))
+        while group := list(islice(scores, count)):
+            yield np.mean(group, axis=0)
