@@ -32,9 +32,10 @@ def rank_options(function: F) -> F:
             click.option(
                 "--communicator",
                 metavar="NAME",
-                help="How processes exchange gradients: mpi (default, if mpiexec or cafx launch started it), nccl.",
+                help="How processes exchange gradients: mpi (default, if mpiexec or cafx launch started it), nccl, local.",
             ),
             click.option("--split-batch", is_flag=True, help="Divide each batch among the processes."),
+            click.option("--compress", type=click.Choice(["bf16"]), help="Send gradients in fewer bits."),
             click.option("--sync-bn", is_flag=True, help="BatchNorm uses the statistics of all processes' batches."),
         ]
     ):
@@ -42,13 +43,13 @@ def rank_options(function: F) -> F:
     return function
 
 
-def communicator_of(name: str | None, *, sync_statistics: bool = False) -> Communicator:
+def communicator_of(name: str | None, *, sync_statistics: bool = False, compress: str | None = None) -> Communicator:
     """The communicator of this process.
 
     Args:
         name: as on the command line; None for CAFX_COMMUNICATOR, MPI if a launcher of MPI has started this process
             as one of several, else this process alone.
-        sync_statistics: see `Communicator`.
+        sync_statistics, compress: see `Communicator`.
 
     Raises:
         CafxError: it is unknown, or no library for it is installed.
@@ -59,7 +60,10 @@ def communicator_of(name: str | None, *, sync_statistics: bool = False) -> Commu
     except CafxError as error:
         error.remedy = error.remedy if "pip install" in (error.remedy or "") else 'pip install "cafx[mpi]"'
         raise
-    made.syncs_statistics = sync_statistics
+    if made.size > 1:
+        made.syncs_statistics = sync_statistics
+    if made.size > 1 and compress:
+        made.compress_gradients(compress)
     return made
 
 

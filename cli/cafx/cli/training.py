@@ -46,6 +46,7 @@ class Request:
     sighup_effect: str
     communicator: str | None
     split_batch: bool
+    compress: str | None
     sync_bn: bool
     quiet: bool
     as_json: bool
@@ -60,7 +61,7 @@ def run(request: Request) -> int:
     Raises:
         CafxError: invalid options, files or values, or a loss that is not finite.
     """
-    communicator = communicator_of(request.communicator, sync_statistics=request.sync_bn)
+    communicator = communicator_of(request.communicator, sync_statistics=request.sync_bn, compress=request.compress)
     with ending_together(communicator):
         if not communicator.is_root:
             request = attrs.evolve(request, quiet=True, log=None, metrics=None, monitors=(), keep=None)

@@ -11,6 +11,7 @@ Example:
 
 from caffe import _caffe, coord_map, io
 from caffe._caffe import (
+    NCCL,
     AdaDeltaSolver,
     AdaGradSolver,
     AdamSolver,
@@ -54,6 +55,7 @@ __all__ = [
     "Classifier",
     "Detector",
     "Layer",
+    "NCCL",
     "NesterovSolver",
     "Net",
     "NetSpec",

@@ -15,6 +15,7 @@ from caffe.modes import (
     solver_count,
     solver_rank,
 )
+from caffe.nccl import NCCL
 from caffe.net import Net
 from caffe.solvers import (
     AdaDeltaSolver,
@@ -42,6 +43,7 @@ __all__ = [
     "IntVec",
     "Layer",
     "LayerVec",
+    "NCCL",
     "NesterovSolver",
     "Net",
     "NetVec",

@@ -8,7 +8,7 @@ from typing import Any
 from caffe import glog
 from cafx.kernel import TEST as _TEST
 from cafx.kernel import TRAIN as _TRAIN
-from cafx.kernel import Engine, registry
+from cafx.kernel import CafxError, Engine, registry
 from cafx.kernel.net import available_engine, chosen_engine, engine_of_kind
 
 TRAIN, TEST = int(_TRAIN), int(_TEST)
@@ -24,6 +24,18 @@ class _Process:
     has_warned = False
     solver_count = 1
     solver_rank = 0
+
+    def rank_of_count(self) -> int:
+        """The number of this process among all that train one net.
+
+        Raises:
+            CafxError: it is not one of them.
+        """
+        if not 0 <= self.solver_rank < self.solver_count:
+            remedy = "call caffe.set_solver_rank and set_solver_count before the solver is made"
+            expected = f"0 to {self.solver_count - 1}"
+            raise CafxError("no such solver_rank", found=self.solver_rank, expected=expected, remedy=remedy)
+        return self.solver_rank
 
     def engine_keywords(self) -> dict[str, Any]:
         """Keyword arguments for the kernel's Net and Solver; without a device, the solver's file names it."""
@@ -76,12 +88,12 @@ def layer_type_list() -> list[str]:
 
 
 def has_nccl() -> bool:
-    """Whether training on several GPUs is supported: always false."""
-    return False
+    """Whether several processes can train one net: always true, on CPUs as well."""
+    return True
 
 
 def set_multiprocess(on: bool) -> None:
-    """Accepted for compatibility, ignored."""
+    """Accepted for compatibility: `set_solver_count` decides."""
 
 
 def solver_count() -> int:
@@ -90,7 +102,7 @@ def solver_count() -> int:
 
 
 def set_solver_count(count: int) -> None:
-    """Accepted for compatibility; has no effect on training."""
+    """Set the number of processes that train one net, for solvers created from now on; see `caffe.NCCL`."""
     process.solver_count = int(count)
 
 
@@ -100,5 +112,5 @@ def solver_rank() -> int:
 
 
 def set_solver_rank(rank: int) -> None:
-    """Accepted for compatibility; has no effect on training."""
+    """Set the number of this process among those that train one net, from 0."""
     process.solver_rank = int(rank)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from os import PathLike
 from typing import Any
@@ -15,15 +15,16 @@ from caffe.arguments import ArgumentError, assign, known_blobs, numbers, one_of,
 from caffe.arguments import stages as named_stages
 from caffe.batches import batches, joined
 from caffe.blob import Blob, ledger
+from caffe.callbacks import Callback, Direction, LayerCallbacks
 from caffe.exceptions import own_exceptions
 from caffe.modes import TEST, TRAIN, process
+from caffe.nccl import NCCL
 from caffe.vectors import BlobVec, LayerVec, LayerView
 from cafx.kernel import CafxError
 from cafx.kernel import Net as KernelNet
 from cafx.kernel.net import format_named
 
 Array = npt.NDArray[Any]
-Callback = Callable[[int], Any]
 
 
 class Net:
@@ -90,6 +91,10 @@ class Net:
         net._wrap(kernel_net)
         return net
 
+    def accompany_solver(self) -> None:
+        """Call the callbacks in passes of the net's solver, too."""
+        self._callbacks.accompany_solver()
+
     def _wrap(self, kernel_net: KernelNet) -> None:
         self._net = kernel_net
         distinct = {id(blob): Blob(blob) for blob in kernel_net.blobs.values()}
@@ -104,7 +109,7 @@ class Net:
         self.params: OrderedDict[str, BlobVec] = OrderedDict(
             (name, each) for name, each in zip(self._layer_names, blobs, strict=True) if each
         )
-        self._callbacks: dict[str, list[Callback]] = {}
+        self._callbacks = LayerCallbacks(kernel_net)
 
     name = property(lambda self: self._net.name, doc="The net's name.")
     phase = property(lambda self: int(self._net.phase), doc="TRAIN or TEST.")
@@ -202,54 +207,30 @@ class Net:
     def _backward(self, start: int, end: int) -> None:
         self._run("backward", self._layer_names[start], self._layer_names[end])
 
-    def _run(self, direction: str, start: str | None, end: str | None) -> None:
+    def _run(self, direction: Direction, start: str | None, end: str | None) -> None:
         for name in (start, end):
             if name is not None:
                 one_of(name, self._layer_names, "layer")
-        run = self._net.run_forward if direction == "forward" else self._net.run_backward
-        before, after = (self._callbacks.get(f"{when}_{direction}", []) for when in ("before", "after"))
         ledger.before_pass()
         with own_exceptions():
-            if not before and not after:
-                run(start, end)
-            else:
-                self._run_with_callbacks(direction, start, end, before, after)
+            self._callbacks.run(direction, start, end)
         ledger.after_pass()
-
-    def _run_with_callbacks(
-        self, direction: str, start: str | None, end: str | None, before: list[Callback], after: list[Callback]
-    ) -> None:
-        """Run one layer at a time, with callbacks before and after each."""
-        names, is_forward = self._layer_names, direction == "forward"
-        first, last = (0, len(names) - 1) if is_forward else (len(names) - 1, 0)
-        first = first if start is None else names.index(start)
-        last = last if end is None else names.index(end)
-        loss = 0.0
-        for index in range(first, last + 1) if is_forward else range(first, last - 1, -1):
-            for callback in before:
-                callback(index)
-            (self._net.run_forward if is_forward else self._net.run_backward)(names[index], names[index])
-            loss += self._net.loss if is_forward else 0.0
-            for callback in after:
-                callback(index)
-        if is_forward:
-            self._net.loss = loss
 
     def before_forward(self, callback: Callback) -> None:
         """Call ``callback(index)`` before the forward pass of each layer."""
-        self._callbacks.setdefault("before_forward", []).append(callback)
+        self._callbacks.add("before_forward", callback)
 
     def after_forward(self, callback: Callback) -> None:
         """Call ``callback(index)`` after the forward pass of each layer."""
-        self._callbacks.setdefault("after_forward", []).append(callback)
+        self._callbacks.add("after_forward", callback)
 
     def before_backward(self, callback: Callback) -> None:
         """Call ``callback(index)`` before the backward pass of each layer."""
-        self._callbacks.setdefault("before_backward", []).append(callback)
+        self._callbacks.add("before_backward", callback)
 
-    def after_backward(self, callback: Callback) -> None:
-        """Call ``callback(index)`` after the backward pass of each layer."""
-        self._callbacks.setdefault("after_backward", []).append(callback)
+    def after_backward(self, callback: Callback | NCCL) -> None:
+        """Call ``callback(index)`` after the backward pass of each layer; an `NCCL` sums gradients by itself."""
+        self._callbacks.add("after_backward", callback)
 
     def forward_all(self, blobs: Sequence[str] | None = None, **kwargs: Array) -> dict[str, Array]:
         """Run the forward pass on any number of examples, batch by batch.

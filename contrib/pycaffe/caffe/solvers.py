@@ -7,10 +7,11 @@ from os import PathLike
 from typing import Any, ClassVar
 
 from caffe import glog
-from caffe.arguments import path, whole
+from caffe.arguments import ArgumentError, path, whole
 from caffe.blob import ledger
 from caffe.exceptions import own_exceptions
 from caffe.modes import process
+from caffe.nccl import NCCL, Later
 from caffe.net import Net
 from caffe.vectors import NetVec
 from cafx.kernel import Solver as KernelSolver
@@ -35,6 +36,8 @@ class _CallbackSolver(KernelSolver):
             run(rate, iteration)
 
         update.run = apply_after_callbacks  # type: ignore[method-assign]
+        if isinstance(self.replicas.communicator, Later):
+            update.ranks, update.exchange = 1, self.net.arena.synchronise
 
     def iterate(self) -> Any:
         """One iteration, after the callbacks of its start."""
@@ -71,13 +74,17 @@ class Solver:
             options.type = self.solver_type
         seed = None if options.random_seed >= 0 else process.seed
         settings = {"seed": seed, "keep_tests": "all", "allow_nan": True, **process.engine_keywords()}
+        if process.solver_count > 1:
+            settings["communicator"] = Later(process.rank_of_count(), process.solver_count)
         glog.enable()
         with own_exceptions():
             self._solver = _CallbackSolver(options, solver_path, **settings)
-        self._solver.monitors.add(glog.SolverLog())
+        if self._solver.replicas.is_root:
+            self._solver.monitors.add(glog.SolverLog())
         for copied in self._solver.copied:
             glog.report_copied(copied)
         self.net = Net.over(self._solver.net)
+        self.net.accompany_solver()
         self.test_nets = NetVec(map(Net.over, self._solver.test_nets))
 
     iter = property(lambda self: self._solver.iter, doc="Number of completed iterations.")
@@ -115,13 +122,22 @@ class Solver:
         """Share this solver's parameters with ``net``."""
         net.share_with(self.net)
 
-    def add_callback(self, on_start: Callable[[], Any], on_gradients_ready: Callable[[], Any]) -> None:
+    def add_callback(
+        self, on_start: Callable[[], Any] | NCCL, on_gradients_ready: Callable[[], Any] | None = None
+    ) -> None:
         """Add callbacks.
 
         Args:
-            on_start: called at the start of each iteration.
+            on_start: called at the start of each iteration; or an `NCCL`, by which gradients are averaged.
             on_gradients_ready: called before each update.
+
+        Raises:
+            ArgumentError: a function is missing.
         """
+        if isinstance(on_start, NCCL):
+            on_start, on_gradients_ready = on_start.callbacks()
+        if not callable(on_start) or not callable(on_gradients_ready):
+            raise ArgumentError("needs two functions, or an NCCL", found=f"{on_start!r}, {on_gradients_ready!r}")
         self._solver.on_start.append(on_start)
         self._solver.on_gradients_ready.append(on_gradients_ready)
 

@@ -96,7 +96,7 @@ class MPI(Communicator):
         """
         if kind != COMPRESSION:
             raise CafxError("unknown compression of gradients", found=kind, expected=COMPRESSION)
-        self._compresses = True
+        self._compresses, self.compression = True, kind
 
     def allreduce(self, array: Any) -> None:
         """See `Communicator`."""

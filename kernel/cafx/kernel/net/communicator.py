@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from cafx.kernel.errors import CafxError
+
 ROOT = 0
 """The rank that writes snapshots, tests and reports."""
 
@@ -12,7 +14,8 @@ ROOT = 0
 class Communicator:
     """The processes that train one net together; this one is alone. A plugin of group ``cafx.communicators``.
 
-    All ranks call the same methods in the same order. Arrays are flat and of the net's type, in the engine's place.
+    All ranks call the same methods in the same order. Arrays are flat, of the net's type or float64, in the engine's
+    place.
 
     Class attributes:
         name: name under which it is found.
@@ -21,7 +24,9 @@ class Communicator:
     Attributes:
         rank: number of this process, from 0.
         size: number of processes.
+        device: the GPU of this process; None for no wish.
         syncs_statistics: whether BatchNorm normalises by the statistics of all ranks' batches together.
+        compression: how gradients are compressed; "" for not at all.
 
     Example:
         >>> alone = Communicator()
@@ -33,7 +38,9 @@ class Communicator:
     overlaps: ClassVar[bool] = False
     rank = ROOT
     size = 1
+    device: int | None = None
     syncs_statistics = False
+    compression = ""
 
     @property
     def is_root(self) -> bool:
@@ -58,6 +65,17 @@ class Communicator:
         """
         self.allreduce(array)
         return _nothing
+
+    def compress_gradients(self, kind: str) -> None:
+        """Let `start_allreduce` send gradients in fewer bits; `allreduce` stays exact.
+
+        Args:
+            kind: how, e.g. "bf16".
+
+        Raises:
+            CafxError: this communicator cannot do that.
+        """
+        raise CafxError("this communicator does not compress gradients", found=self.name, expected="mpi")
 
     def broadcast(self, array: Any) -> None:
         """Replace an array by that of rank 0."""

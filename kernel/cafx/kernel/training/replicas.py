@@ -162,7 +162,13 @@ def facts(net: Net, options: Any) -> dict[str, str]:
     layers = {f"layer '{layer.name}'": text_format.MessageToString(layer.spec) for layer in net.layers}
     data = {f"data of layer '{layer.name}'": layer.agreement() for layer in net.layers}
     lines = {f"solver option '{name}'": text for name, text in _options(kept).items()}
-    return {**versions, **layers, **data, **lines, "engine": net.engine.name}
+    communicator = net.context.communicator
+    exchange = {
+        "communicator": communicator.name,
+        "statistics of BatchNorm": "of all processes" if communicator.syncs_statistics else "of each process",
+        "compression of gradients": communicator.compression,
+    }
+    return {**versions, **layers, **data, **lines, **exchange, "engine": net.engine.name}
 
 
 def _options(options: Any) -> dict[str, str]:

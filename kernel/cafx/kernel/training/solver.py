@@ -114,6 +114,7 @@ class Solver:
             snapshot.check_prefix(self.prefix, self.source)
         seed = self.options.random_seed if seed is None else seed
         train, tests = net_sources(self.options, self.source, self.plugins)
+        device = communicator.device if device is None else device
         if engine is None:
             engine, stated, notice = engine_of_mode(self.options, self.plugins, source)
             device = stated if device is None else device

@@ -257,7 +257,9 @@ class BatchNorm(PerChannel):
     """
 
     def choose(self) -> None:
-        """At least two axes."""
+        """At least two axes, and statistics of this process's batch."""
+        if self.layer.syncs_statistics:
+            raise Unsupported("statistics of all processes' batches")
         self.by_batch = not self.layer.uses_running_statistics
         if self.fusion.scale is not None:
             self.factor, self.shift = self.learned(self.fusion.scale, 0), self.learned(self.fusion.scale, 1)

@@ -224,6 +224,8 @@ class BatchNorm(PerChannel):
             raise Unsupported(f"{len(bottom.shape)} axes")
         if not layer.eps:
             raise Unsupported("eps 0 divides by 0 in the padding of a block")
+        if self.own_scale is None and layer.syncs_statistics:
+            raise Unsupported("statistics of all processes' batches")
         self.eps, self.running = layer.eps, layer.uses_running_statistics
         self.scale = self.own_scale if self.fusion.scale is None else self.fusion.scale
         sources = [self.layout(bottom)]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import Blob, FillerParameter, Message, NeuronLayer, Phase, at_least, message, option
+from cafx_layer_batchnorm.statistics import AllBatches, OwnBatch
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
@@ -34,6 +35,8 @@ class BatchNorm(NeuronLayer):
     per channel) and 1. Running statistics are the first two sums divided by the third, or 0 if that is 0.
     Gradient with batch statistics: dx = (dy − mean dy − y · mean dy·y) / √(σ² + eps), means per channel;
     with running statistics: dx = dy / √(σ² + eps). y is not finite where σ² + eps is 0.
+    In processes that train together with ``syncs_statistics``, all means in TRAIN phase are over the values of all of
+    them, and the gradient is that of the sum of their losses.
 
     Raises:
         CafxError: the bottom has fewer than two axes, or its number of channels has changed since setup.
@@ -42,6 +45,7 @@ class BatchNorm(NeuronLayer):
 
     Read by engines:
         eps: that of the formula.
+        syncs_statistics: whether the batch's statistics are those of all processes' batches together.
         uses_running_statistics: whether running statistics normalise, instead of the batch's.
         running_statistics: method; running mean and variance, (C,) each.
         update_running_statistics: method; adds a batch's mean and variance, (C,) each, to the sums.
@@ -58,7 +62,15 @@ class BatchNorm(NeuronLayer):
             self.add_parameter(shape, FillerParameter())
         self.eps, given = self.options.eps, self.options.use_global_stats
         self.uses_running_statistics = self.phase == Phase.TEST if given is None else given
+        ranks, trains = self.context.communicator, self.phase == Phase.TRAIN and not self.uses_running_statistics
+        self.syncs_statistics = trains and ranks.size > 1 and ranks.syncs_statistics
+        self.batch = AllBatches(self) if self.syncs_statistics else OwnBatch(self)
         self.normalised = self.context.blob((), f"{self.name}.normalised")
+
+    @property
+    def capturable(self) -> bool:  # type: ignore[override]
+        """Whether it waits for no other process."""
+        return not self.syncs_statistics
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         """The top has the bottom's shape."""
@@ -67,21 +79,20 @@ class BatchNorm(NeuronLayer):
         if bottom[0].num_axes < 2 or bottom[0].shape[1] != channels:
             raise self.error("wrong number of channels", found=bottom[0].shape[1:2], expected=channels)
         self.view = (bottom[0].shape[0], channels, math.prod(bottom[0].shape[2:]))
+        self.batch.count = self.view[0] * self.view[2]
         if not self.uses_running_statistics:
             self.normalised.reshape(*bottom[0].shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """y = (x − μ) / √(σ² + eps)."""
         x, y = bottom[0].data.reshape(self.view), top[0].mutable_data.reshape(self.view)
-        if not x.size:
+        if not x.size and not self.syncs_statistics:
             return
         if self.uses_running_statistics:
             mean, variance = (each.reshape(1, -1, 1) for each in self.running_statistics())
             self.xp.subtract(x, mean, out=y)
         else:
-            mean = self._mean(x)
-            self.xp.subtract(x, mean, out=y)
-            variance = self._mean_of_product(y, y)
+            mean, variance = self.batch.centre(x, y)
             self.update_running_statistics(mean.reshape(-1), variance.reshape(-1))
         self.deviation = self.xp.sqrt(variance + self.eps)
         y /= self.deviation
@@ -101,34 +112,23 @@ class BatchNorm(NeuronLayer):
             mean: mean of each channel, (C,).
             variance: biased variance of each channel, (C,): the mean squared deviation.
         """
-        count = self.view[0] * self.view[2]
+        count = self.batch.count
         correction = count / (count - 1) if count > 1 else 1.0
         for blob, statistic in zip(self.blobs, (mean, variance * correction, 1.0), strict=True):
             total = blob.mutable_data
             total *= self.options.moving_average_fraction
             total += statistic
 
-    def _mean(self, values: Any) -> Any:
-        """Per-channel mean."""
-        return values.mean(axis=(0, 2), keepdims=True)
-
-    def _mean_of_product(self, first: Any, second: Any) -> Any:
-        """Per-channel mean of the elementwise product."""
-        product = self.workspace(self.view)
-        self.xp.multiply(first, second, out=product)
-        return self._mean(product)
-
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """dx = (dy − mean dy − y · mean dy·y) / √(σ² + eps), or dy / √(σ² + eps)."""
         dy = top[0].diff.reshape(self.view)
-        if not propagate_down[0] or not dy.size:
+        if not propagate_down[0] or not (dy.size or self.syncs_statistics):
             return
         dx = bottom[0].mutable_diff.reshape(self.view)
         if not self.uses_running_statistics:
             y = self.normalised.data.reshape(self.view)
-            shift, slope = self._mean(dy), self._mean_of_product(dy, y)
-            correction = self.workspace(self.view)
-            self.xp.multiply(y, slope, out=correction)
+            shift, slope = self.batch.means(dy, y)
+            correction = self.batch.product(y, slope)
             correction += shift
             dy = self.xp.subtract(dy, correction, out=dx)
         self.xp.divide(dy, self.deviation, out=dx)
