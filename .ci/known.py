@@ -17,9 +17,19 @@ CONTRIBUTED = tuple(f"contrib/{kind}/*" for kind in ("layers", "dialects", "poli
 FOLDERS = ("plugins/*/*", *CONTRIBUTED)
 DEPENDENT = (*CONTRIBUTED, "contrib/lib/*", "contrib/bundles/*")
 LISTED = (
-    "layer", "database", "solver", "filler", "policy", "engine", "command", "monitor", "format", "dialect", "executor",
+    "layer",
+    "database",
+    "solver",
+    "filler",
+    "policy",
+    "engine",
+    "command",
+    "monitor",
+    "format",
+    "dialect",
+    "executor",
     "communicator",
-)  # fmt: skip
+)
 Row = tuple[str, str, str, str, str]
 
 

@@ -32,7 +32,7 @@ def rank_options(function: F) -> F:
             click.option(
                 "--communicator",
                 metavar="NAME",
-                help="How processes exchange gradients: mpi (default, if mpiexec or cafx launch started it), nccl, local.",
+                help="How processes exchange gradients: mpi (default, if several are started), nccl, local.",
             ),
             click.option("--split-batch", is_flag=True, help="Divide each batch among the processes."),
             click.option("--compress", type=click.Choice(["bf16"]), help="Send gradients in fewer bits."),

@@ -66,8 +66,23 @@ def run(*arguments: Any, code: int = 0) -> str:
     return str(result.exception) + result.output if code else result.stdout
 
 
-PUBLISH = ("publish", "deploy.prototxt", "out", "-w", "tiny.caffemodel", "--labels", "labels.txt", "--preprocessing",
-           "pre.json", "--license", "mit", "--task", "image-classification", "--metric", "accuracy=0.5")  # fmt: skip
+PUBLISH = (
+    "publish",
+    "deploy.prototxt",
+    "out",
+    "-w",
+    "tiny.caffemodel",
+    "--labels",
+    "labels.txt",
+    "--preprocessing",
+    "pre.json",
+    "--license",
+    "mit",
+    "--task",
+    "image-classification",
+    "--metric",
+    "accuracy=0.5",
+)
 
 
 def test_a_model_is_published_served_got_verified_and_shown(site: Site) -> None:

@@ -32,16 +32,29 @@ class AlexNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(3, 64, 11, 4, 2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2),
-            nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2),
-            nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(inplace=True),
-            nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(inplace=True),
-            nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2),
-        )  # fmt: skip
+            nn.Conv2d(3, 64, 11, 4, 2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2),
+            nn.Conv2d(64, 192, 5, padding=2),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2),
+            nn.Conv2d(192, 384, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(384, 256, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(256, 256, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(3, 2),
+        )
         self.classifier = nn.Sequential(
-            nn.Dropout(), nn.Linear(256 * 3 * 3, 512), nn.ReLU(inplace=True),
-            nn.Dropout(), nn.Linear(512, 512), nn.ReLU(inplace=True), nn.Linear(512, CLASSES),
-        )  # fmt: skip
+            nn.Dropout(),
+            nn.Linear(256 * 3 * 3, 512),
+            nn.ReLU(inplace=True),
+            nn.Dropout(),
+            nn.Linear(512, 512),
+            nn.ReLU(inplace=True),
+            nn.Linear(512, CLASSES),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores."""
@@ -133,12 +146,24 @@ class SqueezeNet(nn.Module):
         super().__init__()
         pool = lambda: nn.MaxPool2d(3, 2, ceil_mode=True)  # noqa: E731
         self.features = nn.Sequential(
-            nn.Conv2d(3, 96, 7, 2), nn.ReLU(inplace=True), pool(),
-            Fire(96, 16, 64), Fire(128, 16, 64), Fire(128, 32, 128), pool(),
-            Fire(256, 32, 128), Fire(256, 48, 192), Fire(384, 48, 192), Fire(384, 64, 256), pool(),
-            Fire(512, 64, 256), nn.Dropout(), nn.Conv2d(512, CLASSES, 1), nn.ReLU(inplace=True),
+            nn.Conv2d(3, 96, 7, 2),
+            nn.ReLU(inplace=True),
+            pool(),
+            Fire(96, 16, 64),
+            Fire(128, 16, 64),
+            Fire(128, 32, 128),
+            pool(),
+            Fire(256, 32, 128),
+            Fire(256, 48, 192),
+            Fire(384, 48, 192),
+            Fire(384, 64, 256),
+            pool(),
+            Fire(512, 64, 256),
+            nn.Dropout(),
+            nn.Conv2d(512, CLASSES, 1),
+            nn.ReLU(inplace=True),
             nn.AdaptiveAvgPool2d(1),
-        )  # fmt: skip
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores."""
@@ -195,12 +220,14 @@ class Inception(nn.Module):
     def __init__(self, inputs: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         one, reduce3, three, reduce5, five, pooled = widths
-        self.branches = nn.ModuleList([
-            conv(inputs, one, 1),
-            nn.Sequential(conv(inputs, reduce3, 1), conv(reduce3, three, 3, 1, 1)),
-            nn.Sequential(conv(inputs, reduce5, 1), conv(reduce5, five, 5, 1, 2)),
-            nn.Sequential(nn.MaxPool2d(3, 1, 1, ceil_mode=True), conv(inputs, pooled, 1)),
-        ])  # fmt: skip
+        self.branches = nn.ModuleList(
+            [
+                conv(inputs, one, 1),
+                nn.Sequential(conv(inputs, reduce3, 1), conv(reduce3, three, 3, 1, 1)),
+                nn.Sequential(conv(inputs, reduce5, 1), conv(reduce5, five, 5, 1, 2)),
+                nn.Sequential(nn.MaxPool2d(3, 1, 1, ceil_mode=True), conv(inputs, pooled, 1)),
+            ]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """All branches, stacked."""
@@ -214,14 +241,27 @@ class GoogLeNet(nn.Module):
         super().__init__()
         pool = lambda kernel=3: nn.MaxPool2d(kernel, 2, ceil_mode=True)  # noqa: E731
         self.features = nn.Sequential(
-            conv(3, 64, 7, 2, 3), pool(), conv(64, 64, 1), conv(64, 192, 3, 1, 1), pool(),
-            Inception(192, (64, 96, 128, 16, 32, 32)), Inception(256, (128, 128, 192, 32, 96, 64)), pool(),
-            Inception(480, (192, 96, 208, 16, 48, 64)), Inception(512, (160, 112, 224, 24, 64, 64)),
-            Inception(512, (128, 128, 256, 24, 64, 64)), Inception(512, (112, 144, 288, 32, 64, 64)),
-            Inception(528, (256, 160, 320, 32, 128, 128)), pool(2),
-            Inception(832, (256, 160, 320, 32, 128, 128)), Inception(832, (384, 192, 384, 48, 128, 128)),
-            nn.AvgPool2d(3, 1), nn.Flatten(), nn.Dropout(0.4), nn.Linear(1024, CLASSES),
-        )  # fmt: skip
+            conv(3, 64, 7, 2, 3),
+            pool(),
+            conv(64, 64, 1),
+            conv(64, 192, 3, 1, 1),
+            pool(),
+            Inception(192, (64, 96, 128, 16, 32, 32)),
+            Inception(256, (128, 128, 192, 32, 96, 64)),
+            pool(),
+            Inception(480, (192, 96, 208, 16, 48, 64)),
+            Inception(512, (160, 112, 224, 24, 64, 64)),
+            Inception(512, (128, 128, 256, 24, 64, 64)),
+            Inception(512, (112, 144, 288, 32, 64, 64)),
+            Inception(528, (256, 160, 320, 32, 128, 128)),
+            pool(2),
+            Inception(832, (256, 160, 320, 32, 128, 128)),
+            Inception(832, (384, 192, 384, 48, 128, 128)),
+            nn.AvgPool2d(3, 1),
+            nn.Flatten(),
+            nn.Dropout(0.4),
+            nn.Linear(1024, CLASSES),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Probabilities."""

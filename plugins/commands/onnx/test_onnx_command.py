@@ -88,8 +88,10 @@ def test_export_check_and_import(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "back.caffemodel" in result.stdout
     x = np.random.default_rng(0).standard_normal((2, 3, 8, 8))
-    nets = [Net(f"{name}.prototxt", TEST, weights=weights, engine="numpy") for name, weights in
-            (("deploy", "w.caffemodel"), ("back", "back.caffemodel"))]  # fmt: skip
+    nets = [
+        Net(f"{name}.prototxt", TEST, weights=weights, engine="numpy")
+        for name, weights in (("deploy", "w.caffemodel"), ("back", "back.caffemodel"))
+    ]
     one, two = (net.forward(data=x)["prob"] for net in nets)
     np.testing.assert_allclose(one, two, atol=1e-6)
     assert [layer.name for layer in nets[1].layers] == [layer.name for layer in nets[0].layers]

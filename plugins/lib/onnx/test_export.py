@@ -118,8 +118,10 @@ def test_a_softmax_loss_leaves_its_probabilities_and_no_label() -> None:
     built = net(text)
     exported = export_net(built)
     assert (list(inputs(exported)), outputs(exported), operators(exported)) == (
-        ["data"], ["prob"], ["Flatten", "Gemm", "Softmax"],
-    )  # fmt: skip
+        ["data"],
+        ["prob"],
+        ["Flatten", "Gemm", "Softmax"],
+    )
     assert "input 'label' is left out: no output needs it" in exported.notes
     data = np.random.default_rng(0).standard_normal((3, 2, 7, 6)).astype(np.float32)
     built.forward(data=data, label=np.zeros(3))

@@ -192,7 +192,8 @@ MODELS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     "ceil_mode": ([node("MaxPool", ["data"], ["y"], kernel_shape=[3, 3], strides=[2, 2], ceil_mode=1)], {}),
     "same_upper": ([node("MaxPool", ["data"], ["y"], kernel_shape=[3, 3], strides=[2, 2], auto_pad="SAME_UPPER")], {}),
     "padded_mean": (
-        [node("AveragePool", ["data"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1)], {},
+        [node("AveragePool", ["data"], ["y"], kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1)],
+        {},
     ),
     "mean_and_an_unrelated_factor": (
         [
@@ -233,7 +234,7 @@ MODELS: dict[str, tuple[list[Any], dict[str, Any]]] = {
         {"one": np.float32(1), "two": np.float32(2)},
     ),
     "log_softmax": ([node("LogSoftmax", ["data"], ["y"], axis=-1)], {}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("opset", [17, 21])
@@ -266,8 +267,10 @@ def _with_axes(each: Any, weights: dict[str, Any]) -> Any:
 def test_layers_have_the_names_of_their_weights() -> None:
     imported = import_model(made(*_of("view"), ("N", 3, 8, 8)))
     assert [(each.name, each.type) for each in imported.proto.layer] == [
-        ("data", "Input"), ("features.0", "Convolution"), ("y/Gemm", "InnerProduct"),
-    ]  # fmt: skip
+        ("data", "Input"),
+        ("features.0", "Convolution"),
+        ("y/Gemm", "InnerProduct"),
+    ]
 
 
 def _of(name: str) -> tuple[list[Any], int, dict[str, Any]]:
