@@ -18,7 +18,7 @@ from cafx.kernel import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE_LINES, LAYER_LINES, PYPROJECT_LINES = 400, 150, 20
-PACKAGE_LINES = {"errors": 50, "registry": 200, "files": 225, "schema": 1035, "blob": 350, "net": 2060, "training": 895}
+PACKAGE_LINES = {"errors": 50, "registry": 200, "files": 225, "schema": 1035, "blob": 350, "net": 2060, "training": 910}
 DECLARATIONS = ("core.py", "__init__.py")
 """Caffe's own messages, which are facts, and faces, which only import: neither counts as code."""
 FORMATTER_OFF = 20

@@ -287,3 +287,17 @@ def test_a_solverstate_of_another_net_is_refused(folder: Path) -> None:
     write_solver(SEED, "Adam")
     with Solver.load("solver.prototxt", engine="numpy") as other, pytest.raises(CafxError, match="net or solver"):
         other.restore(state)
+
+
+def test_another_number_of_threads_is_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_solver(SEED)
+    with Solver.load("solver.prototxt", engine="numpy", threads=1) as solver:
+        solver.step()
+        state = solver.snapshot()[1]
+    for threads, told in ((1, 0), (2, 1)):
+        caplog.clear()
+        with Solver.load("solver.prototxt", engine="numpy", threads=threads) as solver:
+            solver.restore(state)
+        messages = [record.getMessage() for record in caplog.records if "bit for bit" in record.getMessage()]
+        assert len(messages) == told
+    assert messages[0].endswith("was written with threads 1, not threads 2: the training goes on, but not bit for bit")

@@ -70,14 +70,17 @@ def checked(state: TrainingState) -> TrainingState:
 def _check_exact(exact: Any) -> None:
     """Check what `cafx.kernel.training.snapshot` adds to Caffe's state."""
     held = _dict(exact, "its further state")
-    losses, nets = held.get("losses"), held.get("nets")
+    losses, nets, ranks = held.get("losses"), held.get("nets"), held.get("ranks", [])
     if not isinstance(losses, list) or any(
         isinstance(each, bool) or not isinstance(each, (int, float)) for each in losses
     ):
         raise Malformed("its losses are not numbers")
-    if not isinstance(nets, list):
+    if not isinstance(nets, list) or not isinstance(ranks, list):
         raise Malformed("its further state has no list of nets")
-    for number, net in enumerate(nets):
+    for name, value in _dict(held.get("engine", {}), "its engine").items():
+        if not isinstance(value, str) and not _is_below(value, 2**31):
+            raise Malformed(f"its engine's {name} is {value!r}")
+    for number, net in enumerate([*nets, *ranks]):
         where = f"net {number} of its further state"
         _check_streams(_dict(_dict(net, where).get("streams"), f"the random streams of {where}"))
         for name, layer in _dict(net.get("layers"), f"the layers of {where}").items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from cafx.kernel.training.hooks import Training
 from cafx.kernel.training.update import plain_history, restore_history
 
 DEFAULT_PREFIX = "snapshot"
+log = logging.getLogger("cafx.solver")
 
 
 def prefix_of(options: Any, source: Path | None) -> Path:
@@ -100,6 +102,7 @@ def restore(solver: Training, path: Path) -> None:
         restore_history(solver.update, before[1], str(path))
         foreign = CafxError(f"does not fit this net: {error}", where=str(path))  # an error of a layer's own
         raise error if isinstance(error, CafxError) else foreign from error
+    _tell_of_other_engine(path, exact.get("engine", {}), _engine(solver))
     solver.iter, solver.losses = state.iter, list(map(float, exact.get("losses", solver.losses)))
 
 
@@ -138,7 +141,21 @@ def _exact(solver: Training) -> dict[str, Any]:
     nets = [net.state() for net in (solver.net, *solver.test_nets)]
     policy, ranks = solver.policy.state(), solver.replicas.states()
     several = {"ranks": ranks} if len(ranks) > 1 else {}
-    return {"losses": solver.losses, "nets": nets, **({"policy": policy} if policy else {}), **several}
+    return {"losses": solver.losses, "nets": nets, "engine": _engine(solver), **({"policy": policy} if policy else {}), **several}
+
+
+def _engine(solver: Training) -> dict[str, str | int]:
+    """What the bits of a sum depend on."""
+    engine = solver.net.engine
+    return {"engine": engine.name, "precision": engine.precision, "threads": engine.threads}
+
+
+def _tell_of_other_engine(path: Path, saved: dict[str, str | int], present: dict[str, str | int]) -> None:
+    """Warn that a training goes on with another engine, precision or number of threads, which rounds otherwise."""
+    other = [name for name, value in present.items() if saved.get(name, value) != value]
+    if other:
+        written, now = (", ".join(f"{name} {each[name]}" for name in other) for each in (saved, present))
+        log.warning("%s was written with %s, not %s: the training goes on, but not bit for bit", path, written, now)
 
 
 def _find_weights(learned: Path, state: Path) -> Path:
