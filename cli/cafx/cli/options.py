@@ -186,3 +186,21 @@ def state_options(phase: str | None) -> Callable[[F], F]:
 def split_commas(values: tuple[str, ...]) -> list[str]:
     """``("a,b", "c")`` as a, b, c: the value of a repeatable option that also takes commas."""
     return [name for value in values for name in value.split(",") if name]
+
+
+def rank_options(function: F) -> F:
+    """Decorator: ``--communicator``, ``--split-batch`` and ``--sync-bn``, for training in several processes."""
+    for option in reversed(
+        [
+            click.option(
+                "--communicator",
+                metavar="NAME",
+                help="How processes exchange gradients: mpi (default, if several are started), nccl, local.",
+            ),
+            click.option("--split-batch", is_flag=True, help="Divide each batch among the processes."),
+            click.option("--compress", type=click.Choice(["bf16"]), help="Send gradients in fewer bits."),
+            click.option("--sync-bn", is_flag=True, help="BatchNorm uses the statistics of all processes' batches."),
+        ]
+    ):
+        function = option(function)
+    return function

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
 
 import click
 
@@ -17,30 +16,11 @@ from cafx.kernel import CafxError
 from cafx.kernel.net import Communicator
 from cafx.kernel.training import make_communicator
 
-F = TypeVar("F", bound=Callable[..., Any])
 SETTING = "CAFX_COMMUNICATOR"
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 """Variables by which launchers of MPI tell the number of processes."""
 PATIENCE = 1.0
 """Seconds that other ranks leave to rank 0 for reporting an error that all of them have."""
-
-
-def rank_options(function: F) -> F:
-    """Decorator: ``--communicator``, ``--split-batch`` and ``--sync-bn``, for training in several processes."""
-    for option in reversed(
-        [
-            click.option(
-                "--communicator",
-                metavar="NAME",
-                help="How processes exchange gradients: mpi (default, if several are started), nccl, local.",
-            ),
-            click.option("--split-batch", is_flag=True, help="Divide each batch among the processes."),
-            click.option("--compress", type=click.Choice(["bf16"]), help="Send gradients in fewer bits."),
-            click.option("--sync-bn", is_flag=True, help="BatchNorm uses the statistics of all processes' batches."),
-        ]
-    ):
-        function = option(function)
-    return function
 
 
 def communicator_of(name: str | None, *, sync_statistics: bool = False, compress: str | None = None) -> Communicator:

@@ -12,12 +12,12 @@ from cafx.cli.options import (
     engine_options,
     json_option,
     quiet_option,
+    rank_options,
     seed_option,
     split_commas,
     state_options,
     weights_option,
 )
-from cafx.cli.ranks import rank_options
 
 EFFECTS = click.Choice(["stop", "snapshot", "none"])
 
