@@ -236,6 +236,15 @@ def test_such_a_field_is_written_as_the_fork_writes_it_and_keeps_its_number() ->
     assert [each.legs for each in options.tripod] == [4, 5]
 
 
+def test_such_a_field_is_given_in_one_of_two_ways() -> None:
+    schema = composed(First, Third)
+    declared = schema.declarations["TiltParameter"]
+    with pytest.raises(CafxError, match="tripod is given in two ways: got tripod and third__tripod"):
+        declared(tripod={"legs": 4}, third__tripod=[{"legs": 5}])
+    options = declared(tripod={"legs": 4}, third__tripod=[])
+    assert schema.to_text(options.fill(schema["TiltParameter"]())) == "tripod {\n  legs: 4\n}\n"
+
+
 def test_caffe_s_own_fields_are_as_without_dialects() -> None:
     plain, more = composed(), composed(First, Second)
     assert plain.declarations["TiltParameter"] is TiltParameter

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cafx.conformance import Case
 
 SAME_RATIO = 1e-6
+MOST_RATIO = 1e6
 DEFAULT_VARIANCE = 0.1
 
 
@@ -90,6 +91,9 @@ class PriorBox(Layer):
         """1, then the aspect ratios that differ from all before, with their inverses."""
         ratios = [1.0]
         for ratio in self.options.aspect_ratio:
+            if not 1 / MOST_RATIO <= ratio <= MOST_RATIO:
+                expected = f"from {1 / MOST_RATIO:g} to {MOST_RATIO:g}"
+                raise self.error("aspect_ratio is out of range", found=f"{ratio:g}", expected=expected)
             if all(abs(ratio - other) >= SAME_RATIO for other in ratios):
                 ratios += [ratio, 1 / ratio] if self.options.flip else [ratio]
         return ratios

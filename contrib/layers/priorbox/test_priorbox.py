@@ -61,6 +61,7 @@ def test_boxes_equal_a_loop_over_cells(
         ("", "min_size must be given"),
         ("min_size: 0.5", "min_size must be given"),
         ("min_size: nan", "min_size must be given"),
+        ("min_size: 4 aspect_ratio: inf", "aspect_ratio is out of range"),
         ("min_size: 4 max_size: inf", "max_size must exceed min_size"),
         ("min_size: 4 max_size: 4", "max_size must exceed min_size"),
         ("min_size: 4 max_size: 5 max_size: 6", "needs one max_size per min_size"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel import Blob, Layer
+from cafx.kernel import Blob, CafxError, Layer
 from cafx.kernel.blob import shape_text
 from cafx_layer_detectionevaluate.judging import STATUS, check_classes, classes_of, judge, precisions
 from cafx_layer_detectionevaluate.options import DetectionEvaluateParameter
@@ -96,7 +96,10 @@ class DetectionEvaluate(Layer):
         """The size of an image of the batch; after the last image of the list comes its first."""
         if not self.options.name_size_file:
             return None
-        self.sizes = self.sizes or read_sizes(self.options.name_size_file)
+        try:
+            self.sizes = self.sizes or read_sizes(self.options.name_size_file)
+        except CafxError as error:
+            raise error.at(self.where) from None
         return self.sizes[(self.images + image) % len(self.sizes)]
 
     def state(self) -> dict[str, Any]:

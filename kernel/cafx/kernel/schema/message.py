@@ -247,8 +247,11 @@ class Message:
         self.__attrs_init__(**values)  # type: ignore[attr-defined]  # attrs generates it
         self._given = frozenset(given)
         for name in given:
-            if SEPARATOR in name:
-                setattr(self, name.partition(SEPARATOR)[2], values[name])
+            plain = name.partition(SEPARATOR)[2]
+            if plain and plain in given and values[name]:
+                raise CafxError(f"{plain} is given in two ways", found=f"{plain} and {name}", expected="one of them")
+            if plain and plain not in given:
+                setattr(self, plain, values[name])
 
     @classmethod
     def _option(cls, name: str) -> Option:

@@ -141,7 +141,13 @@ def _exact(solver: Training) -> dict[str, Any]:
     nets = [net.state() for net in (solver.net, *solver.test_nets)]
     policy, ranks = solver.policy.state(), solver.replicas.states()
     several = {"ranks": ranks} if len(ranks) > 1 else {}
-    return {"losses": solver.losses, "nets": nets, "engine": _engine(solver), **({"policy": policy} if policy else {}), **several}
+    return {
+        "losses": solver.losses,
+        "nets": nets,
+        "engine": _engine(solver),
+        **({"policy": policy} if policy else {}),
+        **several,
+    }
 
 
 def _engine(solver: Training) -> dict[str, str | int]:
