@@ -53,3 +53,9 @@ def test_a_net_of_something_else_is_refused(source: Any) -> None:
 def test_weights_of_something_else_are_refused(net: Net, source: Any) -> None:
     with pytest.raises(CafxError, match="expected a path, or a Net"):
         net.copy_from(source)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "float16", "complex64"])
+def test_a_net_of_another_dtype_is_refused(dtype: str) -> None:
+    with pytest.raises(CafxError, match=f"no such dtype: got {dtype}, expected float32 or float64"):
+        Net(schema().parse_text(NET, "NetParameter"), dtype=dtype)

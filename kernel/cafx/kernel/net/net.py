@@ -33,6 +33,7 @@ from cafx.kernel.registry import Registry, registry
 from cafx.kernel.schema import Phase, schema
 
 TRAIN, TEST = Phase.TRAIN, Phase.TEST
+DTYPES = (np.float32, np.float64)
 PROGRAMS = 8
 """Programs kept: of the present shapes and the ones before, such as those of a last, smaller batch."""
 
@@ -103,6 +104,8 @@ class Net:
         plugins: Registry | None = None,
     ) -> None:
         self.plugins = plugins or registry()
+        if np.dtype(dtype) not in DTYPES:
+            raise CafxError("a net has no such dtype", found=np.dtype(dtype), expected="float32 or float64")
         definition = source if isinstance(source, NetDefinition) else read_net(source, self.plugins)
         stated = definition.proto.state
         self.phase = Phase(stated.phase if phase is None else phase)
