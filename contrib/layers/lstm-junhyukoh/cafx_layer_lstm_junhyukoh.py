@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from cafx.kernel import Blob, FillerParameter, Layer, Message, above, message, option
+from cafx.kernel import Blob, FillerParameter, Layer, Message, above, message, option, within
 from cafx.kernel.blob import shape_text
 from cafx_lib_recurrence import rows
 from cafx_lib_recurrence.cell import GATES, step, step_backward
@@ -22,7 +22,7 @@ class LstmParameter(Message):
     clipping_threshold: float = option(2, "float", 0.0, doc="largest gradient before a nonlinearity; 0 for no limit")
     weight_filler: FillerParameter = option(3, FillerParameter, doc="weight initialiser")
     bias_filler: FillerParameter = option(4, FillerParameter, doc="bias initialiser")
-    batch_size: int = option(5, "uint32", 1, doc="N, the number of sequences side by side", check=above(0))
+    batch_size: int = option(5, "uint32", 1, doc="N, the number of sequences", check=within(1, 1 << 20))
 
 
 class Lstm(Layer):
