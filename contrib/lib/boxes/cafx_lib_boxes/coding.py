@@ -11,6 +11,11 @@ Boxes = npt.NDArray[Any]
 CODES = ("CORNER", "CENTER_SIZE", "CORNER_SIZE")
 
 
+NOT_FINITE = np.errstate(divide="ignore", invalid="ignore", over="ignore")
+"""Boxes and priors without a size give offsets that are not finite."""
+
+
+@NOT_FINITE
 def encode(
     boxes: Boxes, priors: Boxes, variances: Boxes, code: str = "CORNER", *, variance_in_target: bool = False
 ) -> Boxes:
@@ -37,6 +42,7 @@ def encode(
     return offsets if variance_in_target else offsets / variances
 
 
+@NOT_FINITE
 def decode(
     offsets: Boxes, priors: Boxes, variances: Boxes, code: str = "CORNER", *, variance_in_target: bool = False
 ) -> Boxes:
