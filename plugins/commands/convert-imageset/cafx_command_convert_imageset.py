@@ -106,7 +106,7 @@ def convert_imageset(
 
 
 def _conclude(listed: str, out: str, count: int, bad: int, total: int) -> None:
-    """Tell what was written.
+    """Print what was written.
 
     Args:
         listed, out: the list and the database.

@@ -178,18 +178,10 @@ def _report_at_end(bad: list[str], out: str) -> Iterator[None]:
 
 def _valid(results: Iterator[Result], bad: list[str], stop: bool, check_size: bool) -> Iterator[tuple[bytes, bytes]]:
     """Keys and values of what could be converted; the rest is appended to ``bad`` or, with ``stop``, raised."""
-    from cafx.kernel import CafxError
+    from cafx_command_convert_annotations.convert import valid
 
     first: int | None = None
-    for result in results:
-        if result.error is not None:
-            if stop or result.final:
-                raise result.error
-            bad.append(str(result.error))
-            continue
-        if result.bad and stop:
-            raise CafxError(result.bad[0], where=result.name)
-        bad += [f"{result.name}: {each}" for each in result.bad]
+    for result in valid(results, bad, stop):
         first = result.size if first is None else first
         if check_size:
             _check_size(result.name, result.size, first)
@@ -227,7 +219,7 @@ def _in_slices(
 
 
 def _conclude(listed: str, out: str, count: int, bad: int, total: int) -> None:
-    """Tell what was written.
+    """Print what was written.
 
     Args:
         listed, out: the annotations and the database.

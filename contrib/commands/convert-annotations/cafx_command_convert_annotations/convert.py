@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import attrs
@@ -184,3 +184,26 @@ def written_sizes(out: str, backend: str, entries: Sequence[Numbered], conversio
             lines.append(f"{entry.name} {height} {width}\n")
     with atomic_write(Path(path)) as file:
         file.write("".join(lines).encode("utf-8", "surrogateescape"))
+
+
+def valid(results: Iterable[Result], bad: list[str], stop: bool) -> Iterator[Result]:
+    """The results that are records.
+
+    Args:
+        results: the results.
+        bad: what is wrong with others, and with single boxes, is appended to it.
+        stop: raise it instead.
+
+    Raises:
+        CafxError: something is wrong, and ``stop`` is set, or nothing can be done about it.
+    """
+    for result in results:
+        if result.error is not None:
+            if stop or result.final:
+                raise result.error
+            bad.append(str(result.error))
+            continue
+        if result.bad and stop:
+            raise CafxError(result.bad[0], where=result.name)
+        bad.extend(f"{result.name}: {each}" for each in result.bad)
+        yield result

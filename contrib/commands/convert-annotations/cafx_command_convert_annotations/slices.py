@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from cafx.kernel import CafxError
-from cafx_command_convert_annotations.convert import Conversion, Numbered
+from cafx_command_convert_annotations.convert import Conversion, Numbered, valid
 from cafx_command_convert_annotations.entries import Entry, Thing
 from cafx_lib_jobs.databases import DatabaseJob, write_part
 from cafx_lib_jobs.hold import Hold
@@ -93,15 +93,7 @@ def convert_slice(
     sizes: dict[int, str] = {}
 
     def items() -> Iterator[tuple[bytes, bytes]]:
-        for result in map(how.convert, map(numbered, records)):
-            if result.error is not None:
-                if stop or result.final:
-                    raise result.error
-                bad.append(str(result.error))
-                continue
-            if result.bad and stop:
-                raise CafxError(result.bad[0], where=result.name)
-            bad.extend(f"{result.name}: {each}" for each in result.bad)
+        for result in valid(map(how.convert, map(numbered, records)), bad, stop):
             if len(sizes) < 2:  # one that differs from the first is enough
                 sizes.setdefault(result.size, result.name)
             yield result.key, result.value
