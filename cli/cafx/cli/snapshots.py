@@ -21,14 +21,28 @@ def newest_state(options: Any, source: str) -> str | None:
         options: the SolverParameter.
         source: path of its file.
     """
-    prefix = Path(f"{prefix_of(options, Path(source))}_iter_")
-    found: dict[int, Path] = {}
-    for path in prefix.parent.glob(f"{escape(prefix.name)}*.solverstate*"):
-        number, _, ending = path.name.removeprefix(prefix.name).partition(".")
-        weights = path.with_name(path.name.replace(".solverstate", ".caffemodel"))
-        if number.isdigit() and ending.removesuffix(".h5") == ENDINGS[1] and weights.is_file():
-            found[int(number)] = path
-    return str(found[max(found)]) if found else None
+    for _, paths in sorted(_snapshots(_stem(prefix_of(options, Path(source)))).items(), reverse=True):
+        names = {path.name for path in paths}
+        for path in paths:
+            weights = path.name.replace(".solverstate", ".caffemodel")
+            if weights != path.name and weights in names:
+                return str(path)
+    return None
+
+
+def _stem(prefix: Path) -> Path:
+    """What the names of a solver's snapshots begin with, up to the iteration."""
+    return Path(f"{prefix}_iter_")
+
+
+def _snapshots(stem: Path) -> dict[int, list[Path]]:
+    """The files of a solver's snapshots, by iteration."""
+    snapshots: dict[int, list[Path]] = {}
+    for path in stem.parent.glob(f"{escape(stem.name)}*"):
+        number, _, ending = path.name.removeprefix(stem.name).partition(".")
+        if number.isdigit() and ending.removesuffix(".h5") in ENDINGS:
+            snapshots.setdefault(int(number), []).append(path)
+    return snapshots
 
 
 class SnapshotPruner:
@@ -46,12 +60,8 @@ class SnapshotPruner:
     @hookimpl
     def snapshot_saved(self, solver: Solver, weights: str, state: str) -> None:
         """Remove older snapshots, now that a newer one is complete."""
-        prefix = Path(f"{solver.prefix}_iter_")
-        snapshots: dict[int, list[Path]] = {}
-        for path in prefix.parent.glob(f"{escape(prefix.name)}*"):
-            number, _, ending = path.name.removeprefix(prefix.name).partition(".")
-            if number.isdigit() and ending.removesuffix(".h5") in ENDINGS:
-                snapshots.setdefault(int(number), []).append(path)
+        prefix = _stem(solver.prefix)
+        snapshots = _snapshots(prefix)
         iterations = sorted(iteration for iteration in snapshots if iteration <= solver.iter)
         for iteration in iterations[: -self.keep]:
             for path in sorted(snapshots[iteration], reverse=True):  # the state first: it names the weights
