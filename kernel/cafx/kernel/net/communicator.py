@@ -55,7 +55,7 @@ class Communicator:
         """
 
     def start_allreduce(self, array: Any) -> Callable[[], None]:
-        """Begin `allreduce`, and go on meanwhile.
+        """Begin `allreduce` without waiting for it.
 
         Args:
             array: must not be read or written before it has ended.

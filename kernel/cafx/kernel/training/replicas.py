@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from google.protobuf import text_format
 
 from cafx.kernel.errors import CafxError
-from cafx.kernel.net import ALONE, Communicator, Net, Segment, Step, Update
+from cafx.kernel.net import ALONE, Communicator, Net, Step, Update
 from cafx.kernel.registry import Registry, registry
 
 BUCKET_BYTES = 4 << 20
@@ -41,7 +41,7 @@ class Replicas:
     def __init__(self, communicator: Communicator, net: Net, update: Update, options: Any) -> None:
         self.communicator, self._net = communicator, net
         self._pending: list[Callable[[], None]] = []
-        self._done = 0
+        self._done = self._complete = 0
         self._overlaps = communicator.overlaps and options.layer_wise_reduce
         if communicator.size == 1:
             return
@@ -71,15 +71,16 @@ class Replicas:
     def _start(self, step: Step) -> None:
         """Begin to sum the gradients that are complete after a step, once they are enough for a call."""
         arena, stop = self._net.arena, self._done
-        for segment in self._segments:
-            if segment.start >= stop and segment.parameter.layer >= step.first:
-                stop = segment.stop
-        if (stop - self._done) * arena.dtype.itemsize >= BUCKET_BYTES:
-            self._sum(stop, (each for each in self._segments if self._done <= each.start < stop))
-
-    def _sum(self, stop: int, segments: Iterable[Segment]) -> None:
-        for segment in segments:
+        while self._complete < len(self._segments) and self._segments[self._complete].parameter.layer >= step.first:
+            segment = self._segments[self._complete]
             segment.parameter.blob.synced_diff.write(segment.place)
+            self._complete += 1
+        if self._complete:
+            stop = self._segments[self._complete - 1].stop
+        if (stop - self._done) * arena.dtype.itemsize >= BUCKET_BYTES:
+            self._sum(stop)
+
+    def _sum(self, stop: int) -> None:
         part = self._net.arena.diff[self._done : stop]
         self._pending.append(self.communicator.start_allreduce(part))
         self._done = stop
@@ -89,10 +90,10 @@ class Replicas:
         arena = self._net.arena
         arena.synchronise()
         if self._done < arena.size:
-            self._sum(arena.size, ())
+            self._sum(arena.size)
         for wait in self._pending:
             wait()
-        self._pending, self._done = [], 0
+        self._pending, self._done, self._complete = [], 0, 0
 
     def agree(self, wish: int) -> int:
         """The greatest of all ranks' wishes.
