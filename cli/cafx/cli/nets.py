@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,18 @@ from cafx.cli.diagnostics import silence_overflow
 from cafx.cli.files import NET, SOLVER, is_python, is_solver, load_python_file, parses_as
 from cafx.cli.options import EngineChoice
 from cafx.kernel import CafxError, Net, Phase, UnknownNameError, registry, schema
-from cafx.kernel.net import LayerDefinition, NetDefinition, NetState, filter_layers, insert_splits, read_net
+from cafx.kernel.net import (
+    LayerDefinition,
+    NetDefinition,
+    NetState,
+    filter_layers,
+    find_layer,
+    insert_splits,
+    is_trusted,
+    read_net,
+)
 from cafx.kernel.training import net_sources, read_solver
 
-TRUST_SETTING = "CAFX_TRUST"
 NOT_LOADED = "not loaded"
 
 
@@ -117,7 +124,7 @@ def inspect_net(
     """
     silence_overflow()
     definition = net_definition(path, phase, level=level, stage=stage)
-    trust = trust or is_python(path) or os.environ.get(TRUST_SETTING) == "1"
+    trust = is_trusted(trust=trust or is_python(path))
     left_out = {} if trust else unknown_layers(definition)
     known = [each for index, each in enumerate(definition.layers) if index not in left_out]
     part, state = attrs.evolve(definition, layers=known), Phase[phase.upper()]
@@ -158,10 +165,7 @@ def _named_code(layer: LayerDefinition) -> str | None:
     """The code that a layer names and runs, or None; an unknown type, which a net refuses, is none that does."""
     if layer.proto.type not in registry().names("layer"):
         return None
-    try:
-        layer_class = registry().load("layer", layer.proto.type)
-    except CafxError as error:
-        raise type(error)(error.message, remedy=error.remedy).at(layer.where) from error
+    layer_class: Any = find_layer(layer, registry())
     return str(layer_class.named_code(layer.proto)) if hasattr(layer_class, "named_code") else None
 
 

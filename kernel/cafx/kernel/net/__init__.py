@@ -41,7 +41,7 @@ from cafx.kernel.net.formats import (
     not_weights,
     read_weights,
 )
-from cafx.kernel.net.graph import Graph, Node, arity_text, check_arity, connect
+from cafx.kernel.net.graph import Graph, Node, arity_text, check_arity, connect, find_layer
 from cafx.kernel.net.layer import Arity, Layer
 from cafx.kernel.net.memory import Access, Buffer, MemoryPlan, Use, aligned, plan_memory
 from cafx.kernel.net.net import TEST, TRAIN, Net
@@ -50,6 +50,7 @@ from cafx.kernel.net.plan import LayerPlan, NetPlan
 from cafx.kernel.net.program import Observer, Program, Step, Update
 from cafx.kernel.net.random import Streams
 from cafx.kernel.net.routine import Compilation, Reference, Routine, Unsupported
+from cafx.kernel.net.trust import is_trusted
 from cafx.kernel.net.weights import Copied
 
 __all__ = [
@@ -119,6 +120,8 @@ __all__ = [
     "format_named",
     "format_of",
     "insert_splits",
+    "find_layer",
+    "is_trusted",
     "learnable",
     "make_engine",
     "not_weights",
