@@ -14,6 +14,7 @@ Example:
 """
 
 from cafx.kernel.blob import HOST, Blob, Place, SyncedArray
+from cafx.kernel.crash import PluginError
 from cafx.kernel.errors import CafxError, UnknownNameError
 from cafx.kernel.net import (
     TEST,
@@ -69,6 +70,7 @@ __all__ = [
     "NeuronLayer",
     "Phase",
     "Place",
+    "PluginError",
     "Policy",
     "Registry",
     "Routine",

@@ -28,6 +28,7 @@ PREFIX = "cafx."
 API_DISTRIBUTION = "cafx-kernel"
 PREFER_SETTING = "CAFX_PREFER"
 HINTS_ROLE = "hints"
+HERE = "this process"
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "layer": ("cafx.layers", "cafx.losses", "cafx.data"),
@@ -208,7 +209,7 @@ class Registry:
             ``thing``.
         """
         value = f"{thing.__module__}:{getattr(thing, '__qualname__', name)}"
-        plugin = Plugin(kind, _groups(kind)[0], name, value, "this process", "0", lambda: thing, list)
+        plugin = Plugin(kind, _groups(kind)[0], name, value, HERE, "0", lambda: thing, list)
         self._added[kind, name] = plugin
         self._loaded[plugin] = thing
         self.generation += 1
@@ -224,9 +225,15 @@ class Registry:
 
         It has ``explain(text, source, line, field, reason, descriptor)``, the error for a prototxt that cannot be
         parsed, or None; ``lacking(needs, source)``, the error for several things that no installed plugin provides,
-        each a kind, a name and a line; and ``remedy(kind, name, known)``, what to do about a single one.
+        each a kind, a name and a line; ``remedy(kind, name, known)``, what to do about a single one; and
+        ``install_line(distributions)``, the command that installs distributions from where cafx came from.
         """
         return self.role(HINTS_ROLE)
+
+    def install_line(self, *distributions: str) -> str:
+        """What installs distributions here; ``cafx[NAME]`` is an extra of cafx."""
+        hints, names = self.hints(), " ".join(distributions)
+        return str(hints.install_line(distributions) if hints else f"install {names} from where cafx came from")
 
     def role(self, name: str) -> Any:
         """The object of a role that need not be filled; None if no usable plugin fills it."""
@@ -306,7 +313,7 @@ def _check_version(plugin: Plugin) -> None:
                 f"{title} was built for another plugin API",
                 found=f"{API_DISTRIBUTION} {API_VERSION}",
                 expected=f"{requirement.name}{requirement.specifier}",
-                remedy=f"pip install --upgrade {plugin.distribution}",
+                remedy=f"install another version of {plugin.distribution} from where this one came from",
             )
 
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from cafx.kernel.blob.place import HOST, Place
 from cafx.kernel.blob.synced import SyncedArray, host_copy
 from cafx.kernel.errors import CafxError
+from cafx.kernel.registry import registry
+from cafx.kernel.roles import html_of
 
 MAX_AXES = 32
 MAX_COUNT = 2**31 - 1
@@ -59,6 +61,9 @@ class Blob:
         self._data = SyncedArray(self.count_, dtype)
         self._diff = SyncedArray(self.count_, dtype)
         self._views: list[Any] = [None] * 6
+
+    def _repr_html_(self) -> str | None:
+        return html_of(self, registry())
 
     def __repr__(self) -> str:
         return f"Blob({self.name or 'unnamed'}: {shape_text(self.shape)} {self.dtype})"

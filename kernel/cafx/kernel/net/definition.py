@@ -14,16 +14,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from cafx.kernel.blob import Blob
+from cafx.kernel.crash import locating
 from cafx.kernel.errors import CafxError, did_you_mean
 from cafx.kernel.registry import Registry
 from cafx.kernel.schema import Phase, layer_lines, schema
 
 SPLIT_ROLE = "split"
+MESSAGES = {
+    "NetParameter": ("net", "the path of a prototxt, or a NetParameter message or NetSpec"),
+    "SolverParameter": ("solver", "a SolverParameter message or SolverSpec; Solver.load reads a prototxt"),
+}
 Source = str | Path | Any
 
 
@@ -50,6 +57,10 @@ class LayerDefinition:
     def error(self, message: str, **details: Any) -> CafxError:
         """A CafxError located at this layer; ``details`` are the keywords of `CafxError`."""
         return CafxError(message, where=self.where, **details)
+
+    def locating(self, plugins: Registry) -> AbstractContextManager[None]:
+        """Around calls of the layer's code: errors name this layer, file and line; see `locating`."""
+        return locating(plugins, "layer", self.proto.type, self.where)
 
 
 @attrs.frozen
@@ -93,7 +104,7 @@ def read_net(source: Source, plugins: Registry) -> NetDefinition:
     """Read a net and upgrade it to the current format.
 
     Args:
-        source: path of a prototxt file, or a NetParameter message.
+        source: path of a prototxt file, a NetParameter message, or what `as_message` makes one of.
         plugins: plugins that declare layer options and upgrades.
 
     Raises:
@@ -105,18 +116,42 @@ def read_net(source: Source, plugins: Registry) -> NetDefinition:
         proto = composed.read_text(source, "NetParameter")
         lines = layer_lines(Path(source).read_text("utf-8", "replace"))
         name = str(source)
-    elif not hasattr(source, "SerializePartialToString"):
-        found, expected = type(source).__name__, "the path of a prototxt, or a NetParameter message"
-        raise CafxError("a net is built from its definition", found=found, expected=expected)
     else:
+        source = as_message(source, "NetParameter")
         proto = composed.parse_bytes(source.SerializePartialToString(), "NetParameter")
         name = f"net '{source.name}'" if source.name else "net"
     shapeless = () if proto.input_shape or proto.input_dim else tuple(proto.input)
     proto = upgrade(proto, plugins, name)
-    layers = [LayerDefinition(layer, name) for layer in proto.layer]
+    layers = [LayerDefinition(layer, *_place(layer, name)) for layer in proto.layer]
     if len(lines) == len(layers):
         layers = [attrs.evolve(layer, line=line) for layer, line in zip(layers, lines, strict=True)]
     return NetDefinition(proto, layers, name, shapeless)
+
+
+def as_message(source: Any, name: str) -> Any:
+    """The message of a net or solver: ``source``, or what its ``__proto__()`` or ``to_proto()`` returns.
+
+    Args:
+        source: a message or, for example, a NetSpec, whose ``__proto__`` also says where each layer is written.
+        name: NetParameter or SolverParameter.
+
+    Raises:
+        CafxError: it is something else.
+    """
+    convert = getattr(source, "__proto__", None) or getattr(source, "to_proto", None)
+    message = convert() if convert and not isinstance(source, Blob) else source
+    found = getattr(getattr(message, "DESCRIPTOR", None), "name", type(message).__name__)
+    if found != name:
+        kind, expected = MESSAGES[name]
+        raise CafxError(f"a {kind} is built from its definition", found=found, expected=expected)
+    return message
+
+
+def _place(layer: Any, source: str) -> tuple[str, int | None]:
+    """The file and line of a layer that was written in Python, taken out of its LayerParameter."""
+    path, _, line = layer.cafx_place.rpartition(":")
+    layer.ClearField("cafx_place")
+    return (path, int(line)) if line.isdecimal() else (source, None)
 
 
 def upgrade(proto: Any, plugins: Registry, source: str = "net") -> Any:
@@ -136,7 +171,7 @@ def upgrade(proto: Any, plugins: Registry, source: str = "net") -> Any:
     for _, upgrader in plugins.usable("upgrade"):
         proto = upgrader().upgrade_net(proto, source)
     if proto.input:
-        remedy = "try 'pip install cafx-upgrade-legacy'"
+        remedy = f"try: {plugins.install_line('cafx-upgrade-legacy')}"
         raise CafxError("declares its inputs in a legacy format", where=source, found="input: ...", remedy=remedy)
     return proto
 

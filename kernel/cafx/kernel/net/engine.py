@@ -31,7 +31,7 @@ from cafx.kernel.registry import Plugin, Registry
 ENGINE_SETTING = "CAFX_ENGINE"
 PRECISION_SETTING = "CAFX_PRECISION"
 STRICT_SETTING = "CAFX_STRICT_MODE"
-NO_GPU_ENGINE = 'no GPU engine is installed: pip install "cafx[cuda]"'
+NO_GPU_ENGINE, GPU_EXTRA = "no GPU engine is installed", "cafx[cuda]"
 FLOAT32 = "float32"
 _chosen: contextvars.ContextVar[str | None] = contextvars.ContextVar("engine", default=None)
 
@@ -358,7 +358,7 @@ def why_no_gpu(plugins: Registry) -> str:
         if reason:
             reasons.setdefault(reason, []).append(plugin.name)
     texts = [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
-    return "; ".join(texts if installed else [*texts, NO_GPU_ENGINE])
+    return "; ".join(texts if installed else [*texts, f"{NO_GPU_ENGINE}: {plugins.install_line(GPU_EXTRA)}"])
 
 
 def engine_of_kind(plugins: Registry, *, gpu: bool, asked: str) -> tuple[str | None, str | None]:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel.blob import Blob
+from cafx.kernel.crash import locating
 from cafx.kernel.errors import CafxError
 from cafx.kernel.net.context import Context
 from cafx.kernel.schema import FillerParameter
@@ -65,9 +66,7 @@ def fill(blob: Blob, options: FillerParameter, context: Context, where: str) -> 
     Raises:
         CafxError: an unknown filler, or one that cannot fill this shape.
     """
-    try:
+    with locating(context.plugins, "filler", options.type, where):
         filler = context.plugins.load("filler", options.type)(options)
         values = filler.fill(blob.shape, context.streams[blob.name])
-    except CafxError as error:
-        raise error.at(where) from None
     blob.set_data(values)

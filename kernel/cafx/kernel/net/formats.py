@@ -162,7 +162,7 @@ def format_of(path: Path, plugins: Registry) -> Format:
         if plugin.name != DEFAULT_FORMAT and format_class(plugins).recognises(head):
             return format_named(plugin.name, plugins)
     if head.startswith(b"\x89HDF"):
-        raise CafxError("is an HDF5 file", where=str(path), remedy="try 'pip install cafx-format-hdf5'")
+        raise CafxError("is an HDF5 file", where=str(path), remedy=f"try: {plugins.install_line('cafx-format-hdf5')}")
     return format_named(DEFAULT_FORMAT, plugins)
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-import logging
 from collections.abc import Sequence
 
 import attrs
 
 from cafx.kernel.blob import Blob
 from cafx.kernel.net.plan import LayerPlan
-
-log = logging.getLogger("cafx.net")
 
 
 def decide_gradients(layers: Sequence[LayerPlan], force: bool) -> list[LayerPlan]:
@@ -26,23 +22,6 @@ def decide_gradients(layers: Sequence[LayerPlan], force: bool) -> list[LayerPlan
     """
     decided = _without_unused(_from_parameters(layers))
     return [_forced(planned) for planned in decided] if force else decided
-
-
-def warn_of_overwritten(layers: Sequence[LayerPlan]) -> None:
-    """Warn of layers that compute their gradient from their tops, where a layer behind overwrites these in place.
-
-    Args:
-        layers: the layers, in order, with what must be differentiated.
-    """
-    for index, planned in enumerate(layers):
-        layer = planned.layer
-        if planned.needs_backward and layer.reads_tops:
-            behind = (each for each in layers[index + 1 :] if set(planned.tops) & set(each.bottoms) & set(each.tops))
-            for other in itertools.islice(behind, 1):
-                name, kind = other.layer.name, other.layer.type
-                what = f"computes its gradient from its top, which layer '{name}' ({kind}) overwrites"
-                remedy = f"give the top of '{name}' another name"
-                log.warning("%s %s: the gradient may be wrong, as in Caffe; %s", layer.where, what, remedy)
 
 
 def _from_parameters(layers: Sequence[LayerPlan]) -> list[LayerPlan]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import attrs
@@ -11,12 +10,8 @@ from cafx.kernel.errors import CafxError
 from cafx.kernel.net.definition import LayerDefinition, NetDefinition
 from cafx.kernel.net.layer import Arity, Layer
 from cafx.kernel.registry import Registry
-from cafx.kernel.schema import declared_by
-
-log = logging.getLogger("cafx.net")
 
 AUTOMATIC = "(automatic)"
-GENERAL_OPTIONS = ("transform_param", "loss_param")
 
 
 @attrs.frozen
@@ -113,7 +108,6 @@ def connect(definition: NetDefinition, plugins: Registry) -> Graph:
     for layer in definition.layers:
         layer_class = find_layer(layer, plugins)
         _check(layer, layer_class)
-        _warn_of_unread_options(layer, layer_class)
         bottoms = [names.read(bottom) for bottom in layer.proto.bottom]
         tops = [_top(layer, position, names) for position in range(len(layer.proto.top))]
         tops += [names.add(AUTOMATIC) for _ in range(_missing_tops(layer, layer_class))]
@@ -160,16 +154,6 @@ def _check(layer: LayerDefinition, layer_class: type[Layer]) -> None:
         raise error.at(layer.where) from None
     if entries not in (0, bottoms):
         raise layer.error("wrong number of propagate_down entries", found=entries, expected=f"0 or {bottoms}")
-
-
-def _warn_of_unread_options(layer: LayerDefinition, layer_class: type[Layer]) -> None:
-    """Warn of options in a message of another layer type, which Caffe ignores without a word."""
-    read = [each.__extends__.field for each in declared_by(layer_class) if each.__extends__]
-    given = [field.name for field, _ in layer.proto.ListFields() if field.name.endswith("_param")]
-    for name in given:
-        if name not in (*read, *GENERAL_OPTIONS):
-            instead = f", only {' and '.join(read)}" if read else " and has no options"
-            log.warning("%s does not read %s%s", layer.where, name, instead)
 
 
 def _missing_tops(layer: LayerDefinition, layer_class: type[Layer]) -> int:

@@ -241,6 +241,9 @@ class Layer:
         """
         return self.context.draws.uniform(self.name, shape, dtype)
 
+    def __repr__(self) -> str:
+        return f"<{self.where}>"
+
     @property
     def where(self) -> str:
         """The location for errors: ``layer 'conv1' (Convolution)``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from cafx.kernel.net.context import Context
 from cafx.kernel.net.definition import NetDefinition, NetState, Source, filter_layers, insert_splits, read_net
 from cafx.kernel.net.engine import Engine, make_engine
 from cafx.kernel.net.formats import LayerWeights
-from cafx.kernel.net.gradients import decide_gradients, seed_loss_diffs, warn_of_overwritten
+from cafx.kernel.net.gradients import decide_gradients, seed_loss_diffs
 from cafx.kernel.net.graph import connect
 from cafx.kernel.net.layer import Layer
 from cafx.kernel.net.memory import MemoryPlan
@@ -30,32 +31,30 @@ from cafx.kernel.net.program import Observer, Program, Step
 from cafx.kernel.net.random import Streams
 from cafx.kernel.net.trust import check_trust
 from cafx.kernel.registry import Registry, registry
+from cafx.kernel.roles import SHOW_ROLE, advise, html_of
 from cafx.kernel.schema import Phase, schema
 
 TRAIN, TEST = Phase.TRAIN, Phase.TEST
+log = logging.getLogger("cafx.net")
 DTYPES = (np.float32, np.float64)
 PROGRAMS = 8
 """Programs kept: of the present shapes and the ones before, such as those of a last, smaller batch."""
 
 
 class Net:
-    """A net built from a prototxt file or a NetParameter message.
-
-    One thread at a time may run it; another one's passes raise CafxError meanwhile.
+    """A net built from a prototxt file, a NetParameter message or a NetSpec. One thread at a time may run it.
 
     Args:
-        source: path, NetParameter message, or NetDefinition.
+        source: a path, a message, an object with ``to_proto()`` such as a NetSpec, or a NetDefinition.
         phase: TRAIN or TEST; by default what the file's ``state`` says, else TEST.
         weights: one or more weights files to copy from, by layer name.
         engine: name of an engine, or an engine; None for the one set, or the best installed.
         precision, threads, device: as for `Engine`.
-        level, stages: the rest of the state that include and exclude rules are matched against: a level
-            replaces that of the net's ``state``, stages are added to those of it.
+        level, stages: replace the level of the net's ``state``, and add to its stages, which rules are matched against.
         dtype: numpy.float32, or float64 for gradient checks.
         seed: seed of the random streams; None for a fresh one.
-        keep: "all" blobs keep their values after a pass; with "outputs" the others share memory:
-            activations in TEST phase, and in TRAIN phase gradients and the activations that the
-            backward pass does not read; or a list of names to keep.
+        keep: "all" blobs keep their values after a pass; with "outputs", or a list of names, the others share memory:
+            activations in TEST phase; in TRAIN phase gradients, and activations that the backward pass does not read.
         share: a net whose parameters this one uses, layer by layer name, instead of its own.
         trust: run the code that the definition names, such as Python layers; else they are an error.
         communicator: the processes that train this net together; by default, this one is alone.
@@ -71,7 +70,7 @@ class Net:
         program: what runs; compiled once per shape.
 
     Raises:
-        CafxError: whatever is wrong with the definition, naming file, line and layer.
+        CafxError: whatever is wrong with the definition, naming file, line and layer; a pass while another runs.
 
     Example:
         >>> from cafx.kernel import Net, schema
@@ -112,6 +111,7 @@ class Net:
         matched = NetState(self.phase, stated.level if level is None else level, (*stated.stage, *stages))
         definition = insert_splits(filter_layers(definition, matched), self.plugins)
         graph = connect(definition, self.plugins)
+        advise(self.plugins, log, "of_definition", definition, self.plugins)
         check_trust(graph, trust=trust)
         self.definition = definition
         self.name = definition.name
@@ -135,7 +135,6 @@ class Net:
         self.parameters = collect_parameters(definition.layers, self.layers, schema(self.plugins)["ParamSpec"])
         self.params = {layer.name: layer.blobs for layer in self.layers if layer.blobs}
         self._layers = decide_gradients(planned, definition.proto.force_backward)
-        warn_of_overwritten(self._layers)
         self.blobs: dict[str, Blob] = {blob.name: blob for each in self._layers for blob in each.tops}
         self.bottoms = [list(each.bottoms) for each in self._layers]
         self.tops = [list(each.tops) for each in self._layers]
@@ -152,6 +151,7 @@ class Net:
         if share is not None:
             self._share(share)
         self._compile()
+        advise(self.plugins, log, "of_net", self)
         for path in [weights] if isinstance(weights, (str, Path)) else weights or ():
             self.copy_from(path)
 
@@ -265,11 +265,7 @@ class Net:
 
     @property
     def loss(self) -> float:
-        """The objective of the last forward pass; reading it waits for a device.
-
-        Raises:
-            CafxError: a value failed a check on a device, such as a label that is not a class index.
-        """
+        """The objective of the last forward pass; waits for a device, where a failed check raises CafxError."""
         self.engine.synchronize()
         self.context.checks.verify()
         return float(self._loss)
@@ -337,6 +333,17 @@ class Net:
     def weights(self, diff: bool = False) -> list[LayerWeights]:
         """Copies of every layer's parameters and, with ``diff``, their gradients."""
         return [weights.weights_of(layer, diff) for layer in self.layers]
+
+    def summary(self) -> str:
+        """A table of the layers: type, bottoms, shapes of the tops, parameters and multiply-adds."""
+        return str(self.plugins.load("role", SHOW_ROLE).summary(self))
+
+    def __repr__(self) -> str:
+        size = sum(each.blob.count_ for each in learnable(self.parameters))
+        return f"<Net '{self.name}' ({self.phase.name}): {len(self.layers)} layers, {size:,} parameters>"
+
+    def _repr_html_(self) -> str | None:
+        return html_of(self, self.plugins)
 
     def to_proto(self) -> Any:
         """The net as built (phase chosen, splits inserted) as a NetParameter, without values."""

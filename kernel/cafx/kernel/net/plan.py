@@ -8,7 +8,6 @@ from typing import Any
 import attrs
 
 from cafx.kernel.blob import Blob, SyncedArray
-from cafx.kernel.errors import CafxError
 from cafx.kernel.net.arena import Arena
 from cafx.kernel.net.context import Context
 from cafx.kernel.net.definition import LayerDefinition
@@ -47,11 +46,8 @@ class LayerPlan:
 
     def reshape(self) -> None:
         """Reshape the tops to the bottoms' present shapes; errors name file and line."""
-        try:
+        with self.definition.locating(self.layer.context.plugins):
             self.layer.reshape(list(self.bottoms), list(self.tops))
-        except CafxError as error:
-            error.at(self.definition.where)
-            raise
 
 
 @attrs.frozen(eq=False)
@@ -94,12 +90,9 @@ def set_up(graph: Graph, context: Context) -> list[LayerPlan]:
 
 def _set_up(index: int, node: Node, blobs: Sequence[Blob], context: Context) -> LayerPlan:
     bottoms, tops = (tuple(blobs[i] for i in indices) for indices in (node.bottoms, node.tops))
-    try:
+    with node.definition.locating(context.plugins):
         layer = node.layer_class(node.proto, context)
         layer.setup(list(bottoms), list(tops))
-    except CafxError as error:
-        error.at(node.definition.where)
-        raise
     planned = LayerPlan(index, node.definition, layer, bottoms, tops, loss_weights(node))
     planned.reshape()
     return planned

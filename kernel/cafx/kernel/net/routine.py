@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from cafx.kernel.blob import Blob, Place, SyncedArray
+from cafx.kernel.crash import raise_located
 from cafx.kernel.net.memory import Access, Use
 from cafx.kernel.net.plan import LayerPlan, NetPlan
 
@@ -149,8 +150,15 @@ class Reference(Routine):
     def __init__(self, compilation: Compilation, planned: LayerPlan) -> None:
         super().__init__(compilation, planned)
         bottoms, tops, down = list(planned.bottoms), list(planned.tops), list(planned.propagate_down)
-        self.forward = partial(planned.layer.forward, bottoms, tops)  # type: ignore[method-assign]
-        self.backward = partial(planned.layer.backward, tops, down, bottoms)  # type: ignore[method-assign]
+        self.forward = partial(self._run, planned.layer.forward, bottoms, tops)  # type: ignore[method-assign]
+        self.backward = partial(self._run, planned.layer.backward, tops, down, bottoms)  # type: ignore[method-assign]
+
+    def _run(self, method: Callable[..., None], *blobs: Any) -> None:
+        try:
+            method(*blobs)
+        except Exception as error:  # noqa: BLE001 - third-party code may raise anything
+            layer = self.planned.layer
+            raise_located(error, layer.context.plugins, "layer", layer.type, self.planned.definition.where)
 
     @property
     def name(self) -> str:

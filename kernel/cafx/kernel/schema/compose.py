@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary as Cache
 
 from google.protobuf import descriptor_pool, message_factory, text_format
 from google.protobuf.message import DecodeError
@@ -25,6 +27,7 @@ from cafx.kernel.schema.text import explained, with_layer_name, without_runs
 DECLARING = ("layer", "upgrade", "solver", "policy", "filler")
 """Kinds of plugins that add messages to the schema."""
 COMPOSITIONS_ROLE = "compositions"
+PLACES = re.compile(r"(?m)^ *cafx_place: .*\n")
 KINDS = {"NetParameter": Kinds.NET, "SolverParameter": Kinds.SOLVER}
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
@@ -239,7 +242,7 @@ class Schema:
             dim: 2
             dim: 3
         """
-        text = str(text_format.MessageToString(proto))
+        text = PLACES.sub("", str(text_format.MessageToString(proto)))
         return self._effects.unspelt(text) if self._added.spelt_in(text) else text
 
 
@@ -333,8 +336,8 @@ def declared_by(thing: Any) -> list[type[Message]]:
     return ([first] if first else []) + list(getattr(thing, "declares", ()))
 
 
-_composed: dict[int, tuple[int, Schema]] = {}
-_additions: dict[int, tuple[int, Additions]] = {}
+_composed: Cache[Registry, tuple[int, Schema]] = Cache()
+_additions: Cache[Registry, tuple[int, Additions]] = Cache()
 
 
 def schema(plugins: Registry | None = None) -> Schema:
@@ -350,10 +353,9 @@ def schema(plugins: Registry | None = None) -> Schema:
     return _cached(plugins, _composed, compose)
 
 
-def _cached(plugins: Registry | None, cache: dict[int, tuple[int, T]], make: Callable[[Registry], T]) -> T:
+def _cached(plugins: Registry | None, cache: Cache[Registry, tuple[int, T]], make: Callable[[Registry], T]) -> T:
     plugins = plugins or registry()
-    generation, made = cache.get(id(plugins), (-1, None))
-    if made is None or generation != plugins.generation:
+    if plugins not in cache or cache[plugins][0] != plugins.generation:
         made = make(plugins)
-        cache[id(plugins)] = (plugins.generation, made)
-    return made
+        cache[plugins] = (plugins.generation, made)
+    return cache[plugins][1]

@@ -21,7 +21,8 @@ class Phase(IntEnum):
 class BlobShape(Message):
     """The shape of a blob, outermost axis first."""
 
-    __example__ = "dict(dim=[1, 3, 8, 8])"
+    __example__ = "[1, 3, 8, 8] or dict(dim=[1, 3, 8, 8])"
+    __short__ = "dim"
 
     dim = option(1, "int64", repeated=True, packed=True, doc="length of each axis")
 
@@ -65,7 +66,8 @@ class Datum(Message):
 class FillerParameter(Message):
     """How a parameter is initialised."""
 
-    __example__ = 'dict(type="xavier")'
+    __example__ = '"xavier" or dict(type="xavier")'
+    __short__ = "type"
 
     class VarianceNorm(IntEnum):
         """The fan that scales xavier and msra: inputs of a unit, outputs, or their mean."""
@@ -141,6 +143,9 @@ class LayerParameter(Message):
     propagate_down = option(11, "bool", repeated=True, doc="for each bottom, whether to compute its gradient")
     include = option(8, NetStateRule, repeated=True, doc="include the layer if any of these rules is met")
     exclude = option(9, NetStateRule, repeated=True, doc="exclude the layer if any of these rules is met")
+    cafx_place = option(
+        100_000, "string", doc="file and line of the layer in a net.py, for errors; never in a prototxt"
+    )
 
 
 @message("transform_param", 100)

@@ -79,7 +79,22 @@ class Lazy:
 
 
 class Hooks:
-    """The hooks, in calling order; an implementation may leave out arguments it does not need."""
+    """The hooks, in calling order; an implementation may leave out arguments it does not need.
+
+    A monitor stops training by setting ``solver.stopped = True`` in `iteration_finished`: that iteration is the last
+    one, in all processes that train together. `Solver.solve` then saves a snapshot, calls `training_finished` and
+    returns False. An exception does not stop training: the monitor is reported and disabled.
+
+    Example:
+        >>> class StopAt:
+        ...     def __init__(self, loss):
+        ...         self.loss = loss
+        ...
+        ...     @hookimpl
+        ...     def iteration_finished(self, solver, loss):
+        ...         if loss < self.loss:
+        ...             solver.stopped = True
+    """
 
     @hookspec
     def net_built(self, net: Net) -> None:

@@ -9,13 +9,63 @@ import numpy.typing as npt
 
 from cafx.kernel.errors import CafxError
 from cafx.kernel.net import Arena, Engine
+from cafx.kernel.schema import Message, schema
 from cafx.kernel.training.update import Update
 
 Array = npt.NDArray[Any]
 
 
-class Policy:
+class Configured:
+    """Base class of rules and policies, with options of their own.
+
+    Class attributes:
+        Parameter: declaration of options of its own, if it needs any that SolverParameter lacks.
+
+    Args:
+        options: the SolverParameter.
+
+    Attributes:
+        options: the SolverParameter.
+        own: the options of ``Parameter``; None without it.
+
+    Raises:
+        CafxError: an invalid option, or the declaration clashes with another plugin's.
+
+    Example:
+        >>> from cafx.kernel import message, option, registry
+        >>> from cafx.kernel.schema import Message
+        >>> @message("warmup_param", of="SolverParameter")
+        ... class WarmupParameter(Message):
+        ...     '''Options of warmup.'''
+        ...     warmup: int = option(1, "int32", 100, doc="iterations until base_lr is reached")
+        >>> class Warmup(Policy):
+        ...     Parameter = WarmupParameter
+        ...
+        ...     def rate(self, iteration):
+        ...         return self.options.base_lr * min(1, (iteration + 1) / self.own.warmup)
+        >>> _ = registry().add("policy", "warmup", Warmup)
+        >>> text = 'base_lr: 2 lr_policy: "warmup" warmup_param { warmup: 4 }'
+        >>> Warmup(schema().parse_text(text, "SolverParameter")).rate(0)
+        0.5
+        >>> registry().remove("policy", "warmup")
+    """
+
+    Parameter: ClassVar[type[Message] | None] = None
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+        self.own: Any = None
+        if self.Parameter and self.Parameter.__extends__:
+            field = self.Parameter.__extends__.field
+            if not hasattr(options, field):
+                raise schema().clashes.get(field) or CafxError(f"the solver's schema has no {field}")
+            self.own = self.Parameter.from_proto(getattr(options, field))
+
+
+class Policy(Configured):
     """A learning rate formula; a plugin of group ``cafx.policies``.
+
+    Options that SolverParameter lacks are declared as ``Parameter``: see `Configured`.
 
     Class attributes:
         watches_loss: whether `observe` is called in each iteration, which waits for the loss.
@@ -36,9 +86,6 @@ class Policy:
     """
 
     watches_loss: ClassVar[bool] = False
-
-    def __init__(self, options: Any) -> None:
-        self.options = options
 
     def observe(self, loss: float, iteration: int) -> None:
         """Note the smoothed loss of an iteration, before its rate is asked for."""
@@ -79,10 +126,11 @@ class Policy:
                 raise CafxError(message, where="solver", found=f"{values[field]:g}", expected=f"at least {minimum:g}")
 
 
-class UpdateRule:
+class UpdateRule(Configured):
     """The update rule of a solver; a plugin of group ``cafx.solvers``.
 
-    Rules are elementwise on flat arrays, so that the solver may apply them to chunks in parallel.
+    Rules are elementwise on flat arrays, so that the solver may apply them to chunks in parallel. Options that
+    SolverParameter lacks are declared as ``Parameter``: see `Configured`.
 
     Class attributes:
         slots: number of history arrays, each with one value per parameter value.
@@ -109,9 +157,6 @@ class UpdateRule:
     """
 
     slots: ClassVar[int] = 1
-
-    def __init__(self, options: Any) -> None:
-        self.options = options
 
     def update(self, diff: Array, history: Sequence[Array], rate: float, iteration: int) -> None:
         """Replace the gradient in ``diff`` by the update, which is subtracted from the parameters.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ log = logging.getLogger("cafx.solver")
 def prefix_of(options: Any, source: Path | None) -> Path:
     """The path prefix of snapshot files.
 
-    The default is the path of the solver's file without its suffix. If snapshot_prefix is a folder, the
-    name of the solver's file is appended.
+    The default is the path of the solver's file without its suffix. If snapshot_prefix is a folder or ends in a slash,
+    the name of the solver's file is appended.
 
     Args:
         options: the SolverParameter.
@@ -33,22 +34,25 @@ def prefix_of(options: Any, source: Path | None) -> Path:
     name = source.stem if source else DEFAULT_PREFIX
     if options.snapshot_prefix:
         prefix = Path(options.snapshot_prefix)
-        return prefix / name if os.path.isdir(prefix) else prefix  # noqa: PTH112 - pathlib refuses a long name
+        is_folder = options.snapshot_prefix.endswith("/") or os.path.isdir(prefix)  # noqa: PTH112 - pathlib refuses a long name
+        return prefix / name if is_folder else prefix
     return source.with_suffix("") if source else Path(name)
 
 
 def check_prefix(prefix: Path, source: Path | None) -> None:
-    """Check, before training, that snapshots can be written.
+    """Check, before training, that snapshots can be written, and make missing folders.
 
     Args:
         prefix: the path prefix of snapshot files.
         source: path of the solver's file, for errors.
 
     Raises:
-        CafxError: the folder is missing or not writable.
+        CafxError: the folder cannot be made, or is not writable.
     """
+    with suppress(OSError, ValueError):
+        prefix.parent.mkdir(parents=True, exist_ok=True)
     if not (os.path.isdir(prefix.parent) and os.access(prefix.parent, os.W_OK)):  # noqa: PTH112 - as above
-        remedy = "create that folder, or set snapshot_prefix to an existing, writable one"
+        remedy = "set snapshot_prefix to a path in a folder that can be written"
         where = str(source or "solver")
         raise CafxError(f"snapshots cannot be written to '{shown(prefix.parent)}'", where=where, remedy=remedy)
 

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel.errors import CafxError
-from cafx.kernel.net import Communicator, Engine, Net, Streams, make_engine
+from cafx.kernel.crash import locating
+from cafx.kernel.net import Communicator, Engine, Net, Streams, as_message, make_engine
 from cafx.kernel.registry import Registry, registry
+from cafx.kernel.roles import advise, curve_of, html_of
 from cafx.kernel.schema import Phase
 from cafx.kernel.training import snapshot
 from cafx.kernel.training.finite import FiniteCheck
 from cafx.kernel.training.hooks import Lazy, Monitors
-from cafx.kernel.training.learning import warn_if_nothing_learns
 from cafx.kernel.training.replicas import Replicas, make_communicator, shared_seed
 from cafx.kernel.training.rules import Policy, UpdateRule
 from cafx.kernel.training.scores import Scores
@@ -32,18 +32,18 @@ log = logging.getLogger("cafx.solver")
 
 
 class Action(Enum):
-    """What a signal requests of a running solver between two iterations."""
+    """What is requested of a running solver between two iterations; of several requests, the greatest counts."""
 
     NONE = 0
-    STOP = 1
-    SNAPSHOT = 2
+    SNAPSHOT = 1
+    STOP = 2
 
 
 class Solver:
     """Trains a net according to a SolverParameter.
 
     Args:
-        options: the SolverParameter message; `load` reads one from a file.
+        options: a SolverParameter message or a SolverSpec; `load` reads one from a file.
         source: the file it was read from; nets are also searched beside it, and snapshots are named after it.
         engine, precision, threads, device: as for `Net`; the test nets use the same engine. Without
             an engine, ``solver_mode`` and ``device_id`` choose.
@@ -62,9 +62,12 @@ class Solver:
         iter: number of completed iterations.
         rate: learning rate of the last iteration.
         losses, smoothed_loss: the last ``average_loss`` losses, and their mean.
+        last_loss: the loss of the last iteration, a value in the engine's place.
+        curve: the losses of some of the iterations so far, for notebooks; None without role ``show``.
         update: what applies the rule to the parameters.
         monitors: who listens; see `cafx.kernel.training.hooks`.
         action: called between iterations; returns what to do.
+        stopped: whether training was stopped; a monitor sets it to stop after the iteration.
         copied: what was copied from each file in the option ``weights``.
 
     Example:
@@ -104,7 +107,7 @@ class Solver:
         self.plugins = plugins or registry()
         if not isinstance(communicator, Communicator):
             communicator = make_communicator(communicator or os.environ.get(COMMUNICATOR_SETTING), self.plugins)
-        self.options = check_options(options, self.plugins, source)
+        self.options = check_options(as_message(options, "SolverParameter"), self.plugins, source)
         self.source = Path(source) if source else None
         self.allow_nan = allow_nan
         self.rule: UpdateRule = self._plugin("solver", self.options.type)
@@ -131,8 +134,10 @@ class Solver:
         self.iter = 0
         self.rate = 0.0
         self._losses: list[Any] = []
+        self.last_loss: Any = math.nan
         self._finite = FiniteCheck(self.net, self.update, self.prefix, enabled=not allow_nan)
         self.monitors = Monitors()
+        self.curve = curve_of(self.monitors, self.plugins)
         self.action: Callable[[], Action] = lambda: Action.NONE
         self.stopped = False
         self._snapshot_due = self._announced = False
@@ -141,11 +146,8 @@ class Solver:
 
     def _plugin(self, kind: str, name: str) -> Any:
         """The rule or policy of that name; errors name the solver's file."""
-        try:
+        with locating(self.plugins, kind, name, str(self.source or "solver")):
             return self.plugins.load(kind, name)(self.options)
-        except CafxError as error:
-            error.at(str(self.source or "solver"))
-            raise
 
     @classmethod
     def load(cls, path: str | Path, **settings: Any) -> Solver:
@@ -184,7 +186,6 @@ class Solver:
         options = self.options
         if options.snapshot_after_train:
             snapshot.check_prefix(self.prefix, self.source)
-        self._start()
         self._run(max(0, options.max_iter - self.iter))
         if options.snapshot_after_train and not (options.snapshot and self.iter % options.snapshot == 0):
             self.snapshot()
@@ -203,15 +204,14 @@ class Solver:
 
     def step(self, iterations: int = 1) -> float:
         """Run some iterations and return the smoothed loss."""
-        self._start()
         self._run(iterations)
         self._finite.report()
         return self.smoothed_loss
 
-    def _start(self) -> None:
+    def _start(self, iterations: int) -> None:
         """Announce the nets, the first time, and the training."""
         if not self._announced:
-            warn_if_nothing_learns(self.net, self.options)
+            advise(self.plugins, log, "of_solver", self, iterations)
         for net in () if self._announced else (self.net, *self.test_nets):
             self.monitors.call("net_built", net=net)
         self._announced = True
@@ -219,6 +219,7 @@ class Solver:
 
     def _run(self, iterations: int) -> None:
         self.stopped = False
+        self._start(iterations)
         for _ in range(iterations):
             if self._tests_now():
                 self.test_all()
@@ -228,7 +229,8 @@ class Solver:
             if self.options.display and self.iter % self.options.display == 0:
                 self._finite.report()
             self.monitors.call("iteration_finished", solver=self, loss=Lazy(partial(float, loss)), rate=self.rate)
-            self._obey(Action(self.replicas.agree(self.action().value)))
+            wish = Action.STOP if self.stopped else self.action()
+            self._obey(Action(self.replicas.agree(wish.value)))
             every = self.options.snapshot
             if self._snapshot_due or (every and self.iter % every == 0):
                 self.snapshot()
@@ -259,9 +261,12 @@ class Solver:
             loss = loss / options.iter_size
         self._finite.check_loss(loss, self.iter)
         self._remember_loss(loss)
-        if self.policy.watches_loss:
-            self.policy.observe(self.replicas.mean(self.smoothed_loss), self.iter)
-        self.rate = self.policy.rate(self.iter)
+        self.last_loss = loss
+        smoothed = self.replicas.mean(self.smoothed_loss) if self.policy.watches_loss else None
+        with locating(self.plugins, "policy", options.lr_policy, "solver"):
+            if smoothed is not None:
+                self.policy.observe(smoothed, self.iter)
+            self.rate = self.policy.rate(self.iter)
         if net.observer:
             net.observer.update()
         self.update.run(self.rate, self.iter)
@@ -319,6 +324,12 @@ class Solver:
     def restore(self, path: str | Path) -> None:
         """Resume from a solverstate: weights, history, iteration and, if it has them, all random streams."""
         snapshot.restore(self, Path(path))
+
+    def __repr__(self) -> str:
+        return f"<Solver {self.options.type}: iteration {self.iter} of {self.options.max_iter}, net '{self.net.name}'>"
+
+    def _repr_html_(self) -> str | None:
+        return html_of(self, self.plugins)
 
     def close(self) -> None:
         """Release the nets' threads, files and databases."""

@@ -106,7 +106,7 @@ def check_options(options: Any, plugins: Registry, source: str | Path | None) ->
     for _, upgrader in plugins.usable("upgrade"):
         checked = upgrader().upgrade_solver(checked, where)
     if checked.HasField("solver_type"):
-        remedy = "write type: \"...\", or try 'pip install cafx-upgrade-legacy'"
+        remedy = f'write type: "...", or try: {plugins.install_line("cafx-upgrade-legacy")}'
         raise CafxError("solver_type is a legacy option", where=where, remedy=remedy)
     for field, minimum in MINIMA.items():
         value = getattr(checked, field)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel.blob import HOST
+from cafx.kernel.crash import raise_located
 from cafx.kernel.errors import CafxError
 from cafx.kernel.net import Arena, Engine, Range
 
@@ -82,7 +83,7 @@ class Update:
             )
         self.rule, self.options, self.arena, self.xp = rule, options, arena, engine.xp
         self.history = [arena.zeros() for _ in range(rule.slots)]
-        self.ranks = 1
+        self._plugins, self.ranks = engine.plugins, 1
         self.exchange: Callable[[], object] = arena.synchronise
         self._on_host = arena.place is HOST
         self._threads = engine.threads if self._on_host and arena.size >= WORTH_THREADS else 1
@@ -134,7 +135,10 @@ class Update:
             diff += dtype(decay) * data
         elif decay:
             diff += dtype(decay) * self.xp.sign(data)
-        self.rule.update(diff, [slot[part] for slot in self.history], rate * chunk.lr_mult, iteration)
+        try:
+            self.rule.update(diff, [slot[part] for slot in self.history], rate * chunk.lr_mult, iteration)
+        except Exception as error:  # noqa: BLE001 - third-party code may raise anything
+            raise_located(error, self._plugins, "solver", self.options.type, "solver")
         data -= diff
 
     def norm(self) -> Any:
