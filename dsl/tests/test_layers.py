@@ -54,6 +54,8 @@ def test_a_signature_has_every_option_with_its_default():
     assert parameters["bias_term"].default is True
     assert parameters["bias_term"].annotation is bool
     assert parameters["axis"].default == 1
+    assert parameters["weight_filler"].annotation == dict | str
+    assert inspect.signature(L.Input).parameters["shape"].annotation == list[dict | list[int]]
     assert parameters["ntop"].default == 1
     assert "bottoms" in parameters
     assert "bottoms" not in inspect.signature(L.Input).parameters
@@ -61,7 +63,7 @@ def test_a_signature_has_every_option_with_its_default():
 
 def test_help_documents_every_option():
     text = pydoc.render_doc(L.InnerProduct, renderer=pydoc.plaintext)
-    assert "InnerProduct(*bottoms, num_output" in text
+    assert "InnerProduct(*bottoms, num_output" in " ".join(text.split()).replace("( ", "(")  # 3.13 breaks the line
     assert "axis (int32, default 1): first axis flattened into" in text
     assert "Y = X Wᵀ + b" in text
     assert "loss_weight (a list of float)" in text

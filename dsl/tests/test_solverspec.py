@@ -23,6 +23,9 @@ def test_every_field_is_a_keyword_with_its_default():
     parameters = inspect.signature(SolverSpec).parameters
     assert set(parameters) >= {field.name for field in schema()["SolverParameter"].DESCRIPTOR.fields}
     assert parameters["rms_decay"].default == 0.99
+    assert parameters["rms_decay"].annotation is float
+    assert (parameters["net"].annotation, parameters["test_net"].annotation) == (NetSpec | str, list[NetSpec | str])
+    assert {each.kind for each in parameters.values()} == {inspect.Parameter.KEYWORD_ONLY}
     assert "momentum2 (float, default 0.999)" in SolverSpec.__doc__
 
 

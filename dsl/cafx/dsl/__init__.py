@@ -1,6 +1,7 @@
 """Nets and solvers in Python, converted to prototxt: NetSpec, layers, params and SolverSpec."""
 
 from cafx.dsl.function import Function, NotATopError, Top, to_proto
+from cafx.dsl.local import layer, local_layers
 from cafx.dsl.namespaces import Layers, layers, params
 from cafx.dsl.netfile import load_python
 from cafx.dsl.netspec import NetSpec
@@ -16,7 +17,9 @@ __all__ = [
     "SolverSpec",
     "Top",
     "assign",
+    "layer",
     "layers",
+    "local_layers",
     "load_python",
     "params",
     "to_proto",

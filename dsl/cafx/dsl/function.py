@@ -197,7 +197,11 @@ def function_of(producer: Producer) -> Function:
 
 
 def net_proto(
-    roots: Sequence[Function], names: Mapping[Producer, str], alternatives: Mapping[Function, Sequence[Function]]
+    roots: Sequence[Function],
+    names: Mapping[Producer, str],
+    alternatives: Mapping[Function, Sequence[Function]],
+    *,
+    places: bool = False,
 ) -> Any:
     """The NetParameter of some layers and all layers they depend on, in topological order.
 
@@ -205,6 +209,7 @@ def net_proto(
         roots: the layers.
         names: names of tops, and of layers without tops; others get their type and a number.
         alternatives: layers for other phases, emitted directly after the key.
+        places: say of each layer where it is written, for the errors of a net that is built.
     """
     net = schema()["NetParameter"]()
     automatic = _automatic_names(names.values())
@@ -221,6 +226,8 @@ def net_proto(
         tops = bottoms if fn.in_place else [name_of(top) for top in fn.tops]
         layer_name = name_of(fn.tops[0] if fn.tops and fn not in all_names else fn)
         protos[fn] = fn.layer_proto(bottoms, tops, layer_name)
+        if places:
+            protos[fn].cafx_place = fn.place
         net.layer.append(protos[fn])
     return net
 

@@ -100,6 +100,8 @@ def _parameters(layer_class: type[Layer]) -> Iterator[inspect.Parameter]:
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=type(default))
     for name in messages_by_field(layer_class):
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=dict)
+    if hasattr(layer_class, "take_keywords"):
+        yield inspect.Parameter("keywords", inspect.Parameter.VAR_KEYWORD)
 
 
 def option_parameter(declared: Option) -> inspect.Parameter:
@@ -111,6 +113,9 @@ def option_parameter(declared: Option) -> inspect.Parameter:
 
 def _annotation(declared: Option) -> Any:
     single: Any = dict if declared.is_message else declared.kind
+    short = getattr(declared.kind, "__short__", None)
+    if short:
+        single = dict | _annotation(declared.kind.__options__[short])
     if isinstance(single, str):
         names = {"string": str, "bytes": bytes, "bool": bool, "float": float, "double": float}
         single = names.get(single, int)

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from cafx.dsl.function import Function, NotATopError, Producer, Top, active_rules, function_of, net_proto
+from cafx.dsl.function import (
+    Function,
+    NotATopError,
+    Producer,
+    Top,
+    active_rules,
+    function_of,
+    net_proto,
+    topological_order,
+)
 from cafx.dsl.options import assign, plain
 from cafx.dsl.place import NoSuchNameError, user_place
 from cafx.kernel.errors import CafxError, UnknownNameError, did_you_mean
 from cafx.kernel.schema import NetParameter, complete, schema
 
+log = logging.getLogger("cafx.dsl")
 PYCAFFE_NAMES = ("tops", "update", "to_proto")
+SHOWN = 6
+"""Names in a repr."""
 OWN_FIELDS = ("layer",)
 
 
@@ -21,9 +34,9 @@ class NetSpec:
 
     A layer has the name of its first top. Unnamed tops are called Convolution1, Convolution2, … Names that
     are not Python identifiers are keys: ``n["conv1/relu"] = L.ReLU(n.conv1)``. Assigning to a name again
-    replaces the top. A top's name hides a method of the same name, except ``tops``, ``update`` and
-    ``to_proto``. Several tops, as ``L.Data(…, ntop=2)`` returns them, may be assigned to one name for the
-    moment: `to_proto` refuses them.
+    replaces the top, with a warning that names both lines, unless ``del n.conv1`` comes before. A top's name
+    hides a method of the same name, except ``tops``, ``update`` and ``to_proto``. Several tops, as
+    ``L.Data(…, ntop=2)`` returns them, may be assigned to one name for the moment: `to_proto` refuses them.
 
     Different layers may share a name in different phases; see `phase` and `add`.
 
@@ -77,6 +90,7 @@ class NetSpec:
     _several: dict[str, Any]
     _alternatives: dict[Function, list[Function]]
     _other_names: dict[Producer, str]
+    _places: dict[str, str]
     _fields: dict[str, Any]
 
     def __init__(self, name: str | None = None, **fields: Any) -> None:
@@ -87,7 +101,8 @@ class NetSpec:
                 raise UnknownNameError(
                     f"unknown option '{field}' of NetSpec", where=user_place(), remedy=did_you_mean(field, known)
                 )
-        attributes = {"tops": {}, "_several": {}, "_alternatives": {}, "_other_names": {}, "_fields": all_fields}
+        attributes: dict[str, Any] = {"tops": {}, "_several": {}, "_alternatives": {}, "_other_names": {}}
+        attributes |= {"_places": {}, "_fields": all_fields}
         for attribute, value in attributes.items():
             object.__setattr__(self, attribute, value)
 
@@ -123,6 +138,7 @@ class NetSpec:
         if active_rules.get() and name in self.tops:
             self._add(name, checked)
         else:
+            self._warn_if_replaced(name, checked)
             self.tops[name] = checked
 
     def __delitem__(self, name: str) -> None:
@@ -137,6 +153,15 @@ class NetSpec:
 
     def __str__(self) -> str:
         return NetSpec.to_text(self)
+
+    def __repr__(self) -> str:
+        names = list(self.tops)
+        listed = ", ".join([*names[:SHOWN], "…"] if len(names) > SHOWN else names)
+        return f"<NetSpec '{self._fields.get('name', '')}': {len(names)} tops ({listed})>"
+
+    def __proto__(self) -> Any:
+        """`to_proto`, with the line on which each layer is written, for ``Net(n)``."""
+        return self._made(places=True)
 
     def keys(self) -> list[str]:
         """The names of the tops, in order of assignment.
@@ -237,11 +262,14 @@ class NetSpec:
         Raises:
             CafxError: an invalid field of the net, or several tops of one name.
         """
+        return NetSpec._made(self, places=False)
+
+    def _made(self, *, places: bool) -> Any:
         for name, several in self._several.items():
             raise _not_a_top(name, several)
         names = {top: name for name, top in self.tops.items()} | self._other_names
         roots = [function_of(top) for top in self.tops.values()]
-        net = net_proto(roots, names, self._alternatives)
+        net = net_proto(roots, names, self._alternatives, places=places)
         for field, value in self._fields.items():
             try:
                 assign(net, field, value)
@@ -252,6 +280,16 @@ class NetSpec:
     def to_text(self) -> str:
         """The net as prototxt."""
         return schema().to_text(self.to_proto())
+
+    def _warn_if_replaced(self, name: str, top: Producer) -> None:
+        """Warn that a name is given to another layer, unless the same line, such as a notebook's cell, runs again."""
+        place, before = user_place(), self._places.get(name, "")
+        self._places[name] = place
+        old, new = function_of(self.tops.get(name, top)), function_of(top)
+        read = old is not new and old in topological_order([new], {})
+        if old is not new and (read or place != before):
+            fate = "stays in the net under an automatic name" if read else "is dropped unless another layer reads it"
+            log.warning("%s: '%s' is assigned again; the layer that %s assigned %s", place, name, before, fate)
 
     def _add(self, name: str, top: Producer) -> None:
         if name not in self.tops:

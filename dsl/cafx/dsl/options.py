@@ -13,6 +13,7 @@ from cafx.kernel.schema import (
     LayerParameter,
     LossParameter,
     Message,
+    Option,
     TransformationParameter,
     complete,
     declared_by,
@@ -21,7 +22,7 @@ from cafx.kernel.schema import (
 
 LAYER = "LayerParameter"
 CALL_OPTIONS = ("ntop", "in_place")
-NOT_OPTIONS = ("type", "blobs")
+NOT_OPTIONS = ("type", "blobs", "cafx_place")
 """Fields of LayerParameter that are not options of a call."""
 LAYER_OPTIONS = {name: declared for name, declared in LayerParameter.__options__.items() if name not in NOT_OPTIONS}
 
@@ -46,6 +47,46 @@ def plain(value: Any) -> Any:
     if isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray, memoryview)):
         return [plain(each) for each in value]
     return value
+
+
+def written_out(declared: Option, value: Any) -> Any:
+    """A value in which short forms of messages are written out: ``"xavier"``, or a list of lengths for a shape.
+
+    Args:
+        declared: the option.
+        value: its value, as `plain` returns it.
+
+    >>> from cafx.dsl import layers as L
+    >>> data = L.Input(shape=[1, 3, 8, 8])
+    >>> ip = L.InnerProduct(data, num_output=10, weight_filler="xavier").to_proto().layer[1]
+    >>> ip.inner_product_param.weight_filler.type
+    'xavier'
+    """
+    if not declared.is_message or not isinstance(declared.kind, type):
+        return value
+    if not declared.repeated or not isinstance(value, list):
+        return _message_written_out(declared.kind, value)
+    single = value and _is_short(declared.kind, value)
+    return [_message_written_out(declared.kind, each) for each in ([value] if single else value)]
+
+
+def _message_written_out(kind: Any, value: Any) -> Any:
+    if isinstance(value, dict):
+        known = kind.__options__
+        return {name: written_out(known[name], each) if name in known else each for name, each in value.items()}
+    return {kind.__short__: value} if _is_short(kind, value) else value
+
+
+def _is_short(kind: Any, value: Any) -> bool:
+    """Whether a value is that of the option by which a message may be given alone."""
+    short = kind.__options__.get(getattr(kind, "__short__", None))
+    if short is None or isinstance(value, dict):
+        return False
+    try:
+        short.coerce(value)
+    except CafxError:
+        return False
+    return True
 
 
 def own_message(layer_class: type[Layer]) -> type[Message] | None:
@@ -85,10 +126,16 @@ def make_layer(layer_class: type[Layer], values: Mapping[str, Any]) -> Any:
 
 
 def check_options(layer_class: type[Layer], values: Mapping[str, Any]) -> tuple[LayerParameter, dict[str, Message]]:
-    """Validate options, and group them into LayerParameter's own fields and its messages by field."""
+    """Validate options, and group them into LayerParameter's own fields and its messages by field.
+
+    If the class of the layer has a class method ``take_keywords``, the options that no message declares are its affair:
+    called with these and the layer's own options, it returns the layer's options.
+    """
     own = own_message(layer_class)
     own_field = own.__extends__.field if own and own.__extends__ else ""
     known = messages_by_field(layer_class)
+    if own and hasattr(layer_class, "take_keywords"):
+        values = _with_keywords_taken(layer_class, own, values)
     layer: dict[str, Any] = {}
     flat: dict[str, Any] = {}
     nested: dict[str, dict[str, Any]] = {}
@@ -96,7 +143,7 @@ def check_options(layer_class: type[Layer], values: Mapping[str, Any]) -> tuple[
         if value is None:
             continue
         if own and name in own.__options__:
-            flat[name] = plain(value)
+            flat[name] = written_out(own.__options__[name], plain(value))
         elif name in LAYER_OPTIONS:
             layer[name] = plain(value)
         else:
@@ -110,10 +157,21 @@ def check_options(layer_class: type[Layer], values: Mapping[str, Any]) -> tuple[
     return LayerParameter(**layer), {field: known[field](**each) for field, each in nested.items()}
 
 
+def _with_keywords_taken(layer_class: Any, own: type[Message], values: Mapping[str, Any]) -> dict[str, Any]:
+    given = {name: value for name, value in values.items() if value is not None}
+    options = {name: plain(given.pop(name)) for name in own.__options__ if name in given}
+    further = given.keys() - LAYER_OPTIONS.keys() - messages_by_field(layer_class).keys()
+    if further:
+        further -= schema().fields_of(LAYER).keys()
+    keywords = {name: plain(given.pop(name)) for name in values if name in further}
+    return {**given, **layer_class.take_keywords(keywords, options)}
+
+
 def _fields(name: str, value: Any, declared: type[Message]) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CafxError(f"option '{name}'", found=repr(value), expected=f"dict(…) of {declared.__name__}'s options")
-    return value
+    fields: dict[str, Any] = _message_written_out(declared, value)
+    return fields
 
 
 def _unknown(layer_class: type[Layer], name: str, known: Mapping[str, type[Message]]) -> CafxError:
