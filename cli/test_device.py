@@ -109,11 +109,11 @@ def test_gpu_limits_to_a_card(gpu: str, shown: set[int], capsys: pytest.CaptureF
 def test_a_card_that_is_not_there_is_an_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert output(capsys, "--gpu", "2", code=1) == "error: no GPU 2 here: expected 0 or 1\n"
-    assert output(capsys, "--gpu", "0,7", code=1) == "error: no GPU 7 here: expected 0 or 1\n"
+    assert output(capsys, "--gpu", "2", code=1) == "error: no GPU 2 here: expected 0 or 1 [E-gpu]\n"
+    assert output(capsys, "--gpu", "0,7", code=1) == "error: no GPU 7 here: expected 0 or 1 [E-gpu]\n"
     assert "not the number of a GPU: got x" in output(capsys, "--gpu", "x", code=1)
     monkeypatch.setattr(Fake, "cards", ())
-    assert output(capsys, "--gpu", "0", code=1) == "error: no GPU 0 here: fake: finds no GPU\n"
+    assert output(capsys, "--gpu", "0", code=1) == "error: no GPU 0 here: fake: finds no GPU [E-gpu]\n"
 
 
 @pytest.mark.usefixtures("fake")
@@ -144,12 +144,12 @@ def test_without_a_gpu_engine_it_says_what_is_missing(
     assert text.splitlines()[-3:] == [
         "To use a GPU, this machine lacks:",
         "  an NVIDIA GPU and its driver (libnothing.so.1 is not found)",
-        '  a GPU engine: pip install "cafx[cuda]"',
+        f"  a GPU engine: {registry().install_line('cafx[cuda]')}",
     ]
     error = output(capsys, "--gpu", "0", code=1)
     assert error.startswith("error: no GPU 0 here: missing: an NVIDIA GPU and its driver")
     monkeypatch.setattr(devices, "DRIVER", "libc.so.6")
-    assert output(capsys).endswith('lacks:\n  a GPU engine: pip install "cafx[cuda]"\n')
+    assert output(capsys).endswith(f"lacks:\n  a GPU engine: {registry().install_line('cafx[cuda]')}\n")
 
 
 def test_an_engine_that_cannot_be_imported_is_listed(
@@ -165,7 +165,7 @@ def test_an_engine_that_cannot_be_imported_is_listed(
 def test_here_without_a_gpu(cafx: Run) -> None:
     text = cafx("device").stdout
     assert "numpy 0.1.0 (default): available\n" in text  # the fixture sets CAFX_ENGINE
-    assert "NVIDIA" in text or 'pip install "cafx[cuda]"' in text
+    assert "NVIDIA" in text or registry().install_line("cafx[cuda]") in text
     error = cafx("device", "--gpu", "0", code=1).stderr
     assert error.startswith("error: no GPU 0 here: ")
     assert error.count("\n") == 1

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +21,7 @@ Start = Callable[..., subprocess.Popen[str]]
 USAGE = 2
 PATIENCE = 60
 BUILT_IN_COMMANDS = {"train", "test", "time", "net", "device", "emit", "plugins", "new", "check", "completion"}
+BUILT_IN_COMMANDS |= {"explain", "doctor"}
 BROKEN_PLUGIN = """
 from importlib import metadata
 import sys
@@ -66,7 +69,9 @@ def test_help_imports_nothing_heavy(environment: dict[str, str]) -> None:
     subprocess.run([sys.executable, "-c", text], check=True, env=environment, stdout=subprocess.DEVNULL)
 
 
-@pytest.mark.parametrize("name", ["examples", "net", "templates"])
+@pytest.mark.parametrize(
+    "name", ["completing", "examples", "installing", "net", "streams", "tables", "templates.author", "templates.names"]
+)
 def test_examples_in_docstrings_run(name: str) -> None:
     results = doctest.testmod(importlib.import_module(f"cafx.cli.{name}"))
     assert (results.failed, results.attempted > 0) == (0, True)
@@ -106,12 +111,58 @@ def test_an_unexpected_exception_is_reported_as_a_bug(
     monkeypatch.setattr("cafx.cli.completion.get_completion_class", fail)
     assert main.run(["completion", "bash"]) == 1
     error = capsys.readouterr().err
-    assert error == "error: ZeroDivisionError: by zero (this is a bug; --debug shows where)\n"
+    assert error == "error: ZeroDivisionError: by zero (this is a bug; --debug shows where) [E-bug]\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", *(pytest.param(each, marks=pytest.mark.slow) for each in ("zsh", "fish"))])
 def test_completion_scripts(cafx: Run, shell: str) -> None:
     assert "_CAFX_COMPLETE" in cafx("completion", shell).stdout
+
+
+def completed(folder: Path, environment: dict[str, str], *words: str) -> list[str]:
+    """What bash completes, with the script that ``cafx completion bash`` prints."""
+    script = "source <(cafx completion bash)\n" + 'COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _cafx_completion cafx'
+    script += '\nprintf "%s\\n" "${COMPREPLY[@]}"'
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = ["bash", "-c", script, "bash", "cafx", *words]
+    run = subprocess.run(
+        command, cwd=folder, env={**environment, "PATH": path}, capture_output=True, text=True, check=True
+    )
+    return run.stdout.split()
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["train", "--set", "base_l"], ["base_lr="]),
+        pytest.param(["train", "--set", "lr_policy", "=", "st"], ["step"], marks=pytest.mark.slow),
+        pytest.param(["train", "--set", "snapshot_format", "="], ["HDF5", "BINARYPROTO"], marks=pytest.mark.slow),
+        pytest.param(["train", "-e", "nu"], ["numpy"], marks=pytest.mark.slow),
+        pytest.param(["train", "--monitor", "prog"], ["progress"], marks=pytest.mark.slow),
+        pytest.param(["train", "--resume", "au"], ["auto"], marks=pytest.mark.slow),
+        pytest.param(["plugins", "show", "InnerPr"], ["InnerProduct"], marks=pytest.mark.slow),
+    ],
+)
+def test_bash_completes_plugins_and_fields(
+    folder: Path, environment: dict[str, str], words: list[str], expected: list[str]
+) -> None:
+    assert completed(folder, environment, *words) == expected
+
+
+def test_zsh_and_fish_complete_a_value_as_one_word(cafx: Run) -> None:
+    for shell in ("zsh", "fish"):
+        word = "lr_policy=st"
+        env = [("_CAFX_COMPLETE", f"{shell}_complete"), ("COMP_WORDS", f"cafx train --set {word}")]
+        output = cafx(env=[*env, ("COMP_CWORD", word if shell == "fish" else "3")]).stdout
+        assert "lr_policy=step\n" in output.replace(",", "\n") + "\n"
+        assert "fixed" not in output
+
+
+def test_the_script_for_zsh_adds_no_space_after_an_equals_sign(cafx: Run) -> None:
+    script = cafx("completion", "zsh").stdout
+    assert "local -a no_space" in script
+    assert 'compadd -U "${no_space[@]}" -V unsorted' in script
 
 
 def test_completion_completes(cafx: Run) -> None:

@@ -1,12 +1,11 @@
-"""``cafx plugins``, ``new`` and ``check``."""
+"""``cafx plugins`` and ``check``."""
 
 from __future__ import annotations
 
-import ast
 import json
+import re
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,49 +50,6 @@ def test_the_catalogue_links_every_layer(cafx: Run, folder: Path) -> None:
         assert f"({page.parent.name}/{page.name})" in index
 
 
-@pytest.mark.parametrize(
-    ("name", "short", "type_name"),
-    [("gentle-wave", "gentlewave", "GentleWave"), ("GentleWave", "gentlewave", "GentleWave")],
-)
-def test_a_new_layer_is_a_complete_plugin(cafx: Run, folder: Path, name: str, short: str, type_name: str) -> None:
-    cafx("new", "layer", name)
-    plugin = folder / f"cafx-layer-{short}"
-    names = {path.name for path in plugin.iterdir()}
-    assert names == {"pyproject.toml", f"cafx_layer_{short}.py", f"test_{short}.py", "README.md"}
-    project = tomllib.loads((plugin / "pyproject.toml").read_text())["project"]
-    assert project["entry-points"]["cafx.layers"] == {type_name: f"cafx_layer_{short}:{type_name}"}
-    for path in plugin.glob("*.py"):
-        ast.parse(path.read_text())
-    assert "$" not in "".join(path.read_text() for path in plugin.iterdir())
-    assert "already exists" in cafx("new", "layer", name, code=1).stderr
-
-
-@pytest.mark.slow
-def test_a_new_layer_computes_and_differentiates(cafx: Run, folder: Path, environment: dict[str, str]) -> None:
-    cafx("new", "layer", "wavy")
-    text = (
-        "import sys; sys.path.insert(0, 'cafx-layer-wavy')\n"
-        "import numpy as np\n"
-        "from cafx.kernel import Net, registry, schema\n"
-        "from cafx_layer_wavy import Wavy\n"
-        "registry().add('layer', 'Wavy', Wavy)\n"
-        'net = schema().parse_text(\'force_backward: true layer { name: "x" type: "Input" top: "x" '
-        'input_param { shape { dim: 3 } } } layer { name: "y" type: "Wavy" bottom: "x" top: "y" '
-        "wavy_param { frequency: 2 } }', 'NetParameter')\n"
-        "net, x = Net(net), np.array([0.1, 0.2, 0.3])\n"
-        "np.testing.assert_allclose(net.forward(x=x)['y'], np.sin(2 * x), rtol=1e-6)\n"
-        "np.testing.assert_allclose(net.backward(y=np.ones(3))['x'], 2 * np.cos(2 * x), rtol=1e-6)\n"
-    )
-    subprocess.run([sys.executable, "-c", text], cwd=folder, env=environment, check=True)
-
-
-@pytest.mark.parametrize("name", ["9lives", "a b", "../up", "ReLU"])
-def test_invalid_and_taken_names_are_refused(cafx: Run, folder: Path, name: str) -> None:
-    before = sorted(folder.iterdir())
-    cafx("new", "layer", name, code=1)
-    assert sorted(folder.iterdir()) == before
-
-
 @pytest.mark.slow
 def test_a_plugin_is_checked(cafx: Run) -> None:
     pytest.importorskip("cafx.conformance.report")
@@ -134,7 +90,7 @@ def test_eighty_columns_break_no_name_of_the_list(narrow: Callable[..., str]) ->
 def test_eighty_columns_break_no_name_of_the_checklist(narrow: Callable[..., str]) -> None:
     pytest.importorskip("cafx.conformance.report")
     output = narrow("check", "cafx-filler-xavier")
-    assert "│ loads │ the plugin can be imported and has a docstring " in output
+    assert re.search(r"│ loads +│ the plugin can be imported and has a +│ pass +│", output)
     assert "plugin ┃" not in output
     assert "detail" not in output
 

@@ -131,7 +131,7 @@ def test_long_outputs_are_abbreviated(cafx: Run, folder: Path) -> None:
         slow("type=Foo", "cafx-solver-foo"),
         slow("lr_policy=foo", "cafx-policy-foo"),
         slow("test_interval=0", "test_interval"),
-        slow("snapshot_prefix=missing/folder/x", "cannot be written"),
+        slow("snapshot_prefix=net.prototxt/x", "cannot be written to 'net.prototxt'"),
         slow("average_loss=0", "average_loss"),
     ],
 )
@@ -140,6 +140,53 @@ def test_invalid_options_are_refused(cafx: Run, folder: Path, change: str, messa
     result = cafx("train", "--solver", "solver.prototxt", "--set", change, code=1)
     assert message in result.stderr.splitlines()[-1]
     assert sorted(folder.iterdir()) == before
+
+
+def test_a_dry_run_tries_everything_and_leaves_nothing(cafx: Run, folder: Path) -> None:
+    before = sorted(folder.iterdir())
+    arguments = ("--set", "snapshot_prefix=new/x", "--set", "snapshot=15", "--resume", "auto", "--dry-run")
+    done = cafx("train", "--solver", "solver.prototxt", *arguments)
+    assert "no snapshot to resume from: training begins at iteration 0" in done.stderr
+    assert re.search(r"iteration +0: loss 2\.25, ", done.stdout)
+    assert re.search(r"tests +one batch for 1 test net: loss ", done.stdout)
+    assert re.search(r"snapshot +written to a temporary folder, restored and removed: [\d.]+ KiB", done.stdout)
+    assert re.search(r"disk +new/x_iter_\*: 3 snapshots, ", done.stdout)
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "snapshot_prefix=net.prototxt/x"], "snapshots cannot be written to 'net.prototxt'"),
+        (["--set", "base_lr=3e38", "--set", "test_iter=", "--set", "test_interval=0"], "not finite"),
+        (["--monitor", "nonsense"], "nonsense"),
+    ],
+)
+def test_a_dry_run_finds_what_would_stop_training(cafx: Run, folder: Path, arguments: list[str], message: str) -> None:
+    before = sorted(folder.iterdir())
+    assert message in cafx("train", "--solver", "solver.prototxt", *arguments, "--dry-run", code=1).stderr
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_a_dry_run_of_a_resumed_run_begins_where_it_ended(cafx: Run, folder: Path) -> None:
+    train = ("train", "--solver", "solver.prototxt", "-q", "--set", "max_iter=3")
+    cafx(*train)
+    before = sorted(folder.iterdir())
+    output = json.loads(cafx(*train, "--resume", "auto", "--dry-run", "--json").stdout)
+    assert (output["iteration"], output["snapshots"], output["prefix"]) == (3, 1, "tiny")
+    assert sorted(folder.iterdir()) == before
+
+
+@pytest.mark.slow
+def test_auto_resumes_from_the_newest_complete_snapshot(cafx: Run, folder: Path) -> None:
+    train = ("train", "--solver", "solver.prototxt", "-q", "--set", "snapshot=2")
+    cafx(*train, "--set", "max_iter=4")
+    (folder / "tiny_iter_4.caffemodel").unlink()
+    done = cafx(*train, "--set", "max_iter=6", "--weights", "net_of_another_run.caffemodel", "--resume", "auto")
+    assert "Stopped" not in done.stdout
+    assert "from iteration 2 to 6" in done.stdout
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from cafx.kernel import CafxError, UnknownNameError, schema
 from cafx.kernel.errors import did_you_mean
 
 OPTION = "--set"
+INLINE_NETS = ("net_param", "train_net_param", "test_net_param")
 
 
 def apply_changes(solver: Any, changes: Iterable[str]) -> Any:
@@ -17,8 +18,9 @@ def apply_changes(solver: Any, changes: Iterable[str]) -> Any:
 
     Args:
         solver: the SolverParameter message.
-        changes: ``FIELD=VALUE`` texts. A field of a nested message is ``train_state.level``; values
-            of a repeated field are separated by commas, and an empty value clears it.
+        changes: ``FIELD=VALUE`` texts. A field of a nested message is ``train_state.level``, but an option that a
+            solver type or policy declares for itself needs no prefix; values of a repeated field are separated
+            by commas, and an empty value clears it.
 
     Raises:
         CafxError: an unknown field, or a value it cannot hold.
@@ -35,6 +37,7 @@ def _apply(solver: Any, text: str) -> None:
     if not equals:
         raise CafxError(OPTION, found=text, expected="FIELD=VALUE, as in base_lr=0.001")
     *parents, last = name.strip().split(".")
+    parents = parents or _holder(solver, last)
     message = solver
     for parent in parents:
         field = _field(message, parent)
@@ -50,6 +53,14 @@ def _apply(solver: Any, text: str) -> None:
         solver.MergeFrom(_parse(prototxt))
     elif not field.is_repeated:
         raise CafxError(f"no value for '{name.strip()}'", where=OPTION, found=text)
+
+
+def _holder(solver: Any, name: str) -> list[str]:
+    """The message of a solver type or policy that alone has the option ``name``, which is no field of the solver."""
+    fields = solver.DESCRIPTOR.fields
+    own = [each for each in fields if each.name.endswith("_param") and each.name not in INLINE_NETS]
+    holders = [each.name for each in own if each.message_type and name in each.message_type.fields_by_name]
+    return holders if len(holders) == 1 and name not in solver.DESCRIPTOR.fields_by_name else []
 
 
 def _field(message: Any, name: str) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cafx.cli.completing import distributions
 from cafx.cli.options import json_option
 from cafx.cli.terminal import console, is_narrow
 
@@ -16,12 +17,17 @@ STYLES = {"pass": "green", "fail": "bold red", "known failure": "yellow", "not a
 
 
 @click.command()
-@click.argument("target", metavar="DIST_OR_PATH")
+@click.argument("target", metavar="DIST_OR_PATH", shell_complete=distributions)
 @json_option
 def check(target: str, as_json: bool) -> int:
     """Run the conformance suite on one plugin: an installed distribution or a folder.
 
     Prints the checklist as a table. The exit code is 1 if a check fails.
+
+    \b
+    Examples:
+      cafx check cafx-layer-relu
+      cafx check ./cafx-layer-softclip --json
     """
     from cafx.cli.diagnostics import silence_overflow
     from cafx.kernel.errors import CafxError
@@ -29,9 +35,10 @@ def check(target: str, as_json: bool) -> int:
     try:
         from cafx.conformance.report import check as run_checks
     except ImportError as error:
-        raise CafxError(
-            f"the conformance suite cannot be imported ({error})", remedy="pip install cafx-conformance"
-        ) from error
+        from cafx.cli.installing import suite_command
+
+        message = f"the conformance suite cannot be imported ({error})"
+        raise CafxError(message, remedy=f"install it with: {suite_command()}") from error
     silence_overflow()
     report = run_checks(target)
     if as_json:

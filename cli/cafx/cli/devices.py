@@ -15,7 +15,7 @@ from cafx.kernel.registry import Plugin
 
 DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
 """The library that an NVIDIA driver brings."""
-GPU_PACKAGES = 'pip install "cafx[cuda]"'
+GPU_EXTRA = "cafx[cuda]"
 SEE = "'cafx device' shows what there is"
 
 
@@ -123,7 +123,11 @@ def _missing(rows: list[dict[str, Any]]) -> list[str]:
     if any(row["gpu"] and row["available"] for row in rows):
         return []
     missing = [] if _driver_is_installed() else [f"an NVIDIA GPU and its driver ({DRIVER} is not found)"]
-    return missing if any(row["gpu"] for row in rows) else [*missing, f"a GPU engine: {GPU_PACKAGES}"]
+    return (
+        missing
+        if any(row["gpu"] for row in rows)
+        else [*missing, f"a GPU engine: {registry().install_line(GPU_EXTRA)}"]
+    )
 
 
 def _driver_is_installed() -> bool:

@@ -7,22 +7,24 @@ import sys
 
 import numpy as np
 
+from cafx.cli.colours import ERROR, WARNING, styled
 from cafx.cli.streams import printable
 
 
 class _Line(logging.Formatter):
-    """Formats records without control characters."""
+    """Formats records without control characters, with a coloured level where standard error shows colours."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One record as text."""
-        return printable(super().format(record))
+        style = WARNING if record.levelno < logging.ERROR else ERROR
+        return f"{styled(f'{record.levelname}:', style, sys.stderr)} {printable(super().format(record))}"
 
 
 def log_warnings() -> None:
     """Print warnings and errors logged by the kernel and by plugins, one line each."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)
-    handler.setFormatter(_Line("%(levelname)s: %(message)s"))
+    handler.setFormatter(_Line("%(message)s"))
     log = logging.getLogger("cafx")
     if not log.handlers:
         log.addHandler(handler)

@@ -19,6 +19,11 @@ def emit(file: str, part: str | None, out: str | None) -> None:
     """Print the net or solver defined in NET.py as prototxt.
 
     The net is embedded in the solver (net_param), so the one file can be trained.
+
+    \b
+    Examples:
+    cafx emit net.py --out solver.prototxt
+    cafx emit net.py --net
     """
     from cafx.cli.prototxt import prototxt_of
     from cafx.kernel.files import atomic_write

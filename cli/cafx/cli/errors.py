@@ -42,6 +42,11 @@ def line_of(error: Exception) -> str:
     return _one_line(text)
 
 
+def value_text(value: object) -> str | None:
+    """A value that an error names, as one line of text; None for none."""
+    return None if value is None else _one_line(str(value))
+
+
 def _one_line(text: str) -> str:
     return shortened(printable(" ".join(text.split("\n"))))
 

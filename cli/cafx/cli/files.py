@@ -26,7 +26,7 @@ def load_python_file(path: str) -> Any:
         raise CafxError("no such file", where=path, remedy="check the path")
     from cafx.dsl import load_python
 
-    return load_python(path).to_proto()
+    return load_python(path).__proto__()
 
 
 def is_solver(message: Any) -> bool:

@@ -15,7 +15,13 @@ from cafx.cli.lazy import LazyGroup, debug_option
 )
 @click.version_option(__version__, prog_name="cafx")
 def cafx() -> None:
-    """Caffe reborn as plugins: train, test, time and inspect nets."""
+    """Caffe reborn as plugins: train, test, time and inspect nets.
+
+    \b
+    Examples:
+    cafx train net.py
+    cafx test net.py --weights net_iter_1000.caffemodel
+    """
 
 
 cafx.params.append(debug_option())

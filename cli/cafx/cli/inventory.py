@@ -77,7 +77,7 @@ def describe(plugin: Plugin, target: Any) -> dict[str, Any]:
     described = _row(plugin)
     described["doc"] = inspect.getdoc(target) or ""
     described["module"] = plugin.value
-    described["messages"] = [_message(complete(each)) for each in _messages_of(target)]
+    described["messages"] = [describe_message(complete(each)) for each in _messages_of(target)]
     if _is_dialect(target):
         described["fork"] = target.fork
         described["additions"] = [_addition(each) for each in target.additions(plugin.name, plugin.distribution)]
@@ -143,7 +143,12 @@ def _source(layer: type[Layer]) -> str:
         return ""
 
 
-def _message(declared: type[Message]) -> dict[str, Any]:
+def describe_message(declared: type[Message]) -> dict[str, Any]:
+    """A message's name, field, number, documentation and options.
+
+    Args:
+        declared: its declaration, dialects' additions included (`cafx.kernel.schema.complete`).
+    """
     extension = declared.__extends__
     return {
         "name": scoped_name(declared),

@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import click
 
+from cafx.cli.colours import Context
 from cafx.cli.spelling import respelled
 
 GROUP = "cafx.commands"
@@ -22,6 +23,8 @@ COMMANDS = {
     "emit": ("cafx.cli.emit:emit", "Print a net.py as prototxt."),
     "plugins": ("cafx.cli.plugins:plugins", "List and describe installed plugins."),
     "new": ("cafx.cli.new:new", "Create a plugin from a template."),
+    "explain": ("cafx.cli.explain:explain", "Explain an error."),
+    "doctor": ("cafx.cli.doctor:doctor", "Check the installation, and this machine."),
     "check": ("cafx.cli.check:check", "Run the conformance suite on a plugin."),
     "completion": ("cafx.cli.completion:completion", "Print a shell completion script."),
 }
@@ -93,6 +96,8 @@ def debug_option() -> click.Option:
 class LazyGroup(click.Group):
     """The group of built-in and plugin commands; a command is imported when it is run."""
 
+    context_class = Context
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Built-in commands in the order of the table, then those of plugins by name."""
         return [*COMMANDS, *sorted(_plugin_commands())]
@@ -113,12 +118,10 @@ class LazyGroup(click.Group):
         try:
             name, command, rest = super().resolve_command(ctx, args)
         except click.UsageError as error:
-            import difflib
-
-            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=2)
-            if not close or "mean" in error.message:
+            advice = None if "mean" in error.message else _advice(args[0], self.list_commands(ctx))
+            if not advice:
                 raise
-            raise click.UsageError(f"{error.message} Did you mean {' or '.join(close)}?", ctx) from None
+            raise click.UsageError(f"{error.message} {advice}", ctx) from None
         return name, command, respelled(command, rest, ctx) if command else rest
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -137,13 +140,27 @@ class LazyGroup(click.Group):
 
 
 def with_debug(command: click.Command) -> click.Command:
-    """Add ``--debug`` to a command and its subcommands."""
+    """Add ``--debug`` and coloured help to a command and its subcommands."""
+    command.context_class = Context
     if not any("--debug" in parameter.opts for parameter in command.params):
         command.params.append(debug_option())
     if isinstance(command, click.Group):
         for subcommand in command.commands.values():
             with_debug(subcommand)
     return command
+
+
+def _advice(name: str, known: list[str]) -> str | None:
+    """What to do about an unknown command: one of like name, or how to install it."""
+    import difflib
+
+    from cafx.kernel.registry import registry
+
+    close, hints = difflib.get_close_matches(name, known, n=2), registry().hints()
+    advice = hints.remedy("command", name, ()) if hints else None
+    if advice:
+        return f"{advice[0].upper()}{advice[1:]}"
+    return f"Did you mean {' or '.join(close)}?" if close else None
 
 
 def _plugin_commands() -> dict[str, list[metadata.EntryPoint]]:

@@ -5,8 +5,11 @@ What takes long to import is imported by `main` and `run`, where Ctrl-C is expec
 
 from __future__ import annotations
 
+import os
 import sys
 
+VARIABLE = "_CAFX_COMPLETE"
+"""Set by the shell when it asks for completions."""
 TYPE_CHECKING = False
 """As in ``typing``, which takes long to import."""
 if TYPE_CHECKING:
@@ -37,17 +40,22 @@ def run(arguments: Sequence[str] | None = None, command: click.Command | None = 
     """
     import click
 
-    from cafx.cli.errors import line_of
     from cafx.cli.group import cafx
     from cafx.cli.lazy import Settings
     from cafx.cli.process import BROKEN_PIPE, FAILED, INTERRUPTED, interrupted
+    from cafx.cli.reporting import asks_for_json, report
 
+    if VARIABLE in os.environ:
+        from cafx.cli.completing import use_own_shells
+
+        use_own_shells()
     settings = Settings()
+    as_json = asks_for_json(sys.argv[1:] if arguments is None else arguments)
     try:
         code = (command or cafx).main(arguments, prog_name=name, standalone_mode=False, obj=settings)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
-        error.show()
+        report(error, error.exit_code, as_json=as_json)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
@@ -59,7 +67,7 @@ def run(arguments: Sequence[str] | None = None, command: click.Command | None = 
             click.echo("interrupted", err=True)
             return INTERRUPTED
         _show_traceback(error, settings)
-        click.echo(f"error: {line_of(error)}", err=True)
+        report(error, FAILED, as_json=as_json)
         return FAILED
 
 

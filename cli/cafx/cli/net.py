@@ -9,18 +9,19 @@ import click
 
 from cafx.cli.options import FILE, data_option, engine_options, json_option, state_options, trust_option
 from cafx.cli.streams import printable
-from cafx.cli.terminal import console, is_narrow
+from cafx.cli.tables import Column, fits, table
+from cafx.cli.terminal import console
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from cafx.cli.nets import Inspected
 
-WIDE = ("", "layer", "type", "routine", "place", "from", "to", "parameters", "memory")
-NARROW = ("layer", "routine", "from → to", "parameters")
-NUMBERS = ("parameters", "memory")
-NARROW_ROUTINE = 13
-"""Columns of a routine's name in a narrow table; the rest is for blob names."""
+COMMON = ("routine", "place")
+"""Columns that are in the title where all rows have the same."""
+DROPPED = (*COMMON, "parameters", "memory")
+"""Columns that are left out where all rows have the same."""
+PAIRS = (("layer", "type"), ("routine", "place"), ("parameters", "memory"))
+"""Columns that share one where there is no room for both."""
+ARROW = "→ "
 NOT_LOADED, UNKNOWN = "not loaded", "unknown"
 """In place of the routines of layers whose code is not run, and of what depends on it."""
 UNITS = ("B", "KiB", "MiB", "GiB")
@@ -30,16 +31,22 @@ Shapes = dict[str, list[int] | None]
 @click.command()
 @click.argument("file", type=FILE)
 @click.option("--keep-all", is_flag=True, help="Plan as if every blob is kept (no buffer sharing).")
+@click.option("--all", "every", is_flag=True, help="Show automatic splits too.")
 @engine_options
 @state_options("TEST")
 @data_option
 @trust_option
 @json_option
-def net(file: str, keep_all: bool, as_json: bool, **options: Any) -> None:
+def net(file: str, keep_all: bool, every: bool, as_json: bool, **options: Any) -> None:
     """Show what runs the net in FILE: routine, place, shapes and memory of each layer.
 
     Python layers of a prototxt, and layers behind them, have no shapes: their modules are not imported, unless
     --trust says so. No file is written.
+
+    \b
+    Examples:
+    cafx net deploy.prototxt
+    cafx net net.py --phase TRAIN --engine onednn --json
     """
     from cafx.cli.nets import inspect_net
     from cafx.cli.program import describe
@@ -50,8 +57,8 @@ def net(file: str, keep_all: bool, as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(json.dumps(description))
         return
-    console().print(_table(description, file), markup=False)
-    click.echo("\n".join(printable(line.replace("\n", " ")) for line in _footer(description)))
+    _print_table(description, file, every=every)
+    click.echo("\n".join(printable(line.replace("\n", " ")) for line in _footer(description, every=every)))
 
 
 def _with_unknown(description: dict[str, Any], inspected: Inspected) -> dict[str, Any]:
@@ -92,7 +99,7 @@ def _unknown_row(proto: Any, routine: str, note: str, shapes: Shapes) -> dict[st
     }
 
 
-def _footer(description: dict[str, Any]) -> list[str]:
+def _footer(description: dict[str, Any], *, every: bool) -> list[str]:
     memory = description["memory"]
     inputs, outputs = (", ".join(description[name]) or "none" for name in ("inputs", "outputs"))
     lines = [
@@ -105,32 +112,89 @@ def _footer(description: dict[str, Any]) -> list[str]:
         lines.append(f"{kind}: {size_text(memory['pooled'])}, {size_text(memory['pool'])} after sharing")
     lines.append(f"in use while passes run: {size_text(memory['total'])}")
     lines.append(f"conversions between layouts or places per pass: {memory['conversions']}")
+    hidden = 0 if every else len(description["layers"]) - len(without_splits(description["layers"]))
+    lines += [f"automatic splits: {hidden}, shown by --all"] if hidden else []
     left_out = [row for row in description["layers"] if row["bytes"] is None]
     lines += [f"layer '{row['name']}' {row['note']}" for row in left_out if row["routine"] == NOT_LOADED]
     lines += [f"left out of these numbers: {', '.join(row['name'] for row in left_out)}"] if left_out else []
     return lines
 
 
-def _table(description: dict[str, Any], file: str) -> Table:
-    """One row per step; in a narrow table, several values share a cell."""
-    from rich.table import Table
+def _print_table(description: dict[str, Any], file: str, *, every: bool) -> None:
+    """One row per step, without automatic splits unless ``every``; what all rows have in common is in the title.
 
-    title = f"{description['name'] or file} ({description['phase']}, engine {description['engine']})"
-    table, narrow = Table(title=title), is_narrow()
-    for name in NARROW if narrow else WIDE:
-        width = NARROW_ROUTINE if narrow and name == "routine" else None
-        table.add_column(name, justify="right" if name in NUMBERS else "left", overflow="fold", max_width=width)
-    for index, row in enumerate(description["layers"]):
-        detailed = row["note"] and row["routine"] != NOT_LOADED
-        routine = f"{row['routine']} ({row['note']})" if detailed else row["routine"]
-        count = f"{row['parameters']:,}" if row["parameters"] else ""
-        bottoms, tops, size = _blobs(row["bottoms"]), _blobs(row["tops"]), _size(row["bytes"])
-        if narrow:
-            blobs = "\n→ ".join(filter(None, (bottoms, tops)))
-            table.add_row(f"{row['name']}\n{row['type']}", f"{routine}\n{row['place']}", blobs, f"{count}\n{size}")
-        else:
-            table.add_row(str(index), row["name"], row["type"], routine, row["place"], bottoms, tops, count, size)
-    return table
+    Where the columns do not fit side by side, several values share a cell.
+    """
+    rows = description["layers"] if every else without_splits(description["layers"])
+    columns = {each.title: each for each in _columns(rows)}
+    common = {name: columns[name].cells[0] for name in COMMON if columns[name].is_constant and rows}
+    facts = [description["phase"], f"engine {description['engine']}"]
+    facts += [f"{name} {value}" for name, value in common.items() if value and value != description["engine"]]
+    shown = [each for each in columns.values() if not (each.is_constant and each.title in DROPPED)]
+    layouts = (shown, _stacked(shown, PAIRS), _stacked(shown, (*PAIRS, ("from", "to"))))
+    width = console().width
+    chosen = next((layout for layout in layouts if fits(layout, width)), layouts[-1])
+    click.echo(printable(f"{description['name'] or file} ({', '.join(facts)})"))
+    console().print(table(chosen, width))
+
+
+def _columns(rows: list[dict[str, Any]]) -> list[Column]:
+    return [
+        Column.of("layer", [row["name"] for row in rows]),
+        Column.of("type", [row["type"] for row in rows]),
+        Column.of("routine", map(_routine, rows)),
+        Column.of("place", [row["place"] for row in rows]),
+        Column.of("from", [_blobs(row["bottoms"]) for row in rows]),
+        Column.of("to", [_blobs(row["tops"]) for row in rows]),
+        Column.of("parameters", [f"{row['parameters']:,}" if row["parameters"] else "" for row in rows], right=True),
+        Column.of("memory", [_size(row["bytes"]) for row in rows], right=True),
+    ]
+
+
+def _stacked(columns: list[Column], pairs: tuple[tuple[str, str], ...]) -> list[Column]:
+    """The columns with pairs of them below each other in one; a pair of blobs as ``from → to``."""
+    made = {column.title: column for column in columns}
+    for upper, lower in pairs:
+        if upper not in made or lower not in made:
+            continue
+        first, second = made[upper], made.pop(lower)
+        arrow = ARROW if upper == "from" else ""
+        cells = [
+            "\n".join(filter(None, (a, arrow + b if b else ""))) for a, b in zip(first.cells, second.cells, strict=True)
+        ]
+        title = f"{upper} {arrow}{lower}" if arrow else f"{upper}\n{lower}"
+        made[upper] = Column(title, tuple(cells), first.right)
+    return list(made.values())
+
+
+def without_splits(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without automatic splits; who reads a split's top is shown to read the blob that it splits."""
+    split = registry_split()
+    origin = {top["name"]: row["bottoms"][0] for row in rows if is_automatic(row, split) for top in row["tops"]}
+    return [
+        {**row, "bottoms": [origin.get(blob["name"], blob) for blob in row["bottoms"]]}
+        for row in rows
+        if not is_automatic(row, split)
+    ]
+
+
+def registry_split() -> str:
+    """The type of splits."""
+    from cafx.kernel import registry
+    from cafx.kernel.net import SPLIT_ROLE
+
+    return str(registry().load("role", SPLIT_ROLE))
+
+
+def is_automatic(row: dict[str, Any], split: str) -> bool:
+    """Whether a row is a split that was inserted."""
+    return bool(row["type"] == split and row["name"].endswith("_split"))
+
+
+def _routine(row: dict[str, Any]) -> str:
+    """What runs the row, and why nothing faster does."""
+    detailed = row["note"] and row["routine"] != NOT_LOADED
+    return f"{row['routine']} ({row['note']})" if detailed else str(row["routine"])
 
 
 def _size(count: int | None) -> str:

@@ -11,12 +11,16 @@ from typing import Any, TypeVar
 import attrs
 import click
 
+from cafx.cli.completing import plugins
+
 F = TypeVar("F", bound=Callable[..., Any])
 Command = Callable[..., Any]
 
 FILE = click.Path(dir_okay=False)
 PHASES = click.Choice(["TRAIN", "TEST"], case_sensitive=False)
 ALL_GPUS = "all"
+AUTO = "auto"
+"""In place of a state to resume from: the newest one, if there is any."""
 PRECISIONS = click.Choice(["float32", "tf32", "bf16"])
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print machine-readable JSON.")
@@ -105,6 +109,7 @@ dialect_option = click.option(
     expose_value=False,
     is_eager=True,
     callback=_set_dialect,
+    shell_complete=plugins("dialect"),
     help="The fork of Caffe whose fields are meant where installed dialects disagree: ssd, nvidia, …",
 )
 
@@ -129,7 +134,7 @@ def engine_options(command: Command) -> Command:
         deterministic_option,
         click.option("--precision", type=PRECISIONS, help="Arithmetic precision (default: float32)."),
         click.option("--gpu", metavar="N", callback=_one_gpu, help=gpu_help),
-        click.option("--engine", "-e", metavar="NAME", help=engine_help),
+        click.option("--engine", "-e", metavar="NAME", help=engine_help, shell_complete=plugins("engine")),
     ):
         with_engine = add_option(with_engine)
     return with_engine
@@ -156,7 +161,7 @@ def state_options(phase: str | None) -> Callable[[F], F]:
     Args:
         phase: default of ``--phase``; None leaves that option out.
     """
-    help_text = "NetState.{}, for include and exclude rules."
+    help_text = "Value of NetState.{}, for include and exclude rules."
     level = click.option("--level", default=0, show_default=True, metavar="N", help=help_text.format("level"))
     stage = click.option(
         "--stage",
@@ -195,6 +200,7 @@ def rank_options(function: F) -> F:
             click.option(
                 "--communicator",
                 metavar="NAME",
+                shell_complete=plugins("communicator"),
                 help="How processes exchange gradients: mpi (default, if several are started), nccl, local.",
             ),
             click.option("--split-batch", is_flag=True, help="Divide each batch among the processes."),

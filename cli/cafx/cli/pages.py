@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cafx.cli.docstrings import to_markdown
 from cafx.cli.inventory import describe, usable_layers
+from cafx.kernel import registry
 from cafx.kernel.files import atomic_write
+from cafx.kernel.registry import Plugin
 
-SECTION = re.compile(r"^((?:Raises|Args|Returns|Attributes|History|Options):)\n((?:    .*\n?)+)", re.MULTILINE)
-ENTRY = re.compile(r"^    (?! )", re.MULTILINE)
 KINDS = {"data": "Data", "layer": "Layers", "loss": "Losses"}
 
 
 def page(description: Mapping[str, Any]) -> str:
     """A plugin's description, as `cafx.cli.inventory.describe` returns it, as Markdown."""
-    parts = [
-        f"# {description['name']}",
-        f"{description['kind']} of {description['distribution']} {description['version']}",
-        _docstring(description["doc"]),
-    ]
+    return "\n\n".join(filter(None, sections(description).values())) + "\n"
+
+
+def sections(description: Mapping[str, Any]) -> dict[str, str]:
+    """The parts of a plugin's page by name, in order; those that do not apply are empty.
+
+    Args:
+        description: what `cafx.cli.inventory.describe` returns.
+    """
+    parts = {
+        "title": f"# {description['name']}",
+        "origin": f"{description['kind']} of {description['distribution']} {description['version']}",
+        "doc": to_markdown(description["doc"]),
+        "arities": "",
+        "options": "\n\n".join(options_table(message) for message in description["messages"]),
+    }
     if "bottoms" in description:
-        parts.append(f"Bottoms: {description['bottoms']}. Tops: {description['tops']}.")
-    parts += [_options(message) for message in description["messages"]]
+        parts["arities"] = f"Bottoms: {description['bottoms']}. Tops: {description['tops']}."
     if "additions" in description:
-        parts.append(_additions(description["fork"], description["additions"]))
+        parts["additions"] = _additions(description["fork"], description["additions"])
     if "facts" in description:
         facts = [f"- {name.replace('_', ' ')}: {_fact_text(value)}" for name, value in description["facts"].items()]
-        parts.append("## Properties\n\n" + "\n".join(facts))
-        parts.append(f"## Example\n\n{_code(description['dsl'], 'python')}\n\n{_code(description['prototxt'])}")
+        parts["properties"] = "## Properties\n\n" + "\n".join(facts)
+        parts["example"] = f"## Example\n\n{_code(description['dsl'], 'python')}\n\n{_code(description['prototxt'])}"
     if description.get("source"):
-        parts.append(f"## Source\n\n`{description['module']}`\n\n{_code(description['source'].rstrip(), 'python')}")
-    return "\n\n".join(part for part in parts if part) + "\n"
+        source = _code(description["source"].rstrip(), "python")
+        parts["source"] = f"## Source\n\n`{description['module']}`\n\n{source}"
+    return parts
 
 
 def write_catalogue(folder: str) -> list[Path]:
@@ -49,7 +60,7 @@ def write_catalogue(folder: str) -> list[Path]:
         description = describe(plugin, layer)
         if description["error"]:
             continue
-        path = root / description["kind"] / f"{description['name'].lower()}.md"
+        path = root / description["kind"] / f"{file_name(plugin)}.md"
         _write(path, page(description))
         written.append(path)
         link = f"[{description['name']}]({description['kind']}/{path.name})"
@@ -59,22 +70,33 @@ def write_catalogue(folder: str) -> list[Path]:
     return [*written, root / "index.md"]
 
 
+def file_name(plugin: Plugin) -> str:
+    """The name of a plugin's page, without suffix: its own in lower case.
+
+    Of plugins whose names differ by case only, those that are not named like their distribution are called as it is.
+    """
+    name = plugin.name.lower()
+    alike = {each.name for each in registry().plugins(plugin.kind) if each.name.lower() == name}
+    clashes = len(alike) > 1 and not plugin.distribution.endswith(f"-{name}")
+    return plugin.distribution.removeprefix("cafx-").partition("-")[2] if clashes else name
+
+
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         file.write(text.encode())
 
 
-def _docstring(doc: str) -> str:
-    """A docstring as Markdown: the entries of ``Args:``, ``Raises:`` and the like become a list."""
-    return SECTION.sub(lambda section: f"{section[1]}\n\n{ENTRY.sub('- ', section[2])}", doc)
-
-
 def _code(text: str, language: str = "") -> str:
     return f"```{language}\n{text}\n```"
 
 
-def _options(message: Mapping[str, Any]) -> str:
+def options_table(message: Mapping[str, Any]) -> str:
+    """A message as a section with a table of its options.
+
+    Args:
+        message: what `cafx.cli.inventory.describe_message` returns.
+    """
     head = message["field"] or message["name"]
     number = f" = {message['number']}" if message["number"] else ""
     rows = [_row(option) for option in message["options"]]

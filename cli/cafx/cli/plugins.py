@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cafx.cli.completing import any_plugin
 from cafx.cli.options import json_option
 from cafx.cli.terminal import console, is_narrow
 
@@ -32,6 +33,11 @@ def plugins(context: click.Context, timeout: float | None) -> None:
     """List and describe installed plugins.
 
     If commands hang, a plugin may hang when it is imported: 'cafx plugins --timeout 10' finds it.
+
+    \b
+    Examples:
+    cafx plugins
+    cafx plugins show Convolution
     """
     if context.invoked_subcommand is None:
         context.invoke(list_plugins, timeout=timeout)
@@ -45,7 +51,13 @@ def plugins(context: click.Context, timeout: float | None) -> None:
 def list_plugins(
     kind: str | None = None, broken: bool = False, timeout: float | None = None, as_json: bool = False
 ) -> None:
-    """List installed plugins, their packages and any problems."""
+    """List installed plugins, their packages and any problems.
+
+    \b
+    Examples:
+    cafx plugins list --kind solver
+    cafx plugins list --broken
+    """
     from cafx.cli.inventory import inventory
     from cafx.cli.unfinished import inventory_within
 
@@ -76,12 +88,16 @@ def _table(rows: list[dict[str, Any]]) -> Table:
 
 
 @plugins.command()
-@click.argument("name")
+@click.argument("name", shell_complete=any_plugin)
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Describe one plugin.
 
     Prints its documentation and options and, for a layer, properties, an example and the source.
+
+    \b
+    Example:
+    cafx plugins show Convolution
     """
     from cafx.cli.inventory import find
     from cafx.cli.pages import page
@@ -101,7 +117,12 @@ def show(name: str, as_json: bool) -> None:
 @plugins.command()
 @click.option("--out", required=True, type=click.Path(file_okay=False), help="Output folder.")
 def catalogue(out: str) -> None:
-    """Write a Markdown page per layer, and an index."""
+    """Write a Markdown page per layer, and an index.
+
+    \b
+    Example:
+    cafx plugins catalogue --out layers/
+    """
     from cafx.cli.pages import write_catalogue
 
     written = write_catalogue(out)

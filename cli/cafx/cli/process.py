@@ -119,7 +119,7 @@ def complete_streams() -> tuple[SafeStream, SafeStream]:
 def _stream(descriptor: int, previous: Any) -> SafeStream:
     errors = "surrogateescape" if getattr(previous, "errors", "") == "surrogateescape" else "backslashreplace"
     binary = io.BufferedWriter(io.FileIO(descriptor, "w", closefd=False))
-    return SafeStream(binary, encoding=getattr(previous, "encoding", "utf-8"), errors=errors)
+    return SafeStream(binary, encoding=getattr(previous, "encoding", None) or "utf-8", errors=errors)
 
 
 def _is_open(descriptor: int) -> bool:

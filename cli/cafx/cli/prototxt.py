@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import click
+
 from cafx.cli.files import is_python, is_solver, load_python_file
 from cafx.kernel import CafxError, schema
 from cafx.kernel.files import read_file
@@ -28,11 +30,26 @@ def prototxt_of(path: str, part: str | None) -> str:
             "is not a Python file", where=path, expected="a net.py", remedy="a prototxt needs no conversion"
         )
     message = load_python_file(path)
+    _tell_local_layers(message)
     if part == "solver" and not is_solver(message):
         raise CafxError("defines no solver", where=path, remedy="omit --solver")
     if part == "net" and is_solver(message):
         return _net_prototxt(message, path)
     return schema().to_text(message)
+
+
+def _tell_local_layers(message: Any) -> None:
+    """Say which layer types are defined in Python files, without which the prototxt cannot be used."""
+    from cafx.dsl import local_layers
+
+    nets = [net for field in INLINE_NETS for net in _values(message, field)] if is_solver(message) else [message]
+    found = {name: file for net in nets for name, file in local_layers(net).items()}
+    for name, file in found.items():
+        click.echo(
+            f"note: layer type '{name}' is defined in {file}, which the prototxt needs: "
+            f"use that file instead, or make a package of the layer ('cafx new layer {name}')",
+            err=True,
+        )
 
 
 def _net_prototxt(solver: Any, path: str) -> str:

@@ -12,13 +12,14 @@ import click
 
 from cafx.cli.errors import line_of
 from cafx.cli.process import FAILED
-from cafx.kernel import CafxError
+from cafx.kernel import CafxError, registry
 from cafx.kernel.net import Communicator
 from cafx.kernel.training import make_communicator
 
 SETTING = "CAFX_COMMUNICATOR"
 SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 """Variables by which launchers of MPI tell the number of processes."""
+MPI_EXTRA = "cafx[mpi]"
 PATIENCE = 1.0
 """Seconds that other ranks leave to rank 0 for reporting an error that all of them have."""
 
@@ -38,7 +39,8 @@ def communicator_of(name: str | None, *, sync_statistics: bool = False, compress
     try:
         made = make_communicator(name)
     except CafxError as error:
-        error.remedy = error.remedy if "pip install" in (error.remedy or "") else 'pip install "cafx[mpi]"'
+        if name == "mpi" and "pip install" not in (error.remedy or ""):
+            error.remedy = registry().install_line(MPI_EXTRA)
         raise
     if made.size > 1:
         made.syncs_statistics = sync_statistics

@@ -10,8 +10,6 @@ from cafx.kernel import Solver, hookimpl
 from cafx.kernel.training import prefix_of
 
 ENDINGS = ("caffemodel", "solverstate")
-AUTO = "auto"
-"""In place of a state: the newest one."""
 
 
 def newest_state(options: Any, source: str) -> str | None:

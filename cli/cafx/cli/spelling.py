@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 import click
 
+from cafx.cli.defaulting import DefaultGroup
 from cafx.cli.meanings import meaning
 
 TRUE, FALSE = ("true", "t", "yes", "y", "1"), ("false", "f", "no", "n", "0")
@@ -68,7 +69,7 @@ def respelled(command: click.Command, words: Sequence[str], context: click.Conte
     """
     speller = _Speller(command, context)
     pieces: list[_Piece] = []
-    rest = list(words)
+    rest = command.completed(words) if isinstance(command, DefaultGroup) else list(words)
     while rest:
         if rest[0] == "--":
             return _joined(pieces) + rest

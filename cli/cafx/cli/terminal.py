@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,13 +10,12 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 FILE_WIDTH = 160
-"""Width of tables when standard output is not a terminal."""
+"""Width of tables when standard output is not a terminal and ``COLUMNS`` is not set."""
 NARROW = 120
 
 
-@functools.cache
 def console() -> Console:
-    """The console on standard output: as wide as the terminal, or `FILE_WIDTH` columns in a file or pipe.
+    """The console on standard output: as wide as ``COLUMNS`` says, else as the terminal, or `FILE_WIDTH` in a pipe.
 
     Control characters in names are shown as escapes.
     """
@@ -29,7 +28,8 @@ def console() -> Console:
             return super().render_str(printable(text), **settings)
 
     terminal = SafeConsole()
-    return terminal if terminal.is_terminal else SafeConsole(width=FILE_WIDTH)
+    columns = os.environ.get("COLUMNS", "")
+    return terminal if terminal.is_terminal or columns.isdecimal() else SafeConsole(width=FILE_WIDTH)
 
 
 def is_narrow() -> bool:

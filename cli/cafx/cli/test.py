@@ -42,6 +42,10 @@ def test(model: str, weights: tuple[str, ...], iterations: int, as_json: bool, q
     """Score MODEL (the prototxt of a net or solver, or a net.py) with trained weights.
 
     Prints the outputs of each batch, then the mean loss and the mean of each output.
+
+    \b
+    Example:
+    cafx test train_val.prototxt --weights net_iter_1000.caffemodel --iterations 100
     """
     if not weights:
         raise click.UsageError("Scoring needs trained weights: --weights FILE.")

@@ -53,6 +53,11 @@ def time(model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_
     product on this machine; Winograd convolutions can exceed 100 %. "reorders": number and cost (in
     milliseconds) of memory-layout changes per pass. "compilation" is the time spent preparing the net for shapes that
     have changed since the pass before.
+
+    \b
+    Examples:
+    cafx time train_val.prototxt
+    cafx time deploy.prototxt --phase TEST --engine numpy --iterations 10
     """
     from cafx.cli.nets import build_net
     from cafx.cli.timing import measure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import attrs
@@ -13,12 +14,13 @@ import click
 from cafx.cli.diagnostics import log_debug_info, log_warnings, silence_overflow
 from cafx.cli.files import is_python
 from cafx.cli.monitors import attach, finish_on_error
-from cafx.cli.options import EngineChoice
+from cafx.cli.options import AUTO, EngineChoice
 from cafx.cli.outcome import Outcome
 from cafx.cli.process import TERMINATED
 from cafx.cli.ranks import communicator_of, ending_together
+from cafx.cli.rehearsal import rehearsed
 from cafx.cli.signals import handle_signals
-from cafx.cli.snapshots import AUTO, SnapshotPruner, newest_state
+from cafx.cli.snapshots import SnapshotPruner, newest_state
 from cafx.cli.solvers import load_solver
 from cafx.kernel import CafxError, Solver, registry
 from cafx.kernel.net import Communicator, Copied
@@ -71,13 +73,8 @@ def run(request: Request) -> int:
 def _train(request: Request, communicator: Communicator) -> int:
     log_warnings()
     silence_overflow()
-    options = load_solver(request.path, request.changes)
-    if request.snapshot == AUTO:
-        request = attrs.evolve(request, snapshot=newest_state(options, request.path))
-    _apply(request, options)
-    settings: dict[str, Any] = {"seed": request.seed, "allow_nan": request.allow_nan, **request.engine.keywords()}
-    settings |= {"communicator": communicator, "split_batch": request.split_batch}
-    with Solver(options, request.path, keep="outputs", **settings) as solver:
+    request, options = _resolved(request)
+    with Solver(options, request.path, keep="outputs", **_settings(request, communicator)) as solver:
         _report_weights(request, solver)
         outcome = Outcome()
         solver.monitors.add(outcome)
@@ -97,6 +94,43 @@ def _train(request: Request, communicator: Communicator) -> int:
         if communicator.is_root:
             _report(request, solver, outcome, finished)
     return TERMINATED if signals.terminated and communicator.size == 1 else 0
+
+
+def rehearse(request: Request) -> int:
+    """``--dry-run``: try an iteration, tests and a snapshot, then tell what works; no file is left.
+
+    Raises:
+        CafxError: as training would, or for a monitor that is not installed.
+    """
+    communicator = communicator_of(request.communicator, sync_statistics=request.sync_bn, compress=request.compress)
+    with ending_together(communicator):
+        log_warnings()
+        silence_overflow()
+        request, options = _resolved(request)
+        for name in request.monitors:
+            registry().find("monitor", name.partition("=")[0])
+        settings = _settings(request, communicator)
+        found = rehearsed(options, request.path, request.snapshot, settings, partial(_report_weights, request))
+        if communicator.is_root:
+            click.echo(json.dumps(found.summary()) if request.as_json else found.text())
+    return 0
+
+
+def _resolved(request: Request) -> tuple[Request, Any]:
+    """The request with the snapshot that ``auto`` means, and the solver's options."""
+    options = load_solver(request.path, request.changes)
+    if request.snapshot == AUTO:
+        request = attrs.evolve(request, snapshot=newest_state(options, request.path))
+        if request.snapshot is None and not request.quiet:
+            click.echo("no snapshot to resume from: training begins at iteration 0", err=True)
+    _apply(request, options)
+    return request, options
+
+
+def _settings(request: Request, communicator: Communicator) -> dict[str, Any]:
+    """Keywords of the solver."""
+    settings: dict[str, Any] = {"seed": request.seed, "allow_nan": request.allow_nan, **request.engine.keywords()}
+    return {**settings, "communicator": communicator, "split_batch": request.split_batch}
 
 
 def _apply(request: Request, options: Any) -> None:
