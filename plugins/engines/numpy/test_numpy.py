@@ -2,9 +2,12 @@
 
 import threadpoolctl
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import Net, registry, schema
 from cafx.kernel.blob import HOST
 from cafx.kernel.net import make_engine
+
+TestNumpy = plugin_suite("engine", "numpy")
 
 NET = """
 layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from cafx.conformance import nets
+from cafx.kernel import Phase
 from cafx_engine_onednn.api.constants import Alg, Arg, Norm, Tag
 from cafx_engine_onednn.api.library import unavailable
 from cafx_engine_onednn.api.memory import MemoryDesc
@@ -108,3 +109,25 @@ def test_softmax_and_its_gradient_match_numpy(run):
     back = softmax_backward(desc, desc, desc, 1, forward)
     out = run(back, {Arg.DST: y, Arg.DIFF_DST: g}, Arg.DIFF_SRC)
     assert_near(run.read(out[Arg.DIFF_SRC]), y * (g - (g * y).sum(1, keepdims=True)))
+
+
+@pytest.mark.parametrize(("channels", "implementation"), [(20, "blocked"), (32, "own")])
+def test_statistics_of_channels_last_pixels_that_fill_no_vectors_are_taken_in_blocks(channels, implementation):
+    text = f"""force_backward: true
+    layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 2 dim: 24 dim: 5 dim: 4 }} }} }}
+    layer {{ name: "conv" type: "Convolution" bottom: "x" top: "y"
+      convolution_param {{ num_output: {channels} kernel_size: 1
+        bias_term: false weight_filler {{ type: "gaussian" std: 0.2 }} }} }}
+    layer {{ name: "norm" type: "BatchNorm" bottom: "y" top: "y" }}
+    layer {{ name: "relu" type: "ReLU" bottom: "y" top: "y" }}"""
+    passes = []
+    for engine in ("numpy", "onednn"):
+        net = nets.net_of_text(text, Phase.TRAIN, engine=engine, seed=1)
+        y = net.forward(x=normal(2, 24, 5, 4))["y"].copy()
+        net.backward(y=normal(*y.shape, seed=1))
+        passes.append([y, *(blob.diff.copy() for blob in net.layers[1].blobs)])
+    for expected, found in zip(*passes, strict=True):
+        assert_near(found, expected)
+    convolution, norm = (step.routines[0].forward_desc for step in net.program.steps[-2:])
+    assert convolution.dst.strides[1] == 1
+    assert bool(norm.src.blocks) == (implementation == "blocked")

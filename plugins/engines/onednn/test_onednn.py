@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.conformance.nets import (
     assert_all_near,
     assert_near,
@@ -26,9 +29,13 @@ from cafx.kernel import CafxError, Net, Phase, Solver, registry
 from cafx.kernel.blob import HOST
 from cafx.kernel.training import plain_history
 from cafx_engine_onednn import OneDNN
-from cafx_engine_onednn.api.library import load
+from cafx_engine_onednn import engine as engine_module
+from cafx_engine_onednn.api.constants import DataType
+from cafx_engine_onednn.api.library import Library, load
 from cafx_engine_onednn.layouts import Blocked
 from cafx_engine_onednn.routine import Accelerated
+
+TestOneDNN = plugin_suite("engine", "onednn")
 
 pytestmark = pytest.mark.skipif(OneDNN.unavailable() is not None, reason="no oneDNN here")
 
@@ -374,6 +381,30 @@ def test_bfloat16_training_keeps_float32_master_weights() -> None:
     assert last < first
     weights = solver.net.params["c2"][0].synced_data
     assert {weights.read(place).dtype for place in weights.current} >= {np.dtype("f4")}
+
+
+@pytest.mark.skipif(OneDNN.unavailable() is not None or not load().has_amx, reason="the processor has no AMX")
+def test_bfloat16_runs_on_amx() -> None:
+    net = net_of_text(NETS["plain"], engine=bf16_engine(), seed=3)
+    feed(net)
+    run_passes(net)
+    descs = [getattr(step.routines[0], "forward_desc", None) for step in net.program.steps]
+    assert any("amx" in desc.implementation for desc in descs if desc)
+
+
+@pytest.mark.parametrize(("milliseconds", "told"), [(8, True), (1, False)])
+def test_bfloat16_that_is_slower_than_float32_is_told_once(
+    milliseconds: int, told: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seconds = {DataType.F32: 4e-3, DataType.BF16: milliseconds * 1e-3}
+    monkeypatch.setattr(engine_module, "square_product", lambda _, kind, __: partial(time.sleep, seconds[kind]))
+    monkeypatch.setattr(Library, "has_bf16", True)
+    engine_module.tell_if_bf16_is_slower.cache_clear()
+    with caplog.at_level("WARNING", "cafx"):
+        for _ in range(2):
+            bf16_engine()
+    engine_module.tell_if_bf16_is_slower.cache_clear()
+    assert len([each for each in caplog.records if "times the speed of float32" in each.message]) == int(told)
 
 
 def test_an_unknown_precision_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

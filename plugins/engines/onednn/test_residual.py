@@ -78,3 +78,30 @@ def test_other_sums_are_not_fused(text: str, keep: Any) -> None:
     _, expected = notes_and_result(text, "numpy", keep)
     assert SUMMED not in notes
     assert_near(result, expected, TOLERANCE)
+
+
+APART = """
+    layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 2 dim: 32 dim: 6 dim: 7 }} }} }}
+    layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param {{
+      num_output: 32 kernel_size: 1 bias_term: {bias} weight_filler {{ type: "msra" }} }} }}
+    layer {{ name: "conv_norm" type: "BatchNorm" bottom: "conv" top: "norm" }}
+    layer {{ name: "conv_scale" type: "Scale" bottom: "norm" top: "norm" scale_param {{ bias_term: true }} }}
+    {relu}
+    layer {{ name: "last" type: "Pooling" bottom: "norm" top: "last" pooling_param {{ pool: AVE kernel_size: 2 }} }}"""
+RELU_APART = 'layer { name: "relu" type: "ReLU" bottom: "norm" top: "norm" }'
+
+
+@pytest.mark.parametrize("relu", ["", RELU_APART], ids=["linear", "relu"])
+@pytest.mark.parametrize("bias", ["true", "false"])
+def test_a_normalisation_that_is_not_in_place_is_folded_too(relu: str, bias: str) -> None:
+    text = APART.format(relu=relu, bias=bias)
+    notes, found = notes_and_result(text, "onednn")
+    _, expected = notes_and_result(text, "numpy")
+    assert_near(found, expected, TOLERANCE)
+    assert [note for note in notes if "folded" in note] == ["fused: normalisation folded into the weights"]
+
+
+@pytest.mark.parametrize("keep", ["all", ["conv"]])
+def test_a_normalisation_that_is_not_in_place_stays_where_its_bottom_is_wanted(keep: Any) -> None:
+    notes, _ = notes_and_result(APART.format(relu="", bias="true"), "onednn", keep)
+    assert not any("folded" in note for note in notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 import threading
@@ -130,7 +131,8 @@ def test_the_net_command_shows_why_a_layer_runs_plain(tmp_path: Path) -> None:
     text = NET.replace('type: "TanH" bottom: "grown"', 'type: "ELU" elu_param { alpha: -1 } bottom: "grown"')
     (tmp_path / "net.prototxt").write_text(text)
     command = [sys.executable, "-m", "cafx.cli", "net", str(tmp_path / "net.prototxt"), "--engine", "onednn"]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    environment = {**os.environ, "COLUMNS": "250"}
+    output = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
     assert "a negative alpha" in output
 
 

@@ -7,12 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cafx.conformance import Case, run_layer
+from cafx.conformance import Case, labels, plugin_suite, run_layer
 from cafx.conformance.harness import SUBJECT, Trial
 from cafx.conformance.nets import assert_all_near, assert_near, feed, net_of_text, param_gradients, record_calls
 from cafx.kernel import registry
 from cafx_engine_onednn import OneDNN
 from cafx_engine_onednn.routine import Accelerated
+
+TestBias = plugin_suite("engine.onednn", "Bias")
+TestDropout = plugin_suite("engine.onednn", "Dropout")
+TestLRN = plugin_suite("engine.onednn", "LRN")
+TestReLU = plugin_suite("engine.onednn", "ReLU")
+TestScale = plugin_suite("engine.onednn", "Scale")
 
 pytestmark = pytest.mark.skipif(OneDNN.unavailable() is not None, reason="no oneDNN here")
 
@@ -28,6 +34,10 @@ TYPES = [
 FILL = {"weight_filler": {"type": "gaussian", "std": 0.5}, "bias_filler": {"type": "gaussian", "std": 0.5}}
 ACTIVATIONS = ("AbsVal", "BNLL", "Clip", "ELU", "Power", "Sigmoid", "Swish", "TanH")
 AFFINE = ("Bias", "Scale")
+RECURRENT = [
+    Case("panels", (3, 7, 20), labels((3, 7), 2), options={"num_output": 80, **FILL}),
+    Case("uneven", (2, 20, 6), labels((2, 20), 2), (20, 3), options={"num_output": 21, **FILL}),
+]
 EXTRA = {
     "BatchNorm": [
         Case("blocks", (2, 32, 5, 6)),
@@ -37,6 +47,8 @@ EXTRA = {
     "Concat": [Case("blocks", (2, 16, 3, 4), (2, 32, 3, 4)), Case("uneven", (2, 16, 3, 4), (2, 5, 3, 4))],
     "Convolution": [
         Case("blocks", (1, 32, 7, 6), options={"num_output": 48, "kernel_size": [3], "group": 2, **FILL}),
+        Case("grouped", (2, 24, 5, 3), options={"num_output": 18, "kernel_size": [1], "group": 3, **FILL}),
+        Case("grouped_blocks", (1, 32, 4, 4), options={"num_output": 64, "kernel_size": [1], "group": 2, **FILL}),
         Case("dilated", (3, 20, 9, 8), options={"num_output": 24, "kernel_size": [3], "dilation": [2], **FILL}),
     ],
     "Deconvolution": [
@@ -46,11 +58,13 @@ EXTRA = {
         Case("far", (2, 5, 2, 3), options={"num_output": 6, "kernel_size": [24], "stride": [16], **FILL}),
     ],
     "LRN": [Case("blocks", (2, 32, 5, 6), options={"local_size": 5, "alpha": 0.3, "beta": 0.75})],
+    "LSTM": RECURRENT,
     "Power": [
         Case("plain_square", (3, 20), options={"power": 2}),
         Case("steep_square", (3, 20), options={"power": 2, "scale": 3}),
     ],
     "Pooling": [Case("blocks", (2, 32, 7, 8), options={"kernel_size": 3, "stride": 2})],
+    "RNN": RECURRENT,
 }
 """More cases than the layers' own: enough channels to fill blocks, options that decide which primitive runs."""
 PLAIN = {

@@ -124,6 +124,24 @@ def test_a_matrix_is_transposed() -> None:
     np.testing.assert_array_equal(matrix, expected)
 
 
+@pytest.mark.parametrize("count", [-3, 0, 1, 9, 15, 16, 40])
+def test_the_first_lanes_alone_are_read_and_written(count: int) -> None:
+    source, target = np.arange(1, VECTOR + 1, dtype=np.float32), np.full(VECTOR, 7, np.float32)
+    whole = np.full(VECTOR, 7, np.float32)
+
+    @kernels.kernel(Vectors, *[emitter.FLOATS] * 3)
+    def copy(e: Any) -> None:
+        read, some, every = e.parameters
+        value = e.load_lanes(e.first_lanes(e.arguments.count), read)
+        e.store_lanes(e.first_lanes(e.arguments.count), value, some)
+        e.store(value, every)
+
+    run(copy(), Vectors(count), source, target, whole)
+    lanes = max(0, min(count, VECTOR))
+    np.testing.assert_array_equal(target, np.where(np.arange(VECTOR) < lanes, source, 7))
+    np.testing.assert_array_equal(whole, np.where(np.arange(VECTOR) < lanes, source, 0))
+
+
 def test_bfloat16_values_are_rounded_to_nearest_even() -> None:
     @kernels.kernel(Vectors, cafx_lib_llvm.FLOATS, emitter.BFLOAT16S)
     def narrow_and_widen(e: Any) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 import attrs
 
+from cafx.kernel import registry
+
 NEEDED = 13
 """Major version of CUDA that the wheels are built for."""
-INSTALL = 'pip install "cafx[cuda]"'
+EXTRA = "cafx[cuda]"
 
 
 @attrs.frozen
@@ -64,5 +66,5 @@ def missing(*modules: str) -> str | None:
         return f"the NVIDIA driver supports CUDA {found}, and {NEEDED}.0 is needed: update the driver"
     for module in modules:
         if importlib.util.find_spec(module) is None:
-            return f"the Python module '{module}' is missing: {INSTALL}"
+            return f"the Python module '{module}' is missing: {registry().install_line(EXTRA)}"
     return None

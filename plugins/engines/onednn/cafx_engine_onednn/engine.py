@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
@@ -19,6 +22,9 @@ from .layouts import reorders
 from .threads import limit_blas, physical_threads
 
 PRECISIONS = {"float32": DataType.F32, "bf16": DataType.BF16}
+SIZE, TRIALS = 512, 5
+"""Of the products by which precisions are compared."""
+log = logging.getLogger("cafx.onednn")
 
 
 class OneDNN(Engine):
@@ -51,6 +57,8 @@ class OneDNN(Engine):
                 "precision bf16 cannot run here: the processor has neither AVX512-BF16 nor AMX", remedy="use float32"
             )
         limit_blas(self.threads)
+        if precision == "bf16":
+            tell_if_bf16_is_slower()
         self.type = PRECISIONS[precision]
         self.stream = Stream()
 
@@ -81,7 +89,28 @@ class OneDNN(Engine):
 
     def gemm(self, size: int) -> Callable[[], None]:
         """A call that multiplies two square matrices in the engine's precision."""
-        desc = MemoryDesc.any((size, size), self.type)
-        product = matmul(desc, desc, None, desc)
-        memory = {arg: Memory(product.argument(arg)) for arg in (Arg.SRC, Arg.WEIGHTS, Arg.DST)}
-        return product.build().prepare(self.stream, memory | Scratchpad().argument(product))
+        return square_product(size, self.type, self.stream)
+
+
+def square_product(size: int, kind: DataType, stream: Stream) -> Callable[[], None]:
+    """A call that multiplies two square matrices."""
+    desc = MemoryDesc.any((size, size), kind)
+    product = matmul(desc, desc, None, desc)
+    memory = {arg: Memory(product.argument(arg)) for arg in (Arg.SRC, Arg.WEIGHTS, Arg.DST)}
+    return product.build().prepare(stream, memory | Scratchpad().argument(product))
+
+
+@functools.cache
+def tell_if_bf16_is_slower() -> None:
+    """Warn, once per process, where bfloat16 is multiplied more slowly than float32: some processors emulate it."""
+    seconds = {}
+    for name, kind in PRECISIONS.items():
+        multiply, times = square_product(SIZE, kind, Stream()), []
+        for _ in range(TRIALS):
+            begin = time.perf_counter()
+            multiply()
+            times.append(time.perf_counter() - begin)
+        seconds[name] = min(times)
+    speed = seconds["float32"] / seconds["bf16"]
+    if speed < 1:
+        log.warning("precision bf16 multiplies at %.2f times the speed of float32 on this processor", speed)

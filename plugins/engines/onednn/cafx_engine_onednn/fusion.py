@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from cafx.kernel import Phase, Unsupported
+from cafx.kernel import Blob, Phase, Unsupported
 from cafx.kernel.net import LayerPlan, Routine, Step
 from cafx_lib_fusion import Pattern, follows_in_place, joined, layer_at, recreated, relu_slope
 from cafx_lib_fusion import fuse as fused_by
@@ -102,12 +102,14 @@ def _sum(steps: Sequence[Step]) -> Step | None:
 
 def _folded(steps: Sequence[Step]) -> Step | None:
     """TEST phase: a convolution whose weights take in the normalisation behind it."""
-    if len(steps) < 2 or layer_at(steps, 0).layer.phase is not Phase.TEST or not follows_in_place(steps, 1):
+    if len(steps) < 2 or layer_at(steps, 0).layer.phase is not Phase.TEST:
         return None
-    norm = steps[1].routines[0]
+    norm, in_place = steps[1].routines[0], follows_in_place(steps, 1)
     if not isinstance(norm, BatchNorm) or not norm.layer.uses_running_statistics:
         return None
-    count, fusion = _scale_and_relu(steps, 2)
+    if not in_place and not _is_read_by_next_alone(steps):
+        return None
+    count, fusion = _scale_and_relu(steps, 2) if in_place else _scale_and_relu_apart(steps)
     fusion = attrs.evolve(fusion, batch_norm=norm.layer)
     if norm.build.plan.has_backward and any(step.needs_backward for step in steps[:count]):
         return None
@@ -116,18 +118,35 @@ def _folded(steps: Sequence[Step]) -> Step | None:
     return joined(steps[:count], [recreated(steps[:count], fusion)], "fused: normalisation folded into the weights")
 
 
-def _with_residual(steps: Sequence[Step], count: int, fusion: Fusion) -> Step | None:
-    """The same with a sum behind it, of its result, which nobody else reads, and another blob; and a ReLU."""
+def _is_read_by_next_alone(steps: Sequence[Step]) -> bool:
+    """Whether what the first layer writes is the next one's bottom and nothing else: nobody needs its values."""
+    after, written = layer_at(steps, 1), layer_at(steps, 0).tops[0]
+    return _is_passed_on(steps, written) and after.bottoms == (written,) and written not in after.tops
+
+
+def _is_passed_on(steps: Sequence[Step], blob: Blob) -> bool:
+    """Whether a blob's values are needed by its readers alone: in inference, where they are not kept."""
     first = steps[0].routines[0]
     assert isinstance(first, Accelerated)
     plan = first.build.plan
-    if len(steps) <= count or plan.has_backward or plan.kept is None:
+    return plan.kept is not None and not plan.has_backward and blob.synced_data not in plan.kept
+
+
+def _scale_and_relu_apart(steps: Sequence[Step]) -> tuple[int, Fusion]:
+    """`_scale_and_relu` behind a normalisation that is not in place."""
+    count, fusion = _scale_and_relu(steps[1:], 1)
+    return count + 1, attrs.evolve(fusion, top=layer_at(steps, 1).tops[0])
+
+
+def _with_residual(steps: Sequence[Step], count: int, fusion: Fusion) -> Step | None:
+    """The same with a sum behind it, of its result, which nobody else reads, and another blob; and a ReLU."""
+    if len(steps) <= count:
         return None
-    result, last = layer_at(steps, 0).tops[0], steps[count].routines[0]
+    result, last = fusion.top or layer_at(steps, 0).tops[0], steps[count].routines[0]
     if not isinstance(last, Eltwise) or not last.plain_sum or result not in last.bottoms:
         return None
     addend, top = last.bottoms[last.bottoms[0] is result], last.tops[0]
-    if result.synced_data in plan.kept or addend is result or top in last.bottoms:
+    if not _is_passed_on(steps, result) or addend is result or top in last.bottoms:
         return None
     slope = _relu_slope(steps[count:], 1)
     parts = steps[: count + 1 + (slope is not None)]

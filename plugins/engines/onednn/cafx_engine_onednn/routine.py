@@ -49,6 +49,7 @@ class Fusion:
         slope: negative slope of a ReLU behind the layer; None without one.
         relu_gradient_elsewhere: whether another routine computes that ReLU's gradient.
         batch_norm: a BatchNorm layer, by running statistics, folded into the weights.
+        top: what that layer writes, where it is not in place.
         scale: what has the factors and shifts behind a BatchNorm layer: a Scale layer, or a part of the layer itself.
         residual: a sum behind the layer.
     """
@@ -57,6 +58,7 @@ class Fusion:
     slope: float | None = None
     relu_gradient_elsewhere: bool = False
     batch_norm: Any = None
+    top: Blob | None = None
     scale: Any = None
     residual: Residual | None = None
 

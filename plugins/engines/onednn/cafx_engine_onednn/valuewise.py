@@ -12,6 +12,7 @@ from cafx_lib_llvm.emitter import BFLOAT16_BYTES, FLOAT_BYTES
 
 from .api.constants import DataType
 from .operands import Bindable
+from .recurrent.functions import tanh
 from .winograd.finite import Finite, keep_unless_zero, leaky
 from .winograd.program import Cells, Region, Scratch, Tasks, pointer, task_kernel
 from .winograd.tiling import split
@@ -98,11 +99,22 @@ def elu_gradient(e: Emitter, c: Constants, y: Value, dy: Value) -> Value:
     return e.builder.fmul(dy, c.select(c.compare(">", y, c.zero), c.one, e.builder.fadd(y, c.alpha)))
 
 
+def tanh_of(e: Emitter, _: Constants, x: Value, __: Value) -> Value:
+    """tanh x."""
+    return tanh(e, x)
+
+
+def tanh_gradient(e: Emitter, c: Constants, x: Value, dy: Value) -> Value:
+    """dy · (1 - tanh² x)."""
+    y = tanh(e, x)
+    return e.builder.fmul(dy, e.builder.fsub(c.one, e.builder.fmul(y, y)))
+
+
 Function = Callable[[Emitter, Constants, Value, Value], Value]
 FUNCTIONS: dict[str, Function] = {
     each.__name__: each
     for each in (relu, relu_of_sum, relu_gradient, clip, clip_gradient, inside_gradient, abs_gradient, elu_gradient)
-}
+} | {"tanh": tanh_of, "tanh_gradient": tanh_gradient}
 
 
 @task_kernel(ValuewiseArguments)

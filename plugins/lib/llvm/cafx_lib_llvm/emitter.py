@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,7 @@ INTS, FLOATS, BYTES, BFLOAT16S = (each.as_pointer() for each in (INT, FLOAT, BYT
 """Types of pointers."""
 VECTOR = ir.VectorType(FLOAT, LANES)
 BITS, BFLOAT16_VECTOR = ir.VectorType(LANE, LANES), ir.VectorType(BFLOAT16, LANES)
+MASK = ir.VectorType(ir.IntType(1), LANES)
 ROUNDING, NAN = 0x7FFF, 0x7FC0
 """What, added to a float32's bits, rounds the upper half to nearest (ties: plus its last bit); a bfloat16 NaN."""
 FMA = f"llvm.fma.v{LANES}f32"
@@ -193,6 +195,37 @@ class Emitter:
             return self.load_as(place, VECTOR, FLOAT_BYTES)
         high = b.zext(self.load_as(place, BFLOAT16_VECTOR, BFLOAT16_BYTES), BITS)
         return b.bitcast(b.shl(high, self._all(16)), VECTOR)
+
+    def first_lanes(self, count: Value) -> Value:
+        """The mask of a vector's first ``count`` lanes: none if it is 0 or less, all if it is 16 or more."""
+        undefined = ir.Constant(ir.VectorType(INT, LANES), ir.Undefined)
+        first = self.builder.insert_element(undefined, count, LANE(0))
+        counts = self.builder.shuffle_vector(first, undefined, ir.Constant(BITS, [0] * LANES))
+        return self.builder.icmp_signed("<", ir.Constant(undefined.type, list(range(LANES))), counts)
+
+    def load_lanes(self, mask: Value, pointer: Value, *offsets: Value | int) -> Value:
+        """Load some lanes of a vector of float32 values; the others are 0, and their memory is not touched."""
+        place = self._vector_place(pointer, *offsets)
+        return self.builder.call(self._masked_load, [place, LANE(FLOAT_BYTES), mask, self.constant(0)])
+
+    def store_lanes(self, mask: Value, value: Value, pointer: Value, *offsets: Value | int) -> None:
+        """Store some lanes of a vector of float32 values."""
+        place = self._vector_place(pointer, *offsets)
+        self.builder.call(self._masked_store, [value, place, LANE(FLOAT_BYTES), mask])
+
+    def _vector_place(self, pointer: Value, *offsets: Value | int) -> Value:
+        place = self.at(pointer, *offsets) if offsets else pointer
+        return self.builder.bitcast(place, VECTOR.as_pointer())
+
+    @functools.cached_property
+    def _masked_load(self) -> Value:
+        kind = ir.FunctionType(VECTOR, [VECTOR.as_pointer(), LANE, MASK, VECTOR])
+        return ir.Function(self.module, kind, f"llvm.masked.load.v{LANES}f32.p0")
+
+    @functools.cached_property
+    def _masked_store(self) -> Value:
+        kind = ir.FunctionType(ir.VoidType(), [VECTOR, VECTOR.as_pointer(), LANE, MASK])
+        return ir.Function(self.module, kind, f"llvm.masked.store.v{LANES}f32.p0")
 
     def load_as(self, pointer: Value, kind: Any, alignment: int) -> Value:
         """Load a value of any type from memory of another type."""

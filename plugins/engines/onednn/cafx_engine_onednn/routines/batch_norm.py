@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cafx.kernel import CafxError, Unsupported
+from cafx.kernel import Blob, CafxError, Unsupported
 from cafx.kernel.blob import SyncedArray
 
 from ..api.constants import Alg, Arg, Norm
@@ -20,7 +20,7 @@ from ..exact import Again, AllFinite, Choice, FewFinite, Guard, relu
 from ..execution import Execution, Invocation, Run, Work
 from ..operands import Bindable, Operand
 from ..routine import Accelerated, Gradients, pick
-from .convolution import ACTIVATIONS
+from .convolution import ACTIVATIONS, BLOCK
 
 ARGS = {Norm.SCALE: (Arg.SCALE, Arg.DIFF_SCALE), Norm.SHIFT: (Arg.SHIFT, Arg.DIFF_SHIFT)}
 """The arguments of what is learned: its values and its gradient."""
@@ -228,12 +228,21 @@ class BatchNorm(PerChannel):
             raise Unsupported("statistics of all processes' batches")
         self.eps, self.running = layer.eps, layer.uses_running_statistics
         self.scale = self.own_scale if self.fusion.scale is None else self.fusion.scale
-        sources = [self.layout(bottom)]
-        if len(bottom.shape) in ACTIVATIONS:
-            sources.append(MemoryDesc.tagged(bottom.shape, ACTIVATIONS[len(bottom.shape)], self.engine.type))
-        self.choose_among(*sources)
+        self.choose_among(*self._layouts(bottom))
         self.build.set_layout(self.tops[0], self.forward_desc.dst)
         self._seen: tuple[int, ...] = ()
+
+    def _layouts(self, bottom: Blob) -> list[MemoryDesc]:
+        """The bottom's layout and blocks of 16 channels; blocks first where channels-last pixels do not fill vectors.
+
+        There, oneDNN takes 2 to 30 times as long for the batch's statistics, and the conversion is worth it.
+        """
+        own = self.layout(bottom)
+        if len(bottom.shape) not in ACTIVATIONS:
+            return [own]
+        blocked = MemoryDesc.tagged(bottom.shape, ACTIVATIONS[len(bottom.shape)], self.engine.type)
+        uneven = bottom.shape[1] % BLOCK and not own.blocks and own.strides[1] == 1
+        return [blocked, own] if uneven and not self.running else [own, blocked]
 
     def around(self, call: Invocation) -> list[Work]:
         """Running statistics are read before the primitive; the batch's are added to them after it."""

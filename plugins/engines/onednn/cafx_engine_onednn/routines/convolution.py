@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,17 @@ from ..execution import Deferred, Work
 from ..operands import Bindable, Operand
 from ..routine import pick
 from ..winograd.matrices import FORWARD
+from .grouped import GroupedProducts
 from .weighted import Weighted
 
 if TYPE_CHECKING:
     from ..winograd.convolution import WinogradConvolution
 
 BLOCK = 16
+IMAGES = 4
+"""Axes of a batch of images."""
+MOST_PADDING = 1.4
+"""How many times the work blocks may be before channels last are faster."""
 FEW_CHANNELS = 4
 """With at most this many channels an image is best read row-major."""
 
@@ -40,21 +46,21 @@ class Convolution(Weighted):
 
     Attributes:
         winograd: computes it by Winograd's algorithm, where that is faster.
+        products: computes it by matrix products, where that is faster.
     """
 
     winograd: WinogradConvolution | None = None
+    products: GroupedProducts | None = None
 
     def choose(self) -> None:
         """Choose layouts by the number of channels; blocks of 16 where channels fill them."""
         self.check()
-        layer = self.layer
         self.source_shape, self.result_shape = self.bottoms[0].shape, self.tops[0].shape
         self.weight_dims = self.grouped()
         self.window = self.geometry()
-        self.winograd = self._winograd()
+        self.winograd, self.products = self._winograd(), self._products()
         candidates = list(self._candidates())
-        uneven = any(count // layer.options.group % BLOCK for count in (self.source_shape[1], self.result_shape[1]))
-        self.prefer = "jit:" if uneven else ""
+        self.prefer = "jit:" if self._uneven else ""
         self.forward_desc = pick(*(lambda c=c: self._forward_desc(*c) for c in candidates))
         residual = self.fusion.residual
         if residual and (self.winograd or self.forward_desc.dst != self.layout(residual.addend)):
@@ -64,9 +70,11 @@ class Convolution(Weighted):
             self.backward_weights = self._backward_weights()
         if self.training and self.propagate_down[0]:
             self.backward_data = self._backward_data()
-        if self.winograd and not self._blocked():
+        if self.winograd and not self._in_layouts(*self._blocks()):
             self.winograd = None
-        self.note = "Winograd" if self.winograd else ""
+        if self.products and not self._in_layouts(self.products.source, self.products.result):
+            self.products = None
+        self.note = "Winograd" if self.winograd else "products" if self.products else ""
         self.prefer_weights_layout()
 
     def _winograd(self) -> WinogradConvolution | None:
@@ -94,24 +102,45 @@ class Convolution(Weighted):
         )
         return winograd if winograd.is_faster(training=self.training) else None
 
-    def _blocked(self) -> bool:
-        """Whether all primitives read and write blocks of 16 channels."""
+    def _products(self) -> GroupedProducts | None:
+        """Products of pixels, for 1×1 kernels in groups."""
+        window, fusion, fits = (
+            self.window,
+            self.fusion,
+            GroupedProducts.fits(self.weight_dims, self.layer.options.group),
+        )
+        if not fits or {*window.stride} != {1} or any(window.pad) or self.engine.type != DataType.F32:
+            return None
+        if self.has_bias or fusion.slope is not None or fusion.residual:
+            return None
+        return GroupedProducts(self, self.source_shape, self.result_shape, self.weight_dims)
+
+    def _blocks(self) -> tuple[MemoryDesc, MemoryDesc]:
+        """Source and result in blocks of 16 channels."""
+        source, result = (
+            MemoryDesc.tagged(shape, ACTIVATIONS[4], self.engine.type)
+            for shape in (self.source_shape, self.result_shape)
+        )
+        return source, result
+
+    def _in_layouts(self, source: MemoryDesc, result: MemoryDesc) -> bool:
+        """Whether all primitives read and write these layouts."""
         pairs = [(self.forward_desc.src, self.forward_desc.dst)]
         pairs += [(back.diff_src, back.diff_dst) for back in (self.backward_data,) if back]
         pairs += [(back.src, back.diff_dst) for back in (self.backward_weights,) if back]
-        shapes = self.source_shape, self.result_shape
-        source, result = (MemoryDesc.tagged(shape, ACTIVATIONS[4], self.engine.type) for shape in shapes)
         return all(pair[0] == source and pair[1] == result for pair in pairs)
 
     @property
     def weights_layout(self) -> MemoryDesc:
         """The layout of the weights."""
-        return self.winograd.weights if self.winograd else super().weights_layout
+        other = self.winograd or self.products
+        return other.weights if other else super().weights_layout
 
     @property
     def forward_weights(self) -> MemoryDesc:
         """The layout in which forward reads the weights."""
-        return self.winograd.weights if self.winograd else super().forward_weights
+        other = self.winograd or self.products
+        return other.weights if other else super().forward_weights
 
     def forward_calls(
         self, x: Operand, weights: Bindable, bias: Bindable | None, y: Operand, *addends: Operand
@@ -120,6 +149,8 @@ class Convolution(Weighted):
         if self.winograd:
             tasks = partial(self.winograd.forward, x, weights, bias, y, self.fusion.slope)
             return [self._checked(tasks, partial(self.exact_forward, x, weights, bias, y, *addends))]
+        if self.products:
+            return [self.products.forward(x, weights, y)]
         return super().forward_calls(x, weights, bias, y, *addends)
 
     def data_calls(self, desc: PrimitiveDesc, dy: Operand, dx: Operand) -> tuple[Operand, Sequence[Work]]:
@@ -128,12 +159,17 @@ class Convolution(Weighted):
             weights = self.weights(self.winograd.weights)
             tasks = partial(self.winograd.backward_data, dy, weights, dx)
             return weights, [self._checked(tasks, partial(self._exact_data, desc, dy, weights, dx))]
+        if self.products:
+            weights = self.weights(self.products.weights)
+            return weights, [self.products.data(dy, weights, dx)]
         return super().data_calls(desc, dy, dx)
 
     def weights_calls(
         self, desc: PrimitiveDesc, x: Operand, dy: Operand, targets: Mapping[int, Bindable]
     ) -> Sequence[Work]:
         """What computes the gradients of weights and bias."""
+        if self.products:
+            return [self.products.gradient(x, dy, targets[Arg.DIFF_WEIGHTS])]
         if self.winograd:
             gradients = targets.get(Arg.DIFF_WEIGHTS), targets.get(Arg.DIFF_BIAS)
             tasks = partial(self.winograd.backward_weights, x, dy, *gradients)
@@ -191,33 +227,62 @@ class Convolution(Weighted):
         kind, rank = self.engine.type, len(self.source_shape)
         source, result = MemoryDesc.any(self.source_shape, kind), MemoryDesc.any(self.result_shape, kind)
         weights = MemoryDesc.any(self.weight_dims, kind)
-        group = self.layer.options.group
-        inputs, outputs = self.source_shape[1] // group, self.result_shape[1] // group
-        depthwise = inputs == outputs == 1
         kept = self.kept_layout(self.weight_dims) if kind == DataType.F32 else None
         if self.winograd:
-            blocks = ACTIVATIONS[4]
-            yield (
-                MemoryDesc.tagged(self.source_shape, blocks, kind),
-                weights,
-                MemoryDesc.tagged(self.result_shape, blocks, kind),
-            )
-        if self.source_shape[1] <= FEW_CHANNELS and group == 1:
+            yield self._blocks()[0], weights, self._blocks()[1]
+        if self.source_shape[1] <= FEW_CHANNELS and self.layer.options.group == 1:
             plain = MemoryDesc.plain(self.source_shape, kind)
             blocked = MemoryDesc.tagged(self.result_shape, ACTIVATIONS[rank], kind)
             if kept:
                 yield plain, kept, blocked
             yield plain, weights, blocked
-        elif not depthwise and (inputs % BLOCK or outputs % BLOCK):
+        elif self._prefers_pixels:
             last = MemoryDesc.channels_last(self.source_shape, kind), MemoryDesc.channels_last(self.result_shape, kind)
-            if group == 1 and kind == DataType.F32:
+            if self.layer.options.group == 1 and kind == DataType.F32:
                 yield last[0], MemoryDesc.tagged(self.weight_dims, WEIGHTS[rank], kind), last[1]
             yield last[0], weights, last[1]
-        elif kept:
-            free, same = (self._forward_desc(source, layout, result) for layout in (weights, kept))
-            if same.implementation == free.implementation:
-                yield source, kept, result
+        else:
+            first = self._blocks() if self._prefers_blocks else (source, result)
+            if kept:
+                free, same = (self._forward_desc(first[0], layout, first[1]) for layout in (weights, kept))
+                if same.implementation == free.implementation:
+                    yield first[0], kept, first[1]
+            yield first[0], weights, first[1]
         yield source, weights, result
+
+    @property
+    def _uneven(self) -> bool:
+        """Whether the channels of a group do not fill blocks."""
+        group = self.layer.options.group
+        return any(shape[1] // group % BLOCK for shape in (self.source_shape, self.result_shape))
+
+    @property
+    def _padding(self) -> float:
+        """How many times as much work blocks are, since they are padded."""
+        counts = [shape[1] for shape in (self.source_shape, self.result_shape)]
+        return math.prod(-(-count // BLOCK) * BLOCK / count for count in counts)
+
+    @property
+    def _depthwise(self) -> bool:
+        return self.source_shape[1] == self.result_shape[1] == self.layer.options.group
+
+    @property
+    def _prefers_blocks(self) -> bool:
+        """Whether blocks are fastest though oneDNN would choose channels last: in inference.
+
+        Winograd's algorithm and pooling are in blocks, and conversions take time.
+        """
+        if self.training or self.products or self.engine.type != DataType.F32 or len(self.source_shape) != IMAGES:
+            return False
+        own = self.build.layout_of(self.bottoms[0])
+        pixels = own is not None and not own.blocks
+        return self._depthwise and not pixels if self.layer.options.group > 1 else self._padding <= MOST_PADDING
+
+    @property
+    def _prefers_pixels(self) -> bool:
+        """Whether channels last are fastest."""
+        uneven = self._uneven and not self._depthwise and not self._prefers_blocks
+        return self.products is not None or uneven
 
     def _forward_desc(
         self, source: MemoryDesc, weights: MemoryDesc, result: MemoryDesc, attr: Attr | None = None

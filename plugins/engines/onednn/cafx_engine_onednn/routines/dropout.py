@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from cafx.kernel import Phase, Unsupported
 
 from ..execution import NOTHING, Run
 from ..routine import Accelerated
+from .chain import chain
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.engine import EngineCase
 
 
 class Dropout(Accelerated):
@@ -25,3 +32,10 @@ class Dropout(Accelerated):
     def make_backward(self) -> Run:
         """Nothing."""
         return NOTHING
+
+    @classmethod
+    def cases(cls) -> Iterable[EngineCase]:
+        """In place, in TEST phase only: draws differ from numpy's order of layers."""
+        from cafx.conformance.kinds.engine import EngineCase
+
+        yield EngineCase("in-place", chain('type: "Dropout" include { phase: TEST }', top="conv"))

@@ -25,12 +25,12 @@ class Folded:
         self.layer, self.norm, self.scale = layer, norm, scale
         self.weights, self.bias = Memory(weights), Memory(bias)
         self._blobs = [*layer.blobs, *norm.blobs, *(scale.blobs if scale else ())]
-        self._seen: tuple[int, ...] = ()
+        self._seen: list[int] = []
         self._finite = True
 
     def __call__(self) -> bool:
         """Fold again if any of the parameters has changed; returns whether all are finite."""
-        seen = tuple(blob.synced_data.version for blob in self._blobs)
+        seen = [blob.synced_data.version for blob in self._blobs]
         if seen != self._seen:
             self._finite = all(bool(np.isfinite(blob.data).all()) for blob in self._blobs)
             if self._finite:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from ..api.constants import Alg, Arg
 from ..api.memory import Memory, MemoryDesc
 from ..api.normalization import lrn_backward, lrn_forward
@@ -9,7 +12,11 @@ from ..api.primitives import PrimitiveDesc
 from ..execution import Execution, Run
 from ..operands import Bindable, Operand
 from ..routine import Accelerated, pick
+from .chain import chain
 from .convolution import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.engine import EngineCase
 
 
 class LRN(Accelerated):
@@ -57,3 +64,10 @@ class LRN(Accelerated):
         x, dy, dx = (Operand(each, desc) for each in (bottom.synced_data, top.synced_diff, bottom.synced_diff))
         arguments: dict[int, Bindable] = {Arg.SRC: x, Arg.DIFF_DST: dy, Arg.DIFF_SRC: dx, **self._workspace()}
         return Execution([x, dy], [self.call(self.backward_desc, arguments)], [dx])
+
+    @classmethod
+    def cases(cls) -> Iterable[EngineCase]:
+        """16 channels, as the primitives have them."""
+        from cafx.conformance.kinds.engine import EngineCase
+
+        yield EngineCase("sixteen-channels", chain('type: "LRN" lrn_param { local_size: 5 alpha: 0.1 }'))

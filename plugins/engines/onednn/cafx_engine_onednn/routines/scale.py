@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from cafx.kernel import Unsupported
 
 from ..api.constants import Norm
 from .batch_norm import PerChannel
+from .chain import chain
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.engine import EngineCase
 
 
 class Scale(PerChannel):
@@ -35,8 +42,24 @@ class Scale(PerChannel):
         self.build.set_layout(self.tops[0], self.forward_desc.dst)
         self.variance.flat[:] = 1 - self.eps
 
+    @classmethod
+    def cases(cls) -> Iterable[EngineCase]:
+        """Behind a convolution, whose top is not row-major."""
+        from cafx.conformance.kinds.engine import EngineCase
+
+        filler = 'filler { type: "uniform" min: 0.5 max: 2 }'
+        yield EngineCase("behind-convolution", chain(f'type: "Scale" scale_param {{ {filler} }}'))
+
 
 class Bias(Scale):
     """y = x + b."""
 
     learned = (Norm.SHIFT,)
+
+    @classmethod
+    def cases(cls) -> Iterable[EngineCase]:
+        """Behind a convolution, whose top is not row-major."""
+        from cafx.conformance.kinds.engine import EngineCase
+
+        filler = 'filler { type: "uniform" min: 0.5 max: 2 }'
+        yield EngineCase("behind-convolution", chain(f'type: "Bias" bias_param {{ {filler} }}'))

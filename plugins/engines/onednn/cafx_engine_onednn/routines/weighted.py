@@ -50,8 +50,8 @@ class Weighted(Accelerated):
 
     @property
     def result(self) -> Blob:
-        """The blob y is written to: the top, or that of a fused sum."""
-        return self.fusion.residual.top if self.fusion.residual else self.tops[0]
+        """The blob y is written to: the top, or that of a fused sum or normalisation."""
+        return self.fusion.residual.top if self.fusion.residual else self.fusion.top or self.tops[0]
 
     def attr(self, *, relu: bool = True, residual: bool = True) -> Attr:
         """A sum and then a ReLU as post-ops, unless one is not wanted."""
