@@ -14,6 +14,10 @@ from typing import Any
 
 import pytest
 
+from cafx.conformance import plugin_suite
+
+TestServe = plugin_suite("command", "serve")
+
 slow = functools.partial(pytest.param, marks=pytest.mark.slow)
 NET = ("deploy.prototxt", "-w", "w.caffemodel")
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import cafx_command_serve.limits
 import cafx_command_serve.metrics
 import cafx_command_serve.page
 from cafx.kernel import CafxError
-from cafx_command_serve.hedging import read_tree, softmax
+from cafx_command_serve.hedging import Tree, read_tree, softmax
 
 CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 CAT, DOG = 3, 5
@@ -43,6 +44,40 @@ def test_nodes_sum_their_classes_and_gain_what_they_rule_out() -> None:
     assert gains["cat"] == pytest.approx(np.log2(10))
     assert gains["carnivore"] == pytest.approx(np.log2(10 / 2))
     assert gains["animal"] == pytest.approx(np.log2(10 / 6))
+
+
+@given(st.integers(0, 999), st.integers(1, 40), st.sampled_from([(), (3,), (2, 3)]), st.sampled_from([1, 1 << 20]))
+@settings(deadline=None, max_examples=40)
+def test_probabilities_are_those_of_a_product_with_the_classes_below(
+    seed: int, classes: int, images: tuple[int, ...], gathered: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    covers = np.vstack([np.ones((1, classes), bool), rng.random((5, classes)) < 0.5, np.eye(classes, dtype=bool)])
+    covers = covers[covers.any(axis=1)]
+    names = tuple(map(str, range(len(covers))))
+    likely = rng.dirichlet(np.ones(classes), images)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(cafx_command_serve.hedging, "MOST_GATHERED", gathered)
+        found = Tree(names, names, covers, np.zeros(len(covers))).probabilities(likely)
+    np.testing.assert_allclose(found, np.minimum(likely @ covers.T, 1), atol=1e-12)
+
+
+def test_a_tree_of_ten_thousand_classes_needs_no_matrix_of_nodes_and_classes_per_answer(tmp_path: Path) -> None:
+    numbers = [f"{number:04}" for number in range(10_000)]
+    nodes = ["?", *(f"{number:0{length}}" for length in (1, 2, 3) for number in range(10**length))]
+    lines = [f"{node}\t{'' if node == '?' else node[:-1] or '?'}\n" for node in (*nodes, *numbers)]
+    (tmp_path / "tree.tsv").write_text("".join(lines))
+    tree = read_tree(str(tmp_path / "tree.tsv"), numbers)
+    likely = np.zeros((20, 10_000))
+    likely[:, 1230:1240] = 0.1
+    tracemalloc.start()
+    try:
+        trade = tree.trade_for(likely, np.full(20, 1234), 0.9)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert tree.ranked(likely[0], trade, 1)[0].node == "123"
+    assert peak < tree.covers.nbytes
 
 
 @pytest.mark.parametrize(

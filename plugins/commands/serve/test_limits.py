@@ -70,9 +70,10 @@ def batched(values: list[list[float]], most: int = 4, limit: int = 100) -> tuple
     net = Slow()
 
     async def one(batcher: Batcher, inputs: list[float]) -> Any:
-        with batcher.admitted() as submit:
+        with batcher.admitted() as admitted:
+            admitted.expect(coming=True)
             await asyncio.sleep(0.001 * len(inputs))
-            return [float(each) for each in await submit(np.array(inputs))]
+            return [float(each) for each in await admitted.submit(np.array(inputs))]
 
     async def everything() -> list[Any]:
         with ThreadPoolExecutor(1) as pool:
@@ -99,6 +100,26 @@ def test_requests_that_come_together_go_together() -> None:
     assert sizes == [4, 4]
     _, alone = batched([[1.0]])
     assert alone == [1]
+
+
+@pytest.mark.parametrize(("arrived", "sizes"), [(True, [2]), (False, [1, 1])])
+def test_a_request_waits_for_images_that_have_arrived_alone(arrived: bool, sizes: list[int]) -> None:
+    net = Slow()
+
+    async def everything() -> None:
+        with ThreadPoolExecutor(1) as pool:
+            batcher = Batcher(net, pool, most=4, limit=9, delay=5.0)
+            work = asyncio.create_task(batcher.work())
+            with batcher.admitted() as first, batcher.admitted() as second:
+                second.expect(coming=arrived)
+                early = first.submit(np.ones(1))
+                await asyncio.sleep(0.1)
+                await asyncio.gather(early, second.submit(np.ones(1)))
+            assert batcher.coming == 0
+            work.cancel()
+
+    asyncio.run(everything())
+    assert net.sizes == sizes
 
 
 def test_an_error_reaches_those_of_the_batch_and_the_rest_goes_on() -> None:

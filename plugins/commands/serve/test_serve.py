@@ -239,7 +239,7 @@ def test_the_model_of_a_real_file_gives_the_scores_of_the_command(serve: Start, 
 
 def test_batches_that_are_not_worth_it_are_not_made(colours: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rates = {1: 100.0, 2: 150.0, 4: 151.0, 8: 300.0, 16: 200.0}
-    monkeypatch.setattr(Model, "_rate", lambda _, size: rates[size])
+    monkeypatch.setattr(Model, "_rate", lambda _, size: rates.get(size, 120.0))
 
     def build() -> Net:
         return Net(colours / "deploy.prototxt", TEST, engine="numpy", keep="outputs")
@@ -248,7 +248,7 @@ def test_batches_that_are_not_worth_it_are_not_made(colours: Path, monkeypatch: 
     assert (list(model.nets), model.rates) == ([1, 2, 4, 8], rates)
     assert model.sizes == [0, 1, 2, 1, 4, 8, 8, 8, 8]
     plain = Model(build, Preprocessing(), most=6)
-    assert (list(plain.nets), plain.sizes) == ([1, 2, 4, 6], [0, 1, 2, 4, 4, 6, 6])
+    assert (list(plain.nets), plain.sizes, plain.longest) == ([1, 2, 4, 6], [0, 1, 2, 4, 4, 6, 6], 6 / 120)
     inputs = np.random.default_rng(0).random((17, 3, 6, 6), dtype=np.float32)
     for each in (plain, model):
         np.testing.assert_allclose(each.run(inputs), [each.run(inputs[n : n + 1])[0] for n in range(17)], rtol=1e-6)

@@ -58,7 +58,7 @@ class Service:
         tree: the is-a tree of the classes; None for none.
         trade: λ of hedged answers.
         fetcher: fetches images by URL; None to refuse URLs.
-        delay: seconds to wait for other requests' images.
+        delay: seconds to wait for other requests' images; None for the time of a pass of the largest batch.
         top: number of answers.
         hosts: names under which browsers may reach the server; None for any.
         metrics: what has been done.
@@ -69,7 +69,7 @@ class Service:
     tree: Tree | None = None
     trade: float = 0.0
     fetcher: Fetcher | None = None
-    delay: float = 0.005
+    delay: float | None = None
     top: int = 5
     hosts: tuple[str, ...] | None = None
     metrics: Metrics = attrs.field(factory=Metrics)
@@ -154,7 +154,7 @@ class Interface:
             self.runner,
             most=max(self.model.nets),
             limit=service.limits.waiting,
-            delay=service.delay,
+            delay=self.model.longest if service.delay is None else service.delay,
             observe=service.metrics.batches.observe,
         )
 
@@ -246,11 +246,12 @@ class Interface:
         begin = time.perf_counter()
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise Refusal(403, "requests from pages of other sites are refused")
-        with self.batcher.admitted() as submit:
+        with self.batcher.admitted() as admitted:
             body = await read_body(request, self.service.limits)
             data, fetched = await self._image(request, body)
+            admitted.expect(coming=True)
             picture = await self._pictured(data, fetched)
-            results = await submit(picture.inputs)
+            results = await admitted.submit(picture.inputs)
         return Scored(results, picture, time.perf_counter() - begin)
 
     async def _pictured(self, data: bytes, fetched: bool) -> Picture:

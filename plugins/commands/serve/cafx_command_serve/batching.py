@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Run = Callable[[Array], Sequence[Array]]
-Submit = Callable[[Array], "asyncio.Future[list[Array]]"]
 
 
 class Full(Exception):
@@ -33,11 +32,32 @@ class Waiting:
     result: asyncio.Future[list[Array]]
 
 
+class Admitted:
+    """A request in work.
+
+    Args:
+        batcher: where its inputs go.
+    """
+
+    def __init__(self, batcher: Batcher) -> None:
+        self._batcher, self._coming = batcher, False
+
+    def expect(self, *, coming: bool) -> None:
+        """Say that its image has arrived, so that others may wait until it is decoded; or that they need not."""
+        self._batcher.coming += int(coming) - self._coming
+        self._coming = coming
+
+    def submit(self, inputs: Array) -> asyncio.Future[list[Array]]:
+        """A future of its inputs' results, in their order; awaiting it may raise `NetFailed`."""
+        self.expect(coming=False)
+        return self._batcher.put(inputs)
+
+
 class Batcher:
     """Collects inputs while the net is busy, and runs them together.
 
-    If the net is idle, a request does not wait, unless others are on their way: then it waits for them, for at most
-    ``delay``.
+    If the net is idle, a request does not wait, unless images of others have arrived and are being decoded: then it
+    waits for them, for at most ``delay``. That costs nobody anything where the net and the decoders share a processor.
 
     Args:
         run: the net: N inputs to N results; called by one thread at a time.
@@ -49,6 +69,7 @@ class Batcher:
 
     Attributes:
         active: number of requests in work.
+        coming: how many of them have an image that is being decoded.
     """
 
     def __init__(
@@ -65,40 +86,32 @@ class Batcher:
         self.most, self.limit, self.delay = most, limit, delay
         self.observe = observe
         self.active = 0
-        self._coming = 0
+        self.coming = 0
         self._queue: asyncio.Queue[Waiting] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
-    def admitted(self) -> Iterator[Submit]:
+    def admitted(self) -> Iterator[Admitted]:
         """A request is in work, from before its body is read until it is answered.
-
-        Yields:
-            A function from the request's inputs to their results, in their order; to be awaited once. That may raise
-            `NetFailed`.
 
         Raises:
             Full: too many are.
         """
         if self.active >= self.limit:
             raise Full
-        coming = True
         self.active += 1
-        self._coming += 1
-
-        def submit(inputs: Array) -> asyncio.Future[list[Array]]:
-            nonlocal coming
-            coming = False
-            self._coming -= 1
-            waiting = Waiting(inputs, asyncio.get_running_loop().create_future())
-            self._queue.put_nowait(waiting)
-            return waiting.result
-
+        request = Admitted(self)
         try:
-            yield submit
+            yield request
         finally:
             self.active -= 1
-            self._coming -= coming
+            request.expect(coming=False)
+
+    def put(self, inputs: Array) -> asyncio.Future[list[Array]]:
+        """Queue inputs; the future is that of their results."""
+        waiting = Waiting(inputs, asyncio.get_running_loop().create_future())
+        self._queue.put_nowait(waiting)
+        return waiting.result
 
     async def work(self) -> None:
         """Run batches, until cancelled."""
@@ -123,7 +136,7 @@ class Batcher:
         group = [await self._queue.get()]
         end = asyncio.get_running_loop().time() + self.delay
         while sum(len(each.inputs) for each in group) < self.most:
-            if self._queue.empty() and not self._coming:
+            if self._queue.empty() and not self.coming:
                 break
             try:
                 async with asyncio.timeout_at(end):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cafx_command_serve.model import Model
     from cafx_lib_preprocessing import Preprocessing
 
-EXTRA = "pip install 'cafx[serve]'"
+EXTRA = "cafx[serve]"
 MEBIBYTE = 1 << 20
 LOCAL = ("127.0.0.1", "localhost")
 
@@ -55,10 +55,8 @@ LOCAL = ("127.0.0.1", "localhost")
 @click.option(
     "--batch-delay",
     type=click.FloatRange(0, 1000),
-    default=5.0,
-    show_default=True,
     metavar="MS",
-    help="Milliseconds to wait for requests that are on their way.",
+    help="Milliseconds to wait for other requests' images that are being decoded (default: the time of a pass).",
 )
 @click.option(
     "--queue",
@@ -160,14 +158,14 @@ def _tell_rates(model: Model, quiet: bool) -> None:
 
 
 def _check_installed() -> None:
-    from cafx.kernel import CafxError
+    from cafx.kernel import CafxError, registry
 
     try:
         import multipart  # noqa: F401 - what forms are read with
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
-        raise CafxError(f"serving needs {error.name}", remedy=EXTRA) from None
+        raise CafxError(f"serving needs {error.name}", remedy=registry().install_line(EXTRA)) from None
 
 
 def _limits(*, max_mib: int, max_pixels: int, timeout: float, queue: int, **_: Any) -> Any:
@@ -178,14 +176,22 @@ def _limits(*, max_mib: int, max_pixels: int, timeout: float, queue: int, **_: A
 
 
 def _settings(
-    host: str, *, allow_urls: bool, allowed_host: tuple[str, ...], batch_delay: float, max_mib: int, top: int, **_: Any
+    host: str,
+    *,
+    allow_urls: bool,
+    allowed_host: tuple[str, ...],
+    batch_delay: float | None,
+    max_mib: int,
+    top: int,
+    **_: Any,
 ) -> dict[str, Any]:
     """The rest of a `Service`. On a local address, other names of the host are refused: pages might rebind theirs."""
     from cafx_command_serve.fetching import Fetcher
 
     fetcher = Fetcher(max_mib * MEBIBYTE) if allow_urls else None
     hosts = (*LOCAL, *allowed_host) if host in LOCAL else allowed_host or None
-    return {"fetcher": fetcher, "delay": batch_delay / 1000, "top": top, "hosts": hosts}
+    delay = None if batch_delay is None else batch_delay / 1000
+    return {"fetcher": fetcher, "delay": delay, "top": top, "hosts": hosts}
 
 
 def _tree(model: Model, source: str) -> Tree:

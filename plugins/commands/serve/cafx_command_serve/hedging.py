@@ -23,6 +23,8 @@ from cafx.kernel.files import read_file, shown
 
 Array = npt.NDArray[Any]
 MOST_BYTES, MOST_NODES, MOST_CELLS = 64 << 20, 200_000, 1 << 28
+MOST_GATHERED = 1 << 22
+"""Probabilities of classes that are gathered at a time, to be added up per node."""
 STEPS = 40
 """Bisections of λ."""
 SHIPPED = {"cifar10": Path(__file__).with_name("data") / "cifar10.tsv"}
@@ -59,6 +61,13 @@ class Tree:
     names: tuple[str, ...]
     covers: npt.NDArray[np.bool_]
     gains: npt.NDArray[np.float64]
+    _below: Array = attrs.field(init=False, repr=False)
+    _starts: Array = attrs.field(init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        nodes, classes = self.covers.nonzero()  # the classes of one node after those of another
+        object.__setattr__(self, "_below", classes)
+        object.__setattr__(self, "_starts", nodes.searchsorted(np.arange(len(self.covers))))
 
     def probabilities(self, classes: Array) -> Array:
         """The probability of each node, from those of the classes: …×classes to …×nodes.
@@ -69,8 +78,14 @@ class Tree:
             >>> round(float(likely["carnivore"]), 6), round(float(likely["cat"]), 6)
             (1.0, 0.6)
         """
-        found: Array = np.minimum(np.asarray(classes, np.float64) @ self.covers.T, 1.0)
-        return found
+        given = np.asarray(classes, np.float64)
+        images = given.reshape(-1, given.shape[-1])
+        found = np.empty((len(images), len(self.covers)))
+        rows = max(1, MOST_GATHERED // self._below.size)
+        for start in range(0, len(images), rows):
+            part = slice(start, start + rows)
+            np.add.reduceat(images[part, self._below], self._starts, axis=1, out=found[part])
+        return np.minimum(found, 1.0).reshape(*given.shape[:-1], -1)
 
     def ranked(self, classes: Array, trade: float, top: int) -> list[Answer]:
         """The best answers for the probabilities of the classes of one image.
@@ -92,7 +107,10 @@ class Tree:
             truth: the class of each image.
             trade: λ.
         """
-        chosen = ((self.gains + trade) * self.probabilities(classes)).argmax(1)
+        return self._accuracy(self.probabilities(classes), truth, trade)
+
+    def _accuracy(self, likely: Array, truth: Array, trade: float) -> tuple[float, float]:
+        chosen = ((self.gains + trade) * likely).argmax(1)
         right = self.covers[chosen, truth]
         return float(right.mean()), float((self.gains[chosen] * right).mean())
 
@@ -107,10 +125,11 @@ class Tree:
         Raises:
             CafxError: no λ reaches it, since the net is certain of wrong answers.
         """
-        if self.accuracy(classes, truth, 0.0)[0] >= target:
+        likely = self.probabilities(classes)
+        if self._accuracy(likely, truth, 0.0)[0] >= target:
             return 0.0
         low, high = 0.0, float(self.gains.max()) * target / (1 - target)
-        reached = self.accuracy(classes, truth, high)[0]
+        reached = self._accuracy(likely, truth, high)[0]
         if reached < target:
             raise CafxError(
                 "no trade-off reaches the target accuracy",
@@ -120,7 +139,7 @@ class Tree:
             )
         for _ in range(STEPS):
             middle = (low + high) / 2
-            if self.accuracy(classes, truth, middle)[0] >= target:
+            if self._accuracy(likely, truth, middle)[0] >= target:
                 high = middle
             else:
                 low = middle

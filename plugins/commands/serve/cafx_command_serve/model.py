@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -83,6 +84,12 @@ class Model:
         self.rates = {} if most else {size: self._rate(size) for size in sizes}
         self._keep_worthwhile()
         self.sizes = self._sizes()
+
+    @functools.cached_property
+    def longest(self) -> float:
+        """Seconds of a pass of the largest batch."""
+        size = max(self.nets)
+        return size / (self.rates.get(size) or self._rate(size))
 
     def run(self, inputs: Array) -> list[Array]:
         """The scores of each of N inputs; or its boxes, as rows of class, score and two corners."""

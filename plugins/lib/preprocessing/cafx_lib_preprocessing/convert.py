@@ -46,13 +46,13 @@ class Converter:
 
     def prepare(self, image: Pixels) -> Array:
         """The whole of an image as one input, whatever the record says about sizes before cropping."""
-        return self.finished(self._resized(self._channels(image), (self.height, self.width)))
+        return self.finished(self.resized(self._channels(image), (self.height, self.width)))
 
     def cropped(self, image: Pixels) -> Iterator[Pixels]:
         """The crops of an image, H×W×C, with pixels from 0 to 255 (floats where the image is resized smoothly)."""
         pixels = self._channels(image)
         if self.record.size or not self.record.oversample:
-            pixels = self._resized(pixels, self.record.size or (self.height, self.width))
+            pixels = self.resized(pixels, self.record.size or (self.height, self.width))
         bottom, right = pixels.shape[0] - self.height, pixels.shape[1] - self.width
         if min(bottom, right) < 0:
             found, expected = f"{pixels.shape[0]}x{pixels.shape[1]}", f"at least {self.height}x{self.width}"
@@ -77,6 +77,14 @@ class Converter:
         values = values * self.scale
         return values if self.record.layout == "CHW" else np.ascontiguousarray(values.transpose(1, 2, 0))
 
+    def resized(self, pixels: Pixels, size: tuple[int, int]) -> Pixels:
+        """Pixels (H×W×C) at another height and width, as the record says."""
+        if pixels.shape[:2] == size:
+            return pixels
+        if self.record.resize == ANTIALIAS:  # in the steps of pycaffe, for the same result to the last bit
+            return resize_image(pixels, size, white=255) * WHITE
+        return resize(np.ascontiguousarray(pixels), *size)
+
     def _channels(self, image: Pixels) -> Pixels:
         """An image (BGR, BGRA or one channel) with three channels, or with one."""
         pixels = image[:, :, None] if image.ndim == 2 else image
@@ -87,10 +95,3 @@ class Converter:
         if self.record.depth == COLOURS and pixels.shape[2] < COLOURS:
             return np.repeat(pixels[:, :, :1], COLOURS, axis=2)
         return pixels[:, :, : self.record.depth]
-
-    def _resized(self, pixels: Pixels, size: tuple[int, int]) -> Pixels:
-        if pixels.shape[:2] == size:
-            return pixels
-        if self.record.resize == ANTIALIAS:  # in the steps of pycaffe, for the same result to the last bit
-            return resize_image(pixels, size, white=255) * WHITE
-        return resize(np.ascontiguousarray(pixels), *size)

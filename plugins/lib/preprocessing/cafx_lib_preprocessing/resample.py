@@ -5,20 +5,50 @@ Sample positions and smoothing are those of the scikit-image (0.19) and SciPy fu
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError
 
 Matrix = npt.NDArray[np.floating[Any]]
+Conversion = Callable[[npt.NDArray[Any]], Matrix]
 NEAREST, LINEAR, CUBIC = 0, 1, 3
 PADDING = 12
 GAUSSIAN_REACH = 4.0
 BLOCK = 16
 """Rows of a result that are computed at a time."""
+SIZES = 16
+"""Pairs of lengths whose matrices are kept."""
+
+
+@attrs.frozen(eq=False)
+class Bands:
+    """A matrix by blocks of its rows, without the zeros beside each block.
+
+    Attributes:
+        count: number of rows.
+        blocks: which rows, their weights, and which samples they weigh.
+    """
+
+    count: int
+    blocks: list[tuple[slice, Matrix, slice]]
+
+    @classmethod
+    def of(cls, matrix: Matrix) -> Bands:
+        """The blocks of a matrix."""
+        used = matrix != 0
+        first, last = used.argmax(1), used.shape[1] - used[:, ::-1].argmax(1)
+        blocks = []
+        for begin in range(0, len(matrix), BLOCK):
+            part = slice(begin, min(begin + BLOCK, len(matrix)))
+            samples = slice(int(first[part].min()), int(last[part].max()))
+            blocks.append((part, matrix[part, samples].copy(), samples))
+        return cls(len(matrix), blocks)
 
 
 def resize_image(
@@ -69,9 +99,13 @@ def resize_pixels(
     Raises:
         CafxError: another order.
     """
-    rows, columns = (_area_matrix(*lengths, order) for lengths in zip(image.shape, shape, strict=False))
-    resampled = _banded(rows, image, low, high, white)
-    return _banded(columns, resampled.transpose(1, 0, 2)).transpose(1, 0, 2)
+    rows, columns = (_area_bands(*lengths, order) for lengths in zip(image.shape, shape, strict=False))
+
+    def converted(samples: npt.NDArray[Any]) -> Matrix:
+        values = _float64(samples, white)
+        return values if (low, high) == (0.0, 1.0) else (values - low) / (high - low)
+
+    return _resampled(image, rows, columns, converted)
 
 
 def resize_points(image: npt.NDArray[np.float64], shape: tuple[int, int], order: int) -> Matrix:
@@ -84,7 +118,12 @@ def resize_points(image: npt.NDArray[np.float64], shape: tuple[int, int], order:
         interpolation(before, np.linspace(0, before - 1, after), order, zero_outside=False)
         for before, after in zip(image.shape, shape, strict=False)
     ]
-    return _along_rows_and_columns(image, *matrices)
+    return _resampled(image, *map(Bands.of, matrices), lambda samples: _float64(samples, None))
+
+
+@functools.lru_cache(SIZES)
+def _area_bands(before: int, after: int, order: int) -> Bands:
+    return Bands.of(_area_matrix(before, after, order))
 
 
 def _area_matrix(before: int, after: int, order: int) -> Matrix:
@@ -192,29 +231,20 @@ def smoothing(count: int, sigma: float) -> Matrix:
     return matrix
 
 
-def _along_rows_and_columns(image: Matrix, rows: Matrix, columns: Matrix) -> Matrix:
-    return _banded(columns, _banded(rows, image).transpose(1, 0, 2)).transpose(1, 0, 2)
+def _resampled(image: npt.NDArray[Any], rows: Bands, columns: Bands, converted: Conversion) -> Matrix:
+    """An H×W×C image times a matrix along each axis, with samples converted a block at a time: photos are large."""
+    _, width, channels = image.shape
+    lines = np.empty((channels, rows.count, width))
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1))
+    for plane, target in zip(planes, lines, strict=True):
+        for part, weights, samples in rows.blocks:
+            np.matmul(weights, converted(plane[samples]), out=target[part])
+    across = np.empty((channels * rows.count, columns.count))
+    lines = lines.reshape(-1, width)
+    for part, weights, samples in columns.blocks:
+        across[:, part] = lines[:, samples] @ weights.T
+    return across.reshape(channels, rows.count, -1).transpose(1, 2, 0)
 
 
 def _float64(values: Any, white: float | None) -> Any:
     return np.asarray(values if white is None else np.asarray(values, np.float32) / np.float32(white), np.float64)
-
-
-def _banded(
-    matrix: Matrix, samples: npt.NDArray[Any], low: float = 0.0, high: float = 1.0, white: float | None = None
-) -> Matrix:
-    """``matrix @ (samples - low) / (high - low)`` along the first axis, without the zeros beside each row's band.
-
-    Samples are converted to float64 a block at a time, since photos may have many.
-    """
-    used = matrix != 0
-    first, last = used.argmax(1), used.shape[1] - used[:, ::-1].argmax(1)
-    flat = samples.reshape(len(samples), -1)
-    found = np.empty((len(matrix), flat.shape[1]))
-    for row in range(0, len(matrix), BLOCK):
-        begin, end = first[row : row + BLOCK].min(), last[row : row + BLOCK].max()
-        block = _float64(flat[begin:end], white)
-        if (low, high) != (0.0, 1.0):
-            block = (block - low) / (high - low)
-        found[row : row + BLOCK] = matrix[row : row + BLOCK, begin:end] @ block
-    return found.reshape(len(matrix), *samples.shape[1:])
