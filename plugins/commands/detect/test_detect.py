@@ -9,22 +9,31 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-import cafx_command_detect
-from cafx.kernel import TEST, Net
-from cafx_command_detect import crop
+from cafx.conformance import plugin_suite
+from cafx.kernel import TEST, TRAIN, Net, schema
+from cafx_command_detect import geometry
+from cafx_command_detect.files import COLOURS, draw
+from cafx_command_detect.geometry import moved, warped
+from cafx_command_detect.search import Detection
 from cafx_lib_feed.images import encode, read_image
+from cafx_lib_inputs import Scorer
+from cafx_lib_preprocessing import Preprocessing
+
+TestDetect = plugin_suite("command", "detect")
 
 NET = """
 name: "red" layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 3 dim: 3 dim: 12 dim: 12 } } }
 layer { name: "pool" type: "Pooling" bottom: "data" top: "pool" pooling_param { pool: AVE global_pooling: true } }
 layer { name: "fc" type: "InnerProduct" bottom: "pool" top: "fc" inner_product_param { num_output: 2 } }
 layer { name: "prob" type: "Softmax" bottom: "fc" top: "prob" }
+layer { name: "moves" type: "InnerProduct" bottom: "pool" top: "moves" inner_product_param { num_output: 8 } }
+layer { name: "few" type: "InnerProduct" bottom: "pool" top: "few" inner_product_param { num_output: 7 } }
 """
 OBJECT = (20, 30, 60, 70)
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -37,6 +46,7 @@ def folder(tmp_path: Path) -> Path:
     with Net(tmp_path / "net.prototxt", TEST, engine="numpy") as net:
         net.params["fc"][0].mutable_data[...] = [[0, 0, 0], [-0.1, -0.1, 0.1]]
         net.params["fc"][1].mutable_data[...] = [0, -20]
+        net.params["moves"][1].mutable_data[...] = [0, 0, 0, 0, 0.1, 0, 0, 0]
         net.save(tmp_path / "w.caffemodel")
     image = np.full((80, 100, 3), 40, np.uint8)
     image[20:60, 30:70] = (0, 0, 250)
@@ -80,6 +90,8 @@ def test_selective_search_finds_the_square_and_draws_it(detect: Run, folder: Pat
         "--labels=labels.txt",
         "--out",
         "boxes",
+        "--zoom",
+        "2",
         "--json",
     )
     best = json.loads(detect(*options).stdout)[0]
@@ -87,8 +99,9 @@ def test_selective_search_finds_the_square_and_draws_it(detect: Run, folder: Pat
     window = [best[name] for name in ("ymin", "xmin", "ymax", "xmax")]
     assert np.abs(np.subtract(window, OBJECT)).max() <= 3
     drawn, before = read_image(folder / "boxes/a.png"), read_image(folder / "a.png")
-    assert drawn.shape == before.shape
-    assert (drawn != before).any()
+    assert drawn.shape == (160, 200, 3)
+    assert (drawn[::2, ::2] != before).any()
+    assert (drawn[-1] == before[-1].repeat(2, axis=0)).all()
 
 
 @pytest.mark.slow
@@ -103,18 +116,66 @@ def test_context_lowers_the_score_of_a_window(detect: Run) -> None:
     assert red[1] < red[0]
 
 
-@pytest.mark.parametrize(
-    ("window", "pad", "rows", "columns"),
-    [
-        ((20, 30, 60, 70), 0, range(20, 60), range(30, 70)),
-        ((20, 30, 40, 70), 3, range(10, 50), range(10, 90)),
-        ((0, 0, 10, 20), 3, [0] * 5 + list(range(15)), [0] * 10 + list(range(30))),
-    ],
-)
-def test_context_is_as_wide_in_the_input_as_asked(window: Any, pad: int, rows: Any, columns: Any) -> None:
-    image = np.arange(80 * 100).reshape(80, 100, 1)
-    scorer: Any = SimpleNamespace(height=12, width=12)
-    assert (crop(image, window, scorer, pad) == image[np.ix_(list(rows), list(columns))]).all()
+@pytest.mark.parametrize("pad", [0, 2, 5])
+@pytest.mark.parametrize("mode", ["warp", "square"])
+@pytest.mark.parametrize("window", [OBJECT, (0, 0, 10, 20), (70, 33, 80, 100), (0, 0, 80, 100), (7, 9, 8, 10)])
+def test_a_window_is_the_input_that_windowdata_makes_of_it(
+    window: tuple[int, int, int, int], mode: str, pad: int, folder: Path
+) -> None:
+    top, left, bottom, right = window
+    (folder / "list.txt").write_text(
+        f"# 0\n{folder}/a.png\n3\n80\n100\n1\n1 1.0 {left} {top} {right - 1} {bottom - 1}\n"
+    )
+    options = f'source: "{folder}/list.txt" batch_size: 1 fg_fraction: 1 context_pad: {pad} crop_mode: "{mode}"'
+    transform = "crop_size: 12 mean_value: 40.5"
+    layer = f'type: "WindowData" top: "data" top: "label" window_data_param {{ {options} }} transform_param'
+    text = f'layer {{ name: "data" {layer} {{ {transform} }} }}'
+    with Net(schema().parse_text(text, "NetParameter"), TRAIN, engine="numpy") as net:
+        expected = net.forward()["data"][0]
+    with Net(folder / "net.prototxt", TEST, engine="numpy") as net:
+        scorer = Scorer(net, Preprocessing(mean=(40.5, 40.5, 40.5), resize="bilinear"))
+        found = warped(read_image(folder / "a.png"), window, scorer, pad, mode == "square")
+    np.testing.assert_array_equal(found, expected)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_box_regression_finds_the_box_that_the_offsets_were_made_from(data: st.DataObject) -> None:
+    def box() -> list[int]:
+        top, left = data.draw(st.integers(0, 90)), data.draw(st.integers(0, 90))
+        return [top, left, top + data.draw(st.integers(1, 100 - top)), left + data.draw(st.integers(1, 100 - left))]
+
+    one, other = np.array([box()]), np.array([box()])
+    size, target = one[:, 2:] - one[:, :2], other[:, 2:] - other[:, :2]
+    shift = ((other[:, :2] + other[:, 2:]) - (one[:, :2] + one[:, 2:])) / 2 / size
+    growth = np.log(target / size)
+    moves = np.stack([shift[:, 1], shift[:, 0], growth[:, 1], growth[:, 0]], axis=1)
+    if np.abs(moves).max() < geometry.MOST_MOVE:
+        assert moved(one, moves, (100, 100)).tolist() == other.tolist()
+
+
+@pytest.mark.parametrize("wild", [np.nan, np.inf, -np.inf, 1e30])
+def test_boxes_stay_in_the_image_and_have_an_area_whatever_the_net_says(wild: float) -> None:
+    windows = np.array([[0, 0, 5, 5], [5, 5, 10, 9]])
+    found = moved(windows, np.full((2, 4), wild, np.float32), (10, 9))
+    assert (found >= 0).all()
+    assert (found[:, 2:] <= (10, 9)).all()
+    assert (found[:, :2] < found[:, 2:]).all()
+
+
+def test_a_label_at_the_right_border_is_drawn_within_the_picture(tmp_path: Path) -> None:
+    dark = np.zeros((60, 200, 3), np.uint8)
+    found = {}
+    for right in (150, 200):
+        draw(dark, [Detection((40, right - 12, 58, right), 0, "seven", 0.5)], tmp_path / "drawn.png")
+        found[right] = (read_image(tmp_path / "drawn.png")[:38] == COLOURS[0]).all(axis=2).sum()
+    assert found[200] == found[150] > 0
+
+
+def test_a_blob_moves_boxes_before_they_are_suppressed(detect: Run) -> None:
+    options = ("-w", "w.caffemodel", "--windows", "w.csv", "--pad", "0", "--background", "0", "--boxes", "moves")
+    (row,) = json.loads(detect(*options, "--json").stdout)
+    assert [row[name] for name in ("ymin", "xmin", "ymax", "xmax")] == [20, 34, 60, 74]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +185,10 @@ def test_context_is_as_wide_in_the_input_as_asked(window: Any, pad: int, rows: A
         (("-w", "w.caffemodel"), "Name images", 2),
         (("-w", "w.caffemodel", "--windows", "labels.txt"), "not a table of windows", 1),
         (("-w", "w.caffemodel", "--windows", "none.csv"), "none.csv: cannot be read", 1),
-        (("-w", "w.caffemodel", "--windows", "out.csv"), "outside of the image", 1),
+        (("-w", "w.caffemodel", "--windows", "out.csv", "--pad", "0"), "outside of the image", 1),
+        (("a.png", "-w", "w.caffemodel", "--pad", "6"), "--pad N with N up to 5", 1),
+        (("-w", "w.caffemodel", "--windows", "w.csv", "--pad", "0", "--boxes", "few"), "dx, dy, dw, dh per class", 1),
+        (("-w", "w.caffemodel", "--windows", "w.csv", "--pad", "0", "--boxes", "fc"), "no output 'fc'", 1),
         (("a.png", "-w", "w.caffemodel", "-context_pad", "3"), "Here it is --pad.", 2),
     ],
 )
@@ -134,4 +198,4 @@ def test_mistakes_are_told(arguments: tuple[str, ...], message: str, code: int, 
 
 
 def test_examples_run() -> None:
-    assert doctest.testmod(cafx_command_detect) == (0, 3)
+    assert doctest.testmod(geometry) == (0, 5)

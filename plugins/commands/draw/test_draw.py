@@ -6,13 +6,17 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree  # nosec B405  # drawings of our own
 
 import pytest
 from click.testing import CliRunner, Result
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, Net, Phase, registry
 from cafx.kernel.net import NetState, filter_layers, insert_splits, read_net
 from cafx_command_draw import draw
+
+TestDraw = plugin_suite("command", "draw")
 
 NET = """
 name: "Two \\"heads\\""
@@ -21,6 +25,8 @@ layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_p
 layer { name: "relu" type: "ReLU" bottom: "ip" top: "ip" }
 layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "target" top: "loss" }
 """
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture
@@ -103,10 +109,38 @@ def test_a_dot_file_does_not_need_graphviz(net: Path, tmp_path: Path, monkeypatc
 
 def test_the_error_for_a_missing_dot_has_a_remedy(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    result = invoke(str(net), "--out", str(tmp_path / "net.svg"))
+    result = invoke(str(net), "--out", str(tmp_path / "net.png"))
     assert isinstance(result.exception, CafxError)
-    assert "apt install graphviz" in str(result.exception)
-    assert not (tmp_path / "net.svg").exists()
+    assert "write an .svg or .dot file, or install it (apt install graphviz" in str(result.exception)
+    assert not (tmp_path / "net.png").exists()
+
+
+@pytest.mark.parametrize("rankdir", ["TB", "LR", "BT", "RL"])
+def test_an_svg_does_not_need_graphviz(
+    net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rankdir: str
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert invoke(str(net), str(tmp_path / "net.svg"), "--rankdir", rankdir).exit_code == 0
+    drawing = ElementTree.parse(tmp_path / "net.svg").getroot()
+    texts = {text.text: (float(text.get("x", 0)), float(text.get("y", 0))) for text in drawing.iter(f"{SVG}text")}
+    assert {"data", "target", "ip", "relu", "loss", "12 parameters", "num_output 3", "4×3", "scalar"} <= set(texts)
+    axis, sign = (0 if rankdir in ("LR", "RL") else 1), (1 if rankdir in ("TB", "LR") else -1)
+    along = [sign * texts[name][axis] for name in ("Input", "InnerProduct", "EuclideanLoss", "scalar")]
+    assert along == sorted(along)
+    fills = [box.get("fill") for box in drawing.iter(f"{SVG}rect")][1:]
+    assert sorted(fills) == sorted(["#cfe8cf", "#c9dcf3", "#ececec", "#f6c8c8"])
+    assert drawing.findtext(f"{SVG}title") == 'Two "heads"'
+    ends = [path for path in drawing.iter(f"{SVG}path") if path.get("marker-end")]
+    assert len(ends) == 3, "data to ip, ip to loss, target to loss"
+
+
+def test_names_are_escaped_in_an_svg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    net = tmp_path / "net.prototxt"
+    net.write_text(NET.replace('"relu"', '"<script>&\\033[2J"'))
+    assert invoke(str(net), str(tmp_path / "net.svg")).exit_code == 0
+    texts = [text.text for text in ElementTree.parse(tmp_path / "net.svg").getroot().iter(f"{SVG}text")]
+    assert "<script>&\\x1b[2J" in texts
 
 
 @pytest.mark.skipif(shutil.which("dot") is None, reason="needs graphviz's dot")

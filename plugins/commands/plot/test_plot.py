@@ -8,8 +8,11 @@ import pytest
 from click.testing import CliRunner
 from matplotlib.figure import Figure
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError
 from cafx_command_plot import Curves, draw, names_of, plot, read
+
+TestPlot = plugin_suite("command", "plot")
 
 CAFFE_LOG = """Log file created at: 2015/12/31 23:59:58
 Running on machine: lab
@@ -99,6 +102,50 @@ def test_each_of_several_runs_has_one_colour() -> None:
     draw(one, [("a", curves)], "iterations", set(curves.by_name))
     assert [line.get_label() for line in one.axes[0].lines] == ["loss", "test/loss"]
     assert len({line.get_color() for line in one.axes[0].lines}) == 2
+
+
+def training(first: float = 87.3) -> Curves:
+    """A run whose loss begins far above all later values, with two tests."""
+    curves = Curves()
+    for iteration in range(200):
+        curves.add("loss", iteration, 0.0, first if not iteration else 2.0 - iteration / 200)
+    for iteration, loss in ((0, 79.0), (100, 1.73)):
+        curves.add("test/loss", iteration, 0.0, loss)
+    return curves
+
+
+def test_smoothing_leaves_test_points_alone() -> None:
+    figure = Figure()
+    draw(figure, [("a", training())], "iterations", {"loss", "test/loss"}, smooth=20)
+    smoothed, tested = figure.axes[0].lines
+    assert list(tested.get_ydata()) == [79.0, 1.73]
+    assert smoothed.get_ydata()[1] == pytest.approx((87.3 + 2.0 - 1 / 200) / 2)
+
+
+def test_what_is_not_finite_does_not_spoil_its_neighbours() -> None:
+    curves = Curves()
+    for iteration, loss in enumerate((1.0, float("nan"), 3.0)):
+        curves.add("loss", iteration, 0.0, loss)
+    figure = Figure()
+    draw(figure, [("a", curves)], "iterations", {"loss"}, smooth=2)
+    first, second, third = figure.axes[0].lines[0].get_ydata()
+    assert (first, second != second, third) == (1.0, True, 3.0)
+
+
+def test_a_few_large_losses_do_not_flatten_the_curve_and_are_counted() -> None:
+    figure = Figure()
+    draw(figure, [("a", training())], "iterations", {"loss"})
+    axes = figure.axes[0]
+    assert 2.0 < axes.get_ylim()[1] < 3.0
+    assert [text.get_text() for text in axes.texts] == ["1 point outside"]
+
+
+@pytest.mark.parametrize(("first", "names"), [(87.3, {"loss", "test/loss"}), (2.4, {"loss"})])
+def test_test_points_and_moderate_values_stay_inside(first: float, names: set[str]) -> None:
+    figure = Figure()
+    draw(figure, [("a", training(first))], "iterations", names)
+    assert figure.axes[0].get_ylim()[1] >= max(max(line.get_ydata()) for line in figure.axes[0].lines)
+    assert not figure.axes[0].texts
 
 
 def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``cafx plot``: curves of loss, scores and learning rate from logs of cafx and Caffe."""
+"""``cafx plot training``: curves of loss, scores and learning rate from logs of cafx and Caffe."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import attrs
 import click
 
 from cafx.kernel.errors import CafxError
-from cafx_lib_pictures import save_figure
+from cafx_lib_pictures import matplotlib, save_figure
 
 LINE = re.compile(r"[IWEF](?:\d{4})?(\d{2})(\d{2}) (\d{2}):(\d{2}):(\d{2})\.(\d+)\s+\d+ [^\]]+\] (.*)")
 LOSS = re.compile(r"Iteration (\d+).*?, loss = (\S+)")
@@ -25,6 +26,10 @@ PANELS = ("loss", "score", "lr")
 LABELS = {"loss": "loss", "score": "score", "lr": "learning rate"}
 DPI = 120
 STYLES = ("-", "--", ":", "-.")
+TAIL, ROOM = 0.02, 0.08
+"""Share of the values, at each end, that may lie outside of an axis; the rest of a panel's height."""
+FAR = 1.0
+"""How far outside, in heights of the others, values lie that are left outside."""
 FILE_BACKENDS = ("agg", "cairo", "pdf", "pgf", "ps", "svg", "template")
 """Backends of matplotlib without windows."""
 
@@ -102,14 +107,25 @@ def read(path: Path) -> Curves:
 )
 @click.option("--only", multiple=True, metavar="NAME", help="Plot only these curves: loss, test/accuracy, lr, …")
 @click.option(
-    "--smooth", type=click.IntRange(1), metavar="N", default=1, show_default=True, help="Moving average over N points."
+    "--smooth",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Moving average of training curves over N points; test scores stay as they are.",
 )
 @click.option("--log-scale", is_flag=True, help="Logarithmic axis for losses.")
 @click.option("--show", is_flag=True, help="Also open a window.")
-def plot(
+def training(
     logs: tuple[str, ...], out: str, over: str, only: tuple[str, ...], smooth: int, log_scale: bool, show: bool
 ) -> None:
-    """Plot the curves of one or several training runs on shared axes."""
+    """Plot the curves of one or several training runs on shared axes; 'cafx plot LOG...' is the same.
+
+    \b
+    Examples:
+    cafx plot training run.csv
+    cafx plot training first.log second.log --only loss --smooth 20
+    """
     runs = list(zip(names_of([Path(log) for log in logs]), (read(Path(log)) for log in logs), strict=True))
     names = {name for _, run in runs for name in run.by_name}
     for unknown in set(only) - names:
@@ -151,18 +167,18 @@ def draw(
     figure.set_size_inches(8, 3 * len(panels) + 0.5)
     figure.set_layout_engine("constrained")
     for axes, panel in zip(figure.subplots(len(panels), squeeze=False, sharex=True)[:, 0], panels, strict=True):
-        labels = sorted(
-            (label for label in kinds if kinds[label] == panel), key=lambda label: (label.startswith("test"), label)
-        )
+        labels = sorted((label for label in kinds if kinds[label] == panel), key=lambda label: (is_test(label), label))
+        is_tested: list[bool] = []
         for number, (run, curves) in enumerate(runs):
             for position, label in enumerate(labels):
                 if label in curves.by_name:
                     text, colour, style = (
                         (label, position, 0) if len(runs) == 1 else (f"{run}: {label}", number, position)
                     )
-                    line = _line(curves.by_name[label], over, smooth)
+                    line = _line(curves.by_name[label], over, 1 if is_test(label) else smooth)
                     axes.plot(*line, STYLES[style % len(STYLES)], color=f"C{colour}", label=text, linewidth=1)
-                    if label.startswith("test") or len(line[0]) == 1:
+                    is_tested.append(is_test(label))
+                    if is_test(label) or len(line[0]) == 1:
                         axes.lines[-1].set(marker="o", markersize=3)
         axes.set_ylabel(LABELS[panel])
         axes.grid(alpha=0.3)
@@ -171,18 +187,63 @@ def draw(
             axes.set_ylim(bottom=0)
         if panel == "loss" and log_scale:
             axes.set_yscale("log")
+        elif panel == "loss":
+            _fit(axes, is_tested)
     axes.set_xlabel(over)
+
+
+def is_test(label: str) -> bool:
+    """Whether a curve is of a test net, whose points are neither smoothed nor left outside of the axes."""
+    return label.startswith("test")
+
+
+def _fit(axes: Any, is_tested: list[bool]) -> None:
+    """Fit the vertical axis to most of the values, all tests included, and say how many values it does not show."""
+    finite = [[value for value in line.get_ydata() if isfinite(value)] for line in axes.lines]
+    values = [value for each in finite for value in each]
+    kept = [value for each, tested in zip(finite, is_tested, strict=True) if tested for value in each]
+    limits = limits_of(values, kept)
+    if limits is None:
+        return
+    low, high = limits
+    axes.set_ylim(low, high)
+    outside = sum(not low <= value <= high for value in values)
+    place = {"ha": "right", "va": "top", "fontsize": "x-small", "color": "#555555"}
+    text = f"{outside} point{'s' * (outside != 1)} outside"
+    axes.text(0.995, -0.02, text, transform=axes.transAxes, **place)
+
+
+def limits_of(values: list[float], kept: list[float]) -> tuple[float, float] | None:
+    """Limits of an axis that leaves outside a few values which lie far from all others; None if there are none.
+
+    Args:
+        values: finite values.
+        kept: those of them that must be inside.
+
+    Example:
+        >>> limits_of([87.3] + [2.0, 1.0] * 100, [])
+        (0.92, 2.08)
+        >>> limits_of([3.0, 2.0, 1.0], [])
+    """
+    ordered = sorted(values)
+    tail = int(len(ordered) * TAIL)
+    inner = [*ordered[tail : len(ordered) - tail], *kept]
+    if not tail or max(inner) == min(inner):
+        return None
+    low, high = min(inner), max(inner)
+    height = high - low
+    if low - ordered[0] <= FAR * height and ordered[-1] - high <= FAR * height:
+        return None
+    low = min(low, ordered[0]) if low - ordered[0] <= FAR * height else low
+    high = max(high, ordered[-1]) if ordered[-1] - high <= FAR * height else high
+    return low - ROOM * height, high + ROOM * height
 
 
 def _figure(shown: bool) -> Any:
     """An empty figure; one in a window needs a screen."""
     if shown:
-        import matplotlib.pyplot as plt
-
-        return plt.figure()
-    from matplotlib.figure import Figure
-
-    return Figure()
+        return matplotlib("pyplot").figure()
+    return matplotlib("figure").Figure()
 
 
 def _line(curve: Curve, over: str, smooth: int) -> tuple[list[float], list[float]]:
@@ -192,14 +253,14 @@ def _line(curve: Curve, over: str, smooth: int) -> tuple[list[float], list[float
 
 
 def _smoothed(values: list[float], width: int) -> list[float]:
-    """The trailing moving average over up to ``width`` values."""
-    windows = (values[max(0, i - width + 1) : i + 1] for i in range(len(values)))
-    return [sum(window) / len(window) for window in windows]
+    """The trailing moving average over up to ``width`` values; what is not finite stays so, and counts nowhere else."""
+    windows = ([each for each in values[max(0, i - width + 1) : i + 1] if isfinite(each)] for i in range(len(values)))
+    means = (sum(window) / len(window) if window else 0.0 for window in windows)
+    return [mean if isfinite(value) else value for mean, value in zip(means, values, strict=True)]
 
 
 def _open_window(out: str) -> None:
-    import matplotlib.pyplot as plt
-
+    plt = matplotlib("pyplot")
     if plt.get_backend().lower() in FILE_BACKENDS:
         raise CafxError("no screen to open a window on", remedy=f"open {out}")
     plt.show()
