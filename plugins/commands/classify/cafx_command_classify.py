@@ -6,7 +6,7 @@ import contextlib
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from cafx_lib_inputs.options import preprocessing_options, size_of, tell
 from cafx_lib_jobs.options import JobChoice, job_options
 
 if TYPE_CHECKING:
+    from cafx.conformance.kinds.command import CommandCase
     from cafx_lib_inputs import Scorer
     from cafx_lib_jobs.hold import Hold
     from cafx_lib_jobs.task import Report
@@ -190,3 +191,18 @@ def _print_json(rows: Iterator[tuple[str, Classes]]) -> None:
     fields = ("class", "label", "score")
     found = [{"file": path, "top": [dict(zip(fields, each, strict=True)) for each in best]} for path, best in rows]
     click.echo(json.dumps(found))
+
+
+def cases() -> Iterable[CommandCase]:
+    """A folder as text, as a table and as JSON."""
+    from cafx.conformance.kinds.command import CommandCase
+    from cafx.conformance.kinds.files import write_images, write_net
+
+    def prepare(folder: Path) -> None:
+        write_net(folder)
+        write_images(folder)
+
+    run = ["net.prototxt", "images", "--weights", "net.caffemodel", "--engine", "numpy"]
+    yield CommandCase("text", run, prepare)
+    yield CommandCase("csv", [*run, "--csv", "--top", "1"], prepare)
+    yield CommandCase("json", [*run, "--json"], prepare)

@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import TEST, Net
 from cafx_lib_feed.images import encode
+
+TestClassify = plugin_suite("command", "classify")
 
 NET = """
 name: "colours" layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 2 dim: 3 dim: 6 dim: 6 } } }

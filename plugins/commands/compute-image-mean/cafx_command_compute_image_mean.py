@@ -14,6 +14,7 @@ from cafx_lib_jobs.options import JobChoice, job_options
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cafx.conformance.kinds.command import CommandCase
     from cafx_lib_jobs.hold import Hold
     from cafx_lib_jobs.task import Report
 
@@ -163,8 +164,9 @@ def sum_slice(records: Sequence[int], out: Path, hold: Hold, *, database: str, b
 
 def _open(database: str, backend: str | None) -> Any:
     from cafx_lib_feed.database import open_database
+    from cafx_lib_feed.shards import open_all
 
-    return open_database(database, backend.upper() if backend else None)
+    return open_all(database, lambda each: open_database(each, backend.upper() if backend else None))
 
 
 def _sums(items: Iterator[tuple[bytes, Any]], threads: int) -> Iterator[tuple[int, Any, bytes]]:
@@ -223,3 +225,12 @@ def _write(path: Path, mean: Any) -> None:
     with atomic_write(path) as file:
         file.write(head)
         wire.write_message(file, DATA_FIELD, [mean.tobytes()])
+
+
+def cases() -> Iterable[CommandCase]:
+    """The mean of four images, printed and written."""
+    from cafx.conformance.kinds.command import CommandCase
+    from cafx.conformance.kinds.files import write_database
+
+    yield CommandCase("printed", ["db"], write_database)
+    yield CommandCase("written", ["db", "mean.binaryproto"], write_database, ["mean.binaryproto"])

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, registry
 from cafx_command_compute_image_mean import compute_image_mean
 from cafx_lib_feed.datum import datum_bytes
 from cafx_lib_feed.images import encode
 from cafx_lib_jobs.manifest import Manifest
+
+TestComputeImageMean = plugin_suite("command", "compute-image-mean")
 
 FORMATS = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared")) / "golden/formats"
 MEANS = sorted((FORMATS / "mean").glob("*_mean.binaryproto"))

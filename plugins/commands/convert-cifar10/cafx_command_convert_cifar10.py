@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cafx_lib_feed.tools import backend_option, create, progress, write_all
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.command import CommandCase
 
 SHAPE = (3, 32, 32)
 PIXELS = 3 * 32 * 32
@@ -88,3 +92,20 @@ def _items(files: list[tuple[int, Path]]) -> Iterator[tuple[bytes, bytes]]:
         for index, row in enumerate(contents.reshape(-1, 1 + PIXELS)):
             key = f"{number * IMAGES_PER_FILE + index:0{KEY_DIGITS}d}".encode()
             yield key, datum_bytes(row[1:].reshape(SHAPE), int(row[0]))
+
+
+def cases() -> Iterable[CommandCase]:
+    """Two training images and two test images."""
+    from cafx.conformance.kinds.command import CommandCase
+    from cafx.conformance.kinds.files import database_contents
+
+    def prepare(folder: Path) -> None:
+        for name in ("in", "out"):
+            (folder / name).mkdir()
+        for name in ("data_batch_1.bin", "test_batch.bin"):
+            (folder / "in" / name).write_bytes(bytes(range(2)) * 3073)
+
+    outputs = ["out/cifar10_train_lmdb", "out/cifar10_test_lmdb"]
+    yield CommandCase(
+        "lmdb", ["in", "out"], prepare, outputs, contents=lambda folder: database_contents(folder / "out")
+    )

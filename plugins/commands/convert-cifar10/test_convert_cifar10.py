@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError
 from cafx_command_convert_cifar10 import convert_cifar10
 from cafx_lib_feed.database import open_database
 from cafx_lib_feed.datum import datum_bytes
+
+TestConvertCifar10 = plugin_suite("command", "convert-cifar10")
 
 ROWS = np.random.default_rng(0).integers(0, 10, (4, 3073), dtype=np.uint8)
 

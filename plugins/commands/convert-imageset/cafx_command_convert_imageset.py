@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +16,7 @@ from cafx_lib_jobs.options import JobChoice, job_options, shards_option
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cafx.conformance.kinds.command import CommandCase
     from cafx.kernel import CafxError
     from cafx_lib_jobs.hold import Hold
     from cafx_lib_jobs.task import Report
@@ -80,6 +81,7 @@ def convert_imageset(
     cafx convert-imageset images/ train.txt train_lmdb --executor local --workers 8
     """
     from cafx_lib_feed.lists import read_list
+    from cafx_lib_jobs.memory import keep_memory
 
     lines = [(number, *line) for number, line in enumerate(_ordered(read_list(listed), shuffle, seed))]
     height, width = _size(resize)
@@ -94,6 +96,7 @@ def convert_imageset(
     if jobs or shards:
         _convert_in_slices(lines, listed, out, {**how, "stop": on_bad == "stop"}, check_size, backend, shards, jobs)
         return
+    keep_memory()
     read = functools.partial(_read, **how)
     bad: list[CafxError] = []
     with _report_at_end(bad, out), create(out, backend, append=resume, resumable=True) as writer:
@@ -115,8 +118,9 @@ def _conclude(listed: str, out: str, count: int, bad: int, total: int) -> None:
     """
     from cafx.kernel import CafxError
 
-    click.echo(f"{count} images written to {out}" + (f", {bad} skipped" if bad else ""))
-    if bad and not total:
+    failed = bool(bad and not total)
+    click.echo(f"{count} images written to {out}" + (f", {bad} skipped" if bad else ""), err=failed)
+    if failed:
         remedy = "see above; ROOT is the prefix of all paths"
         raise CafxError("none of the images can be read", where=listed, remedy=remedy)
 
@@ -272,7 +276,7 @@ def _read(
     """Key, Datum and size of an image, or the error if it cannot be read."""
     from cafx.kernel import CafxError
     from cafx_lib_feed.datum import datum_bytes
-    from cafx_lib_feed.images import decode, encode, planes, read_bytes, resize
+    from cafx_lib_feed.images import MissingExtra, decode, encode, planes, read_bytes, resize
 
     _, name, label = line
     try:
@@ -288,6 +292,8 @@ def _read(
             if height or not (target == ending or (target, ending) == ("jpg", "jpeg")):
                 contents = encode(image, f".{target}", f"'{root + name}'")
             value, size = datum_bytes(None, label, image=contents, encoded=True), len(contents)
+    except MissingExtra:
+        raise
     except CafxError as error:
         return error
     return _key(line), value, size
@@ -323,3 +329,14 @@ def _check_size(key: str, size: int, first: int) -> None:
             expected=first,
             remedy="resize all images: --resize 256x256",
         )
+
+
+def cases() -> Iterable[CommandCase]:
+    """Four images, as they are and resized."""
+    from cafx.conformance.kinds.command import CommandCase
+    from cafx.conformance.kinds.files import database_contents, write_images
+
+    kept = {"kept": ["db.part/*"], "contents": database_contents}
+    yield CommandCase("plain", ["images/", "list.txt", "db"], write_images, ["db"], **kept)
+    resized = ["images/", "list.txt", "db", "--resize", "4x5", "--shuffle", "--backend", "leveldb"]
+    yield CommandCase("resized", resized, write_images, ["db"], **kept)

@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cafx.conformance import plugin_suite
 from cafx.conformance.golden import inside
 from cafx.kernel import CafxError
 from cafx_command_convert_imageset import _read, convert_imageset
 from cafx_lib_feed.database import open_database
 from cafx_lib_feed.datum import DatumReader
 from cafx_lib_feed.images import encode
+
+TestConvertImageset = plugin_suite("command", "convert-imageset")
 
 FORMATS = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared")) / "golden/formats"
 COMMANDS = FORMATS / "db" / "COMMANDS.txt"

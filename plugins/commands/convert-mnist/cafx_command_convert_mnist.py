@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gzip
 import struct
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cafx_lib_feed.tools import backend_option, create, progress, write_all
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.command import CommandCase
 
 IMAGES, LABELS = 2051, 2049
 """Magic numbers of idx files of bytes with three axes and with one."""
@@ -97,3 +101,17 @@ def read_idx(path: str, magic: int) -> Any:
             expected="×".join(map(str, shape)),
         )
     return np.frombuffer(contents, np.uint8, offset=head).reshape(shape)
+
+
+def cases() -> Iterable[CommandCase]:
+    """Three digits, and pairs of them."""
+    from cafx.conformance.kinds.command import CommandCase
+    from cafx.conformance.kinds.files import database_contents
+
+    def prepare(folder: Path) -> None:
+        (folder / "images").write_bytes(struct.pack(">4I", IMAGES, 3, 4, 5) + bytes(range(60)))
+        (folder / "labels").write_bytes(struct.pack(">2I", LABELS, 3) + bytes([7, 0, 7]))
+
+    run = ["images", "labels", "db"]
+    yield CommandCase("digits", run, prepare, ["db"], contents=database_contents)
+    yield CommandCase("pairs", [*run, "--pairs"], prepare, ["db"], contents=database_contents)

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError
 from cafx_command_convert_mnist import convert_mnist
 from cafx_lib_feed.database import open_database
 from cafx_lib_feed.datum import DatumReader, datum_bytes
+
+TestConvertMnist = plugin_suite("command", "convert-mnist")
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
 LABELS = np.arange(5, dtype=np.uint8)

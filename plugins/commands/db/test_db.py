@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, registry
 from cafx_command_db import db
 from cafx_lib_feed import samples
 from cafx_lib_feed.images import read_image
+
+TestDb = plugin_suite("command", "db")
 
 
 @pytest.mark.parametrize("backend", ["LMDB", "LEVELDB"])

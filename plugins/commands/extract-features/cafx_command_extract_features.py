@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from cafx.cli.options import EngineChoice, engine_options
 from cafx_lib_jobs.options import JobChoice, job_options
 
 if TYPE_CHECKING:
+    from cafx.conformance.kinds.command import CommandCase
     from cafx_lib_jobs.hold import Hold
     from cafx_lib_jobs.task import Report
 
@@ -248,3 +249,18 @@ def _hdf5(stack: contextlib.ExitStack, name: str, path: str, backend: str) -> Ca
         file.append(name, values if values.ndim else values.reshape(1))
 
     return store
+
+
+def cases() -> Iterable[CommandCase]:
+    """A blob to HDF5 and to LMDB."""
+    from cafx.conformance.kinds.command import CommandCase
+    from cafx.conformance.kinds.files import NET, database_contents, write_database, write_net
+
+    def prepare(folder: Path) -> None:
+        write_net(folder)
+        write_database(folder)
+        data = 'layer { name: "data" type: "Data" top: "data" data_param { source: "db" backend: LMDB batch_size: 2 } }'
+        (folder / "net.prototxt").write_text("\n".join([data, *NET.splitlines()[2:]]))
+
+    run = ["net.caffemodel", "net.prototxt", "prob", "out", "2", "lmdb", "--engine", "numpy"]
+    yield CommandCase("lmdb", run, prepare, ["out"], contents=database_contents)

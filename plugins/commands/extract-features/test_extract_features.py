@@ -14,12 +14,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cafx.conformance import plugin_suite
 from cafx.conformance.golden import inside
 from cafx.kernel import TEST, CafxError, Net, schema
 from cafx_command_extract_features import extract_features
 from cafx_lib_feed import samples
 from cafx_lib_feed.database import open_database
 from cafx_lib_feed.datum import DatumReader
+
+TestExtractFeatures = plugin_suite("command", "extract-features")
 
 FORMATS = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared")) / "golden/formats"
 NET = ("features/net.caffemodel", "features/net.prototxt")

@@ -7,14 +7,19 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
+from cafx.cli.spelling import respelled
 from cafx.kernel import CafxError, registry
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.command import CommandCase
 
 COMMUNICATOR = "mpi"
 MPIEXEC_SETTING = "CAFX_MPIEXEC"
@@ -51,6 +56,7 @@ def launch(
       cafx launch -n 4 train net.py
       cafx launch -n 2 --max-restarts 3 train --solver solver.prototxt --split-batch
     """
+    check_usage(arguments)
     registry().find("communicator", COMMUNICATOR)
     command = [launcher(mpiexec), "-n", str(processes), *(["-hosts", hosts] if hosts else []), *program(arguments)]
     environment = settings(os.environ, processes)
@@ -62,6 +68,23 @@ def launch(
         if restart == 0 and arguments[0] == "train" and RESUME[0] not in arguments:
             command += RESUME
     return code
+
+
+def check_usage(arguments: Sequence[str]) -> None:
+    """Report a wrong option of ``train`` once, before it is started N times; its help is shown, too.
+
+    Args:
+        arguments: ``train`` and its options, or a script and its.
+
+    Raises:
+        click.UsageError: an option is unknown, or lacks its value.
+    """
+    root = click.get_current_context().find_root()
+    if arguments[0] == "train" and isinstance(root.command, click.Group):
+        train = root.command.get_command(root, "train")
+        if train is not None:
+            words = respelled(train, arguments[1:], root)
+            train.make_context("train", words, parent=root).close()
 
 
 def launcher(stated: str | None) -> str:
@@ -149,3 +172,15 @@ def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[list[int]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def cases() -> Iterable[CommandCase]:
+    """A launcher that is not installed; a run itself needs MPI, as the tests have it."""
+    from cafx.conformance.kinds.command import CommandCase
+
+    yield CommandCase(
+        "mpi",
+        ["-n", "2", "train", "net.py"],
+        endless="needs MPI, which need not be installed",
+        skip={"unknown-option": "passes options on to the processes that it starts"},
+    )

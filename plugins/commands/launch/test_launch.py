@@ -15,7 +15,10 @@ import h5py
 import numpy as np
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx_command_launch import settings
+
+TestLaunch = plugin_suite("command", "launch")
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 HAS_MPI = MPIEXEC.exists() or shutil.which("mpiexec") is not None
@@ -214,3 +217,14 @@ def test_each_process_has_its_share_of_the_processors(monkeypatch: pytest.Monkey
         "OMP_NUM_THREADS": "1",
         "X": "y",
     }
+
+
+@pytest.mark.parametrize(
+    ("words", "told"), [(["--nope"], "No such option: --nope."), (["-max_iter", "3"], "--set max_iter=VALUE")]
+)
+def test_a_wrong_option_of_train_is_told_once(folder: Path, words: list[str], told: str) -> None:
+    command = [sys.executable, "-m", "cafx.cli", "launch", "-n", "2", "train", *words, "net.py"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("rror: ") == 1
+    assert told in done.stderr

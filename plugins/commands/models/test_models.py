@@ -16,11 +16,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import Net, Phase, schema
 from cafx_command_models import models
 from cafx_command_models.places import Bytes
 from cafx_lib_zoo import ModelFolder, references
 from cafx_lib_zoo.testing import Site, running, truncated
+
+TestModels = plugin_suite("command", "models")
 
 NET = """name: "Tiny Net"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
@@ -224,7 +227,7 @@ def test_weights_are_converted() -> None:
     [
         (("get", "nothing"), "no such model"),
         (("get", "squeezenet"), "an architecture without weights; 'cafx models publish squeezenet DIR'"),
-        (("get", "hf:"), "is not the name of a model|pip install 'cafx\\[hub\\]'"),
+        (("get", "hf:"), "is not the name of a model|lib.hub"),
         (("get", "out", "--sha256", "12"), "64 hexadecimal digits"),
         (("get", "x", "--max-size", "lots"), "try 500M or 4G"),
         (("verify", "https://example.org/x"), "is not here; get it first"),

@@ -16,9 +16,12 @@ from click.testing import CliRunner
 
 from cafx.cli.group import cafx
 from cafx.cli.lazy import Settings
+from cafx.conformance import plugin_suite
 from cafx.kernel import TEST, CafxError, Net
 from cafx_command_onnx.coverage import BEGIN, END
 from cafx_lib_onnx import Session, properties_of, read_model, running
+
+TestOnnx = plugin_suite("command", "onnx")
 
 ROOT = Path(__file__).resolve().parents[3]
 SHARED = ROOT.parent / "shared"
@@ -149,7 +152,7 @@ def test_baked_preprocessing_is_that_of_the_data_layer(images: Path) -> None:
 def test_import_does_not_overwrite_the_net_that_was_exported(folder: Path) -> None:
     run("export", "deploy.prototxt", "deploy.onnx", "-w", "w.caffemodel")
     result = run("import", "deploy.onnx")
-    assert "exists already" in str(result.exception)
+    assert "already exists" in str(result.exception)
     assert (folder / "deploy.prototxt").read_text() == DEPLOY
     (folder / "deploy.onnx").rename("other.onnx")
     assert run("import", "other.onnx").exit_code == 0
@@ -243,9 +246,9 @@ def test_the_commands_import_nothing_heavy() -> None:
 
 
 def test_the_table_of_layers_is_up_to_date() -> None:
-    text = (ROOT / "contrib/docs/onnx.md").read_text("utf-8")
+    text = (ROOT / "contrib/docs/pages/onnx.md").read_text("utf-8")
     inside = text.partition(BEGIN)[2].partition(END)[0].strip()
-    assert inside == run("coverage").stdout.strip(), "run: cafx onnx coverage --into contrib/docs/onnx.md"
+    assert inside == run("coverage").stdout.strip(), "run: cafx onnx coverage --into contrib/docs/pages/onnx.md"
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ import click
 from cafx_lib_jobs.options import LOCAL, JobChoice, job_options
 
 if TYPE_CHECKING:
+    from cafx.conformance.kinds.command import CommandCase
     from cafx_lib_feed.images import Image
     from cafx_lib_jobs.hold import Hold
     from cafx_lib_jobs.task import Report
@@ -138,7 +139,7 @@ def resize_slice(
         how: see `resized`.
     """
     from cafx.kernel import CafxError
-    from cafx_lib_feed.images import encode, read_image
+    from cafx_lib_feed.images import MissingExtra, encode, read_image
     from cafx_lib_jobs.task import Report
 
     bad: list[str] = []
@@ -149,6 +150,8 @@ def resize_slice(
             try:
                 image = resized(read_image(source, color=how["color"]), how["height"], how["width"], how["mode"])
                 contents = encode(image, source.suffix.lower(), f"'{source}'")
+            except MissingExtra:
+                raise
             except CafxError as error:
                 if stop:
                     raise
@@ -200,3 +203,12 @@ def resized(image: Image, height: int, width: int, mode: str) -> Image:
         return image
     top, left = (high - height) // 2, (wide - width) // 2
     return image[top : top + height, left : left + width]
+
+
+def cases() -> Iterable[CommandCase]:
+    """Four images, stretched."""
+    from cafx.conformance.kinds.command import CommandCase
+    from cafx.conformance.kinds.files import write_images
+
+    here = ["--executor", "local", "--workers", "1"]
+    yield CommandCase("stretched", ["images", "small", "--size", "4x5", *here], write_images, ["small"])

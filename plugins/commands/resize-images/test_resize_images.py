@@ -11,9 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 import cafx_command_resize_images
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError
 from cafx_command_resize_images import find_tree, resize_images, resized
 from cafx_lib_feed.images import encode, read_image
+
+TestResizeImages = plugin_suite("command", "resize-images")
 
 HERE = ("--executor", "local", "--workers", "1")
 

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, Net, registry, schema
 from cafx_command_upgrade import upgrade
 from cafx_command_upgrade.bvlc import caffe_schema
+
+TestUpgrade = plugin_suite("command", "upgrade")
 
 OLD_NET = """
 name: "old"

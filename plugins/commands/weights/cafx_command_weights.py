@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -14,12 +16,13 @@ from cafx.cli.options import json_option
 from cafx.kernel import CafxError, registry
 from cafx.kernel.blob import shape_text
 from cafx.kernel.net import LayerWeights, read_weights
-from cafx_lib_pictures import image_grid, save_figure
+from cafx_lib_pictures import image_grid, matplotlib, save_figure
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.command import CommandCase
 
 Values = npt.NDArray[Any]
 DPI = 100
-FILE_WIDTH = 140
-"""Width of the table when standard output is not a terminal."""
 NARROW = 110
 """Width below which values share cells."""
 MIN_PICTURE_SIDE = 640
@@ -34,7 +37,13 @@ _NARROW = [("layer", "type"), ("blob",), ("shape", "values"), ("mean", "std"), (
 @click.option("--filters", metavar="OUT.png", help="Write a picture of the filters of a convolution.")
 @click.option("--layer", metavar="NAME", help="Layer of the filters (default: the first that has any).")
 def weights(file: str, as_json: bool, filters: str | None, layer: str | None) -> None:
-    """Show each blob of a weights FILE: shape, mean, standard deviation, range and fraction of zeros."""
+    """Show each blob of a weights FILE: shape, mean, standard deviation, range and fraction of zeros.
+
+    \b
+    Examples:
+    cafx weights net_iter_1000.caffemodel
+    cafx weights net_iter_1000.caffemodel --filters conv1.png --layer conv1
+    """
     layers = read_weights(file, registry())
     rows = [row for each in layers for row in _rows(each)]
     if as_json:
@@ -72,13 +81,12 @@ def _statistics(values: Values) -> dict[str, Any]:
 
 def _print_table(file: str, rows: list[dict[str, Any]]) -> None:
     """One line per blob, or two in a narrow terminal."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    console = console if console.is_terminal else Console(width=FILE_WIDTH)
+    from cafx.cli.terminal import console
+
     table = Table(title=file)
-    pairs = _NARROW if console.width < NARROW else _WIDE
+    pairs = _NARROW if console().width < NARROW else _WIDE
     for names in pairs:
         words = bool(set(names) & {"layer", "type", "shape"})
         table.add_column(
@@ -90,7 +98,7 @@ def _print_table(file: str, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         cells = _cells(row)
         table.add_row(*("\n".join(cells[name] for name in names) for names in pairs))
-    console.print(table, markup=False)
+    console().print(table, markup=False)
     click.echo(f"{len(rows)} blobs, {sum(row['count'] for row in rows):,} values")
 
 
@@ -137,12 +145,10 @@ def draw_filters(filters: Values, out: str) -> None:
     Raises:
         CafxError: an unsupported format, or the file cannot be written.
     """
-    from matplotlib.figure import Figure
-
     picture = filter_grid(filters)
     height, width = picture.shape[:2]
     scale = max(1, MIN_PICTURE_SIDE // max(height, width))
-    figure = Figure(figsize=(width * scale / DPI, height * scale / DPI))
+    figure = matplotlib("figure").Figure(figsize=(width * scale / DPI, height * scale / DPI))
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
@@ -162,3 +168,22 @@ def filter_grid(filters: Values) -> Values:
     low, high = float(images.min()), float(images.max())
     scaled = ((images - low) / ((high - low) or 1.0)).astype(np.float32)
     return image_grid(scaled, columns=math.ceil(math.sqrt(len(scaled))), gap=1, background=1.0)
+
+
+def cases() -> Iterable[CommandCase]:
+    """A table, JSON, and a picture."""
+    from cafx.conformance.kinds.command import CommandCase
+
+    def prepare(folder: Path) -> None:
+        from cafx.kernel import schema
+        from cafx.kernel.net import BlobValues, format_named
+
+        values = np.linspace(-1, 1, 54, dtype=np.float32)
+        net = schema()["NetParameter"](name="small")
+        net.layer.add(name="conv1", type="Convolution")
+        layers = [LayerWeights("conv1", [BlobValues((2, 3, 3, 3), values)])]
+        format_named("BINARYPROTO", registry()).write_weights(folder / "w.caffemodel", net, layers)
+
+    yield CommandCase("table", ["w.caffemodel"], prepare)
+    yield CommandCase("json", ["w.caffemodel", "--json"], prepare)
+    yield CommandCase("filters", ["w.caffemodel", "--filters", "filters.png"], prepare, ["filters.png"])

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, registry, schema
 from cafx.kernel.net import BlobValues, LayerWeights, format_named
 from cafx_command_weights import filter_grid, weights
 
+TestWeights = plugin_suite("command", "weights")
 FILTERS = np.random.default_rng(0).normal(size=(5, 3, 4, 4)).astype(np.float32)
 
 

@@ -11,17 +11,20 @@ import struct
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError
 from cafx.kernel.net import ROOT, Communicator
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.communicator import CommunicatorCase
 
 UID_BYTES = 128
 LEAST_UID = 16
@@ -273,6 +276,13 @@ class Local(Communicator):
         values[...] = sent
         self._together(b"b")
 
+    @classmethod
+    def cases(cls) -> Iterable[CommunicatorCase]:
+        """Processes of this machine."""
+        from cafx.conformance.kinds.communicator import CommunicatorCase
+
+        yield CommunicatorCase("processes", _started, lambda: None if hasattr(socket, "AF_UNIX") else "no sockets here")
+
 
 def _stated(uid: bytes | None, rank: int | None, size: int | None) -> tuple[bytes, int, int]:
     """What is given, else what the environment says.
@@ -285,8 +295,8 @@ def _stated(uid: bytes | None, rank: int | None, size: int | None) -> tuple[byte
         uid = bytes.fromhex(secret) if uid is None else bytes(uid)
         rank, size = int(number) if rank is None else rank, int(count) if size is None else size
     except (ValueError, TypeError) as error:
-        remedy = f"set {', '.join(VARIABLES)}, as `cafx launch` does"
-        raise CafxError("uid, rank or number of processes missing", found=str(error), remedy=remedy) from error
+        remedy = f"set {', '.join(VARIABLES)} for each process; `cafx launch` uses MPI and needs none of them"
+        raise CafxError("uid, rank or number of processes missing", remedy=remedy) from error
     if len(uid) < LEAST_UID or not 0 <= rank < size:
         found = f"rank {rank} of {size}, a uid of {len(uid)} bytes"
         raise CafxError("no group of processes", found=found, expected=f"0 ≤ rank < size, {LEAST_UID} bytes or more")
@@ -309,3 +319,23 @@ def _shared_memory(path: Path, flags: int, nbytes: int) -> mmap.mmap:
             os.close(handle)
     except (OSError, ValueError) as error:
         raise CafxError("no shared memory", found=str(error), where=str(path)) from error
+
+
+def _started(size: int, program: str) -> tuple[str, list[int]]:
+    """Run a program as several ranks, for the conformance suite; their output and exit codes."""
+    import subprocess
+    import sys
+
+    uid = new_uid().hex()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            env={**os.environ, **dict(zip(VARIABLES, (uid, str(rank), str(size)), strict=True))},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(size)
+    ]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    return "".join(outputs), [process.returncode for process in processes]

@@ -20,9 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cafx_communicator_local
+from cafx.conformance import plugin_suite
 from cafx.conformance.device import DeviceArray
 from cafx.kernel import CafxError
 from cafx_communicator_local import SLOT, Local, new_uid
+
+TestLocal = pytest.mark.slow(plugin_suite("communicator", "local"))
 
 PROGRAM = """
 import os, sys

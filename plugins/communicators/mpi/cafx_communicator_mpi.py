@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import atexit
 import itertools
+import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError
 from cafx.kernel.net import ROOT, Communicator
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.communicator import CommunicatorCase
 
 MOST = 1 << 28
 """Values of one call; MPI counts them in 32 bits."""
@@ -174,3 +180,18 @@ class MPI(Communicator):
     def close(self) -> None:
         """See `Communicator`."""
         self._thread.shutdown()
+
+    @classmethod
+    def cases(cls) -> Iterable[CommunicatorCase]:
+        """Processes that mpiexec starts."""
+        from cafx.conformance.kinds.communicator import CommunicatorCase
+
+        launcher = Path(sys.executable).with_name("mpiexec")
+        command = str(launcher) if launcher.exists() else shutil.which("mpiexec")
+
+        def start(size: int, program: str) -> tuple[str, list[int]]:
+            asked = [str(command), "-n", str(size), sys.executable, "-c", program]
+            ended = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=120)
+            return ended.stdout + ended.stderr, [ended.returncode]
+
+        yield CommunicatorCase("mpiexec", start, lambda: None if command else "no mpiexec: pip install mpich")

@@ -15,11 +15,17 @@ import h5py
 import numpy as np
 import pytest
 
+from cafx.conformance import plugin_suite
+
+TestMPI = pytest.mark.slow(plugin_suite("communicator", "mpi"))
+
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 COMMAND = str(MPIEXEC) if MPIEXEC.exists() else shutil.which("mpiexec")
 pytestmark = pytest.mark.skipif(COMMAND is None, reason="no mpiexec: pip install mpich")
 
 BATCH, ROUNDS = 8, 5
+ROUNDING_OF_200 = 1e-9
+"""Relative difference of the parameters after 200 iterations in float64."""
 NET = """
 layer { name: "d" type: "HDF5Data" top: "data" top: "label" hdf5_data_param { source: "SOURCE" batch_size: 8 } }
 layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
@@ -33,9 +39,25 @@ layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2"
   inner_product_param { num_output: 10 weight_filler { type: "xavier" } } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }
 """
+LENET = """
+layer { name: "d" type: "HDF5Data" top: "data" top: "label" hdf5_data_param { source: "SOURCE" batch_size: 64 } }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1" param { lr_mult: 1 } param { lr_mult: 2 }
+  convolution_param { num_output: 20 kernel_size: 5 weight_filler { type: "xavier" } } }
+layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "conv2" type: "Convolution" bottom: "pool1" top: "conv2" param { lr_mult: 1 } param { lr_mult: 2 }
+  convolution_param { num_output: 50 kernel_size: 5 weight_filler { type: "xavier" } } }
+layer { name: "pool2" type: "Pooling" bottom: "conv2" top: "pool2" pooling_param { kernel_size: 2 stride: 2 } }
+layer { name: "ip1" type: "InnerProduct" bottom: "pool2" top: "ip1" param { lr_mult: 1 } param { lr_mult: 2 }
+  inner_product_param { num_output: 500 weight_filler { type: "xavier" } } }
+layer { name: "relu1" type: "ReLU" bottom: "ip1" top: "ip1" }
+layer { name: "ip2" type: "InnerProduct" bottom: "ip1" top: "ip2" param { lr_mult: 1 } param { lr_mult: 2 }
+  inner_product_param { num_output: 10 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" }
+"""
+LENET_BATCH = 64
 SOLVER = """
 type: "SGD" lr_policy: "inv" gamma: 0.0001 power: 0.75 base_lr: 0.01 momentum: 0.9 weight_decay: 0.0005
-snapshot_prefix: "PREFIX" max_iter: 100 random_seed: 3 OPTIONS
+snapshot_prefix: "PREFIX" max_iter: 1000 random_seed: 3 OPTIONS
 net_param { NET }
 """
 PROGRAM = """
@@ -44,7 +66,8 @@ import numpy as np
 from cafx.kernel import Solver, schema
 ask = json.loads(sys.argv[1])
 options = schema().parse_text(ask["solver"], "SolverParameter")
-settings = {"engine": ask["engine"], "communicator": ask["communicator"], "split_batch": ask.get("split", False)}
+settings = {"engine": ask["engine"], "dtype": ask.get("dtype", "float32")}
+settings |= {"communicator": ask["communicator"], "split_batch": ask.get("split", False)}
 with Solver(options, **settings) as solver:
     if "resume" in ask:
         solver.restore(ask["resume"])
@@ -60,6 +83,7 @@ with Solver(options, **settings) as solver:
         "labels": solver.net.blobs["label"].host().tolist(),
         "state": str(paths[1]) if paths else "",
     }
+    np.save(f"{ask['out']}.{told['rank']}.npy", np.concatenate(values))
     with open(f"{ask['out']}.{told['rank']}", "w") as file:
         json.dump(told, file)
 """
@@ -67,11 +91,16 @@ with Solver(options, **settings) as solver:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small records for `NET`."""
+    return records(tmp_path_factory.mktemp("records"), BATCH, 12)
+
+
+def records(folder: Path, batch: int, side: int) -> Path:
     """Records, in the order in which they are dealt, and in that in which one process reads the same batches."""
-    folder, rng = tmp_path_factory.mktemp("records"), np.random.default_rng(0)
-    count = 2 * BATCH * ROUNDS
-    images, labels = rng.normal(size=(count, 1, 12, 12)).astype("f"), rng.integers(0, 10, count).astype("f")
-    turns = np.arange(count).reshape(ROUNDS, BATCH, 2).transpose(0, 2, 1).reshape(-1)
+    rng = np.random.default_rng(0)
+    count = 2 * batch * ROUNDS
+    images, labels = rng.normal(size=(count, 1, side, side)).astype("f"), rng.integers(0, 10, count).astype("f")
+    turns = np.arange(count).reshape(ROUNDS, batch, 2).transpose(0, 2, 1).reshape(-1)
     for name, order in (("dealt", np.arange(count)), ("alone", turns)):
         with h5py.File(folder / f"{name}.h5", "w") as file:
             file["data"], file["label"] = images[order], labels[order]
@@ -83,8 +112,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(data: Path, tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
     """Train, in several processes or one; returns what each rank tells."""
 
-    def run(ranks: int, iterations: int, options: str = "", more: str = "", **ask: Any) -> list[dict[str, Any]]:
-        net = NET.replace("SOURCE", str(data / ("dealt.txt" if ranks > 1 or ask.get("dealt") else "alone.txt")))
+    def run(
+        ranks: int, iterations: int, options: str = "", more: str = "", net: str = NET, folder: Path = data, **ask: Any
+    ) -> list[dict[str, Any]]:
+        net = net.replace("SOURCE", str(folder / ("dealt.txt" if ranks > 1 or ask.get("dealt") else "alone.txt")))
         solver = SOLVER.replace("NET", net.replace("MORE", more)).replace("OPTIONS", options)
         out = tmp_path / f"told{len(list(tmp_path.iterdir()))}"
         whole = {
@@ -98,9 +129,10 @@ def train(data: Path, tmp_path: Path) -> Callable[..., list[dict[str, Any]]]:
         command = [sys.executable, "-c", PROGRAM, json.dumps(whole)]
         launch = [str(COMMAND), "-n", str(ranks)] if ranks > 1 else []
         settings = {**os.environ, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(launch + command, env=settings, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(launch + command, env=settings, capture_output=True, text=True, timeout=540, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        return [json.loads(out.with_name(f"{out.name}.{rank}").read_text()) for rank in range(ranks)]
+        told = [json.loads(out.with_name(f"{out.name}.{rank}").read_text()) for rank in range(ranks)]
+        return [{**each, "values": np.load(f"{out}.{each['rank']}.npy")} for each in told]
 
     return run
 
@@ -115,6 +147,25 @@ def test_two_processes_equal_one_with_twice_the_batches_bit_for_bit(train: Train
     ranks = train(2, 12, f"layer_wise_reduce: {reduce}", engine=engine)
     (alone,) = train(1, 12, "iter_size: 2", engine=engine)
     assert {each["sum"] for each in ranks} == {alone["sum"]}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("engine", ["numpy", "onednn"])
+def test_lenet_in_two_processes_for_200_iterations(train: Train, tmp_path: Path, engine: str) -> None:
+    lenet = {"net": LENET, "folder": records(tmp_path, LENET_BATCH, 28), "engine": engine}
+    ranks = train(2, 200, **lenet)
+    (alone,) = train(1, 200, "iter_size: 2", **lenet)
+    assert {each["sum"] for each in ranks} == {alone["sum"]}
+
+
+@pytest.mark.long
+def test_lenet_in_two_processes_equals_twice_the_batch_to_rounding(train: Train, tmp_path: Path) -> None:
+    lenet = {"net": LENET, "folder": records(tmp_path, LENET_BATCH, 28), "dtype": "float64"}
+    ranks = train(2, 200, **lenet)
+    doubled = LENET.replace("batch_size: 64", "batch_size: 128")
+    (whole,) = train(1, 200, **{**lenet, "net": doubled}, dealt=True)
+    difference = np.linalg.norm(ranks[0]["values"] - whole["values"]) / np.linalg.norm(whole["values"])
+    assert difference < ROUNDING_OF_200
 
 
 def test_records_are_dealt_one_by_one(train: Train, data: Path) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from cafx.kernel import CafxError
+from cafx.kernel import CafxError, registry
 from cafx.kernel.net import ROOT
 from cafx_communicator_mpi import MPI
 
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.communicator import CommunicatorCase
+
 TYPES = {"float16": "NCCL_FLOAT16", "float32": "NCCL_FLOAT32", "float64": "NCCL_FLOAT64"}
-INSTALL = 'pip install "cafx[cuda]" "cafx-communicator-nccl[cuda]"'
+NEEDED = "cafx[cuda]", "cafx-communicator-nccl[cuda]"
 
 
 def _library() -> Any:
@@ -26,9 +29,11 @@ def _library() -> Any:
         import cupy
         from cupy.cuda import nccl
     except ImportError as error:
-        raise CafxError("NCCL needs CuPy", found=str(error), remedy=f"run: {INSTALL}") from error
+        remedy = f"run: {registry().install_line(*NEEDED)}"
+        raise CafxError("NCCL needs CuPy", found=str(error), remedy=remedy) from error
     if not nccl.available:
-        raise CafxError("NCCL cannot be loaded", found="CuPy without libnccl", remedy=f"run: {INSTALL}")
+        remedy = f"run: {registry().install_line(*NEEDED)}"
+        raise CafxError("NCCL cannot be loaded", found="CuPy without libnccl", remedy=remedy)
     return cupy, nccl
 
 
@@ -147,3 +152,10 @@ class NCCL(MPI):
         if links is not None:
             links.destroy()
         super().close()
+
+    @classmethod
+    def cases(cls) -> Iterable[CommunicatorCase]:
+        """None that can run without several GPUs; `cafx launch` starts them."""
+        from cafx.conformance.kinds.communicator import CommunicatorCase
+
+        yield CommunicatorCase("gpus", lambda size, program: ("", [1]), lambda: "needs a GPU per process")

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from cafx.conformance import layer_suite, run_layer
+from cafx.conformance import layer_suite, plugin_suite, run_layer
 from cafx.kernel import CafxError
+
+TestEpochsOfDummyData = plugin_suite("data", "DummyData")
 
 TestDummyData = layer_suite("DummyData")
 

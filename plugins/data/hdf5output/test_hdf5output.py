@@ -10,8 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from cafx.conformance import layer_suite
+from cafx.conformance import layer_suite, plugin_suite
 from cafx.kernel import TEST, CafxError, Net, registry, schema
+
+TestEpochsOfHDF5Output = plugin_suite("data", "HDF5Output")
 
 TestHDF5Output = layer_suite("HDF5Output")
 

@@ -125,12 +125,19 @@ class ImageData(BatchLayer):
     def cases(cls) -> Iterable[Case]:
         """In order and shuffled, colour and greyscale, with and without resizing."""
         from cafx.conformance import Case
+        from cafx.conformance.kinds.data import DataCase
         from cafx_lib_feed import samples
 
         images = {"source": samples.image_list(), "root_folder": f"{samples.folder()}/"}
         ignored = {"scale": 2.0, "mean_file": "none", "crop_size": 2, "mirror": True}
         crop = {"crop_size": 5, "mirror": True, "mean_value": [100.0], "scale": 0.5}
-        yield Case("plain", options={**images, "batch_size": 3, **ignored})
+        yield DataCase(
+            "plain",
+            options={**images, "batch_size": 3, **ignored},
+            records=samples.COUNT,
+            shuffle={"shuffle": True},
+            damaged=samples.damaged_image_list,
+        )
         yield Case(
             "resized",
             tops=2,

@@ -1,5 +1,7 @@
 """ImageData passes the conformance suite."""
 
-from cafx.conformance import layer_suite
+from cafx.conformance import layer_suite, plugin_suite
+
+TestEpochsOfImageData = plugin_suite("data", "ImageData")
 
 TestImageData = layer_suite("ImageData")

@@ -2,8 +2,10 @@
 
 import pytest
 
-from cafx.conformance import layer_suite, run_layer
+from cafx.conformance import layer_suite, plugin_suite, run_layer
 from cafx.kernel import CafxError
+
+TestEpochsOfInput = plugin_suite("data", "Input")
 
 TestInput = layer_suite("Input")
 

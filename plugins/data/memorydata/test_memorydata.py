@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cafx.conformance import layer_suite
+from cafx.conformance import layer_suite, plugin_suite
 from cafx.kernel import TEST, CafxError, Net, registry, schema
+
+TestEpochsOfMemoryData = plugin_suite("data", "MemoryData")
 
 TestMemoryData = layer_suite("MemoryData")
 

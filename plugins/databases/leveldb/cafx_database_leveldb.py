@@ -12,11 +12,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import plyvel
-
 from cafx.kernel import CafxError
 from cafx.kernel.files import open_file, read_file
 from cafx_lib_feed.database import Database, Item, Reader, Writer, damaged, empty
+
+try:
+    import plyvel
+except ImportError as error:
+    raise CafxError(
+        f"LevelDB needs plyvel, which cannot be imported ({error})",
+        expected="Linux on x86-64 and Python 3.11 or 3.12, for which it has wheels",
+        remedy="build it with LevelDB's headers: pip install plyvel; or use an LMDB",
+    ) from error
 
 CURRENT, LOCK = "CURRENT", "LOCK"
 TABLES, LOG = (".ldb", ".sst"), ".log"

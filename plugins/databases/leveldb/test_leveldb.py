@@ -1,4 +1,4 @@
-"""LEVELDB passes the database suite and reads or rejects logs left by other writers."""
+"""LEVELDB meets the checklist of databases and reads or rejects logs left by other writers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import plyvel
 import pytest
 
-from cafx.conformance.databases import database_suite
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError
 from cafx_database_leveldb import LevelDB
 
 COUNT, TRUNCATIONS = 40, 60
 
-TestLEVELDB = database_suite("LEVELDB")
+TestLEVELDB = plugin_suite("database", "LEVELDB")
 
 
 def test_a_log_is_read_if_complete_and_rejected_if_truncated(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""LMDB passes the database suite and rejects files that are not LMDB."""
+"""LMDB meets the checklist of databases and rejects files that are not LMDB."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from cafx.conformance.databases import database_suite
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError
 from cafx_database_lmdb import LMDB
 
-TestLMDB = database_suite("LMDB")
+TestLMDB = plugin_suite("database", "LMDB")
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 100, b"\0" * 100_000])

@@ -11,11 +11,14 @@ import threading
 from collections.abc import Iterable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cafx_lib_jobs.executor import Done, Executor, Lost, Work
 from cafx_lib_jobs.hold import Hold
 from cafx_lib_jobs.memory import keep_memory
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.executor import ExecutorCase
 
 SECONDS_TO_END = 5
 _context = multiprocessing.get_context("spawn")
@@ -61,6 +64,13 @@ class Local(Executor):
             worker.stop()
         self._workers = []
         self._hold.close()
+
+    @classmethod
+    def cases(cls) -> Iterable[ExecutorCase]:
+        """Two processes."""
+        from cafx.conformance.kinds.executor import ExecutorCase
+
+        yield ExecutorCase("two-processes")
 
 
 class _Worker:

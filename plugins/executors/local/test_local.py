@@ -13,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import registry
 from cafx_executor_local import Local
 from cafx_lib_jobs.executor import Done, Lost
+
+TestLocal = pytest.mark.slow(plugin_suite("executor", "local"))
 
 WORK = """
 import os, signal, time

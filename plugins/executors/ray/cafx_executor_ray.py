@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from cafx.kernel import CafxError
+from cafx.kernel import CafxError, registry
 from cafx.kernel.files import shown
 from cafx_lib_jobs.executor import Done, Executor, Lost, Work
 from cafx_lib_jobs.hold import Hold
@@ -21,6 +21,8 @@ from cafx_lib_jobs.memory import keep_memory
 
 if TYPE_CHECKING:
     from ray import ObjectRef
+
+    from cafx.conformance.kinds.executor import ExecutorCase
 
 Actor = Any
 """Ray's handle of a `Worker`."""
@@ -41,7 +43,8 @@ OWN_SETTINGS = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 """Report nothing; start workers with this Python, not with uv."""
-REMEDY = 'install the same distributions of cafx on all machines of the cluster: pip install "cafx[ray]"'
+EXTRA = "cafx[ray]"
+REMEDY = "install the same distributions of cafx on all machines of the cluster"
 
 
 class _Quiet:
@@ -142,6 +145,16 @@ class Ray(Executor):
             if isinstance(sys.stdout, _Quiet):
                 sys.stdout = sys.stdout.stream
 
+    @classmethod
+    def cases(cls) -> Iterable[ExecutorCase]:
+        """Two actors of a cluster on this machine."""
+        from importlib.util import find_spec
+
+        from cafx.conformance.kinds.executor import ExecutorCase
+
+        missing = None if find_spec("ray") else "ray is not installed"
+        yield ExecutorCase("two-actors", unavailable=lambda: missing)
+
 
 class _Calls:
     """Tasks that are handed out to actors, and their results.
@@ -231,7 +244,7 @@ def _module() -> Any:
     try:
         import ray
     except ImportError as error:
-        raise CafxError(f"Ray cannot be imported: {error}", remedy='pip install "cafx[ray]"') from error
+        raise CafxError(f"Ray cannot be imported: {error}", remedy=registry().install_line(EXTRA)) from error
     return ray
 
 
@@ -301,7 +314,8 @@ def _broken_worker(error: object) -> CafxError:
     cause = next((line for line in reversed(lines) if "No module named" in line or "cannot import name" in line), None)
     if cause is None:
         return CafxError(f"workers of the Ray cluster fail to start: {_first_line(error)}", remedy="see 'ray logs'")
-    return CafxError(f"a worker of the Ray cluster lacks a plugin: {cause}", remedy=REMEDY)
+    remedy = f"{REMEDY}: {registry().install_line(EXTRA)}"
+    return CafxError(f"a worker of the Ray cluster lacks a plugin: {cause}", remedy=remedy)
 
 
 def _first_line(error: object) -> str:

@@ -17,8 +17,11 @@ from pathlib import Path
 import pytest
 
 import cafx_executor_ray
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, registry
 from cafx_executor_ray import Ray, check_address
+
+TestRay = pytest.mark.long(plugin_suite("executor", "ray"))
 
 SCRIPT = """
 import sys

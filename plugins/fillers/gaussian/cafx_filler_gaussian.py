@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError, Filler
 from cafx_lib_filler import draw_in_chunks
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.filler import FillerCase
 
 
 class Gaussian(Filler):
@@ -37,3 +41,18 @@ class Gaussian(Filler):
                 raise CafxError("filler 'gaussian'", found=f"sparse: {options.sparse}", expected=expected)
             values *= rng.random(shape) < options.sparse / max(units, 1)
         return values
+
+    @classmethod
+    def cases(cls) -> Iterable[FillerCase]:
+        """Mean and deviation, sparse forms, and what is refused."""
+        from cafx.conformance.kinds.filler import FillerCase
+
+        yield FillerCase("default", mean=0.0, variance=1.0)
+        yield FillerCase("shifted", {"mean": 0.5, "std": 0.1}, mean=0.5, variance=0.01)
+        yield FillerCase("sparse", {"sparse": 5}, (50, 400), mean=0.0, variance=0.1)
+        yield FillerCase("nothing-kept", {"sparse": 0}, (3, 4), values=0.0)
+        yield FillerCase("all-kept", {"sparse": 50, "std": 2.0}, (50, 400), mean=0.0, variance=4.0)
+        yield FillerCase("no-deviation", {"std": 0.0}, error="std")
+        yield FillerCase("negative-deviation", {"std": -1.0}, error="std")
+        yield FillerCase("too-many", {"sparse": 4}, (3, 4), error="sparse")
+        yield FillerCase("negative-number", {"sparse": -2}, (3, 4), error="sparse")

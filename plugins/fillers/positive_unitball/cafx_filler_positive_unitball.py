@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cafx.kernel import CafxError, Filler
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.filler import FillerCase
 
 
 class PositiveUnitball(Filler):
@@ -27,3 +31,12 @@ class PositiveUnitball(Filler):
         values = 1 - rng.random(shape)
         values /= values.sum(axis=tuple(range(1, len(shape))), keepdims=True)
         return values
+
+    @classmethod
+    def cases(cls) -> Iterable[FillerCase]:
+        """Units of many values, units of one, and what is refused."""
+        from cafx.conformance.kinds.filler import FillerCase
+
+        yield FillerCase("units", shape=(200, 50, 2, 1), mean=0.01, low=0, high=1)
+        yield FillerCase("single", shape=(7, 1), values=1.0)
+        yield FillerCase("scalar", shape=(), error="scalar")

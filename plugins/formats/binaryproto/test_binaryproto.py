@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, Net, registry, schema
 from cafx.kernel.net import BlobValues, LayerWeights, TrainingState, format_named, read_weights
 from cafx_format_binaryproto import read_binaryproto, write_binaryproto
+
+TestBinaryProto = plugin_suite("format", "BINARYPROTO")
 
 PROTO = format_named("BINARYPROTO", registry())
 SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -17,6 +17,9 @@ from cafx.kernel.files import Kinds, read_head, sniff
 from cafx.kernel.net import ABSENT, BlobValues, LayerWeights, TrainingState, not_weights
 from cafx_lib_hdf5 import Damaged, Dataset, File, writing
 from cafx_lib_states import Malformed, checked, parse
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.format import FormatCase
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 MAX_BLOBS = 1000
@@ -97,6 +100,13 @@ class HDF5(Format):
                 history[str(index)] = np.asarray(blob.data).reshape(blob.shape)
             if state.exact is not None:
                 file[EXACT] = np.void(json.dumps(state.exact).encode())
+
+    @classmethod
+    def cases(cls) -> Iterable[FormatCase]:
+        """What it holds; a small file is of some thousand bytes."""
+        from cafx.conformance.kinds.format import FormatCase
+
+        yield FormatCase("plain", positions=120)
 
 
 def _no_weights(path: Path, file: File) -> CafxError:

@@ -7,12 +7,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import attrs
 import h5py
 import numpy as np
 import pytest
 
+from cafx.conformance import Subject, load_checks, plugin_suite
 from cafx.kernel import CafxError, registry, schema
 from cafx.kernel.net import ABSENT, BlobValues, LayerWeights, TrainingState, format_of, read_weights
+
+TestHDF5 = plugin_suite("format", "HDF5")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("check", ["truncated", "changed"])
+def test_no_byte_of_a_file_is_left_out(check: str) -> None:
+    subject = Subject.of("HDF5", kind="format")
+    load_checks("format")[check].run(subject, attrs.evolve(subject.cases[0], positions=1 << 20))
 
 
 @pytest.fixture

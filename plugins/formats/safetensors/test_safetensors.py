@@ -11,9 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, Net, registry, schema
 from cafx.kernel.net import ABSENT, BlobValues, LayerWeights, format_of, read_weights
 from cafx_format_safetensors import Header, Malformed, Safetensors
+
+TestSafetensors = plugin_suite("format", "SAFETENSORS")
 
 SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple)
 

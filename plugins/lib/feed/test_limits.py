@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import signal
 import struct
 import subprocess
@@ -24,6 +25,8 @@ with create(sys.argv[1], sys.argv[2], resumable=bool(sys.argv[3:])) as writer:
         writer.put([(b"%09d" % number, bytes(1000))])
         print(number, flush=True)
 """
+
+NEEDS_PLYVEL = pytest.mark.skipif(importlib.util.find_spec("plyvel") is None, reason="plyvel has no wheel here")
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -72,7 +75,7 @@ def test_the_limit_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         images.decode(data, 3, "x")
 
 
-@pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
+@pytest.mark.parametrize("backend", ["lmdb", pytest.param("leveldb", marks=NEEDS_PLYVEL)])
 @pytest.mark.parametrize("resumable", [False, True])
 def test_a_killed_program_leaves_no_database_under_its_name(backend: str, resumable: bool, tmp_path: Path) -> None:
     command = [sys.executable, "-c", WRITE_FOR_EVER, str(tmp_path / "db"), backend, *["resumable"] * resumable]
@@ -90,7 +93,7 @@ def test_a_killed_program_leaves_no_database_under_its_name(backend: str, resuma
         assert [each.name for each in tmp_path.iterdir()] == ["db"]
 
 
-@pytest.mark.parametrize("backend", ["lmdb", "leveldb"])
+@pytest.mark.parametrize("backend", ["lmdb", pytest.param("leveldb", marks=NEEDS_PLYVEL)])
 def test_a_database_has_its_name_once_it_is_complete(backend: str, tmp_path: Path) -> None:
     path = tmp_path / "db"
     with tools.create(path, backend) as writer:

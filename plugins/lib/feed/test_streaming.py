@@ -134,16 +134,19 @@ def results(work: Transformer, pixels: Any, draws: Draws) -> list[Any]:
 
 
 @pytest.mark.parametrize("phase", list(Phase))
-def test_a_transformer_gives_the_same_results_with_and_without_the_pass(
+def test_a_transformer_gives_the_same_results_with_and_without_the_pass_and_opencv(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch, phase: Phase
 ) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (4, 3, SIDE, SIDE), dtype=np.uint8)
     for each in options(tmp_path):
         outputs = []
-        for absent in (False, True):
+        for absent, has_opencv in ((False, True), (True, True), (True, False)):
             with monkeypatch.context() as patch:
                 if absent:
                     patch.setattr(transform, "streaming", lambda: None)
+                if not has_opencv:
+                    patch.setattr(transform, "has_opencv", lambda: False)
+                    patch.setattr(transform, "cv2", None)
                 work = Transformer(TransformationParameter(**each), phase, CafxError)
                 outputs += results(work, pixels, work.draw(lambda: np.random.default_rng(3), len(pixels)))
                 assert all((stream is None) == absent for stream in work._streams.values())

@@ -17,6 +17,8 @@ from cafx_lib_hints.needs import Need, needs_of, refusal
 
 ROOT = Path(__file__).resolve().parents[3]
 X = "the fork X"
+CHECKOUT = "/no/clone"
+CLONE = {"url": f"file://{CHECKOUT}", "dir_info": {}}
 TABLE = Known(
     {
         ("layer", "Nose"): [Provider(X, "cafx-layer-nose")],
@@ -38,7 +40,11 @@ TABLE = Known(
         "cafx-layer-nose": "contrib/layers/nose",
         "cafx-dialect-x": "contrib/dialects/x",
         "cafx-lib-smell": "contrib/lib/smell",
+        "cafx-layer-ear": "contrib/layers/ear",
+        "cafx-upgrade-hair": "contrib/dialects/hair",
+        "cafx-lib-sight": "plugins/lib/sight",
     },
+    {"sight": frozenset({"cafx-lib-sight[eyes]", "cafx-layer-ear"})},
 )
 NET = """name: "n"
 layer { name: "a" type: "Nose" nose_param { deep { layer: 1 } } }
@@ -47,12 +53,26 @@ layer { name: "c" type: "Nose" nose_params { x: 1 } force_: 1 }
 """
 
 
+FOUND = install.Origin.checkout.fget
+
+
+def checkout_of(found: install.Origin) -> Path | None:
+    """The checkout; `CHECKOUT` need not be there."""
+    return Path(CHECKOUT) if found.path == Path(CHECKOUT) else FOUND(found)
+
+
 @pytest.fixture(autouse=True)
 def _table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Known, "read", lambda: TABLE)
-    monkeypatch.setattr(install.metadata, "distribution", lambda _: origin({}, "pip"))
+    monkeypatch.setattr(install.metadata, "distribution", lambda _: origin(CLONE, "pip"))
+    monkeypatch.setattr(install.Origin, "checkout", property(checkout_of))
     monkeypatch.setattr(install.shutil, "which", lambda _: str(Path(sys.executable).with_name("pip")))
     monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+
+
+def folders(*names: str) -> str:
+    """Folders of contrib as the repository's."""
+    return " ".join(f"{CHECKOUT}/contrib/{name}" for name in names)
 
 
 def origin(direct: object, installer: str) -> SimpleNamespace:
@@ -74,12 +94,18 @@ def test_everything_missing_is_listed_with_its_place_and_fork() -> None:
         "net.prototxt:4: LayerParameter has no field 'nose_params' (no package known here provides it)",
         "net.prototxt:4: LayerParameter has no field 'force_' (no package known here provides it)",
     ]
-    assert lines[-1] == "install the others with: pip install cafx-x"
+    assert (
+        lines[-1]
+        == f"install the others with: pip install {folders('bundles/x', 'dialects/x', 'layers/nose', 'lib/smell')}"
+    )
 
 
 def test_what_is_known_in_full_is_installed_in_full() -> None:
     error = refusal([Need("layer", "Nose", 1), Need("layer", "Ear", 2)], "n")
-    assert str(error).splitlines()[-1] == "install them with: pip install cafx-layer-ear cafx-layer-nose"
+    assert (
+        str(error).splitlines()[-1]
+        == f"install them with: pip install {folders('layers/ear', 'layers/nose', 'lib/smell')}"
+    )
 
 
 def test_of_several_providers_one_that_is_wanted_anyway_is_installed() -> None:
@@ -92,13 +118,13 @@ def test_types_that_only_the_registry_misses_are_listed_too() -> None:
     from cafx.kernel import Net
 
     text = 'layer { name: "a" type: "Nose" top: "x" } layer { name: "b" type: "Mouth" bottom: "x" top: "y" }'
-    with pytest.raises(CafxError, match=r"(?s)needs 2 things .*'Nose' \(the fork X\).*'Mouth'.*cafx-layer-nose"):
+    with pytest.raises(CafxError, match=r"(?s)needs 2 things .*'Nose' \(the fork X\).*'Mouth'.*contrib/layers/nose"):
         Net(schema().parse_text(text, "NetParameter"))
 
 
 def test_a_single_need_is_one_line() -> None:
     error = refusal([Need("layer", "Ear", 3)], "n.prototxt")
-    assert str(error) == "n.prototxt:3: unknown layer type 'Ear'; install it with: pip install cafx-layer-ear"
+    assert str(error) == f"n.prototxt:3: unknown layer type 'Ear'; install it with: pip install {folders('layers/ear')}"
 
 
 def test_a_long_list_is_cut() -> None:
@@ -110,30 +136,60 @@ def test_a_long_list_is_cut() -> None:
 @pytest.mark.parametrize(
     ("direct", "installer", "line"),
     [
-        ({}, "pip", "pip install cafx-x"),
-        ({}, "uv", "uv pip install cafx-x"),
-        ({"url": "file:///tmp/wheels/k.whl", "archive_info": {}}, "pip", "pip install --find-links /tmp/wheels cafx-x"),
+        (
+            {},
+            "uv",
+            "uv pip install CHECKOUT/contrib/layers/ear 'CHECKOUT/plugins/lib/sight[eyes]' "
+            "(CHECKOUT is a clone of cafx's repository)",
+        ),
+        (
+            {"url": "file:///no/wheels/k.whl", "archive_info": {}},
+            "pip",
+            "pip install /no/wheels/cafx_layer_ear-VERSION-py3-none-any.whl "
+            "'/no/wheels/cafx_lib_sight-VERSION-py3-none-any.whl[eyes]'",
+        ),
+        (
+            {"url": "https://x.org/cafx", "vcs_info": {"vcs": "git", "commit_id": "12ab"}},
+            "uv",
+            "uv pip install 'cafx-layer-ear @ git+https://x.org/cafx@12ab#subdirectory=contrib/layers/ear' "
+            "'cafx-lib-sight[eyes] @ git+https://x.org/cafx@12ab#subdirectory=plugins/lib/sight'",
+        ),
     ],
 )
 def test_the_line_installs_from_where_cafx_came(
     monkeypatch: pytest.MonkeyPatch, direct: object, installer: str, line: str
 ) -> None:
     monkeypatch.setattr(install.metadata, "distribution", lambda _: origin(direct, installer))
-    assert install.install_line(["cafx-x"]) == line
+    assert install.install_line(["cafx[sight]"]) == line
+
+
+def test_many_parts_are_named_from_their_folder() -> None:
+    line = install.install_line(["cafx-x", "cafx-layer-ear"])
+    where = "contrib/bundles/x contrib/dialects/x contrib/layers/ear contrib/layers/nose contrib/lib/smell"
+    assert line == f"cd {CHECKOUT} && pip install {where}"
+
+
+def test_wheels_are_named_by_their_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for version in ("0.9.0", "0.10.0"):
+        (tmp_path / f"cafx_layer_ear-{version}-py3-none-any.whl").touch()
+    direct = {"url": f"file://{tmp_path}/cafx-0.1.0-py3-none-any.whl", "archive_info": {}}
+    monkeypatch.setattr(install.metadata, "distribution", lambda _: origin(direct, "uv"))
+    line = f"uv pip install {tmp_path}/cafx_layer_ear-0.10.0-py3-none-any.whl"
+    assert install.install_line(["cafx-layer-ear"]) == line
 
 
 @pytest.mark.parametrize(
-    ("installer", "line"),
-    [("pip", "{python} -m pip install cafx-x"), ("uv", "uv pip install --python {python} cafx-x")],
+    ("installer", "line"), [("pip", "{python} -m pip install {ear}"), ("uv", "uv pip install --python {python} {ear}")]
 )
 def test_an_environment_that_is_not_active_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, installer: str, line: str
 ) -> None:
-    monkeypatch.setattr(install.metadata, "distribution", lambda _: origin({}, installer))
+    monkeypatch.setattr(install.metadata, "distribution", lambda _: origin(CLONE, installer))
     monkeypatch.setattr(install.shutil, "which", lambda _: str(tmp_path / "pip"))
     monkeypatch.delenv("VIRTUAL_ENV")
     monkeypatch.setattr(install.sys, "executable", "/my env/bin/python")
-    assert install.install_line(["cafx-x"]) == line.format(python="'/my env/bin/python'")
+    expected = line.format(python="'/my env/bin/python'", ear=folders("layers/ear"))
+    assert install.install_line(["cafx-layer-ear"]) == expected
 
 
 @pytest.mark.parametrize("named", ["cafx", "cafx-kernel"])
@@ -151,8 +207,13 @@ def test_a_checkout_installs_its_own_folders(monkeypatch: pytest.MonkeyPatch, tm
 @pytest.mark.parametrize(
     ("kind", "name", "known", "advice"),
     [
-        ("layer", "Nose", ["Noise"], "part of the fork X; install it with: pip install cafx-layer-nose"),
-        ("module", "hair.layer", [], "pip install cafx-upgrade-hair"),
+        (
+            "layer",
+            "Nose",
+            ["Noise"],
+            f"part of the fork X; install it with: pip install {CHECKOUT}/contrib/layers/nose",
+        ),
+        ("module", "hair.layer", [], f"pip install {CHECKOUT}/contrib/dialects/hair"),
         ("layer", "ReLu", ["ReLU", "PReLU"], "did you mean 'ReLU'?"),
         ("solver", "Lion", ["SGD"], "cafx-solver-lion: check who publishes it"),
         ("LayerParameter", "hand_wave_param", ["name"], "cafx-layer-handwave: check who publishes it"),
@@ -172,7 +233,7 @@ def test_python_modules_that_are_replaced_are_listed_where_they_are_not_there() 
     assert [(need.name, need.line) for need in found] == [("hair.layer", 1), ("Nose", 5)]
     error = refusal(found, "n")
     assert "n:1: no Python module 'hair.layer' (the fork X)" in str(error)
-    assert str(error).endswith("install them with: pip install cafx-layer-nose cafx-upgrade-hair")
+    assert str(error).endswith(folders("dialects/hair", "layers/nose", "lib/smell"))
 
 
 def test_a_replacement_that_is_there_is_not_installed_again() -> None:

@@ -6,9 +6,13 @@ source. No token is sent: what is private stays so.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 from urllib.parse import quote
 
 from huggingface_hub import HfApi, constants
@@ -19,6 +23,9 @@ from cafx.kernel.files import shown
 from cafx_lib_zoo import Limits, Source, Stated
 from cafx_lib_zoo.names import CARDS, is_file_name, is_loopback
 from cafx_lib_zoo.web import Web
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.source import SourceCase
 
 ADDRESS = re.compile(r"([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w./-]{1,100}))?")
 MOST_FOUND = 20
@@ -85,6 +92,24 @@ class Hub(Source):
             raise CafxError("there is no such public model", where=self.title, remedy=remedy) from None
         except (HTTPError, OSError, RuntimeError, ValueError) as error:
             raise _unreadable(self.title, error) from None
+
+    @classmethod
+    def cases(cls) -> Iterable[SourceCase]:
+        """A server on this machine that answers as the Hub does."""
+        from cafx.conformance.kinds.source import SourceCase
+        from cafx_lib_zoo.testing import FAST, on_site
+
+        def serve(folder: Path, files: Mapping[str, bytes], escapes: Mapping[str, bytes]) -> Any:
+            def put(site: Any) -> tuple[Any, Any]:
+                site.files = {f"/org/m/resolve/{'a' * 40}/{name}": data for name, data in files.items()}
+                listed = [{"rfilename": name, "size": len(data)} for name, data in {**files, **escapes}.items()]
+                answer = {"id": "org/m", "modelId": "org/m", "sha": "a" * 40, "siblings": listed, "tags": []}
+                site.files["/api/models/org/m?blobs=true"] = json.dumps(answer).encode()
+                return partial(cls, "org/m", FAST), partial(cls, "org/none", FAST)
+
+            return on_site(put, lambda site: mock.patch.object(constants, "ENDPOINT", site.address))
+
+        yield SourceCase("hub", serve, ["", "lenet", "../x/y", "a/b/c"])
 
 
 def _unreadable(title: str, error: Exception) -> CafxError:

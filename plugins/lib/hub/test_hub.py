@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError
 from cafx_lib_hub import Hub
 from cafx_lib_zoo import Card, ModelFolder, Store, Wish, get, open_source, publish
 from cafx_lib_zoo.testing import FAST, Site, redirected, running
+
+TestHub = plugin_suite("source", "hf")
 
 SHA, OLD = "a" * 40, "b" * 40
 WEIGHTS = b"weights" * 1000

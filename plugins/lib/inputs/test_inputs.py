@@ -85,6 +85,27 @@ def test_selective_search_finds_an_object_and_is_repeatable() -> None:
     assert min(np.abs(window - (20, 30, 60, 70)).max() for window in first) <= 3
 
 
+def test_selective_search_proposes_fewer_windows_of_a_smaller_picture() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    small, usual = selective_search(image, 100), selective_search(image)
+    assert 0 < len(small) < len(usual)
+    for windows in (small, usual):
+        assert (windows >= 0).all()
+        assert (windows[:, 2:] <= (80, 100)).all()
+
+
+def test_several_outputs_come_from_one_pass() -> None:
+    text = NET + 'layer { name: "most" type: "Reduction" bottom: "data" top: "most" reduction_param { axis: 2 } }'
+    scorer = Scorer(net(text), output="sum")
+    inputs = np.random.default_rng(0).normal(size=(3, 3, 4, 5)).astype(np.float32)
+    found = [np.stack(values) for values in zip(*scorer.values(inputs, ["most", "sum"]), strict=True)]
+    np.testing.assert_allclose(found[0], inputs.sum((2, 3)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[1], inputs.sum((1, 2, 3))[:, None], rtol=1e-4, atol=1e-5)
+    assert [len(each) for each in scorer.scores(inputs)] == [1] * 3
+    with pytest.raises(CafxError, match="no output 'data'"):
+        list(scorer.values(inputs, ["data"]))
+
+
 def test_examples_run() -> None:
     assert doctest.testmod(cafx_lib_inputs.options) == (0, 4)
 

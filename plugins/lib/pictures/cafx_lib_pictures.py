@@ -1,7 +1,8 @@
-"""Picture files that commands write: grids of images, and matplotlib figures."""
+"""Picture files that commands write: grids of images, and figures of matplotlib, the extra ``plots`` of cafx."""
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +11,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel.errors import CafxError
+from cafx.kernel import CafxError, registry
 from cafx.kernel.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Pixels = npt.NDArray[Any]
+EXTRA = "cafx[plots]"
+
+
+def matplotlib(module: str) -> Any:
+    """A module of matplotlib, imported on first use.
+
+    Args:
+        module: its name in the package, such as ``figure``.
+
+    Raises:
+        CafxError: it is not installed.
+    """
+    try:
+        return importlib.import_module(f"matplotlib.{module}")
+    except ImportError as error:
+        message = f"pictures need the extra {EXTRA} ({error})"
+        raise CafxError(message, remedy=f"install it with: {registry().install_line(EXTRA)}") from None
 
 
 def image_grid(images: Sequence[Pixels] | Pixels, columns: int, gap: int = 0, background: float = 255) -> Pixels:

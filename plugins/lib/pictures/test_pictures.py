@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,12 @@ def test_a_grid_keeps_channels_and_dtype() -> None:
     grid = image_grid([np.full((2, 3, 3), value, np.uint8) for value in range(3)], columns=2)
     assert (grid.shape, grid.dtype) == ((4, 6, 3), np.uint8)
     assert grid[2:, 3:].min() == 255
+
+
+def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(CafxError, match=r"the extra cafx\[plots\] .*install it with: .*pictures\S*\[plots\]"):
+        cafx_lib_pictures.matplotlib("figure")
 
 
 def test_an_unknown_format_is_refused_before_a_file_is_written(tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_card_of_caffe_s_zoo_is_read_and_keeps_what_cafx_does_not_know() -> No
 
 
 def test_a_card_is_a_card_of_the_hub() -> None:
-    hub = pytest.importorskip("huggingface_hub", reason="needs 'pip install cafx[hub]'")
+    hub = pytest.importorskip("huggingface_hub", reason="needs the extra hub")
     weights = Stated(3, "0" * 64, "1" * 40)
     card = Card(
         "X",

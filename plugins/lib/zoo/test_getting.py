@@ -12,10 +12,15 @@ from typing import Any
 import attrs
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError
 from cafx_lib_zoo import Card, ModelFolder, Store, Wish, get, lacking, open_source, publish
 from cafx_lib_zoo.sources.gist import Gist
 from cafx_lib_zoo.testing import FAST, Site, running, send, trickling, truncated
+
+TestFile = plugin_suite("source", "file")
+TestGist = plugin_suite("source", "gist")
+TestHttps = plugin_suite("source", "https")
 
 NET = b'name: "M"\nlayer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 2 } } }\n'
 WEIGHTS = bytes(range(250)) * 4000

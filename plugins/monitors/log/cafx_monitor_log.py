@@ -6,13 +6,16 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from cafx.kernel import CafxError, Net, Solver, hookimpl
 from cafx_lib_scores import flatten, format_weighted
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.monitor import MonitorCase
 
 SOLVER, RULE, NET = "solver.cpp:239", "sgd_solver.cpp:112", "net.cpp:594"
 SNAPSHOT, STATE = "solver.cpp:464", "sgd_solver.cpp:284"
@@ -92,14 +95,18 @@ class Log:
 
     @hookimpl
     def training_finished(self, solver: Solver) -> None:
-        """Log how training ended."""
+        """Log how training ended, and close the file; a training that goes on opens it again."""
         logging.getLogger("cafx.net").removeHandler(self.debug_info)
         self.line(SOLVER, "Optimization stopped early." if solver.stopped else "Optimization Done.")
+        if self.name not in STREAMS:
+            self.file.close()
 
     def line(self, source: str, text: str) -> None:
         """Write one line: severity, date, time, thread, source and text."""
         now = datetime.now().astimezone()
         stamp = f"I{now:%m%d %H:%M:%S.%f} {threading.get_native_id():5d} {source}]"
+        if self.file.closed and self.name not in STREAMS:
+            self.file = _open(self.name)
         try:
             self.file.write(f"{stamp} {text}\n")
             self.file.flush()
@@ -107,6 +114,15 @@ class Log:
             raise
         except OSError as error:
             raise CafxError(f"cannot be written: {error.strerror}", where=self.name) from error
+
+    @classmethod
+    def cases(cls) -> Iterable[MonitorCase]:
+        """A file, both streams, and what is refused."""
+        from cafx.conformance.kinds.monitor import MonitorCase
+
+        yield MonitorCase("file", "{folder}/run.log", files=["run.log"])
+        yield MonitorCase("standard-error")
+        yield MonitorCase("no-folder", "{folder}/missing/run.log", error="cannot be written")
 
     def _outputs(self, phase: str, net: Net, outputs: Mapping[str, Any]) -> None:
         loss_weights = net.loss_weights

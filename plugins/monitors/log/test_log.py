@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import Solver, registry, schema
 from cafx_monitor_log import Log
+
+TestLog = plugin_suite("monitor", "log")
 
 GOLDEN = Path(__file__).parents[4] / "shared" / "golden" / "solvers"
 PRINTED = 2e-5  # six significant digits are printed

@@ -6,13 +6,17 @@ import csv
 import json
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from cafx.kernel import CafxError, Solver, hookimpl
 from cafx_lib_scores import flatten
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.monitor import MonitorCase
 
 COLUMNS = ["iteration", "seconds", "loss", "lr"]
 JSON_LINES = (".jsonl", ".ndjson", ".json")
@@ -56,14 +60,25 @@ class Metrics:
 
     @hookimpl
     def test_finished(self, solver: Solver, index: int, scores: dict[str, Any]) -> None:
-        """Write the scores of a test."""
+        """Write the scores of a test, which need not be part of a training."""
+        self.training_started(solver)
         self._write({**self._when(solver.iter), **_named(index, scores)})
 
     @hookimpl
     def training_finished(self, solver: Solver) -> None:
-        """Flush the file."""
+        """Close the file; a training that goes on appends to it."""
         if self.file is not None:
-            self.file.flush()
+            self.file.close()
+            self.file = None
+
+    @classmethod
+    def cases(cls) -> Iterable[MonitorCase]:
+        """Both formats, and what is refused."""
+        from cafx.conformance.kinds.monitor import MonitorCase
+
+        yield MonitorCase("csv", "{folder}/run.csv", files=["run.csv"])
+        yield MonitorCase("json", "{folder}/run.jsonl", files=["run.jsonl"])
+        yield MonitorCase("no-folder", "{folder}/missing/run.csv", error="cannot be written")
 
     def _when(self, iteration: int) -> dict[str, Any]:
         return {"iteration": iteration, "seconds": round(time.monotonic() - self.started, 3)}

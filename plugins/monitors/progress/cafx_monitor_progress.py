@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
@@ -12,6 +13,9 @@ from rich.progress import Progress as Bar
 from cafx.kernel import Solver, hookimpl
 from cafx.kernel.net import learnable
 from cafx_lib_scores import format_values
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.monitor import MonitorCase
 
 REFRESH = 0.1
 """Seconds between two redraws of the bar."""
@@ -96,6 +100,13 @@ class Progress:
             self.bar.update(self.task, completed=solver.iter)
             self.bar.stop()
             self.bar = None
+
+    @classmethod
+    def cases(cls) -> Iterable[MonitorCase]:
+        """There is nothing to choose."""
+        from cafx.conformance.kinds.monitor import MonitorCase
+
+        yield MonitorCase("plain")
 
     def _show_bar(self, solver: Solver) -> None:
         columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[status]}"))

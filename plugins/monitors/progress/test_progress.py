@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import Solver, schema
 from cafx_monitor_progress import Progress, duration
+
+TestProgress = plugin_suite("monitor", "progress")
 
 SOLVER = """
 net_param {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tensorboardX import summary
@@ -14,6 +15,9 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from cafx.kernel import CafxError, Solver, hookimpl
 from cafx_lib_scores import flatten
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.monitor import MonitorCase
 
 FLUSH_SECONDS = 10
 BINS = np.concatenate([-(powers := 1e-12 * 1.1 ** np.arange(774))[::-1], [0], powers])
@@ -48,7 +52,7 @@ class TensorBoard:
     def training_started(self, solver: Solver) -> None:
         """Open an event file. It is written without a thread, so that a full disk raises an error here."""
         if self.writer is None:
-            self.writer = EventsWriter(str(Path(self.folder) / "events"), f".{os.getpid()}")
+            self.writer = EventsWriter(str(Path(self.folder) / "events"), f".{os.getpid()}.{time.time_ns()}")
             if solver.iter:
                 self._write(solver.iter + 1, session_log=SessionLog(status=SessionLog.START))
 
@@ -60,13 +64,15 @@ class TensorBoard:
 
     @hookimpl
     def test_finished(self, solver: Solver, index: int, scores: dict[str, Any]) -> None:
-        """Write the scores of a test."""
+        """Write the scores of a test, which need not be part of a training."""
+        self.training_started(solver)
         for name, value in flatten(scores, "{name}/{index}"):
             self._scalar(f"test{index or ''}/{name}", value, solver.iter)
 
     @hookimpl
     def snapshot_saved(self, solver: Solver, weights: str, state: str) -> None:
         """Write a histogram of each parameter."""
+        self.training_started(solver)
         for layer in solver.net.layers:
             for index, blob in enumerate(layer.blobs):
                 if blob.count_:
@@ -79,6 +85,14 @@ class TensorBoard:
         if self.writer is not None:
             self.writer.close()
             self.writer = None
+
+    @classmethod
+    def cases(cls) -> Iterable[MonitorCase]:
+        """A folder, and what is refused."""
+        from cafx.conformance.kinds.monitor import MonitorCase
+
+        yield MonitorCase("folder", "{folder}/runs", files=["runs/events.*"])
+        yield MonitorCase("no-folder", "/dev/null/runs", error="cannot be written")
 
     def _scalar(self, tag: str, value: float, iteration: int) -> None:
         self._write(iteration, summary=summary.scalar(tag, value))

@@ -11,8 +11,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import TEST, CafxError, Net, Solver, schema
 from cafx_lib_onnx import Session, export_net, import_model, read_model
+
+TestConvolution = plugin_suite("onnx", "Convolution")
+TestPooling = plugin_suite("onnx", "Pooling")
+TestReLU = plugin_suite("onnx", "ReLU")
 
 TOLERANCE = 1e-4
 RNG = np.random.default_rng(7)

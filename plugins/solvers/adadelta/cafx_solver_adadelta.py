@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cafx.kernel import UpdateRule
 from cafx.kernel.training import Array
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.solver import SolverCase
 
 
 class AdaDelta(UpdateRule):
@@ -32,3 +36,17 @@ class AdaDelta(UpdateRule):
         updates *= momentum
         updates += (1 - momentum) * (diff * diff)
         diff *= rate
+
+    @classmethod
+    def cases(cls) -> Iterable[SolverCase]:
+        """Averages, and none."""
+        from cafx.conformance.kinds.solver import SolverCase
+
+        def formula(g: Array, history: Sequence[Array], rate: float, t: int, options: Any) -> tuple[Array, list[Array]]:
+            m, delta = options.momentum, options.delta
+            squares = m * history[0] + (1 - m) * g**2
+            step = np.sqrt((history[1] + delta) / (squares + delta)) * g
+            return rate * step, [squares, m * history[1] + (1 - m) * step**2]
+
+        yield SolverCase("averages", {"momentum": 0.95, "delta": 1e-6}, formula)
+        yield SolverCase("none", {"delta": 0.01}, formula)

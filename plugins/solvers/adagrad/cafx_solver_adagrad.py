@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cafx.kernel import UpdateRule
 from cafx.kernel.training import Array
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.solver import SolverCase
 
 
 class AdaGrad(UpdateRule):
@@ -36,3 +39,16 @@ class AdaGrad(UpdateRule):
         scale += self.options.delta
         diff /= scale
         diff *= rate
+
+    @classmethod
+    def cases(cls) -> Iterable[SolverCase]:
+        """Two values of delta, and what is refused."""
+        from cafx.conformance.kinds.solver import SolverCase
+
+        def formula(g: Array, history: Sequence[Array], rate: float, t: int, options: Any) -> tuple[Array, list[Array]]:
+            squares = history[0] + g**2
+            return rate * g / (np.sqrt(squares) + options.delta), [squares]
+
+        yield SolverCase("default", {}, formula)
+        yield SolverCase("delta", {"delta": 0.1}, formula)
+        yield SolverCase("momentum", {"momentum": 0.9}, error="momentum")

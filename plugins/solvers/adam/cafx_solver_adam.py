@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cafx.kernel import UpdateRule
 from cafx.kernel.training import Array
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.solver import SolverCase
 
 
 class Adam(UpdateRule):
@@ -46,3 +49,21 @@ class Adam(UpdateRule):
         t = iteration + 1
         np.divide(mean, scale, out=diff)
         diff *= rate * math.sqrt(1 - beta2**t) / (1 - beta1**t)
+
+    @classmethod
+    def cases(cls) -> Iterable[SolverCase]:
+        """Usual averages, no momentum, and what is refused."""
+        from cafx.conformance.kinds.solver import SolverCase
+
+        def formula(g: Array, history: Sequence[Array], rate: float, t: int, options: Any) -> tuple[Array, list[Array]]:
+            beta1, beta2 = options.momentum, options.momentum2
+            mean = beta1 * history[0] + (1 - beta1) * g
+            squares = beta2 * history[1] + (1 - beta2) * g**2
+            correction = math.sqrt(1 - beta2 ** (t + 1)) / (1 - beta1 ** (t + 1))
+            return rate * correction * mean / (np.sqrt(squares) + options.delta), [mean, squares]
+
+        yield SolverCase("usual", {"momentum": 0.9, "momentum2": 0.999}, formula)
+        yield SolverCase("no-momentum", {"momentum2": 0.9, "delta": 0.01}, formula)
+        yield SolverCase("momentum-one", {"momentum": 1.0}, error="momentum")
+        yield SolverCase("negative", {"momentum": -0.1}, error="momentum")
+        yield SolverCase("momentum2-one", {"momentum2": 1.0}, error="momentum2")

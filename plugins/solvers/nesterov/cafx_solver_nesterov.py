@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import UpdateRule
 from cafx.kernel.training import Array
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.solver import SolverCase
 
 
 class Nesterov(UpdateRule):
@@ -28,3 +32,16 @@ class Nesterov(UpdateRule):
         diff -= previous
         diff *= momentum
         diff += velocity
+
+    @classmethod
+    def cases(cls) -> Iterable[SolverCase]:
+        """With momentum and without."""
+        from cafx.conformance.kinds.solver import SolverCase
+
+        def formula(g: Array, history: Sequence[Array], rate: float, t: int, options: Any) -> tuple[Array, list[Array]]:
+            momentum = options.momentum
+            velocity = momentum * history[0] + rate * g
+            return (1 + momentum) * velocity - momentum * history[0], [velocity]
+
+        yield SolverCase("momentum", {"momentum": 0.9}, formula)
+        yield SolverCase("plain", {}, formula)

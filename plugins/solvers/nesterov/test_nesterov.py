@@ -1,23 +1,5 @@
-"""Nesterov: its updates compared with the formula."""
+"""Nesterov: the checklist of solvers."""
 
-import numpy as np
+from cafx.conformance import plugin_suite
 
-from cafx.conformance import run_rule
-
-GRADIENTS = np.random.default_rng(1).standard_normal((5, 7)).astype(np.float32)
-
-
-def test_updates_match_the_formula() -> None:
-    velocity = np.zeros(7)
-    for update, gradient in zip(run_rule("Nesterov", GRADIENTS, momentum=0.9), GRADIENTS, strict=True):
-        previous, velocity = velocity, 0.9 * velocity + 0.1 * gradient
-        np.testing.assert_allclose(update, 1.9 * velocity - 0.9 * previous, rtol=1e-4, atol=1e-6)
-
-
-def test_without_momentum_updates_are_plain_gradient_descent() -> None:
-    np.testing.assert_allclose(run_rule("Nesterov", GRADIENTS), np.float32(0.1) * GRADIENTS, rtol=1e-6)
-
-
-def test_updates_on_a_device_match_numpy() -> None:
-    on_device = run_rule("Nesterov", GRADIENTS, momentum=0.9, device=True)
-    np.testing.assert_array_equal(on_device, run_rule("Nesterov", GRADIENTS, momentum=0.9))
+TestNesterov = plugin_suite("solver", "Nesterov")

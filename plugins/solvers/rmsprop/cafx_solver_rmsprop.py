@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cafx.kernel import UpdateRule
 from cafx.kernel.training import Array
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.solver import SolverCase
 
 
 class RMSProp(UpdateRule):
@@ -39,3 +42,18 @@ class RMSProp(UpdateRule):
         scale += self.options.delta
         diff /= scale
         diff *= rate
+
+    @classmethod
+    def cases(cls) -> Iterable[SolverCase]:
+        """Two decays, and what is refused."""
+        from cafx.conformance.kinds.solver import SolverCase
+
+        def formula(g: Array, history: Sequence[Array], rate: float, t: int, options: Any) -> tuple[Array, list[Array]]:
+            squares = options.rms_decay * history[0] + (1 - options.rms_decay) * g**2
+            return rate * g / (np.sqrt(squares) + options.delta), [squares]
+
+        yield SolverCase("default", {}, formula)
+        yield SolverCase("decay", {"rms_decay": 0.75, "delta": 0.01}, formula)
+        yield SolverCase("momentum", {"momentum": 0.9}, error="momentum")
+        yield SolverCase("no-average", {"rms_decay": 1.0}, error="rms_decay")
+        yield SolverCase("negative", {"rms_decay": -0.1}, error="rms_decay")

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, registry, schema
 from cafx.kernel.net import read_weights
 from cafx_upgrade_legacy import Legacy
+
+TestLegacy = plugin_suite("upgrade", "legacy")
 
 
 def upgraded(text: str) -> Any:

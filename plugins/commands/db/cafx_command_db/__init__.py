@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import click
 
 from cafx_command_db.inspection import inspect
 from cafx_command_db.merging import merge
 from cafx_command_db.shuffling import shuffle
 from cafx_command_db.splitting import split
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.command import CommandCase
 
 __version__ = "0.1.0"
 
@@ -27,3 +33,10 @@ def db() -> None:
 
 for command in (inspect, merge, split, shuffle):
     db.add_command(command)
+
+
+def cases() -> Iterable[CommandCase]:
+    """The conformance cases: see `cafx_command_db.conformance_cases`."""
+    from cafx_command_db import conformance_cases as own
+
+    return own.cases()

@@ -27,7 +27,7 @@ BAR_LENGTH = 40
 @click.option(
     "--side", type=click.IntRange(8, 1024), metavar="N", default=64, show_default=True, help="Thumbnail size in pixels."
 )
-@click.option("--rgb", is_flag=True, help="Pixels are RGB, not BGR (as in CIFAR-10).")
+@click.option("--rgb", is_flag=True, help="Pixels are RGB, not BGR.")
 @json_option
 def inspect(
     database: str,

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import click
 
 from cafx_command_models.getting import get, verify
 from cafx_command_models.listing import list_models, search, show
 from cafx_command_models.writing import convert, publish
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.command import CommandCase
 
 __version__ = "0.1.0"
 __all__ = ["models"]
@@ -28,3 +34,10 @@ def models() -> None:
 
 for command in (list_models, search, show, get, verify, publish, convert):
     models.add_command(command)
+
+
+def cases() -> Iterable[CommandCase]:
+    """The conformance cases: see `cafx_command_models.conformance_cases`."""
+    from cafx_command_models import conformance_cases as own
+
+    return own.cases()

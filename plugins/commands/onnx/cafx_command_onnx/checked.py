@@ -223,8 +223,9 @@ def _json(value: float) -> float | str:
 
 
 def _print_table(rows: dict[str, dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from cafx.cli.terminal import console
 
     table = Table("blob", "shape")
     for title in ("largest difference", "relative"):
@@ -234,4 +235,4 @@ def _print_table(rows: dict[str, dict[str, Any]]) -> None:
         text = " / ".join("×".join(map(str, each)) for each in shape) if shape and isinstance(shape[0], list) else None
         text = "×".join(map(str, shape)) if text is None else text
         table.add_row(row["blob"], text, f"{row['difference']:.3g}", f"{row['relative']:.2g}")
-    Console().print(table, markup=False)
+    console().print(table, markup=False)

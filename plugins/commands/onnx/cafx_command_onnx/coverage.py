@@ -28,7 +28,7 @@ def coverage(into: str | None, as_json: bool) -> None:
 
     \b
     Example:
-    cafx onnx coverage --into contrib/docs/onnx.md
+    cafx onnx coverage --into contrib/docs/pages/onnx.md
     """
     rows = list(coverage_rows())
     if as_json:

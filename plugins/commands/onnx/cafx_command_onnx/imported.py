@@ -65,7 +65,7 @@ def _refuse_to_overwrite(prefix: Path) -> None:
     for path in _files(prefix):
         if path.exists():
             raise CafxError(
-                "exists already", where=shown(path), remedy="name the output: cafx onnx import MODEL.onnx OUT"
+                "already exists", where=shown(path), remedy="name the output: cafx onnx import MODEL.onnx OUT"
             )
 
 

@@ -208,8 +208,9 @@ def _tell(rows: dict[str, Any], out: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"file": out, **rows}))
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from cafx.cli.terminal import console
 
     table = Table("")
     for title in ("accuracy", "bytes", "images/s"):
@@ -217,5 +218,5 @@ def _tell(rows: dict[str, Any], out: str, as_json: bool) -> None:
     for row in rows["models"]:
         accuracy = "–" if row["accuracy"] is None else f"{row['accuracy']:.2%}"
         table.add_row(row["type"], accuracy, f"{row['bytes']:,}", f"{row['images_per_second']:.0f}")
-    Console().print(table)
+    console().print(table)
     click.echo(f"{out}: the same class for {rows['agreement']:.2%} of {rows['items']} items")

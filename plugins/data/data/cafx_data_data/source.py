@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from cafx.kernel import CafxError
 from cafx.kernel.net import Streams
 from cafx_lib_feed.database import Reader
 from cafx_lib_feed.datum import DatumReader, key_text
@@ -67,7 +68,10 @@ class DataSource(ImageSource):
     def picture(self, item: DatabaseItem, allocate: Allocate | None) -> Picture:
         """See `ImageSource`."""
         key, value = item
-        example = self.datums.read(key, self.reader.get(key) if value is None else value)
+        try:
+            example = self.datums.read(key, self.reader.get(key) if value is None else value)
+        except CafxError as error:
+            raise error.at(self.options.source) from error.__cause__
         if example.image is None:
             return Picture(example.label, example.pixels, False)
         image = decode_jpeg(example.image, self.channels, allocate)

@@ -56,8 +56,11 @@ class HDF5Data(BatchLayer):
     def cases(cls) -> Iterable[Case]:
         """In order and shuffled, across the end of a file and of the list."""
         from cafx.conformance import Case
+        from cafx.conformance.kinds.data import DataCase
         from cafx_lib_feed import samples
 
         options = {"source": samples.hdf5_list(), "batch_size": 3}
-        yield Case("in_order", options=options, tops=2)
+        yield DataCase(
+            "in_order", options=options, tops=2, records=8, shuffle={"shuffle": True}, damaged=samples.damaged_hdf5_list
+        )
         yield Case("shuffled", options={**options, "batch_size": 7, "shuffle": True})

@@ -83,13 +83,15 @@ class WindowData(BatchLayer):
     def cases(cls) -> Iterable[Case]:
         """Both crop modes, with and without context, mirrored, from memory and from files."""
         from cafx.conformance import Case
+        from cafx.conformance.kinds.data import DataCase
         from cafx_lib_feed import samples
 
         windows = {"source": samples.window_list(), "root_folder": f"{samples.folder()}/"}
         crop = {"crop_size": 6, "mirror": True, "mean_value": [100.0]}
         ignored = {"mean_file": "none", "crop_size": 2, "mirror": True}
-        yield Case(
+        yield DataCase(
             "warped",
+            unordered="windows are drawn at random",
             tops=2,
             layer={"transform_param": crop},
             options={**windows, "batch_size": 4, "fg_fraction": 0.5, "context_pad": 1, **ignored},

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from cafx.kernel import CafxError
-from cafx_data_windowdata.windows import CHANNELS, Window, WindowList, read_windows, warp
+from cafx_data_windowdata.windows import CHANNELS, Window, WindowList, read_windows
 from cafx_lib_feed.images import decode, read_bytes
 from cafx_lib_feed.prefetch import Batch, Source
 from cafx_lib_feed.transform import Transformer
+from cafx_lib_feed.windows import warp
 
 
 class Windows(Source):
@@ -76,7 +77,7 @@ class Windows(Source):
             image = decode(read_bytes(path) if cached is None else cached, 3, f"'{path}'", self.transformer.decoded)
             square = self.options.crop_mode == "square"
             try:
-                piece, top, left = warp(image, window, self.shape[2], self.options.context_pad, square, flip)
+                piece, top, left = warp(image, window.corners, self.shape[2:], self.options.context_pad, square, flip)
             except CafxError as error:
                 raise error.at(f"{self.options.source}: '{path}'") from None
             if piece is not None:

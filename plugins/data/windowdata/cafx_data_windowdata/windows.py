@@ -1,21 +1,17 @@
-"""Window files, and cropping and warping of windows."""
+"""Window files."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 
 from cafx.kernel import CafxError
-from cafx_lib_feed.images import cv2
 from cafx_lib_feed.lists import read_text_list
 
 F = np.float32
 CHANNELS = 3
-Image = npt.NDArray[Any]
 
 
 @attrs.frozen
@@ -34,6 +30,11 @@ class Window:
     y1: int
     x2: int
     y2: int
+
+    @property
+    def corners(self) -> tuple[int, int, int, int]:
+        """x1, y1, x2, y2."""
+        return self.x1, self.y1, self.x2, self.y2
 
 
 @attrs.frozen(eq=False)
@@ -99,68 +100,3 @@ def _add(windows: WindowList, window: Window, overlap: Any, thresholds: tuple[fl
         windows.foreground.append(window)
     elif overlap < background:
         windows.background.append(attrs.evolve(window, label=0))
-
-
-def warp(
-    image: Image, window: Window, side: int, context_pad: int, square: bool, flip: bool
-) -> tuple[Image | None, int, int]:
-    """Crop a window with its context and warp it to at most side×side pixels.
-
-    The window is first enlarged to include ``context_pad`` pixels of context on each side after warping. The
-    part of it outside the image is dropped; the rest keeps its position in the square.
-
-    Args:
-        image: H×W×C pixels.
-        window: the window.
-        side: side of the square.
-        context_pad: pixels of context in the square.
-        square: enlarge the window to a square first.
-        flip: flip the window horizontally.
-
-    Returns:
-        The warped window, or None if it is empty, and the row and column of its place in the square.
-
-    Raises:
-        CafxError: without context, the window extends outside the image.
-    """
-    rows, columns = image.shape[:2]
-    x1, y1, x2, y2 = window.x1, window.y1, window.x2, window.y2
-    height = width = side
-    top = left = 0
-    if context_pad > 0 or square:
-        x1, y1, x2, y2 = _enlarged(window, F(side) / F(side - 2 * context_pad), square)
-        scale_x, scale_y = F(side) / F(x2 - x1 + 1), F(side) / F(y2 - y1 + 1)
-        out_left, out_right = max(0, -x1), max(0, x2 - columns + 1)
-        out_top, out_bottom = max(0, -y1), max(0, y2 - rows + 1)
-        x1, x2, y1, y2 = x1 + out_left, x2 - out_right, y1 + out_top, y2 - out_bottom
-        width, height = _round(F(x2 - x1 + 1) * scale_x), _round(F(y2 - y1 + 1) * scale_y)
-        top = _round(F(out_top) * scale_y)
-        left = _round(F(out_right if flip else out_left) * scale_x)
-        height, width = min(height, side - top), min(width, side - left)
-    elif not (0 <= x1 <= x2 < columns and 0 <= y1 <= y2 < rows):
-        raise CafxError(
-            "a window extends outside its image", found=f"{x1} {y1} {x2} {y2}", expected=f"within {columns}×{rows}"
-        )
-    piece = image[y1 : y2 + 1, x1 : x2 + 1]
-    if height <= 0 or width <= 0 or not piece.size:
-        return None, 0, 0
-    piece = cv2().resize(piece, (width, height))
-    return (cv2().flip(piece, 1) if flip else piece), top, left
-
-
-def _enlarged(window: Window, factor: Any, square: bool) -> tuple[int, int, int, int]:
-    half_height, half_width = F((window.y2 - window.y1 + 1) / 2), F((window.x2 - window.x1 + 1) / 2)
-    middle_x, middle_y = F(window.x1) + half_width, F(window.y1) + half_height
-    if square:
-        half_height = half_width = max(half_height, half_width)
-    return (
-        _round(middle_x - half_width * factor),
-        _round(middle_y - half_height * factor),
-        _round(middle_x + half_width * factor),
-        _round(middle_y + half_height * factor),
-    )
-
-
-def _round(value: Any) -> int:
-    """Round to the nearest integer, halves away from zero."""
-    return int(math.copysign(math.floor(abs(float(value)) + 0.5), value))

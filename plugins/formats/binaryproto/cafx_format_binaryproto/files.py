@@ -12,7 +12,7 @@ import mmap
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,9 @@ from cafx.kernel.files import HEAD, Kinds, atomic_write, misplaced, open_file, s
 from cafx.kernel.net import BlobValues, LayerWeights, TrainingState, not_weights
 from cafx_format_binaryproto import wire
 from cafx_lib_states import Malformed, checked, parse
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.format import FormatCase
 
 BLOBS_FIELD = 7
 SHAPE_FIELD, DATA_FIELD, DIFF_FIELD, DOUBLE_DATA_FIELD, DOUBLE_DIFF_FIELD = 7, 5, 6, 8, 9
@@ -97,6 +100,13 @@ class BinaryProto(Format):
             for blob in state.history:
                 for piece in _encode(proto.HISTORY_FIELD_NUMBER, blob):
                     file.write(piece)
+
+    @classmethod
+    def cases(cls) -> Iterable[FormatCase]:
+        """What it holds."""
+        from cafx.conformance.kinds.format import FormatCase
+
+        yield FormatCase("plain")
 
 
 def map_file(path: Path) -> memoryview:

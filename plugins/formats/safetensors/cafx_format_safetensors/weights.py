@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import mmap
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from cafx.kernel import CafxError, Format
 from cafx.kernel.files import atomic_write, open_file, shown, unreadable
 from cafx.kernel.net import ABSENT, BlobValues, LayerWeights, TrainingState
 from cafx_format_safetensors.layout import LENGTH_BYTES, MAX_SHOWN, TYPES, Header, Malformed, Tensor, header_length
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.format import FormatCase
 
 DIFF = "diff"
 INDEX_DIGITS = 3
@@ -87,6 +90,13 @@ class Safetensors(Format):
     def write_state(self, path: Path, state: TrainingState) -> None:
         """See `Format`; always an error."""
         raise CafxError("safetensors files hold weights only", where=shown(path), remedy="save the state as HDF5")
+
+    @classmethod
+    def cases(cls) -> Iterable[FormatCase]:
+        """What it holds."""
+        from cafx.conformance.kinds.format import FormatCase
+
+        yield FormatCase("plain", states=False)
 
 
 def _mapped(path: Path) -> memoryview:

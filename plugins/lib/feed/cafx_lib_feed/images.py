@@ -1,4 +1,7 @@
-"""Decoding, resizing and encoding images with the same results as OpenCV; JPEG by the faster simplejpeg."""
+"""Decoding, resizing and encoding images with the same results as OpenCV; JPEG by the faster simplejpeg.
+
+OpenCV and simplejpeg come with the extra ``images`` of cafx, and are imported when the first image needs them.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,13 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel import CafxError
+from cafx.kernel import CafxError, registry
 from cafx.kernel.files import open_file, shown
 from cafx_lib_feed.silence import silent
 
 Image = npt.NDArray[np.uint8]
 Allocate = Callable[[int], Any]
+EXTRA = "cafx[images]"
 OPENCV_BYTES = 400 << 20
 """Address space that importing OpenCV takes."""
 LIMIT_SETTING = "CAFX_MAX_BYTES"
@@ -35,6 +39,20 @@ START_OF_FRAME = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 COLOR_SPACES = {1: "GRAY", 3: "BGR"}
 
 
+class MissingExtra(CafxError):
+    """Images are needed, and OpenCV is not installed: no fault of any one image."""
+
+
+@functools.cache
+def has_opencv() -> bool:
+    """Whether OpenCV can be imported."""
+    try:
+        cv2()
+    except MissingExtra:
+        return False
+    return True
+
+
 @functools.cache
 def cv2() -> Any:
     """OpenCV, imported on first use and set to a single thread, since the prefetcher uses several.
@@ -42,11 +60,16 @@ def cv2() -> Any:
     It logs nothing, since errors are raised.
 
     Raises:
+        MissingExtra: it is not installed.
         MemoryError: too little memory is left: OpenCV would end the process.
     """
     _reserve(OPENCV_BYTES)
     os.environ.setdefault(OPENCV_LIMIT, str(most_pixels()))
-    import cv2 as module
+    try:
+        import cv2 as module
+    except ImportError as error:
+        message = f"images need the extra {EXTRA} ({error})"
+        raise MissingExtra(message, remedy=f"install it with: {registry().install_line(EXTRA)}") from None
 
     module.setNumThreads(0)
     module.utils.logging.setLogLevel(module.utils.logging.LOG_LEVEL_SILENT)
@@ -63,9 +86,11 @@ def _reserve(size: int) -> None:
 
 @functools.cache
 def _simplejpeg() -> Any:
-    """The JPEG decoder, imported on first use."""
-    import simplejpeg
-
+    """The JPEG decoder, imported on first use; None if it is not installed, and OpenCV decodes instead."""
+    try:
+        import simplejpeg
+    except ImportError:
+        return None
     return simplejpeg
 
 
@@ -144,14 +169,19 @@ def _too_large(what: str, found: str) -> CafxError:
 
 
 def decode_jpeg(data: memoryview | bytes, channels: int | None, allocate: Allocate | None = None) -> Image | None:
-    """Decode a JPEG as `decode` does; None if only OpenCV decodes it as Caffe would (damaged, CMYK, rotated)."""
-    header = _jpeg_header(data)
-    if header is None or (channels and header.may_rotate) or header.height * header.width > most_pixels():
+    """Decode a JPEG as `decode` does; None if OpenCV has to (damaged, CMYK, rotated, no simplejpeg)."""
+    header, decoder = _jpeg_header(data), _simplejpeg()
+    if (
+        header is None
+        or decoder is None
+        or (channels and header.may_rotate)
+        or header.height * header.width > most_pixels()
+    ):
         return None
     depth = channels or header.channels
     try:
         buffer = allocate(header.height * header.width * depth) if allocate else None
-        decoded: Image = _simplejpeg().decode_jpeg(data, COLOR_SPACES[depth], buffer=buffer)
+        decoded: Image = decoder.decode_jpeg(data, COLOR_SPACES[depth], buffer=buffer)
     except ValueError:
         return None
     return decoded

@@ -98,3 +98,27 @@ def hdf5_list() -> str:
     path = folder() / "files.txt"
     path.write_text("\n".join(names) + "\n")
     return str(path)
+
+
+def damaged_database(folder: Path) -> dict[str, str]:
+    """Options of Data for a database, written to a folder, whose second item is not a Datum."""
+    with registry().load("database", "LMDB").create(folder / "db") as writer:
+        writer.put([(b"0", datum_bytes(pictures()[0], 0)), (b"1", b"\xff")])
+    return {"source": str(folder / "db")}
+
+
+def damaged_image_list(folder: Path) -> dict[str, str]:
+    """Options of ImageData for a list, written to a folder, whose second file is not an image."""
+    image = np.ascontiguousarray(pictures()[0].transpose(1, 2, 0))
+    (folder / "good.png").write_bytes(encode(image, ".png", "sample"))
+    (folder / "bad.png").write_bytes(b"no image")
+    (folder / "list.txt").write_text("good.png 0\nbad.png 1\n")
+    return {"source": str(folder / "list.txt"), "root_folder": f"{folder}/"}
+
+
+def damaged_hdf5_list(folder: Path) -> dict[str, str]:
+    """Options of HDF5Data for a list, written to a folder, of one truncated file."""
+    whole = Path(Path(hdf5_list()).read_text().split()[0]).read_bytes()
+    (folder / "rows.h5").write_bytes(whole[: len(whole) // 2])
+    (folder / "files.txt").write_text(str(folder / "rows.h5"))
+    return {"source": str(folder / "files.txt")}

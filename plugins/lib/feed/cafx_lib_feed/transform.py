@@ -14,7 +14,7 @@ import numpy.typing as npt
 from cafx.kernel import CafxError, Phase, TransformationParameter
 from cafx.kernel.blob import shape_text
 from cafx_format_binaryproto import read_binaryproto
-from cafx_lib_feed.images import cv2
+from cafx_lib_feed.images import cv2, has_opencv
 
 Array = npt.NDArray[Any]
 Failure = Callable[..., CafxError]
@@ -24,7 +24,7 @@ MOST_LAYOUTS = 16
 
 @functools.cache
 def streaming() -> Any:
-    """The module of JIT-compiled transformations, or None if unavailable; NumPy and OpenCV give the same results."""
+    """The module of JIT-compiled transformations, or None if unavailable; NumPy (and OpenCV) give the same results."""
     try:
         from cafx_lib_feed import streaming as module
 
@@ -201,7 +201,7 @@ class Transformer:
         if flip and pixels.dtype == np.uint8 and pixels.size:
             rows = pixels.reshape(-1, pixels.shape[2])[:, left : left + width]
             scratch = self._planes((channels, pixels.shape[1], width))
-            cv2().flip(rows, 1, scratch.flipped_rows)
+            _flip(rows, scratch.flipped_rows)
             window = scratch.flipped[:, top : top + height]
         elif flip:
             window = window[..., ::-1]
@@ -223,9 +223,9 @@ class Transformer:
         if channels == 1:
             planes[0] = window[:, :, 0]
         else:
-            cv2().split(window, scratch.each_plane)
+            _split(window, scratch)
         if flip:
-            cv2().flip(scratch.rows, 1, scratch.flipped_rows)
+            _flip(scratch.rows, scratch.flipped_rows)
             planes = scratch.flipped
         self._finish(planes, out, top, left, flip)
 
@@ -280,6 +280,22 @@ class Transformer:
             np.subtract(out, self.channel_means, out)
         if self.scale != 1:
             np.multiply(out, self.scale, out)
+
+
+def _flip(rows: Array, out: Array) -> None:
+    """Write rows to ``out`` from right to left, by OpenCV if it is installed: it is faster."""
+    if has_opencv():
+        cv2().flip(rows, 1, out)
+    else:
+        np.copyto(out, rows[:, ::-1])
+
+
+def _split(image: Array, scratch: Scratch) -> None:
+    """Write an H×W×C image to the planes of ``scratch``, by OpenCV if it is installed."""
+    if has_opencv():
+        cv2().split(image, scratch.each_plane)
+    else:
+        np.copyto(scratch.planes, image.transpose(2, 0, 1))
 
 
 def _mean_image(path: str, error: Failure) -> Array:

@@ -10,7 +10,10 @@ from importlib import resources
 import attrs
 
 TABLE = "known.tsv"
-BUNDLE, NEEDS = "bundle", "needs"
+BUNDLE, NEEDS, EXTRA = "bundle", "needs", "extra"
+WHOLE = "cafx"
+"""The distribution whose extras the table lists."""
+REQUIREMENT = re.compile(r"([\w.-]+)(\[[\w.,-]+\])?")
 FIELD = re.compile(r"(\w+)_param")
 KINDS = {"layer": "layer", "solver": "solver", "filler": "filler", "policy": "policy", "engine": "engine"}
 
@@ -29,6 +32,21 @@ class Provider:
 
 
 @attrs.frozen
+class Part:
+    """A distribution to install.
+
+    Attributes:
+        name: its name.
+        extra: the extras of it that are wanted, in brackets, or "".
+        folder: where a checkout keeps it.
+    """
+
+    name: str
+    extra: str
+    folder: str
+
+
+@attrs.frozen
 class Known:
     """The table.
 
@@ -37,12 +55,14 @@ class Known:
         bundles: the distributions that each bundle installs.
         needs: the contributed distributions that each contributed one needs.
         folders: where a checkout keeps each distribution.
+        extras: what each extra of cafx adds.
     """
 
     providers: Mapping[tuple[str, str], Sequence[Provider]]
     bundles: Mapping[str, frozenset[str]]
     needs: Mapping[str, frozenset[str]]
     folders: Mapping[str, str]
+    extras: Mapping[str, frozenset[str]] = attrs.field(factory=dict)
 
     @classmethod
     @functools.cache
@@ -50,16 +70,16 @@ class Known:
         """The table as it was made when this package was built."""
         text = resources.files(__package__).joinpath(TABLE).read_text("utf-8")
         providers: dict[tuple[str, str], list[Provider]] = {}
-        lists: dict[str, dict[str, frozenset[str]]] = {BUNDLE: {}, NEEDS: {}}
+        lists: dict[str, dict[str, frozenset[str]]] = {BUNDLE: {}, NEEDS: {}, EXTRA: {}}
         folders: dict[str, str] = {}
         for kind, name, fork, distribution, folder in (line.split("\t") for line in text.splitlines()):
             if kind in lists:
                 lists[kind][name] = frozenset(distribution.split())
-                folders[name] = folder
+                folders |= {} if kind == EXTRA else {name: folder}
             else:
                 providers.setdefault((kind, name), []).append(Provider(fork, distribution))
                 folders[distribution] = folder
-        return cls(providers, lists[BUNDLE], lists[NEEDS], folders)
+        return cls(providers, lists[BUNDLE], lists[NEEDS], folders, lists[EXTRA])
 
     def fork(self, kind: str, name: str) -> str:
         """The fork of Caffe that a name belongs to, "" for Caffe's own and unknown ones."""
@@ -90,16 +110,28 @@ class Known:
                 wanted.add(offer[0])
         return wanted
 
-    def needed_folders(self, distributions: Iterable[str]) -> list[str]:
-        """Where a checkout keeps these distributions and the contributed ones that they need."""
-        inner: set[str] = set()
+    def needed(self, distributions: Iterable[str]) -> list[Part]:
+        """What to install for these distributions: themselves and those that cafx alone does not bring.
+
+        Args:
+            distributions: their names, each perhaps with extras in brackets.
+        """
+        extras: dict[str, set[str]] = {}
         left = list(distributions)
         while left:
-            name = left.pop()
-            if name not in inner:
-                inner.add(name)
+            name, bracketed = REQUIREMENT.fullmatch(left.pop()).groups()  # type: ignore[union-attr]
+            wanted = set(bracketed[1:-1].split(",")) if bracketed else set()
+            if name == WHOLE and wanted:
+                left.extend(each for extra in wanted for each in self.extras.get(extra, ()))
+                continue
+            if name not in extras or not wanted <= extras[name]:
+                extras.setdefault(name, set()).update(wanted)
                 left.extend(self.needs.get(name, ()))
-        return sorted(self.folders[name] for name in inner if name in self.folders)
+        return [
+            Part(name, f"[{','.join(sorted(wanted))}]" if wanted else "", self.folders[name])
+            for name, wanted in sorted(extras.items(), key=lambda item: self.folders.get(item[0], ""))
+            if name in self.folders
+        ]
 
 
 def convention(kind: str, name: str) -> str | None:
@@ -112,6 +144,8 @@ def convention(kind: str, name: str) -> str | None:
     Example:
         >>> convention("layer", "Foo!").partition(":")[0]
         "no package known here provides it; a third party's would be called cafx-layer-foo"
+        >>> convention("solver", "Foo").partition("; ")[2].partition("; ")[2]
+        "'cafx new solver Foo' starts your own"
     """
     field = FIELD.fullmatch(name)
     if kind.endswith("LayerParameter") and field:
@@ -123,8 +157,8 @@ def convention(kind: str, name: str) -> str | None:
         (each for each in ("loss", "data") if kind == "layer" and short.endswith(each) and short != each), kind
     )
     own = (
-        f"; 'cafx new layer {re.sub(r'[^A-Za-z0-9]+', '', name)[:40] or 'Name'}' starts your own"
-        if kind == "layer"
+        f"; 'cafx new {folder} {re.sub(r'[^A-Za-z0-9]+', '', name)[:40] or 'Name'}' starts your own"
+        if kind != "engine"
         else ""
     )
     return (

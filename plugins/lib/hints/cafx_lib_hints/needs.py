@@ -162,3 +162,20 @@ def remedy(kind: str, name: str, known: Iterable[str]) -> str | None:
         fork = table.fork(kind, name)
         return f"{f'part of {fork}; ' if fork else ''}install it with: {provided}"
     return did_you_mean(name, known) or convention(kind, name)
+
+
+def providers(kind: str, name: str) -> list[str]:
+    """The distributions that are known to provide a plugin, installed or not, whatever the case of its name.
+
+    Args:
+        kind: the kind of plugin.
+        name: its name.
+
+    Example:
+        >>> providers("layer", "relu")
+        ['cafx-layer-relu']
+    """
+    table = Known.read().providers
+    return [
+        each.distribution for key in table if (key[0], key[1].lower()) == (kind, name.lower()) for each in table[key]
+    ]

@@ -104,13 +104,20 @@ class SlidingLayer(Layer):
             col2im(self._by_image(columns), images[part], self.window)
 
     def add_gradients(self, images: Any, maps: Any, dtop: Any) -> None:
-        """dW += maps · columns(images)ᵀ; db += Σ dtop over all axes but the channels."""
+        """dW += maps · columns(images)ᵀ; db += Σ dtop over all axes but the channels.
+
+        The batch is summed before it is added, so that two batches give the same bits as two processes with one each.
+        """
         if self.param_propagate_down[0]:
             dw = self._grouped(self.blobs[0].mutable_diff, self.map[0])
             images, maps = images.reshape(self.batch, *self.image), maps.reshape(self.batch, *self.map)
+            whole: Any = None
             for part in self._parts():
                 columns = self._columns(images[part])
-                dw += self.xp.matmul(self._by_channel(maps[part]), columns.swapaxes(1, 2))
+                product = self.xp.matmul(self._by_channel(maps[part]), columns.swapaxes(1, 2))
+                whole = product if whole is None else self.xp.add(whole, product, out=whole)
+            if whole is not None:
+                dw += whole
         if self.options.bias_term and self.param_propagate_down[1]:
             flat = dtop.reshape(self.batch, self.result[0], math.prod(self.result[1:]))
             self.blobs[1].mutable_diff[...] += flat.sum(axis=(0, 2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -51,8 +51,7 @@ class Scorer:
         self.converter = Converter(self.preprocessing)
         self.channels, self.height, self.width = self.preprocessing.depth, self.converter.height, self.converter.width
         self.output = output or net.outputs[-1]
-        if self.output not in net.outputs:
-            raise CafxError(f"no output '{self.output}'", where=net.name, expected=" or ".join(net.outputs))
+        self._check_output(self.output)
 
     def prepare(self, crop: Image) -> Array:
         """A whole image (uint8, H×W×C, BGR), such as a window of another, as one input."""
@@ -64,18 +63,39 @@ class Scorer:
 
     def scores(self, inputs: Iterable[Array]) -> Iterator[Array]:
         """The scores of each input, of one axis; a pass runs on ``batch`` inputs."""
+        return (scores for (scores,) in self.values(inputs, [self.output]))
+
+    def values(self, inputs: Iterable[Array], outputs: Sequence[str]) -> Iterator[tuple[Array, ...]]:
+        """The values of each input in several blobs, each of one axis.
+
+        Args:
+            inputs: as `prepare` returns them; a pass runs on ``batch`` of them.
+            outputs: names of blobs among the net's outputs.
+
+        Raises:
+            CafxError: one of them is no output, or has no values per input.
+        """
+        for name in outputs:
+            self._check_output(name)
         rest = iter(inputs)
         while group := list(islice(rest, self.batch)):
-            values: Any = self.net.forward(**{self.input: np.stack(group)})[self.output]
-            if not values.ndim or len(values) != len(group):
-                raise CafxError(
-                    f"output '{self.output}' has no score per image",
-                    where=self.net.name,
-                    found="×".join(map(str, values.shape)) or "one number",
-                    expected=f"{len(group)}×classes",
-                    remedy="--output names another output" if len(self.net.outputs) > 1 else None,
-                )
-            yield from values.reshape(len(group), -1)
+            found: Any = self.net.forward(**{self.input: np.stack(group)})
+            yield from zip(*(self._per_input(name, found[name], len(group)) for name in outputs), strict=True)
+
+    def _per_input(self, name: str, values: Any, count: int) -> Array:
+        if not values.ndim or len(values) != count:
+            raise CafxError(
+                f"output '{name}' has no score per image",
+                where=self.net.name,
+                found="×".join(map(str, values.shape)) or "one number",
+                expected=f"{count}×classes",
+                remedy="--output names another output" if len(self.net.outputs) > 1 else None,
+            )
+        return np.asarray(values.reshape(count, -1), np.float32)
+
+    def _check_output(self, name: str) -> None:
+        if name not in self.net.outputs:
+            raise CafxError(f"no output '{name}'", where=self.net.name, expected=" or ".join(self.net.outputs))
 
     def classify(self, images: Iterable[Image]) -> Iterator[Array]:
         """The scores of each image: the mean of those of its crops."""

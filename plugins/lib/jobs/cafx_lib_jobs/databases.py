@@ -11,7 +11,7 @@ import attrs
 
 from cafx.kernel import CafxError, registry
 from cafx_lib_feed.database import checked_target
-from cafx_lib_feed.tools import create
+from cafx_lib_feed.tools import create, write_all
 from cafx_lib_jobs.job import Job
 from cafx_lib_jobs.manifest import Manifest
 from cafx_lib_jobs.memory import keep_memory
@@ -22,8 +22,6 @@ from cafx_lib_jobs.task import Function, Outcome
 
 MOST_IMAGES = 2048
 """Images of a slice, at most: their pixels lie in a file until the database is complete."""
-BYTES_PER_WRITE, ITEMS_PER_WRITE = 8 << 20, 1000
-"""Size of a transaction: larger ones leave the processor's caches."""
 
 
 def write_part(path: Path, items: Iterable[tuple[bytes, bytes]], backend: str | None) -> int:
@@ -43,24 +41,9 @@ def write_part(path: Path, items: Iterable[tuple[bytes, bytes]], backend: str | 
     if backend is None:
         return write_items(path, items)
     with registry().load("database", backend.upper()).create(path) as writer:
-        count = _put_all(writer, items)
+        count = write_all(writer, items)
     if not count:
         raise CafxError("a shard would be empty: none of its records can be read", remedy="ask for fewer shards")
-    return count
-
-
-def _put_all(writer: Any, items: Iterable[tuple[bytes, bytes]]) -> int:
-    """Write items in transactions of a few megabytes; returns their number."""
-    count = size = 0
-    batch: list[tuple[bytes, bytes]] = []
-    for item in items:
-        batch.append(item)
-        count, size = count + 1, size + len(item[1])
-        if size >= BYTES_PER_WRITE or len(batch) == ITEMS_PER_WRITE:
-            writer.put(batch)
-            batch, size = [], 0
-    if batch:
-        writer.put(batch)
     return count
 
 
@@ -120,5 +103,5 @@ class DatabaseJob:
 
     @staticmethod
     def _stored(writer: Any, outcome: Outcome) -> Outcome:
-        _put_all(writer, read_items(outcome.out))
+        write_all(writer, read_items(outcome.out))
         return outcome

@@ -14,7 +14,7 @@ import contextlib
 import http.server
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,3 +140,29 @@ def running() -> Iterator[Site]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextlib.contextmanager
+def on_site(
+    put: Callable[[Site], Any], around: Callable[[Site], Any] = lambda _: contextlib.nullcontext()
+) -> Iterator[Any]:
+    """A server while the block runs, and what ``put`` returns once it has put files there.
+
+    Args:
+        put: called with the site.
+        around: returns a further context, in which the block runs.
+    """
+    with running() as site, around(site):
+        yield put(site)
+
+
+@contextlib.contextmanager
+def in_folder(folder: Path, files: Mapping[str, bytes], opened: Callable[[Path], Any]) -> Iterator[Any]:
+    """A folder with a model and a link that leads out of it, and one that is missing, each as ``opened`` makes them."""
+    model = folder / "model"
+    model.mkdir()
+    for name, data in files.items():
+        (model / name).write_bytes(data)
+    (folder / "outside.prototxt").write_bytes(b"no")
+    (model / "link.prototxt").symlink_to(folder / "outside.prototxt")
+    yield opened(model), opened(folder / "missing")

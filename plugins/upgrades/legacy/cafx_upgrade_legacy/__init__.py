@@ -6,13 +6,17 @@ Layers have had three formats: V0 (2013, ``layers { layer { type: "conv" } }``),
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from cafx.kernel import CafxError, Message
 from cafx.kernel.schema import SolverParameter, Upgrade
 from cafx_format_binaryproto import LayerFields
 from cafx_upgrade_legacy import v0, v1, v2
 from cafx_upgrade_legacy.declarations import V0LayerParameter, V1LayerParameter
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.upgrade import UpgradeCase
 
 __all__ = ["Legacy", "V0LayerParameter", "V1LayerParameter"]
 
@@ -83,3 +87,14 @@ class Legacy(Upgrade):
             proto.type = SOLVERS[SolverType(proto.solver_type)]
             proto.ClearField("solver_type")
         return proto
+
+    @classmethod
+    def cases(cls) -> Iterable[UpgradeCase]:
+        """Each earlier format of nets, solvers and inputs, and what cannot be upgraded."""
+        from cafx.conformance.kinds.upgrade import UpgradeCase
+        from cafx_upgrade_legacy.conformance_cases import CASES, ERRORS
+
+        for name, (old, new, message) in CASES.items():
+            yield UpgradeCase(name, old, new, message)
+        for name, (old, message, error) in ERRORS.items():
+            yield UpgradeCase(name, old, message=message, error=error)

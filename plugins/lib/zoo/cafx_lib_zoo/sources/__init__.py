@@ -124,7 +124,7 @@ def open_source(text: str, limits: Limits | None = None) -> Source:
         return source
     shown = shown_url(text)
     if scheme in EXTRAS:
-        remedy = f"install it with: pip install 'cafx[{EXTRAS[scheme]}]'"
+        remedy = f"install it with: {registry().install_line(f'cafx[{EXTRAS[scheme]}]')}"
         raise CafxError(f"the source '{scheme}:' is not installed", where=shown, remedy=remedy)
     if scheme and "/" not in scheme:
         near = did_you_mean(scheme, names)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import CafxError
 from cafx.kernel.files import shown
 from cafx_lib_zoo.card import Stated
 from cafx_lib_zoo.sources import Source
 from cafx_lib_zoo.web import Limits
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.source import SourceCase
 
 MOST = 10_000
 """Files of a folder that are looked at."""
@@ -47,3 +52,14 @@ class Folder(Source):
             if count < MOST and path.is_file():
                 found[path.name] = Stated(path.stat().st_size)
         return found
+
+    @classmethod
+    def cases(cls) -> Iterable[SourceCase]:
+        """A folder with a link that leads out of it."""
+        from cafx.conformance.kinds.source import SourceCase
+        from cafx_lib_zoo.testing import FAST, in_folder
+
+        def serve(folder: Path, files: Mapping[str, bytes], escapes: Mapping[str, bytes]) -> Any:
+            return in_folder(folder, files, lambda path: partial(cls, str(path), FAST))
+
+        yield SourceCase("folder", serve, ["/nonexistent/model", "nowhere"])

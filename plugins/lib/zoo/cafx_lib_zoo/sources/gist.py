@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import CafxError
 from cafx_lib_zoo.card import Stated
 from cafx_lib_zoo.names import is_file_name, shown_url
 from cafx_lib_zoo.sources import Source
 from cafx_lib_zoo.web import Limits, Web
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.source import SourceCase
 
 API = "https://api.github.com/gists"
 ADDRESS = re.compile(r"(?:[\w-]{1,80}/)?([0-9a-f]{5,64})(?:@([0-9a-f]{40}))?")
@@ -57,6 +62,25 @@ class Gist(Source):
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
                 raise CafxError("the answer is not that of a Gist", where=shown_url(self._url)) from None
         return self._files
+
+    @classmethod
+    def cases(cls) -> Iterable[SourceCase]:
+        """A server on this machine that answers as GitHub does."""
+        from cafx.conformance.kinds.source import SourceCase
+        from cafx_lib_zoo.testing import FAST, on_site
+
+        def serve(folder: Path, files: Mapping[str, bytes], escapes: Mapping[str, bytes]) -> Any:
+            def put(site: Any) -> tuple[Any, Any]:
+                site.files = {f"/raw/{name}": data for name, data in files.items()}
+                names = {**files, **escapes}
+                listed = {name: {"raw_url": f"{site.address}/raw/{name}", "size": len(names[name])} for name in names}
+                site.files["/gists/abcde"] = json.dumps({"files": listed}).encode()
+                opened = partial(cls, limits=FAST, api=f"{site.address}/gists", local=True)
+                return partial(opened, "abcde"), partial(opened, "fffff")
+
+            return on_site(put)
+
+        yield SourceCase("gist", serve, ["", "xyz", "../abcde", "abcde@main"])
 
 
 def _is_wanted(name: str) -> bool:
