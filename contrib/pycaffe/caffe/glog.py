@@ -1,6 +1,7 @@
 """Caffe's log on standard error: lines with glog's prefix, as log parsers read them.
 
-Lines appear as soon as a net or solver is created. ``GLOG_minloglevel`` and `init_log` set the least severity.
+Lines appear as soon as a net or solver is created. ``GLOG_minloglevel`` and `init_log` set the least severity;
+`to_file` names a file for the log.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ import os
 import sys
 import threading
 from datetime import datetime
-from typing import Any
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, TextIO
 
+from cafx.kernel import CafxError
 from cafx.kernel.net import Copied
 from cafx_monitor_log import Log
 
@@ -25,9 +29,10 @@ DEBUG_INFO = "cafx.net"
 
 
 class _Settings:
-    """The least severity to write; None until `init_log` sets it."""
+    """The least severity to write, None until `init_log` sets it, and the file to write to, if not standard error."""
 
     level: int | None = None
+    file: TextIO | None = None
 
 
 def level() -> int:
@@ -49,6 +54,28 @@ def init_log(level: int = INFO, to_stderr: bool = True) -> None:
     enable()
 
 
+def to_file(base: str | PathLike[str] | None) -> None:
+    """Write the log to a file from now on, instead of standard error.
+
+    Args:
+        base: path of the file, to which date, time and process number are appended; None for standard error again.
+
+    Raises:
+        CafxError: it cannot be written.
+    """
+    if _Settings.file is not None:
+        _Settings.file.close()
+    _Settings.file = None
+    if base is None:
+        return
+    path = Path(f"{fspath(base)}{datetime.now().astimezone():%Y%m%d-%H%M%S}.{os.getpid()}")
+    try:
+        _Settings.file = path.open("a", encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise CafxError(f"cannot be written: {error.strerror}", where=str(path)) from None
+    enable()
+
+
 def log(message: str) -> None:
     """Write a line of severity INFO to the log."""
     line(INFO, "pycaffe.cpp:1", message)
@@ -66,8 +93,9 @@ def line(severity: int, source: str, text: str) -> None:
         return
     now = datetime.now().astimezone()
     stamp = f"{LETTERS[min(severity, FATAL)]}{now:%m%d %H:%M:%S.%f} {threading.get_native_id():5d} {source}]"
-    sys.stderr.write(f"{stamp} {text}\n")
-    sys.stderr.flush()
+    stream = _Settings.file or sys.stderr
+    stream.write(f"{stamp} {text}\n")
+    stream.flush()
 
 
 def report_copied(copied: Copied) -> None:
