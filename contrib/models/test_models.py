@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import Net, Phase, registry, schema
+
+TestCaffenet = plugin_suite("model", "caffenet")
+TestMobilenetV1 = plugin_suite("model", "mobilenet_v1")
+TestSegnetBasic = plugin_suite("model", "segnet_basic")
+TestShufflenet = plugin_suite("model", "shufflenet")
+TestSqueezenet = plugin_suite("model", "squeezenet")
 
 PUBLISHED = {  # learned parameters, as published or counted from the published prototxt
     "alexnet": 60_965_224,

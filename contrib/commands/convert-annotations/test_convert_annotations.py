@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import cafx_command_convert_annotations.slices
+from cafx.conformance import plugin_suite
 from cafx.kernel import TEST, CafxError, Net, schema
 from cafx_command_convert_annotations import convert_annotations
 from cafx_command_convert_annotations.convert import Conversion
@@ -24,6 +25,8 @@ from cafx_lib_feed.database import open_database
 from cafx_lib_feed.datum import DatumReader
 from cafx_lib_feed.images import decode, encode
 from cafx_lib_jobs.manifest import Manifest
+
+TestConvertAnnotations = plugin_suite("command", "convert-annotations")
 
 COUNT, HEIGHT, WIDTH = 12, 30, 40
 NAMES = ("cat", "dog", "bird")

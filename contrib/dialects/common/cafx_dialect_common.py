@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import Message, option
 from cafx.kernel.schema import Dialect, extends, ignored, read_by, rewritten
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.dialect import DialectCase
 
 __version__ = "0.1.0"
 CEIL, FLOOR = 0, 1
@@ -79,3 +83,12 @@ class Common(Dialect):
 
     fork = "several forks"
     declares = (CommonPooling, CommonDropout, CommonMemoryData, CommonData, CommonNet)
+
+    @classmethod
+    def cases(cls) -> Iterable[DialectCase]:
+        """Both ways of rounding."""
+        from cafx.conformance.kinds.dialect import DialectCase
+
+        for value, mode in (("true", "CEIL"), ("false", "FLOOR")):
+            text = f"kernel_size: 2 ceil_mode: {value}"
+            yield DialectCase(f"ceil-{value}", text, f"kernel_size: 2 round_mode: {mode}", "PoolingParameter")

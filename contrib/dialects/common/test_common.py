@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, Net, Phase, schema
+
+TestDialectCommon = plugin_suite("dialect", "common")
 
 ENGINES = ("numpy", "onednn")
 

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, TransformationParameter, schema
 from cafx.kernel.schema import complete
 from cafx_dialect_deeplab import DeepLabImageData, DeepLabTransformation
+
+TestDialectDeeplab = plugin_suite("dialect", "deeplab")
 
 
 def test_options_of_deeplab_are_read() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import Net, schema
+
+TestDialectIntel = plugin_suite("dialect", "intel")
 
 NET = """engine: "MKLDNN"
 bn_stats_batch_size: 32

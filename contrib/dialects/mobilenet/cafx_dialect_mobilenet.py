@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import CafxError, Message, option
 from cafx.kernel.schema import Dialect, extends, read_by, rewritten
 from cafx_lib_ssd import ResizeParameter
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.dialect import DialectCase
 
 __version__ = "0.1.0"
 
@@ -46,3 +50,11 @@ class MobileNet(Dialect):
     fork = "MobileNet-SSD, MobileNet-YOLO"
     declares = (MobileNetConvolution, MobileNetTransformation)
     types = ("Yolov3", "RegionLoss", "DepthwiseConvolution")
+
+    @classmethod
+    def cases(cls) -> Iterable[DialectCase]:
+        """Padding on both sides, and at the end only."""
+        from cafx.conformance.kinds.dialect import DialectCase
+
+        yield DialectCase("both", "num_output: 2 tf_pad: false", "num_output: 2", "ConvolutionParameter")
+        yield DialectCase("end", "num_output: 2 tf_pad: true", message="ConvolutionParameter", error="tf_pad")

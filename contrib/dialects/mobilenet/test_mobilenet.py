@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, TransformationParameter, schema
 from cafx.kernel.schema import complete
+
+TestDialectMobilenet = plugin_suite("dialect", "mobilenet")
 
 
 def test_padding_as_in_tensorflow_is_refused() -> None:

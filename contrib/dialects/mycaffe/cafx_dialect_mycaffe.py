@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import CafxError, Message, Phase, message, option
 from cafx.kernel.schema import Dialect, Upgrade, adds_values, extends, ignored, read_by, rewritten
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.dialect import DialectCase
+    from cafx.conformance.kinds.upgrade import UpgradeCase
 
 __version__ = "0.1.0"
 DATABASE = ignored("records come from the database as they are")
@@ -203,9 +207,18 @@ class TwoPhases(Upgrade):
             )
         return proto
 
+    @classmethod
+    def cases(cls) -> Iterable[UpgradeCase]:
+        """A net of TEST phase, and one of RUN."""
+        from cafx.conformance.kinds.upgrade import UpgradeCase
+
+        text = 'state { phase: TEST } layer { name: "x" type: "Input" top: "x" }'
+        yield UpgradeCase("test", text, text)
+        yield UpgradeCase("run", text.replace("TEST", "RUN"), error="RUN")
+
 
 class MyCaffe(Dialect):
-    """Fields of MyCaffe."""
+    """Fields of MyCaffe, a fork in C#, of which most choose an implementation."""
 
     fork = "MyCaffe"
     declares = (
@@ -218,3 +231,12 @@ class MyCaffe(Dialect):
         MyCaffeSolver,
         MyCaffePhase,
     )
+
+    @classmethod
+    def cases(cls) -> Iterable[DialectCase]:
+        """A recurrent layer of one level, and of two."""
+        from cafx.conformance.kinds.dialect import DialectCase
+
+        text = "num_output: 3 num_layers: {} batch_first: false engine: CUDNN"
+        yield DialectCase("one-level", text.format(1), "num_output: 3", "RecurrentParameter")
+        yield DialectCase("two-levels", text.format(2), message="RecurrentParameter", error="num_layers")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, Net, Phase, schema
+
+TestDialectMycaffe = plugin_suite("dialect", "mycaffe")
+TestUpgradeMycaffe = plugin_suite("upgrade", "mycaffe")
 
 NET = """
 layer { name: "x" type: "Input" top: "x" top: "c"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from cafx.kernel import FillerParameter, Message, option
 from cafx.kernel.net import LayerWeights
 from cafx.kernel.schema import Dialect, Upgrade, extends, ignored, read_by
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.upgrade import UpgradeCase
 
 __version__ = "0.1.0"
 PRECISION = ignored("the whole net has one precision: --precision")
@@ -190,6 +193,25 @@ class ScaledBatchNorm(Upgrade):
             else:
                 split.append(entry)
         return split
+
+    @classmethod
+    def cases(cls) -> Iterable[UpgradeCase]:
+        """A layer with scale and bias, one without, and weights of five parameters."""
+        from cafx.conformance.kinds.upgrade import UpgradeCase
+
+        layer = 'layer {{ name: "bn" type: "BatchNorm" bottom: "x" top: "y" batch_norm_param {{ {} }} }}'
+        old = layer.format("scale_bias: true scale_filler { value: 2 }")
+        new = (
+            layer.format("")
+            + """
+            layer { name: "bn_scale" type: "Scale" bottom: "y" top: "y"
+              scale_param { bias_term: true filler { value: 2 } } }
+        """
+        )
+        yield UpgradeCase("scaled", old, new)
+        yield UpgradeCase("plain", layer.format("eps: 0.1"), layer.format("eps: 0.1"))
+        shapes = [(1, 3, 1, 1), (1, 3, 1, 1), (1,), (1, 3, 1, 1), (1, 3, 1, 1)]
+        yield UpgradeCase("weights", weights=({"bn": shapes}, {"bn": shapes[:3], "bn_scale": [(3,), (3,)]}))
 
 
 def _is_scaled(layer: Any) -> bool:

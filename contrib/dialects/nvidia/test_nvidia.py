@@ -7,10 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import Net, Phase, registry, schema
 from cafx.kernel.blob import Blob
 from cafx.kernel.net import BlobValues, LayerWeights
 from cafx.kernel.net.formats import format_named
+
+TestDialectNvidia = plugin_suite("dialect", "nvidia")
+TestUpgradeNvidia = plugin_suite("upgrade", "nvidia")
 
 SCALED = """
 default_forward_type: FLOAT16 default_backward_math: FLOAT global_grad_scale: 1000

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import schema
+
+TestDialectPspnet = plugin_suite("dialect", "pspnet")
 
 
 def test_the_fields_of_both_are_one() -> None:

@@ -2,8 +2,11 @@
 
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, LossParameter, schema
 from cafx.kernel.schema import complete
+
+TestDialectRcnn = plugin_suite("dialect", "rcnn")
 
 LAYER = 'layer {{ name: "l" type: "SmoothL1LossOHEM" loss_param {{ {} }} }}'
 

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cafx.conformance import run_layer
+from cafx.conformance import plugin_suite, run_layer
 from cafx.kernel import CafxError, registry
+
+TestDialectSegnet = plugin_suite("dialect", "segnet")
 
 RNG = np.random.default_rng(3)
 SCORES = RNG.standard_normal((2, 3, 4))

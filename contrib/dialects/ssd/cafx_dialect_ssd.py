@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from cafx.kernel import Message, at_least, message, one_of, option, within
 from cafx.kernel.schema import Dialect, extends, read_by, rewritten
 from cafx_lib_ssd import ResizeParameter
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.dialect import DialectCase
 
 __version__ = "0.1.0"
 READ = read_by("AnnotatedData")
@@ -118,3 +123,10 @@ class SSD(Dialect):
     fork = "SSD"
     declares = (SSDTransformation, SSDSolver)
     types = ("AnnotatedData", "MultiBoxLoss", "DetectionOutput", "DetectionEvaluate", "PriorBox")
+
+    @classmethod
+    def cases(cls) -> Iterable[DialectCase]:
+        """How a detector is evaluated says its test net."""
+        from cafx.conformance.kinds.dialect import DialectCase
+
+        yield DialectCase("evaluation", 'eval_type: "detection" max_iter: 3', "max_iter: 3", "SolverParameter")

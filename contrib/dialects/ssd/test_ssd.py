@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, TransformationParameter, schema
 from cafx.kernel.schema import SolverParameter, complete, messages_of
 from cafx_dialect_ssd import SSDSolver, SSDTransformation
+
+TestDialectSsd = plugin_suite("dialect", "ssd")
 
 SHARED = Path(os.environ.get("CAFX_SHARED", Path(__file__).parents[4] / "shared"))
 FACTS = SHARED / "golden_forks" / "forks_schema.json"

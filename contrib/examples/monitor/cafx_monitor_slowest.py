@@ -27,3 +27,10 @@ class Slowest:
     def training_finished(self):
         """Print the result."""
         print(f"iteration {self.iteration} took longest: {self.seconds:.3f} s")
+
+    @classmethod
+    def cases(cls):
+        """The cases in which ``cafx check`` tries it: here one, without a target."""
+        from cafx.conformance.kinds.monitor import MonitorCase
+
+        yield MonitorCase("plain")

@@ -2,8 +2,11 @@
 
 import time
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import Solver, hookimpl, schema
 from cafx_monitor_slowest import Slowest
+
+TestSlowest = plugin_suite("monitor", "slowest")
 
 SOLVER = """
 net_param {

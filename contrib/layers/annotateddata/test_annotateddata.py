@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cafx.conformance import layer_suite
+from cafx.conformance import layer_suite, plugin_suite
 from cafx.kernel import TRAIN, CafxError, Net, Phase, registry, schema
 from cafx_data_annotateddata import samples
 from cafx_lib_annotated.records import DIFFICULT_COLUMN, LABEL_COLUMN, record_bytes
 from cafx_lib_feed import samples as feed_samples
 from cafx_lib_feed.datum import datum_bytes
+
+TestEpochsOfAnnotatedData = plugin_suite("data", "AnnotatedData")
 
 TestAnnotatedData = layer_suite("AnnotatedData")
 

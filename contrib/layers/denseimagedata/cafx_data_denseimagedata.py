@@ -79,6 +79,7 @@ class DenseImageData(BatchLayer):
     def cases(cls) -> Iterable[Case]:
         """Cropped, mirrored and shuffled; colour and greyscale; resized; with options that are ignored."""
         from cafx.conformance import Case
+        from cafx.conformance.kinds.data import DataCase
         from cafx_lib_segmented import samples
 
         images = {"source": samples.pair_list(), "root_folder": f"{samples.folder()}/"}
@@ -86,7 +87,14 @@ class DenseImageData(BatchLayer):
         crop = {"crop_height": 4, "crop_width": 5, "mirror": True}
         yield Case("training", tops=2, options={**images, "batch_size": 4, "shuffle": True, **crop}, layer=mean)
         ignored = {"scale": 2.0, "mean_file": "none", "crop_size": 2}
-        yield Case("plain", tops=2, options={**images, "batch_size": 3, **ignored}, layer=mean)
+        yield DataCase(
+            "plain",
+            tops=2,
+            options={**images, "batch_size": 3, **ignored},
+            layer=mean,
+            records=5,
+            shuffle={"shuffle": True},
+        )
         sides = {**crop, "new_height": 9, "new_width": 7}
         yield Case("resized", tops=2, options={**images, "batch_size": 4, "is_color": False, **sides})
         square = {"crop_size": 5, "mirror": True}

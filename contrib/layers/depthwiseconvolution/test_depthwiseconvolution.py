@@ -43,7 +43,9 @@ def test_onednn_fuses_it_as_it_fuses_convolutions(norm: str) -> None:
     )
     depthwise.share_with(plain)
     x = np.random.default_rng(4).standard_normal((2, 32, 9, 8))
-    np.testing.assert_allclose(depthwise.forward(x=x)["dw"], plain.forward(x=x)["dw"], rtol=1e-4, atol=1e-5)
+    expected_top = plain.forward(x=x)["dw"].copy()
+    rounding = 1e-6 * float(expected_top.max())  # without statistics, BatchNorm divides by the root of eps
+    np.testing.assert_allclose(depthwise.forward(x=x)["dw"], expected_top, rtol=1e-4, atol=rounding)
     steps, expected = depthwise.program.steps, convolution.program.steps
     assert len(steps) == 2
     assert steps[1].note == expected[1].note

@@ -68,6 +68,7 @@ class ImageSegData(BatchLayer):
     def cases(cls) -> Iterable[Case]:
         """Each kind of label; resized, padded, cropped and mirrored; one to three tops."""
         from cafx.conformance import Case
+        from cafx.conformance.kinds.data import DataCase
         from cafx_lib_segmented import samples
 
         def images(kind: str, **options: Any) -> dict[str, Any]:
@@ -80,4 +81,8 @@ class ImageSegData(BatchLayer):
         whole = images("IMAGE", batch_size=2, label_type="IMAGE", is_color=False, new_height=9, new_width=6)
         yield Case("image", tops=2, layer={"image_data_param": whole, "transform_param": {"crop_size": 4}})
         none = images("NONE", label_type="NONE", shuffle=True, rand_skip=2)
-        yield Case("none", tops=1, layer={"image_data_param": none, "transform_param": {"scale_factors": [0.5, 2.0]}})
+        scaled = {"image_data_param": none, "transform_param": {"scale_factors": [0.5, 2.0]}}
+        yield Case("none", tops=1, layer=scaled, skip={"damaged-source": "any text is a list of names"})
+        plain = {"image_data_param": images("IMAGE", batch_size=3, label_type="IMAGE")}
+        shuffle = {"image_data_param": {"shuffle": True}}
+        yield DataCase("plain", tops=2, options={}, layer=plain, records=len(samples.pictures()), shuffle=shuffle)

@@ -9,14 +9,17 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from cafx.kernel.schema import Upgrade
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.upgrade import UpgradeCase
 
 PAIR = re.compile(r"""['"]?(\w+)['"]?\s*:\s*(?:!!\S+\s*)?(\[[^\]]*\]|\([^)]*\)|[^,\n}]+)""")
 """A key and its value in the YAML that these layers are given as ``param_str``."""
@@ -111,6 +114,19 @@ class RCNN(Upgrade):
             if layer.type == "Python":
                 _replace(layer, types)
         return proto
+
+    @classmethod
+    def cases(cls) -> Iterable[UpgradeCase]:
+        """A proposal layer, and a Python layer of somebody else."""
+        from cafx.conformance.kinds.upgrade import UpgradeCase
+
+        old = 'layer {{ name: "p" type: "Python" bottom: "s" bottom: "o" bottom: "i" top: "r" python_param {{ {} }} }}'
+        theirs = 'module: "rpn.proposal_layer" layer: "ProposalLayer" param_str: "feat_stride: 8"'
+        new = """layer { name: "p" type: "Proposal" bottom: "s" bottom: "o" bottom: "i" top: "r"
+            proposal_param { feat_stride: 8 train_pre_nms_topn: 12000 train_post_nms_topn: 2000 } }"""
+        yield UpgradeCase("proposal", old.format(theirs), new)
+        other = old.format('module: "mine" layer: "Mine"')
+        yield UpgradeCase("other", other, other)
 
 
 def _replace(layer: Any, types: set[str]) -> None:

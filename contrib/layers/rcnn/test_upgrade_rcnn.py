@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import Net, Phase, schema
 from cafx_data_roidata import samples
 from cafx_upgrade_rcnn import RCNN, importable, parsed
+
+TestRCNN = plugin_suite("upgrade", "rcnn")
 
 
 @pytest.fixture(autouse=True)

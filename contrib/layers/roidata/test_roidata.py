@@ -6,10 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from cafx.conformance import layer_suite
+from cafx.conformance import layer_suite, plugin_suite
 from cafx.kernel import CafxError, Net, Phase, schema
 from cafx_data_roidata import RoIDataParameter, samples
 from cafx_lib_boxes import encode_pixels, overlaps
+
+TestEpochsOfRoIData = plugin_suite("data", "RoIData")
 
 TestRoIData = layer_suite("RoIData")
 TOLERANCE = 1e-4

@@ -197,3 +197,9 @@ def test_each_box_of_a_cell_needs_its_anchor(wrong: dict[str, Any]) -> None:
     x, labels = batch()
     with pytest.raises(CafxError, match="index of a pair in biases"):
         run_layer("Yolov3", [x, labels], options={**SCALE, **wrong})
+
+
+def test_cells_without_pixels_are_refused() -> None:
+    predictions, labels = np.zeros((1, BOXES * (5 + CLASSES), 2, 2)), np.zeros((1, 1, 1, 5))
+    with pytest.raises(CafxError, match="anchors_scale is 0"):
+        run_layer("Yolov3", [predictions, labels], options=SCALE | {"anchors_scale": 0})

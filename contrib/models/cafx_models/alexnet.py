@@ -22,7 +22,10 @@ def alexnet(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, 
 
 
 def caffenet(net: NetSpec | None = None, *, batch: int = 1, classes: int = 1000, train: bool = False) -> NetSpec:
-    """CaffeNet, Caffe's reference model: AlexNet with pooling before normalisation."""
+    """CaffeNet, Caffe's reference model: AlexNet with pooling before normalisation.
+
+    Source: BVLC/caffe, models/bvlc_reference_caffenet.
+    """
     net = begin(net, "CaffeNet", IMAGE, batch, () if train else None)
     return classified(net, body(net, classes, pool_first=True, bias=1, top="fc8"), train)
 

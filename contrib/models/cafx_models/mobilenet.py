@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from cafx.dsl import NetSpec
 from cafx.dsl import layers as L
 from cafx_models.parts import MSRA, batch_normalised, begin, classified, convolved
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.model import ModelCase
 
 IMAGE = (3, 224, 224)
 SEPARABLE = (
@@ -127,3 +131,10 @@ def _finished(net: NetSpec, bottom: Any, classes: int, train: bool) -> NetSpec:
     net.pool6 = L.Pooling(bottom, pool="AVE", global_pooling=True)
     x = convolved(net, "fc7", net.pool6, classes, 1, weights=MSRA)
     return classified(net, x, train)
+
+
+def cases() -> Iterable[ModelCase]:
+    """A net that runs in a moment."""
+    from cafx.conformance.kinds.model import ModelCase
+
+    yield ModelCase("small", {"image": (64, 96)}, of="mobilenet_v1")

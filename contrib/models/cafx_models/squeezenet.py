@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from cafx.dsl import NetSpec
 from cafx.dsl import layers as L
 from cafx_models.parts import XAVIER, begin, classified, convolved, dropped, gaussian, pooled
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.model import ModelCase
 
 IMAGE = (3, 227, 227)
 FIRES = {2: (16, 64), 3: (16, 64), 4: (32, 128), 5: (32, 128), 6: (48, 192), 7: (48, 192), 8: (64, 256), 9: (64, 256)}
@@ -44,3 +48,10 @@ def _fire(net: NetSpec, name: str, bottom: Any, squeezed: int, expanded: int) ->
     branches = conv("expand1x1", squeeze, expanded, 1), conv("expand3x3", squeeze, expanded, 3, pad=1)
     net[f"{name}/concat"] = L.Concat(*branches)
     return net[f"{name}/concat"]
+
+
+def cases() -> Iterable[ModelCase]:
+    """A net that runs in a moment."""
+    from cafx.conformance.kinds.model import ModelCase
+
+    yield ModelCase("small", {}, of="squeezenet", parameters=1_248_424)

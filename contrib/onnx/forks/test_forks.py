@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cafx.conformance import Subject
+from cafx.conformance import Subject, plugin_suite
 from cafx.conformance.checks_onnx import in_test_phase
 from cafx.conformance.harness import Trial
 from cafx.kernel import TEST, CafxError, Net, registry, schema
 from cafx_lib_onnx import NoOnnxForm, Session, export_net, import_model
+
+TestReorg = plugin_suite("onnx", "Reorg")
 
 
 def case_of(type_name: str, name: str) -> Trial:

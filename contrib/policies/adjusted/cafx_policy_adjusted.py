@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import CafxError, Message, Policy, at_least, option, registry
 from cafx.kernel.schema import Dialect, Upgrade, extends, read_by
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.policy import PolicyCase
+    from cafx.conformance.kinds.upgrade import UpgradeCase
 
 __version__ = "0.1.0"
 READER = read_by("policy adjusted")
@@ -41,6 +46,16 @@ class Adjust(Upgrade):
             proto.adjusted_policy, proto.lr_policy = proto.lr_policy, NAME
         return proto
 
+    @classmethod
+    def cases(cls) -> Iterable[UpgradeCase]:
+        """A warm-up, and a solver without one."""
+        from cafx.conformance.kinds.upgrade import UpgradeCase
+
+        warm, plain = 'lr_policy: "{}" gamma: 0.1 warmup_iter: 5', 'lr_policy: "step" gamma: 0.1'
+        new = warm.format("adjusted") + ' adjusted_policy: "step"'
+        yield UpgradeCase("warm-up", warm.format("step"), new, "SolverParameter")
+        yield UpgradeCase("plain", plain, plain, "SolverParameter")
+
 
 class Adjusted(Policy):
     """rate = max(min_lr, inner rate); in the first iterations, the rate rises linearly to base_lr.
@@ -73,3 +88,19 @@ class Adjusted(Policy):
     def step(self, iteration: int) -> int:
         """The step of the inner policy."""
         return self.inner.step(iteration)
+
+    @classmethod
+    def cases(cls) -> Iterable[PolicyCase]:
+        """Warm-ups of both forks, a lower bound, and what is refused."""
+        from cafx.conformance.kinds.policy import PolicyCase
+
+        step = {"adjusted_policy": "step", "gamma": 0.5, "stepsize": 4}
+        warm = {0: 0.2, 1: 0.4, 2: 0.6, 3: 0.8, 4: 0.5, 7: 0.5, 8: 0.25}
+        yield PolicyCase("intel", {**step, "warmup_iter": 4, "warmup_start_lr": 0.2}, rates=warm)
+        yield PolicyCase("nvidia", {**step, "rampup_interval": 4, "rampup_lr": 0.2}, rates=warm)
+        poly = {"adjusted_policy": "poly", "power": 1.0, "max_iter": 4}
+        bounded = {0: 1.0, 1: 0.75, 2: 0.5, 3: 0.3, 4: 0.3}
+        yield PolicyCase("bounded", {**poly, "min_lr": 0.3}, rates=bounded, never_rises=True)
+        yield PolicyCase("two", {**step, "warmup_iter": 2, "rampup_interval": 3}, error="both set")
+        yield PolicyCase("nothing", {}, error="adjusted_policy")
+        yield PolicyCase("inner", {"adjusted_policy": "step", "warmup_iter": 2}, error="gamma")

@@ -2,8 +2,14 @@
 
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, registry, schema
 from cafx.kernel.training import Policy
+
+TestDialectAdjusted = plugin_suite("dialect", "adjusted")
+TestUpgradeAdjusted = plugin_suite("upgrade", "adjusted")
+
+TestAdjusted = plugin_suite("policy", "adjusted")
 
 
 def policy(text: str) -> Policy:

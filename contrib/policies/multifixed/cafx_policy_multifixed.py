@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import CafxError, Message, Policy, option
 from cafx.kernel.schema import Dialect, extends, read_by
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.policy import PolicyCase
 
 __version__ = "0.1.0"
 READER = read_by("policy multifixed")
@@ -52,3 +56,19 @@ class MultiFixed(Policy):
         """The number of the stage."""
         ended = sum(1 for end in self.options.stageiter if end <= iteration)
         return min(ended, len(self.options.stagelr) - 1)
+
+    @classmethod
+    def cases(cls) -> Iterable[PolicyCase]:
+        """Stages, the last of which goes on, and what is refused."""
+        from cafx.conformance.kinds.policy import PolicyCase
+
+        def stages(rates: list[float], ends: list[int]) -> dict[str, Any]:
+            return {"stagelr": rates, "stageiter": ends}
+
+        three = {0: 1.0, 1: 1.0, 2: 0.5, 3: 0.25, 5: 0.25, 10_000: 0.25}
+        yield PolicyCase("three", stages([1.0, 0.5, 0.25], [2, 3, 5]), rates=three, never_rises=True)
+        yield PolicyCase("rising", stages([0.5, 1.0], [3, 5]), rates={2: 0.5, 3: 1.0})
+        yield PolicyCase("none", {}, error="stages")
+        yield PolicyCase("unequal", stages([1.0], []), error="1 stagelr and 0 stageiter")
+        yield PolicyCase("equal", stages([1.0, 2.0], [3, 3]), error="stageiter")
+        yield PolicyCase("falling", stages([1.0, 2.0], [3, 2]), error="stageiter")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from cafx.kernel import CafxError, Policy
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.policy import PolicyCase
 
 __version__ = "0.1.0"
 
@@ -55,3 +59,16 @@ class Plateau(Policy):
         """Continue from a saved state; without one, from the first window."""
         if state:
             self.minimum, self.event, self.steps = float(state["minimum"]), int(state["event"]), int(state["steps"])
+
+    @classmethod
+    def cases(cls) -> Iterable[PolicyCase]:
+        """Two windows without a new minimum, and what is refused."""
+        from cafx.conformance.kinds.policy import PolicyCase
+
+        losses = [5, 4, 4, 4, 3, 4, 4, 4, 4, 4, 4]
+        falls = {0: 1.0, 2: 1.0, 3: 0.5, 6: 0.5, 7: 0.25, 10: 0.25}
+        options = {"gamma": 0.5, "plateau_winsize": [2, 3]}
+        yield PolicyCase("falls", options, rates=falls, never_rises=True, losses=losses)
+        yield PolicyCase("no-windows", {"gamma": 0.5}, error="plateau_winsize")
+        yield PolicyCase("empty-window", {"gamma": 0.5, "plateau_winsize": [0]}, error="plateau_winsize")
+        yield PolicyCase("no-gamma", {"plateau_winsize": [2]}, error="gamma")

@@ -1,11 +1,11 @@
-"""plateau: the rate falls when the loss has had no new minimum for a window."""
+"""plateau: the checklist of policies, and a training that resumes within a window."""
 
 from pathlib import Path
 
-import pytest
+from cafx.conformance import plugin_suite
+from cafx.kernel import Solver, schema
 
-from cafx.kernel import CafxError, Solver, schema
-from cafx_policy_plateau import Plateau
+TestPlateau = plugin_suite("policy", "plateau")
 
 NET = """
 net_param {
@@ -15,41 +15,6 @@ net_param {
   layer { name: "loss" type: "Reduction" bottom: "y" top: "l" reduction_param { operation: SUMSQ } loss_weight: 1 }
 }
 """
-
-
-def policy(*windows: int) -> Plateau:
-    return Plateau(schema()["SolverParameter"](base_lr=1.0, gamma=0.5, plateau_winsize=windows))
-
-
-def rates(plateau: Plateau, losses: list[float]) -> list[float]:
-    """The rate of each iteration."""
-    found = []
-    for iteration, loss in enumerate(losses):
-        plateau.observe(loss, iteration)
-        found.append(plateau.rate(iteration))
-    return found
-
-
-def test_the_rate_falls_after_a_window_without_minimum() -> None:
-    assert rates(policy(2, 3), [5, 4, 4, 4, 3, 4, 4, 4, 4, 4, 4]) == [
-        1,
-        1,
-        1,
-        0.5,
-        0.5,
-        0.5,
-        0.5,
-        0.25,
-        0.25,
-        0.25,
-        0.25,
-    ]
-
-
-@pytest.mark.parametrize("windows", [(), (0,)])
-def test_missing_windows_are_refused(windows: tuple[int, ...]) -> None:
-    with pytest.raises(CafxError, match="plateau_winsize"):
-        policy(*windows)
 
 
 def test_training_resumes_where_it_was(tmp_path: Path) -> None:

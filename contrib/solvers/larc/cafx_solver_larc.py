@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from cafx.kernel import CafxError, Message, above, one_of, option
 from cafx.kernel.net import Arena, Engine
 from cafx.kernel.schema import Dialect, Upgrade, extends, read_by
-from cafx.kernel.training import Update
+from cafx.kernel.training import Array, Update
 from cafx_solver_sgd import SGD
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.solver import SolverCase
+    from cafx.conformance.kinds.upgrade import UpgradeCase
 
 __version__ = "0.1.0"
 READER = read_by("solver LARC")
@@ -52,6 +56,17 @@ class Localise(Upgrade):
             proto.larc_policy, proto.larc_eta = SCALE, proto.local_gw_ratio
         return proto
 
+    @classmethod
+    def cases(cls) -> Iterable[UpgradeCase]:
+        """Both spellings, another solver type, and a solver without either."""
+        from cafx.conformance.kinds.upgrade import UpgradeCase
+
+        yield UpgradeCase("larc", "larc: true", 'larc: true type: "LARC"', "SolverParameter")
+        new = f'local_lr_auto: true local_gw_ratio: 0.5 type: "LARC" larc_policy: "{SCALE}" larc_eta: 0.5'
+        yield UpgradeCase("auto", "local_lr_auto: true local_gw_ratio: 0.5", new, "SolverParameter")
+        yield UpgradeCase("adam", 'larc: true type: "Adam"', message="SolverParameter", error="SGD")
+        yield UpgradeCase("plain", 'type: "SGD"', 'type: "SGD"', "SolverParameter")
+
 
 class LARC(SGD):
     """SGD with rate · λ for each parameter blob, where λ = η ‖W‖ / (‖∇W‖ + weight_decay ‖W‖).
@@ -59,16 +74,35 @@ class LARC(SGD):
     η is larc_eta. With larc_policy "clip" the rate is min(rate, λ). λ takes the place of lr_mult, except where
     lr_mult is 0; blobs whose weights or gradients are 0 have λ = 1.
 
-    History and options: those of SGD; larc_eta, larc_policy.
+    History: V, as SGD's. Options: momentum, larc_eta, larc_policy.
+
+    Raises:
+        CafxError: an unknown larc_policy.
 
     Source: You, Gitman and Ginsburg, "Large Batch Training of Convolutional Networks", 2017.
     """
 
-    def updater(self, options: Any, arena: Arena, engine: Engine) -> Update:
-        """SGD's update with one rate for each blob."""
+    def __init__(self, options: Any) -> None:
+        super().__init__(options)
         if options.larc_policy not in (SCALE, CLIP):
             raise CafxError("unknown larc_policy", where="solver", found=options.larc_policy, expected="scale or clip")
+
+    def updater(self, options: Any, arena: Arena, engine: Engine) -> Update:
+        """SGD's update with one rate for each blob."""
         return LocalUpdate(self, options, arena, engine)
+
+    @classmethod
+    def cases(cls) -> Iterable[SolverCase]:
+        """Both policies, and what is refused; the rates of blobs are not a matter of the rule itself."""
+        from cafx.conformance.kinds.solver import SolverCase
+
+        def formula(g: Array, history: Sequence[Array], rate: float, t: int, options: Any) -> tuple[Array, list[Array]]:
+            velocity = options.momentum * history[0] + rate * g
+            return velocity, [velocity]
+
+        yield SolverCase("scale", {"momentum": 0.9, "larc_eta": 0.02}, formula)
+        yield SolverCase("clip", {"larc_policy": CLIP, "larc_eta": 0.5}, formula)
+        yield SolverCase("unknown-policy", {"larc_policy": "clop"}, error="larc_policy")
 
 
 class LocalUpdate(Update):

@@ -1,9 +1,15 @@
-"""LARC: one step against the formula, blob by blob."""
+"""LARC: the checklist of solvers, and one step against the formula, blob by blob."""
 
 import numpy as np
 import pytest
 
+from cafx.conformance import plugin_suite
 from cafx.kernel import CafxError, Solver, schema
+
+TestDialectLarc = plugin_suite("dialect", "larc")
+TestUpgradeLarc = plugin_suite("upgrade", "larc")
+
+TestLARC = plugin_suite("solver", "LARC")
 
 NET = """
 net_param {

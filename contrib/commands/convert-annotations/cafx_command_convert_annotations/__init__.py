@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +12,7 @@ from cafx_lib_feed.tools import backend_option, create, in_order, progress, thre
 from cafx_lib_jobs.options import JobChoice, job_options, shards_option
 
 if TYPE_CHECKING:
+    from cafx.conformance.kinds.command import CommandCase
     from cafx.kernel import CafxError
     from cafx_command_convert_annotations.convert import Conversion, Numbered, Result
     from cafx_command_convert_annotations.entries import Entry, Item, Source
@@ -230,7 +231,14 @@ def _conclude(listed: str, out: str, count: int, bad: int, total: int) -> None:
     from cafx.kernel import CafxError
 
     skipped = f", {bad} images or boxes skipped" if bad else ""
-    click.echo(f"{count} images written to {out}{skipped}")
+    click.echo(f"{count} images written to {out}{skipped}", err=not total)
     if not total:
         remedy = "see above; ROOT is the prefix of all paths"
         raise CafxError("none of the images can be converted", where=listed, remedy=remedy)
+
+
+def cases() -> Iterable[CommandCase]:
+    """The conformance cases: see `cafx_command_convert_annotations.conformance_cases`."""
+    from cafx_command_convert_annotations import conformance_cases as own
+
+    return own.cases()

@@ -14,6 +14,7 @@ from cafx_lib_annotated.policies import Policies
 from cafx_lib_annotated.transform import AnnotatedTransformer
 from cafx_lib_feed.layer import BatchLayer
 from cafx_lib_feed.prefetch import Source
+from cafx_lib_feed.shards import open_all
 from cafx_lib_ssd import AnnotatedDatum, LabelMap, read_label_map
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ class AnnotatedData(BatchLayer):
         policies = Policies(self.read(TransformationParameter), self._steps, self.failure())
         dynamic = data.batch_size == 1 or policies.several or (len(top) > 1 and not options.yolo_data_type)
         self.dynamic_shape = dynamic  # type: ignore[misc]  # depends on the instance
-        reader = self.context.plugins.load("database", data.database or data.backend.name).open(data.source)
+        database = self.context.plugins.load("database", data.database or data.backend.name)
+        reader = open_all(data.source, database.open)
         kind = True if options.has("anno_type") else None
         try:
             source = AnnotatedSource(

@@ -71,7 +71,10 @@ def cases(case: Any) -> Iterator[Any]:
     plain = {"source": database(), "backend": "LMDB", "batch_size": 3}
     several = {"source": database(True, True, False), "backend": "LMDB", "batch_size": 3}
     warp = {"resize_param": {"height": 12, "width": 17, "interp_mode": ["LINEAR", "AREA", "NEAREST", "CUBIC"]}}
-    yield case("plain", options={}, layer={"data_param": plain}, tops=2)
+    from cafx.conformance.kinds.data import DataCase
+
+    shuffle = {"data_param": {"shuffle": True}}
+    yield DataCase("plain", options={}, layer={"data_param": plain}, tops=2, records=COUNT, shuffle=shuffle)
     yield case(
         "sampled",
         tops=2,

@@ -79,9 +79,12 @@ def database() -> str:
 
 def cases(case: Any) -> Iterator[Any]:
     """The cases; ``case`` is the class of them."""
+    from cafx.conformance.kinds.data import DataCase
+
     windows = {"source": window_file(), "root_folder": f"{folder()}/", "num_classes": CLASSES}
     small = {"scale": [12, 16], "max_size": 24}
-    yield case("objects", tops=3, options={**windows, **small, "has_rpn": True, "ims_per_batch": 1})
+    objects = {**windows, **small, "has_rpn": True, "ims_per_batch": 1}
+    yield DataCase("objects", tops=3, options=objects, unordered="images are shuffled in every epoch")
     records = {"source": database(), "num_classes": CLASSES, "has_rpn": True, "ims_per_batch": 1}
     yield case("database", tops=3, options={**records, **small, "use_difficult": True, "pixel_mean": [1.0, 2.0, 3.0]})
     drawn = {"batch_size": 16, "fg_fraction": 0.5, "fg_thresh": 0.6, "bg_thresh_hi": 0.4, "bg_thresh_lo": 0.0}

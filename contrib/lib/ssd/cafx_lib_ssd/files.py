@@ -26,9 +26,11 @@ def read_label_map(path: str | Path, plugins: Registry | None = None) -> LabelMa
         plugins: the registry whose schema has LabelMap.
 
     Raises:
-        CafxError: the file is unreadable, or two items have the same label or name.
+        CafxError: the file is unreadable or has no items, or two items have the same label or name.
     """
     labels = LabelMap.from_proto(schema(plugins).read_text(path, "LabelMap"))
+    if not labels.item:
+        raise CafxError("has no items", where=str(path), expected='item { name: "cat" label: 1 }, …')
     for field in ("label", "name"):
         values = [getattr(item, field) for item in labels.item]
         for value in values:

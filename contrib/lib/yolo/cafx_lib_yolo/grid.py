@@ -121,7 +121,7 @@ class Grid:
             pixels: pixels per cell; 1 for anchors in units of cells.
 
         Raises:
-            CafxError: the blob has not the shape of such a grid.
+            CafxError: the blob has not the shape of such a grid, or there are 0 pixels per cell.
         """
         shape, channels = bottom.shape, len(anchors) * values
         if len(shape) != 4 or shape[1] != channels:
@@ -131,6 +131,8 @@ class Grid:
                 expected=f"N×{channels}×H×W",
                 remedy="num_output of the convolution before is the number of boxes times (5 + number of classes)",
             )
+        if not pixels:
+            raise layer.error("anchors_scale is 0", found=0, expected="pixels per cell, at least 1")
         return cls(shape[0], relative(anchors, pixels, *shape[2:]), values, *shape[2:])
 
     @property

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from cafx.dsl import NetSpec
 from cafx.dsl import layers as L
 from cafx_models.parts import MSRA, begin, constant, convolved
 from cafx_models.vgg import VGG16, WIDTHS
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.model import ModelCase
 
 IMAGE = (360, 480)
 CLASSES, IGNORED = 11, 11
@@ -120,3 +124,10 @@ def _segmented(net: NetSpec, scores: Any, classes: int, train: bool) -> NetSpec:
     net.loss = L.SoftmaxWithLoss(scores, net.label, loss_param=loss)
     net.accuracy = L.Accuracy(scores, net.label, ignore_label=classes)
     return net
+
+
+def cases() -> Iterable[ModelCase]:
+    """A net that runs in a moment."""
+    from cafx.conformance.kinds.model import ModelCase
+
+    yield ModelCase("small", {"image": (45, 60)}, of="segnet_basic")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from cafx.dsl import NetSpec
 from cafx.dsl import layers as L
 from cafx_models.parts import MSRA, batch_normalised, begin, classified, connected, convolved, pooled
+
+if TYPE_CHECKING:
+    from cafx.conformance.kinds.model import ModelCase
 
 IMAGE = (224, 224)
 FIRST_WIDTH, GROUPS = 24, 3
@@ -81,3 +85,10 @@ def _normalised(
     else:
         x = convolved(net, name, bottom, outputs, kernel, weights=MSRA, bias=None, **options)
     return batch_normalised(net, name, x, relu=f"{name}_relu" if relu else "", bn="{}_bn", scale="{}_scale")
+
+
+def cases() -> Iterable[ModelCase]:
+    """A net that runs in a moment."""
+    from cafx.conformance.kinds.model import ModelCase
+
+    yield ModelCase("small", {"image": (64, 96)}, of="shufflenet")
