@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from google.protobuf import text_format
 from cafx.kernel import registry, schema
 
 SHARED_SETTING = "CAFX_SHARED"
+LAST_MINUTES = 300
+"""Seconds that a process of the tests has after its last test."""
 ABSENT = f"no reference data: set {SHARED_SETTING} to their folder"
 
 
@@ -21,6 +25,12 @@ def shared_folder() -> Path | None:
     setting = os.environ.get(SHARED_SETTING)
     folder = Path(setting) if setting else Path(__file__).resolve().parents[2] / "shared"
     return folder if folder.is_dir() else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """A process that does not end after its last test is ended, with the stacks of its threads."""
+    faulthandler.dump_traceback_later(LAST_MINUTES, exit=True, file=sys.__stderr__)
 
 
 @pytest.fixture(scope="session")

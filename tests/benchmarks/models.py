@@ -73,11 +73,23 @@ class Text:
         return self.add(f"drop_{blob}", "Dropout", [blob], blob, f"dropout_param {{ dropout_ratio: {ratio} }}")
 
     def norm(
-        self, name: str, bottom: str, outputs: int, kernel: int, stride: int = 1, pad: int = 0, relu: bool = True
+        self,
+        name: str,
+        bottom: str,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        pad: int = 0,
+        relu: bool = True,
+        group: int = 1,
     ) -> str:
         """A convolution without bias, followed by in-place BatchNorm and Scale."""
-        self.conv(name, bottom, outputs, kernel, stride, pad, relu=False, bias=False)
-        self.add(f"bn_{name}", "BatchNorm", [name], name)
+        self.conv(name, bottom, outputs, kernel, stride, pad, group, relu=False, bias=False)
+        return self.normalised(name, name, relu)
+
+    def normalised(self, name: str, bottom: str, relu: bool = True) -> str:
+        """BatchNorm and Scale of any bottom, by default with an in-place ReLU."""
+        self.add(f"bn_{name}", "BatchNorm", [bottom], name)
         self.add(f"scale_{name}", "Scale", [name], name, "scale_param { bias_term: true }")
         return self.relu(name) if relu else name
 
@@ -192,4 +204,106 @@ def vgg16(batch: int = 4) -> Text:
     return net
 
 
-MODELS = {"lenet": lenet, "caffenet": caffenet, "googlenet": googlenet, "resnet50": resnet50, "vgg16": vgg16}
+def squeezenet(batch: int = 16) -> Text:
+    """SqueezeNet 1.0."""
+    net = Text((batch, 3, 227, 227), 1000)
+    blob = net.pool("pool1", net.conv("conv1", "data", 96, 7, 2), 3, 2)
+    for number, (squeezed, expanded) in enumerate(
+        ((16, 64), (16, 64), (32, 128), (32, 128), (48, 192), (48, 192), (64, 256), (64, 256)), 2
+    ):
+        name = f"fire{number}"
+        blob = net.conv(f"{name}_s", blob, squeezed, 1)
+        parts = [net.conv(f"{name}_1", blob, expanded, 1), net.conv(f"{name}_3", blob, expanded, 3, pad=1)]
+        blob = net.add(name, "Concat", parts, name)
+        if number in (4, 8):
+            blob = net.pool(f"pool{number}", blob, 3, 2)
+    blob = net.conv("conv10", net.drop(blob, 0.5), 1000, 1)
+    net.loss("loss", net.pool("pool10", blob, 0, 1, method="AVE"))
+    return net
+
+
+def mobilenet_v1(batch: int = 16) -> Text:
+    """MobileNet: 3×3 convolutions of each channel alone, and 1×1 convolutions."""
+    net = Text((batch, 3, 224, 224), 1000)
+    blob, channels = net.norm("conv1", "data", 32, 3, 2, 1), 32
+    widths = (64, 128, 128, 256, 256, *[512] * 6, 1024, 1024)
+    for number, width in enumerate(widths, 2):
+        stride = 2 if number in (3, 5, 7, 13) else 1
+        blob = net.norm(f"conv{number}_dw", blob, channels, 3, stride, 1, group=channels)
+        blob, channels = net.norm(f"conv{number}", blob, width, 1), width
+    net.loss("loss", net.dense("fc", net.pool("pool", blob, 0, 1, method="AVE"), 1000, relu=False))
+    return net
+
+
+def mobilenet_v2(batch: int = 16) -> Text:
+    """MobileNetV2: inverted residuals (with ReLU, as its Caffe versions have it)."""
+    net = Text((batch, 3, 224, 224), 1000)
+    blob, channels = net.norm("conv1", "data", 32, 3, 2, 1), 32
+    stages = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+    for stage, (factor, width, count, first) in enumerate(stages, 2):
+        for block in range(count):
+            name, stride, inner = f"b{stage}_{block}", first if block == 0 else 1, factor * channels
+            wide = net.norm(f"{name}_e", blob, inner, 1) if factor > 1 else blob
+            wide = net.norm(f"{name}_dw", wide, inner, 3, stride, 1, group=inner)
+            out = net.norm(f"{name}_p", wide, width, 1, relu=False)
+            same = stride == 1 and width == channels
+            blob, channels = net.add(name, "Eltwise", [blob, out], name) if same else out, width
+    blob = net.norm("conv_last", blob, 1280, 1)
+    net.loss("loss", net.dense("fc", net.pool("pool", blob, 0, 1, method="AVE"), 1000, relu=False))
+    return net
+
+
+def shufflenet(batch: int = 16) -> Text:
+    """ShuffleNet with 3 groups."""
+    net, groups = Text((batch, 3, 224, 224), 1000), 3
+    blob, channels = net.pool("pool1", net.norm("conv1", "data", 24, 3, 2, 1), 3, 2), 24
+    for stage, (width, count) in enumerate(((240, 4), (480, 8), (960, 4)), 2):
+        for block in range(count):
+            name, inner, first = f"s{stage}_{block}", width // 4, 1 if channels == 24 else groups
+            part = net.norm(f"{name}_1", blob, inner, 1, group=first)
+            part = net.add(
+                f"{name}_sh", "ShuffleChannel", [part], f"{name}_sh", f"shuffle_channel_param {{ group: {groups} }}"
+            )
+            stride = 2 if block == 0 else 1
+            part = net.norm(f"{name}_dw", part, inner, 3, stride, 1, group=inner, relu=False)
+            part = net.norm(f"{name}_2", part, width - channels * (block == 0), 1, group=groups, relu=False)
+            if block == 0:
+                parts = [net.pool(f"{name}_pool", blob, 3, 2, 0, method="AVE"), part]
+                blob = net.relu(net.add(name, "Concat", parts, name))
+            else:
+                blob = net.relu(net.add(name, "Eltwise", [blob, part], name))
+            channels = width
+    net.loss("loss", net.dense("fc", net.pool("pool", blob, 0, 1, method="AVE"), 1000, relu=False))
+    return net
+
+
+def densenet121(batch: int = 8) -> Text:
+    """DenseNet-121: each layer reads the tops of all layers of its block before it."""
+    net, growth = Text((batch, 3, 224, 224), 1000), 32
+    blob, channels = net.pool("pool1", net.norm("conv1", "data", 64, 7, 2, 3), 3, 2), 64
+    for stage, count in enumerate((6, 12, 24, 16), 1):
+        for layer in range(count):
+            name = f"d{stage}_{layer}"
+            part = net.conv(f"{name}_1", net.normalised(f"{name}_a", blob), 4 * growth, 1, relu=False, bias=False)
+            part = net.conv(f"{name}_3", net.normalised(f"{name}_b", part), growth, 3, pad=1, relu=False, bias=False)
+            blob, channels = net.add(name, "Concat", [blob, part], name), channels + growth
+        blob = net.normalised(f"t{stage}", blob)
+        if stage < 4:
+            blob, channels = net.conv(f"t{stage}_c", blob, channels // 2, 1, relu=False, bias=False), channels // 2
+            blob = net.pool(f"t{stage}_p", blob, 2, 2, method="AVE")
+    net.loss("loss", net.dense("fc", net.pool("pool", blob, 0, 1, method="AVE"), 1000, relu=False))
+    return net
+
+
+MODELS = {
+    "lenet": lenet,
+    "caffenet": caffenet,
+    "googlenet": googlenet,
+    "resnet50": resnet50,
+    "vgg16": vgg16,
+    "squeezenet": squeezenet,
+    "mobilenet_v1": mobilenet_v1,
+    "mobilenet_v2": mobilenet_v2,
+    "shufflenet": shufflenet,
+    "densenet121": densenet121,
+}

@@ -182,8 +182,9 @@ def training(communicator: Any, request: dict[str, Any]) -> dict[str, Any]:
     from cafx.kernel import Solver, schema
 
     text = MODELS[request["model"]](request["batch"])
+    # A tiny rate keeps the parameters as they are: where units die, subnormal gradients slow a pass down.
     options = schema().parse_text(
-        f'type: "SGD" lr_policy: "fixed" base_lr: 0.001 momentum: 0.9 max_iter: 1 random_seed: 1 '
+        f'type: "SGD" lr_policy: "fixed" base_lr: 1e-9 momentum: 0.9 max_iter: 1 random_seed: 1 '
         f"layer_wise_reduce: {str(request['reduce']).lower()} net_param {{ {text} }}",
         "SolverParameter",
     )

@@ -40,12 +40,14 @@ class Interpreted(nn.Module):
                 continue
             if kind == "SoftmaxWithLoss":
                 if losses:
-                    total = total + layer["weight"] * functional.cross_entropy(x.float(), label)
+                    total = total + layer["weight"] * functional.cross_entropy(x.flatten(1).float(), label)
                 else:
                     blobs["score"] = x
                 continue
             if kind == "Eltwise":
                 y = bottoms[0] + bottoms[1]
+            elif kind == "ShuffleChannel":
+                y = functional.channel_shuffle(x, options["group"])
             elif kind == "Concat":
                 y = torch.cat(bottoms, 1)
             elif kind == "Pooling" and options.get("global"):

@@ -108,6 +108,7 @@ def cafx_worker() -> None:
 
     if setup["test"]:
         net = Net(proto, Phase.TEST, engine=setup["engine"], keep="outputs")
+        normalise_by_one(net)
         step: Any = net.run_forward
     else:
         options = schema().parse_text(SOLVER, "SolverParameter")
@@ -119,6 +120,14 @@ def cafx_worker() -> None:
     serve(step)
     if setup["layers"]:
         print_slowest_steps(net, not setup["test"])
+
+
+def normalise_by_one(net: Any) -> None:
+    """Set running statistics to mean 0 and variance 1, as PyTorch starts; Caffe starts with none, which overflows."""
+    for layer in net.layers:
+        if layer.type == "BatchNorm":
+            for blob, value in zip(layer.blobs, (0, 1, 1), strict=True):
+                blob.mutable_data[...] = value
 
 
 def print_slowest_steps(net: Any, train: bool) -> None:
@@ -175,6 +184,8 @@ def options_of(layer: Any) -> dict[str, Any]:
             window = (pooling.kernel_size, pooling.stride, pooling.pad)
             kind = {"mean": pooling.pool == AVERAGE, "global": pooling.global_pooling}
             return dict(zip(("kernel", "stride", "pad"), window, strict=True)) | kind
+        case "ShuffleChannel":
+            return {"group": layer.shuffle_channel_param.group}
         case "InnerProduct":
             return {"outputs": layer.inner_product_param.num_output}
         case "Dropout":

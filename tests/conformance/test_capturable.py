@@ -17,7 +17,7 @@ SORTS_BOXES_ON_THE_HOST = {
 READS_REGIONS_ON_THE_HOST = {"PSROIPooling", "ROIPooling"}
 WRITES_A_FILE = {"HDF5Output"}
 SHAPES_FROM_VALUES = {"Filter"}
-RUNS_A_PERSON_S_CODE = {"Python"}
+RUNS_A_PERSON_S_CODE = {"Python", "JAX"}
 DRAWS_BY_FILLERS = {"random", "one_shape"}
 """Cases of DummyData."""
 

@@ -1,23 +1,26 @@
-"""The database suite passes on a correct third-party kind and catches every wrong one."""
+"""Each check of the checklist of databases catches a kind of database that violates its requirement."""
 
 from __future__ import annotations
 
-import inspect
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 
+from cafx.conformance import load_checks, report
+from cafx.conformance.catching import failures
 from cafx.conformance.databases import database_suite
 from cafx.kernel import TEST, CafxError, Net, Registry, schema
 from cafx_lib_feed.database import Database, Item, Reader, Writer, damaged, empty
 from cafx_lib_feed.datum import datum_bytes
 
+CHECKS = load_checks("database")
 MARK = "index.json"
-SUBPROCESS = ("survive_a_process",)  # another process cannot import a kind that is defined here
 
 
 class FolderReader(Reader):
@@ -173,46 +176,85 @@ class SharedReader(FolderReader):
             each.index = None
 
 
+@attrs.frozen
+class Named:
+    """A case."""
+
+    name: str
+    skip: dict[str, str] = attrs.field(factory=dict)
+
+
+class Buffering(FolderWriter):
+    """Writes when it is closed."""
+
+    def put(self, items: Sequence[tuple[bytes, bytes]]) -> None:
+        with (self.path / "values").open("ab") as file:
+            for key, value in items:
+                self.index[key.decode()] = (file.tell(), file.write(value))
+
+    def close(self) -> None:
+        (self.path / MARK).write_text(json.dumps(self.index))
+
+
+class Buffered(Folder):
+    """Loses what was put when the process ends."""
+
+    writer = Buffering
+
+
 WRONG = {
-    "recognised_by_their_files": RecognisesEverything,
-    "ordered_by_key": reading(items=lambda self, start=0: iter(list(FolderReader.items(self))[start + 1 :])),
-    "values_stay_valid": reading(items=forgetful_items),
-    "threads_share": reading(lends=False, get=lambda self, key: memoryview(b"other")),
+    "entry-point": FolderReader,
+    "docstring": type("Wrong", (Folder,), {"__doc__": "A folder."}),
+    "cases": type("Wrong", (Folder,), {"cases": classmethod(lambda cls: [Named("one"), Named("one")])}),
+    "recognised": RecognisesEverything,
+    "ordered": reading(items=lambda self, start=0: iter(list(FolderReader.items(self))[start + 1 :])),
+    "values-stay-valid": reading(items=forgetful_items),
+    "threads": reading(lends=False, get=lambda self, key: memoryview(b"other")),
     "independent": type("Wrong", (Folder,), {"reader": SharedReader}),
-    "closed_reader": reading(close=lambda self: None),
-    "not_overwritten": Overwriting,
-    "completely_or_not_at_all": writing(put=put_one_by_one),
+    "closed": reading(close=lambda self: None),
+    "append": Overwriting,
+    "batch": writing(put=put_one_by_one),
+    "killed": Buffered,
     "grows": type("Wrong", (Folder,), {"writer": Small}),
-    "other_files": type("Wrong", (Folder,), {"reader": Tolerant}),
+    "refused": type("Wrong", (Folder,), {"reader": Tolerant}),
     "truncated": reading(__init__=trusting),
 }
 
 
-def run(kind: type[Database], tmp_path: Path, word: str = "test_") -> list[str]:
-    """The tests that a kind fails, among those with a word in their names."""
-    plugins = Registry()
-    plugins.add("database", "FOLDER", kind)
-    suite, failed = database_suite("FOLDER", plugins)(), []
-    for name, test in inspect.getmembers(suite, inspect.ismethod):
-        if not name.startswith("test_") or word not in name or any(other in name for other in SUBPROCESS):
-            continue
-        for number, share in enumerate([0.0, 0.5, 0.99] if "share" in inspect.signature(test).parameters else [None]):
-            folder = tmp_path / f"{name}{number}"
-            folder.mkdir()
-            try:
-                test(folder, **({} if share is None else {"share": share}))
-            except (Exception, pytest.fail.Exception):  # noqa: BLE001 - any failure counts
-                failed.append(name)
-    return failed
+@pytest.mark.parametrize("check_id", CHECKS)
+def test_a_correct_kind_passes(check_id: str) -> None:
+    assert failures("database", Folder, check_id, name="FOLDER") == []
 
 
-def test_a_correct_kind_passes(tmp_path: Path) -> None:
-    assert run(Folder, tmp_path) == []
+@pytest.mark.parametrize("check_id", CHECKS)
+def test_the_check_catches_it(check_id: str) -> None:
+    assert failures("database", WRONG[check_id], check_id, name="FOLDER")
 
 
-@pytest.mark.parametrize("word", WRONG)
-def test_a_wrong_kind_is_caught(word: str, tmp_path: Path) -> None:
-    assert run(WRONG[word], tmp_path, word)
+def test_the_suite_of_the_older_name_has_every_check() -> None:
+    suite = database_suite("LMDB")
+    items = next(mark for mark in suite.test_checklist.pytestmark if mark.name == "parametrize").args[1]
+    assert [item.check.id for item in items] == list(CHECKS)
+
+
+PROJECT = """[project]
+name = "cafx-database-folder"
+version = "1"
+dependencies = ["cafx-kernel>=0.1,<0.2"]
+[project.entry-points."cafx.databases"]
+FOLDER = "cafx_database_folder:Folder"
+"""
+
+
+def test_a_folder_with_a_database_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "cafx_database_folder", raising=False)
+    (tmp_path / "pyproject.toml").write_text(PROJECT)
+    source, _, _ = Path(__file__).read_text("utf-8").partition("def reading(")
+    (tmp_path / "cafx_database_folder.py").write_text(source)
+    checked = report.check(str(tmp_path))
+    assert [row for row in checked.rows if row.outcome != report.PASS] == []
+    assert [row.check_id for row in checked.rows] == ["loads", *CHECKS]
 
 
 def test_data_layers_read_a_third_party_kind(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ATTEMPTS = 3
-"""At building wheels: each fetches the build backend, which may time out."""
+BUILD = 'bash "$CAFX_SOURCE/.ci/wheels" "$CAFX_WHEELS"'
+"""How wheels are built, in a container too."""
 Outcome = subprocess.CompletedProcess[str]
 
 
@@ -74,9 +74,9 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("uv is not installed")
     folder = tmp_path_factory.mktemp("wheels")
     clean = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    build = ["uv", "build", "--all-packages", "--wheel", "--out-dir", str(folder), "--quiet"]
-    attempts = (subprocess.run(build, cwd=ROOT, check=False, env=clean).returncode for _ in range(ATTEMPTS))
-    assert 0 in attempts, "the wheels cannot be built"
+    settings = {**clean, "CAFX_SOURCE": str(ROOT), "CAFX_WHEELS": str(folder)}
+    built = subprocess.run(["bash", "-c", BUILD], env=settings, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, f"the wheels cannot be built: {built.stdout}{built.stderr}"
     return folder
 
 

@@ -99,7 +99,11 @@ def test_the_dsl_example_emits_the_prototxt_example(type_name: str) -> None:
 
 def test_the_catalogue_links_one_page_per_layer_by_kind(tmp_path: Path) -> None:
     pages = [path for path in write_catalogue(str(tmp_path)) if path.name != "index.md"]
-    assert sorted(path.stem for path in pages) == sorted(name.lower() for name in TYPES)
+    titles = [path.read_text("utf-8").partition("\n")[0] for path in pages]
+    assert sorted(titles) == sorted(f"# {name}" for name in TYPES)
+    assert len(set(pages)) == len(pages)
     index = (tmp_path / "index.md").read_text("utf-8")
     assert re.findall(r"^## (\w+)$", index, re.MULTILINE) == ["Data", "Layers", "Losses"]
-    assert set(re.findall(r"\]\((\w+/\w+\.md)\)", index)) == {path.relative_to(tmp_path).as_posix() for path in pages}
+    assert set(re.findall(r"\]\((\w+/[\w-]+\.md)\)", index)) == {
+        path.relative_to(tmp_path).as_posix() for path in pages
+    }

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 from typing import Any
 
@@ -274,29 +273,36 @@ def test_a_worker_s_error_is_the_cause_of_the_raised_error(tmp_path: Path, monke
         assert caught.value.__cause__ is cause
 
 
+FORKS = """
+import os, sys
+from cafx.conformance.nets import net_of_text
+from cafx.kernel import CafxError
+
+net = net_of_text(sys.stdin.read(), engine="numpy")
+net.run_forward()
+child = os.fork()
+if child == 0:
+    try:
+        for _ in range(5):
+            net.run_forward()
+    except CafxError:
+        os._exit(7)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
 def test_a_forked_process_raises_instead_of_waiting_for_missing_threads(tmp_path: Path) -> None:
-    with build(data(write(tmp_path / "db", [datum_bytes(picture(), 0)] * 4), more="prefetch: 1")) as net:
-        net.run_forward()
-        child = os.fork()
-        if child == 0:
-            try:
-                for _ in range(5):
-                    net.run_forward()
-            except CafxError:
-                os._exit(7)
-            os._exit(0)
-        deadline = time.monotonic() + 20
-        status = 0
-        while time.monotonic() < deadline:
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                break
-            time.sleep(0.05)
-        else:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            pytest.fail("the process hangs")
-        assert os.waitstatus_to_exitcode(status) == 7
+    text = data(write(tmp_path / "db", [datum_bytes(picture(), 0)] * 4), more="prefetch: 1")
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKS], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        printed, _ = process.communicate(text, timeout=60)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail("the process hangs")
+    assert printed == "7\n"
 
 
 ENDLESS = """

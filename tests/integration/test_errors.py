@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,8 @@ UNKNOWN_ON_PURPOSE = {
     "unknown_field",
 }
 NOT_INSTALLED = "no installed plugin"
+FOLDERS_ARE_MADE = "solver_snapshot_unwritable"
+"""Caffe refuses a snapshot_prefix in a folder that does not exist; cafx makes the folder."""
 
 
 @pytest.mark.shared_files("golden/errors/*.txt")
@@ -25,6 +28,9 @@ def test_definitions_that_caffe_refuses_are_refused(
 ) -> None:
     for each in shared_file.parent.glob(f"{shared_file.stem}.*"):
         shutil.copy(each, tmp_path)
+    if shared_file.stem == FOLDERS_ARE_MADE:
+        solver = tmp_path / f"{FOLDERS_ARE_MADE}.prototxt"
+        solver.write_text(re.sub('snapshot_prefix: *"[^"]*"', 'snapshot_prefix: "/dev/null/x"', solver.read_text()))
     monkeypatch.chdir(tmp_path)
     stage = shared_file.read_text().splitlines()[0].removeprefix("stage: ")
     with pytest.raises(CafxError) as caught:

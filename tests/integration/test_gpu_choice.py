@@ -184,7 +184,7 @@ def test_gpu_without_one_tells_what_each_engine_lacks(
     error = error_of(capsys, "net", "net.prototxt", "--gpu", "0")
     assert error.startswith(f"--gpu 0: cannot run on a GPU: fast, portable: {NO_DRIVER}; ")
     error = error_of(capsys, "net", "net.prototxt", "--engine", "fast")
-    assert error == f"engine 'fast' cannot run here: {NO_DRIVER}; choose another with --engine"
+    assert error == f"engine 'fast' cannot run here: {NO_DRIVER}; choose another with --engine [E-engine]"
     monkeypatch.setattr(Fast, "unavailable", lambda: "no CuPy")
     error = error_of(capsys, "net", "net.prototxt", "--gpu", "0")
     assert f"fast: no CuPy; portable: {NO_DRIVER};" in error
@@ -193,7 +193,7 @@ def test_gpu_without_one_tells_what_each_engine_lacks(
 @pytest.mark.usefixtures("no_gpu_engine")
 def test_gpu_without_a_gpu_engine_names_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     error = error_of(capsys, "net", "net.prototxt", "--gpu", "0")
-    assert 'no GPU engine is installed: pip install "cafx[cuda]"' in error
+    assert f"no GPU engine is installed: {registry().install_line('cafx[cuda]')}" in error
 
 
 def test_an_engine_that_cannot_be_imported_is_among_the_reasons(
@@ -289,7 +289,7 @@ def test_engine_of_mode_without_a_gpu_engine(no_gpu_engine: Registry) -> None:
     name, device, notice = engine_of_mode(options("solver_mode: GPU device_id: 1"), no_gpu_engine)
     assert (name, device) == (best_on_cpu(), 1)
     assert notice
-    assert 'pip install "cafx[cuda]"' in notice
+    assert registry().install_line("cafx[cuda]") in notice
 
 
 needs_no_gpu = pytest.mark.skipif(bool(available_engine(registry(), gpu=True)), reason="a GPU engine can run here")
@@ -323,7 +323,7 @@ def test_a_solver_file_of_others_trains_on_the_cpu(cafx: Cafx) -> None:
     assert "no GPU here" not in cafx(*command, CAFX_ENGINE="numpy").stderr
     assert "no GPU here" not in cafx(*command, "--engine", "numpy").stderr
     refused = cafx(*command, code=1, CAFX_STRICT_MODE="1").stderr
-    assert refused.startswith("error: solver.prototxt: solver_mode: GPU: no GPU here (")
+    assert json.loads(refused)["error"]["message"].startswith("solver.prototxt: solver_mode: GPU: no GPU here (")
     assert refused.count("\n") == 1
 
 

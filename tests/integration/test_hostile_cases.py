@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,8 @@ SEEDS = Path(__file__).parents[1] / "hostile" / "seeds.py"
 CASES = "cases_hostile"
 SECONDS = 60
 MEMORY = 4 << 30
+BLOCK = 512
+"""Bytes of the unit in which a shell limits files."""
 SMALL_FILE = 100_000
 """Bytes to which files are limited, in place of a full disk."""
 SHAPES_SEEN, GROWTH = 4, 16
@@ -65,25 +66,21 @@ def case(number: str, shared: Path) -> Path:
     return found[0]
 
 
-def limited(files: int | None = None) -> Callable[[], None]:
-    """Limits for a process: on its memory, and on the size of the files that it writes."""
+def limited(*command: str | Path, files: int | None = None) -> list[str]:
+    """A command with limits on its memory, and on the size in bytes of the files that it writes.
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if files is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (files, files))
-
-    return limit
+    A shell sets them: code of Python's between fork and exec could wait for a lock of a thread that is gone.
+    """
+    of_files = f"ulimit -f {files // BLOCK}" if files else ":"
+    script = f'ulimit -v {MEMORY >> 10} && ulimit -c 0 && {of_files} && exec "$@"'
+    return ["sh", "-c", script, "sh", *map(str, command)]
 
 
 def cafx(*arguments: str | Path, files: int | None = None) -> subprocess.CompletedProcess[str]:
     """Run the command: it ends in time, with an exit status of its own and without a traceback."""
-    command = [sys.executable, "-m", "cafx.cli", *map(str, arguments)]
+    command = limited(sys.executable, "-m", "cafx.cli", *arguments, files=files)
     settings = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, env=settings, capture_output=True, text=True, timeout=SECONDS, check=False, preexec_fn=limited(files)
-    )
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, timeout=SECONDS, check=False)
     told = done.stdout + done.stderr
     assert done.returncode in STATUSES, f"{done.returncode}: {told}"
     assert "Traceback" not in told, told
@@ -101,8 +98,8 @@ def here(tmp_path: Path) -> Iterator[Path]:
 
 @cache
 def _replay(target: str, files: tuple[Path, ...]) -> dict[Path, str]:
-    command = [sys.executable, str(REPLAY), "--replay", target, *map(str, files)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False, preexec_fn=limited())
+    command = limited(sys.executable, REPLAY, "--replay", target, *files)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     told = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert len(told) == len(files), done.stderr
     return {Path(each["path"]): each["outcome"] for each in told}
@@ -255,12 +252,11 @@ def test_features_that_do_not_fit_on_the_disk_leave_no_file(shared: Path, here: 
 def test_a_closed_output_ends_the_command_in_silence(shared: Path) -> None:
     case("090", shared)
     done = subprocess.run(
-        [sys.executable, "-m", "cafx.cli", "plugins"],
+        ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "cafx.cli", "plugins"],
         stderr=subprocess.PIPE,
         text=True,
         timeout=SECONDS,
         check=False,
-        preexec_fn=lambda: os.close(1),
     )
     assert "Traceback" not in done.stderr
     assert done.returncode in (0, 1, 141)
@@ -272,8 +268,8 @@ def test_names_are_shown_without_control_characters(shared: Path) -> None:
 
 
 def test_memory_does_not_grow_with_the_shapes_seen(shared: Path) -> None:
-    command = [sys.executable, str(case("093", shared) / "x.py")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=limited()) as process:
+    command = limited(sys.executable, case("093", shared) / "x.py")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         alarm = threading.Timer(3 * SECONDS, process.kill)
         alarm.start()
         assert process.stdout is not None
@@ -288,17 +284,9 @@ def test_a_net_used_by_several_threads_is_an_error_and_no_deadlock(shared: Path,
     subprocess.run([sys.executable, str(SEEDS)], check=True, timeout=SECONDS, cwd=folder)
     net = folder / "net.prototxt"
     net.write_text(net.read_text().replace("raw_lmdb", "seeds/raw_lmdb"))
-    command = [sys.executable, str(case("094", shared) / "x.py")]
+    command = limited(sys.executable, case("094", shared) / "x.py")
     for kind in ("one", "closed"):
-        done = subprocess.run(
-            [*command, kind],
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-            cwd=here,
-            preexec_fn=limited(),
-        )
+        done = subprocess.run([*command, kind], capture_output=True, text=True, timeout=SECONDS, check=False, cwd=here)
         assert done.returncode in STATUSES[:1], done.stdout + done.stderr
 
 

@@ -21,6 +21,11 @@ def site(make_site: Callable[..., Any]) -> Any:
     return make_site("cafx-conformance", "scikit-learn")
 
 
+def test_the_tests_of_a_group_run_in_one_process(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("loadgroup", default=False):
+        assert request.node.nodeid.endswith("@installed")
+
+
 def test_every_member_has_a_wheel(site: Any) -> None:
     members = [*ROOT.glob("*/pyproject.toml"), *ROOT.glob("plugins/*/*/pyproject.toml"), ROOT / "pyproject.toml"]
     assert len(list(site.wheels.glob("*.whl"))) >= len(members)
@@ -51,7 +56,7 @@ def test_uninstalling_a_plugin_removes_only_its_layer(site: Any, tmp_path: Path)
     assert missing.returncode == 1
     assert "TanH.prototxt:2: layer 'y'" in missing.stderr
     assert "unknown layer type 'TanH'" in missing.stderr
-    assert "cafx-layer-tanh" in missing.stderr
+    assert "cafx_layer_tanh-0.1.0-py3-none-any.whl" in missing.stderr
     assert present.returncode == 0, present.stderr
 
 

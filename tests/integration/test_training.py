@@ -292,7 +292,7 @@ INVALID = {
     "display": (SOLVER + "display: -1", "display"),
     "snapshot": (SOLVER + "snapshot: -1", "snapshot"),
     "stepsize": (SOLVER.replace("fixed", "step") + "gamma: 0.1", "stepsize"),
-    "folder": (SOLVER.replace('"run"', '"gone/run"') + "snapshot: 1", "cannot be written"),
+    "folder": (SOLVER.replace('"run"', '"/dev/null/run"') + "snapshot: 1", "cannot be"),
     "field": (SOLVER + "momentun: 0.9", "momentun"),
     "weights": (SOLVER + 'weights: "gone.caffemodel"', "gone.caffemodel"),
 }

@@ -37,7 +37,8 @@ SUM = 'layer { name: "sum" type: "Reduction" bottom: "ip" top: "sum" }'
         (DATA + TARGET + product("param { lr_mult: 0 } param { lr_mult: 0 }") + LOSS, "base_lr: 0.1", "lr_mult is 0"),
         (DATA + product() + PYTHON_LOSS, "base_lr: 0.1", "no loss; add a loss layer, or loss_weight: 1"),
         (DATA + product() + SUM, "base_lr: 0.1", "perhaps 'sum'"),
-        (DATA + TARGET + product() + LOSS, "", "base_lr is 0"),
+        (DATA + TARGET + product() + LOSS, "", "base_lr is not set"),
+        (DATA + TARGET + product() + LOSS, "base_lr: 0", "base_lr is 0"),
         (DATA + TARGET + LOSS.replace('"ip"', '"t"'), "base_lr: 0.1", "no parameters"),
         (
             DATA
@@ -95,6 +96,7 @@ def test_eltwise_in_place_is_refused_with_the_reason() -> None:
 
 def test_stepping_needs_no_folder_for_snapshots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "none").touch()
     net = DATA + TARGET + product() + LOSS
     text = f'base_lr: 0.1 lr_policy: "fixed" max_iter: 1 snapshot_prefix: "none/x" net_param {{ {net} }}'
     with Solver(schema().parse_text(text, "SolverParameter"), engine="numpy") as solver:
@@ -105,7 +107,22 @@ def test_stepping_needs_no_folder_for_snapshots(tmp_path: Path, monkeypatch: pyt
         assert solver.iter == 2
     with pytest.raises(CafxError, match=r"cannot be written to 'none'"):
         Solver(schema().parse_text("snapshot: 5 " + text, "SolverParameter"), engine="numpy")
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.caffemodel"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.caffemodel", "none"]
+
+
+def test_the_folders_of_snapshots_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    net = DATA + TARGET + product() + LOSS
+    for prefix, made in (
+        ("new/deep/x", "new/deep/x_iter_1.caffemodel"),
+        ("folder/", "folder/snapshot_iter_1.caffemodel"),
+    ):
+        text = (
+            f'base_lr: 0.1 lr_policy: "fixed" max_iter: 1 snapshot: 1 snapshot_prefix: "{prefix}" net_param {{ {net} }}'
+        )
+        with Solver(schema().parse_text(text, "SolverParameter"), engine="numpy") as solver:
+            solver.solve()
+        assert (tmp_path / made).is_file()
 
 
 CASES = {

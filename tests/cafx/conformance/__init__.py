@@ -1,9 +1,8 @@
-"""The conformance suite of cafx: the requirements on every layer, first-party or not."""
+"""The conformance suite of cafx: the requirements on every plugin, first-party or not."""
 
 from cafx.conformance.cases import Bottom, Case, distinct, labels, normal, uniform, values
-from cafx.conformance.checks import load_checks
 from cafx.conformance.harness import Run, Trial, run_layer, run_rule
-from cafx.conformance.suite import CheckFailure, Subject, items, layer_suite
+from cafx.conformance.suite import CheckFailure, Subject, items, layer_suite, load_checks, plugin_suite
 
 __version__ = "0.1.0"
 __all__ = [
@@ -19,6 +18,7 @@ __all__ = [
     "layer_suite",
     "load_checks",
     "normal",
+    "plugin_suite",
     "run_layer",
     "run_rule",
     "uniform",

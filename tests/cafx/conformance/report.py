@@ -13,13 +13,19 @@ from typing import Any
 
 import attrs
 
-from cafx.conformance.checks import load_checks
-from cafx.conformance.suite import Item, Subject, items
+from cafx.conformance.suite import Item, Subject, items, load_checks
 from cafx.kernel import CafxError, Registry
-from cafx.kernel.registry import KINDS, Plugin, installed
+from cafx.kernel.crash import converted_crashes
+from cafx.kernel.errors import did_you_mean
+from cafx.kernel.registry import KINDS, PREFIX, Plugin, installed, using_registry
 
 PASS, FAIL, KNOWN, NOT_APPLICABLE = "pass", "fail", "known failure", "not applicable"
 LOADS = ("loads", "the plugin can be imported and has a docstring")
+CASES = ("cases", "its cases can be made")
+CHECKLIST = ("checklist", "there is a checklist for its kind")
+GROUP = ("group", "its entry-point group is known")
+ROUTINES, UPDATES = "cafx.engines.", ".solvers"
+"""The groups of an engine's routines begin, and those of its fused update rules end, with these."""
 
 
 @attrs.frozen
@@ -62,7 +68,13 @@ def check(target: str) -> Report:
         CafxError: no such distribution is installed, or the folder is not a plugin folder.
     """
     plugins, chosen = _find(target)
-    return Report(target, [row for plugin in chosen for row in _check_plugin(plugin, plugins)])
+    names = [plugin.name for plugin in chosen]
+    rows = []
+    for plugin in chosen:
+        title = f"{plugin.name} ({plugin.kind})" if names.count(plugin.name) > 1 else plugin.name
+        with using_registry(plugins), converted_crashes(False):
+            rows += [attrs.evolve(row, plugin=title) for row in _check_plugin(plugin, plugins)]
+    return Report(target, rows)
 
 
 def _find(target: str) -> tuple[Registry, list[Plugin]]:
@@ -71,12 +83,12 @@ def _find(target: str) -> tuple[Registry, list[Plugin]]:
     if Path(target).exists() or "/" in target:
         raise CafxError("is not a plugin folder", where=target, expected="a folder with a pyproject.toml")
     plugins = Registry()
-    every = [plugin for kind in KINDS for plugin in plugins.plugins(kind)]
-    chosen = [plugin for plugin in every if _same(plugin.distribution, target)]
+    points = [point for point in installed() if point.dist and _same(point.dist.name, target)]
+    chosen = _of_points(points, plugins)
     if not chosen:
         raise CafxError(
             f"no installed distribution '{target}' has cafx plugins",
-            remedy=f"pip install {target}, or give the plugin's folder",
+            remedy="install it first, or give the plugin's folder",
         )
     return plugins, chosen
 
@@ -114,22 +126,61 @@ def _from_folder(folder: Path) -> tuple[Registry, list[Plugin]]:
     sys.path.insert(0, str(folder / "src" if (folder / "src").is_dir() else folder))
     others = [point for point in installed() if point.dist and not _same(point.dist.name, distribution.name)]
     plugins = Registry([*others, *points])
-    chosen = [p for kind in KINDS for p in plugins.plugins(kind) if any(p.value == e.value for e in points)]
-    return plugins, chosen
+    return plugins, _of_points(points, plugins)
+
+
+def _of_points(points: Sequence[metadata.EntryPoint], plugins: Registry) -> list[Plugin]:
+    """The plugins of entry points: in the order of `KINDS`, then routines of engines, then those of unknown groups."""
+    routines = sorted({point.group for point in points if point.group.startswith(ROUTINES)})
+    kinds = [*KINDS, *(group.removeprefix(PREFIX).replace("engines", "engine", 1) for group in routines)]
+    values = {(point.group, point.name, point.value) for point in points}
+    every = [plugin for kind in kinds for plugin in plugins.plugins(kind)]
+    found = [plugin for plugin in every if (plugin.group, plugin.name, plugin.value) in values]
+    return found + [_unknown(point) for point in points if not _is_known(point.group)]
+
+
+def _unknown(point: metadata.EntryPoint) -> Plugin:
+    """An entry point in a group that nothing reads."""
+    name, version = (point.dist.name, point.dist.version) if point.dist else ("", "")
+    return Plugin(point.group, point.group, point.name, point.value, name, version, point.load, list)
 
 
 def _check_plugin(plugin: Plugin, plugins: Registry) -> Iterator[Row]:
+    if not _is_known(plugin.group):
+        groups = [group for each in KINDS.values() for group in each]
+        advice = did_you_mean(plugin.group, groups) or f"groups are {', '.join(groups)}"
+        yield Row(plugin.name, *GROUP, FAIL, f"nothing looks for plugins in group '{plugin.group}': {advice}")
+        return
     error = plugins.error(plugin)
     thing = None if error else plugins.load_plugin(plugin)
     problem = str(error) if error else "" if getattr(thing, "__doc__", None) else "no docstring"
     yield Row(plugin.name, *LOADS, FAIL if problem else PASS, problem)
-    if problem or plugin.kind != "layer":
+    if problem:
         return
-    subject = Subject.of(plugin.name, plugins)
-    every = list(items(subject))
-    for identity, check in load_checks().items():
-        outcome, detail = _summary([item for item in every if item.check is check])
-        yield Row(plugin.name, identity, check.title, outcome, detail)
+    try:
+        subject = Subject.of(plugin.name, plugins, plugin.kind)
+    except CafxError as error:
+        yield Row(plugin.name, *CASES, FAIL, str(error))
+        return
+    for kind in checklists_of(plugin):
+        every = list(items(subject, kind))
+        if not load_checks(kind):
+            yield Row(plugin.name, *CHECKLIST, NOT_APPLICABLE, f"no checklist for kind '{kind}'")
+        for identity, check in load_checks(kind).items():
+            outcome, detail = _summary([item for item in every if item.check is check])
+            yield Row(plugin.name, identity, check.title, outcome, detail)
+
+
+def _is_known(group: str) -> bool:
+    """Whether plugins are looked for in an entry-point group."""
+    return any(group in groups for groups in KINDS.values()) or group.startswith(ROUTINES)
+
+
+def checklists_of(plugin: Plugin) -> tuple[str, ...]:
+    """The checklists that a plugin has to meet: data layers meet two."""
+    if plugin.group.startswith(ROUTINES):
+        return ("fused update rule" if plugin.group.endswith(UPDATES) else "routine",)
+    return (plugin.kind, "data") if plugin.group == "cafx.data" else (plugin.kind,)
 
 
 def _summary(chosen: Sequence[Item]) -> tuple[str, str]:
@@ -142,7 +193,7 @@ def _summary(chosen: Sequence[Item]) -> tuple[str, str]:
     for item in applicable:
         problem = _failure(item)
         if problem:
-            return FAIL, f"{item.case}: {problem}" if item.case else problem
+            return FAIL, f"{item.case.name}: {problem}" if item.case else problem
         known = known or item.known_failure() or ""
     return (KNOWN, known) if known else (PASS, "")
 
