@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,10 @@ ROOT = Path(__file__).resolve().parents[1]
 TABLE = ROOT / "plugins/lib/hints/cafx_lib_hints/known.tsv"
 CONTRIBUTED = tuple(f"contrib/{kind}/*" for kind in ("layers", "dialects", "policies", "solvers", "commands"))
 FOLDERS = ("plugins/*/*", *CONTRIBUTED)
-DEPENDENT = (*CONTRIBUTED, "contrib/lib/*", "contrib/bundles/*")
+WHOLE = ("contrib/docs", "contrib/models", "contrib/pycaffe", "tests")
+DEPENDENT = (*CONTRIBUTED, "contrib/lib/*", "contrib/bundles/*", *WHOLE)
+MEMBERS = runpy.run_path(str(ROOT / ".ci/members.py"))
+BROUGHT = set(MEMBERS["members"]())
 LISTED = (
     "layer",
     "database",
@@ -30,6 +34,8 @@ LISTED = (
     "executor",
     "communicator",
 )
+WITHOUT_FIELDS = ("database", "command", "executor", "communicator")
+"""Kinds that add no fields to messages, so that what they need has not to be there."""
 Row = tuple[str, str, str, str, str]
 
 
@@ -37,7 +43,7 @@ def table() -> str:
     """The table: kind, name, fork, distribution and folder."""
     found = [(path.parent, tomllib.loads(path.read_text("utf-8"))["project"]) for path in _pyprojects(FOLDERS)]
     provided = {row for folder, project in found for row in _rows(folder, project)}
-    return "".join("\t".join(row) + "\n" for row in sorted({*provided, *_bundles(), *_needs()}))
+    return "".join("\t".join(row) + "\n" for row in sorted({*provided, *_bundles(), *_needs(), *_extras()}))
 
 
 def _pyprojects(folders: tuple[str, ...]) -> list[Path]:
@@ -56,8 +62,7 @@ def _rows(folder: Path, project: dict[str, Any]) -> Iterator[Row]:
                 yield from (("module", each, thing.fork, project["name"], at) for each in _with_packages(module))
         for name in entries if kind in LISTED else ():
             yield kind, name, fork, project["name"], at
-            thing = registry().load(kind, name)
-            for target, field, origin in _fields(kind, name, thing):
+            for target, field, origin in _fields(kind, name) if kind not in WITHOUT_FIELDS else ():
                 yield target, field, origin or fork, project["name"], at
 
 
@@ -67,8 +72,9 @@ def _with_packages(module: str) -> list[str]:
     return [".".join(parts[: count + 1]) for count in range(len(parts))]
 
 
-def _fields(kind: str, name: str, thing: Any) -> Iterator[tuple[str, str, str]]:
+def _fields(kind: str, name: str) -> Iterator[tuple[str, str, str]]:
     """The fields and enum values it adds to messages, with the fork."""
+    thing = registry().load(kind, name)
     if kind == "dialect":
         for each in thing.additions(name, ""):
             yield each.target, each.name, thing.fork
@@ -85,17 +91,31 @@ def _bundles() -> Iterator[Row]:
 
 
 def _needs() -> Iterator[Row]:
-    """Of each contributed distribution, which others it needs."""
-    paths = _pyprojects(DEPENDENT)
+    """Of each distribution that cafx does not bring, or not with all extras, which such ones it needs."""
+    paths = [*_pyprojects(DEPENDENT), *(path for path in _pyprojects(("plugins/*/*",)) if _is_optional(path))]
     projects = {path: tomllib.loads(path.read_text("utf-8"))["project"] for path in paths}
     contributed = {project["name"] for project in projects.values()}
     for path, project in projects.items():
-        needed = [name for name in _dependencies(project) if name in contributed]
+        needed = [each for each in _dependencies(project) if each.partition("[")[0] in contributed]
+        needed = [each for each in needed if each not in BROUGHT]
         yield "needs", project["name"], "", " ".join(needed), str(path.parent.relative_to(ROOT))
 
 
+def _is_optional(path: Path) -> bool:
+    """Whether a plugin, or something of it, comes with an extra of cafx only."""
+    content = tomllib.loads(path.read_text("utf-8"))
+    return "extra" in content.get("tool", {}).get("cafx", {}) or "optional-dependencies" in content["project"]
+
+
+def _extras() -> Iterator[Row]:
+    """What each extra of cafx adds."""
+    for name, added in MEMBERS["extras"]().items():
+        yield "extra", name, "", " ".join(added), "."
+
+
 def _dependencies(project: dict[str, Any]) -> list[str]:
-    return sorted(re.match(r"[\w-]+", each)[0] for each in project["dependencies"])  # type: ignore[index]
+    """The names of what it needs, with their extras."""
+    return sorted(re.match(r"[\w-]+(\[[\w,-]+\])?", each)[0] for each in project["dependencies"])  # type: ignore[index]
 
 
 if __name__ == "__main__":
