@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Hashable
 from typing import Any
 
 from cafx.kernel import Blob
 from cafx.kernel.blob import SyncedArray
 from cafx.kernel.net import Compilation, NetPlan
 
-from .api.memory import MemoryDesc
+from .api.memory import Memory, MemoryDesc
 from .layouts import Blocked, is_row_major
+from .operands import Bindable, Operand
 from .scratch import Scratch
+
+_kept: weakref.WeakKeyDictionary[SyncedArray, dict[Hashable, Memory]] = weakref.WeakKeyDictionary()
+"""What is made of parameters, for nets that share them."""
 
 
 class Build(Compilation):
@@ -30,11 +36,28 @@ class Build(Compilation):
         self.scratch = Scratch()
         self.aliased: set[SyncedArray] = set()
         self._layouts: dict[SyncedArray, MemoryDesc] = {}
+        self._kept: weakref.WeakSet[Memory] = weakref.WeakSet()
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the scratch buffers."""
-        return self.scratch.nbytes
+        """Bytes of the scratch buffers, and of what is made of parameters and kept."""
+        return self.scratch.nbytes + sum(each.desc.size for each in self._kept)
+
+    def keep(self, parameter: Bindable, purpose: Hashable, count: int) -> Memory:
+        """Memory for what inference makes of a parameter, such as packed weights, until the parameter changes.
+
+        Nets that share the parameter share this memory: they write the same to it.
+
+        Args:
+            parameter: the parameter.
+            purpose: what is made of it; equal for equal content.
+            count: number of float32 values.
+        """
+        shared = _kept.setdefault(parameter.storage, {}) if isinstance(parameter, Operand) else {}
+        if purpose not in shared:
+            shared[purpose] = Memory(MemoryDesc.plain((count,)))
+        self._kept.add(shared[purpose])
+        return shared[purpose]
 
     def layout_of(self, blob: Blob) -> MemoryDesc | None:
         """The layout in which a blob's writer leaves it; None for row-major."""

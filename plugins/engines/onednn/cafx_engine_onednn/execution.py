@@ -28,6 +28,14 @@ class Run(Protocol):
         """Let go of memory; the next run takes it again."""
 
 
+class Versioned(Protocol):
+    """A parameter whose version grows when it is written."""
+
+    @property
+    def version(self) -> int:
+        """The number of its newest values."""
+
+
 class Invocation:
     """A primitive with the operands of its arguments: becomes a `Call` once these have memory.
 
@@ -71,6 +79,31 @@ class Deferred:
     def bind(self) -> Callable[[], None]:
         """What ``prepare`` returns."""
         return self._prepare()
+
+
+class WhenChanged:
+    """Work done again when a parameter has changed.
+
+    Args:
+        parameters: the parameters.
+        run: the work.
+    """
+
+    def __init__(self, parameters: Sequence[Versioned], run: Callable[[], None]) -> None:
+        self._parameters, self._run = tuple(parameters), run
+        self._seen: list[int] = []
+
+    def __call__(self) -> None:
+        """Look, and do it."""
+        versions = [each.version for each in self._parameters]
+        if versions != self._seen:
+            self._run()
+            self._seen = versions
+
+    def release(self) -> None:
+        """Let go of memory that the work reads; what it has made is kept."""
+        if isinstance(self._run, Releasable):
+            self._run.release()
 
 
 Work = Callable[[], None] | Invocation | Reordering | Deferred

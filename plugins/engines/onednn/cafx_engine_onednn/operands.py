@@ -56,6 +56,11 @@ class Operand(Use):
         assert self.memory is not None
         return self.memory
 
+    @property
+    def version(self) -> int:
+        """The array's: it grows with every write."""
+        return self.storage.version
+
     def release(self) -> None:
         """Let go of the bytes; `bind` takes them, or others, again."""
         self.array = self._reorder = None
@@ -143,6 +148,11 @@ class Window:
 
     def __init__(self, operand: Operand, desc: MemoryDesc) -> None:
         self.operand, self.desc = operand, desc
+
+    @property
+    def version(self) -> int:
+        """The operand's."""
+        return self.operand.version
 
     def bind(self) -> Memory:
         """The memory object, which follows the operand's."""

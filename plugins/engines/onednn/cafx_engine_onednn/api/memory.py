@@ -281,6 +281,7 @@ class Memory:
     Attributes:
         desc: the descriptor.
         array: the buffer.
+        version: for parameters that are computed: whoever writes them counts it up.
 
     Raises:
         ValueError: the array is too small or not contiguous.
@@ -289,6 +290,7 @@ class Memory:
     def __init__(self, desc: MemoryDesc, array: NDArray[Any] | None = None) -> None:
         library = load()
         self.desc = desc
+        self.version = 0
         self.array = zeroed(desc.size) if array is None else array
         self._windows: weakref.WeakSet[Memory] = weakref.WeakSet()
         self._whole: Memory | None = None

@@ -99,6 +99,7 @@ class Convolution(Weighted):
             threads=self.engine.threads,
             bfloat16=self.engine.type == DataType.BF16,
             scratch=self.build.scratch.floats,
+            keep=None if self.build.plan.has_backward else self.build.keep,
         )
         return winograd if winograd.is_faster(training=self.training) else None
 

@@ -57,6 +57,8 @@ class Folded:
         folded = weights * factor.reshape(-1, *(1,) * (weights.ndim - 1))
         desc = self.weights.desc
         copy_between(MemoryDesc.plain(desc.dims), folded.reshape(-1), desc, self.weights.array)
+        self.weights.version += 1
+        self.bias.version += 1
 
 
 class Unfolded:

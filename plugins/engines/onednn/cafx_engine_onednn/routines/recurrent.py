@@ -12,7 +12,7 @@ from .. import native
 from ..api.constants import Alg, Arg
 from ..api.memory import Memory, MemoryDesc
 from ..api.pointwise import binary, reduction
-from ..execution import Deferred, Execution, InOrder, Run, Work
+from ..execution import Deferred, Execution, InOrder, Run, WhenChanged, Work
 from ..operands import Bindable, Operand
 from ..routine import Accelerated
 from .mapping import RowMapping
@@ -126,10 +126,12 @@ class Recurrent(Accelerated):
         sizes, scratch, learning = self.sizes, self.build.scratch.floats, self.build.plan.has_backward
         common = {"threads": self.engine.threads, "scratch": scratch}
         count = sizes.panels.count * sizes.panels.size(self.units)
-        packed = scratch("recurrent.weights", count) if learning else Memory(MemoryDesc.plain((count,)))
-        pack: Callable[[], Any] = partial(pack_program, sizes, weights, packed, **common)
-        if not learning:
-            pack = partial(WhenChanged, weights, pack)
+        packed = scratch("recurrent.weights", count) if learning else self.build.keep(weights, sizes.panels, count)
+
+        def pack() -> Callable[[], None]:
+            program = pack_program(sizes, weights, packed, **common)
+            return program if learning else WhenChanged([weights], program)
+
         run = partial(forward_program, sizes, {"weights": packed, **memory}, states, **common)
         return [Deferred(pack), Deferred(run)]
 
@@ -189,25 +191,3 @@ class Recurrent(Accelerated):
             memory["hidden"] = self.kept("hidden")
         run = partial(backward_program, sizes, weights, memory, threads=self.engine.threads, scratch=scratch)
         return Execution([markers, weights, *([diff] if isinstance(diff, Operand) else [])], [Deferred(run)])
-
-
-class WhenChanged:
-    """Work done again when an operand has changed.
-
-    Args:
-        operand: the operand.
-        prepare: returns the work.
-    """
-
-    def __init__(self, operand: Operand, prepare: Callable[[], Any]) -> None:
-        self._operand, self._run, self._seen = operand, prepare(), -1
-
-    def __call__(self) -> None:
-        """Look, and do it."""
-        if self._seen != self._operand.storage.version:
-            self._run()
-            self._seen = self._operand.storage.version
-
-    def release(self) -> None:
-        """Let go of the operand's memory; keep what the work has made."""
-        self._run.release()

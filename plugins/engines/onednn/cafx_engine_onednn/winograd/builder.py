@@ -62,6 +62,10 @@ class Filters:
         """Floats from component to component in the transform domain."""
         return self.padded_inputs * self.padded_outputs + COMPONENT_PAD
 
+    def count(self, components: int) -> int:
+        """Floats of all components of all groups in the transform domain."""
+        return self.group * components * self.stride
+
     def start(self, group: int, component: int, components: int) -> int:
         """Offset of a component of a group in the transform domain."""
         return (group * components + component) * self.stride
@@ -121,14 +125,16 @@ class ProgramBuilder:
         resources: what the engine provides.
         scheme: F(m, r).
         filters: dimensions of the weights.
+        kept: memory for the transformed filters that lasts; None for memory that others overwrite.
     """
 
-    def __init__(self, resources: Resources, scheme: Scheme, filters: Filters) -> None:
+    def __init__(self, resources: Resources, scheme: Scheme, filters: Filters, kept: Bytes | None = None) -> None:
         self.resources, self.scheme, self.filters = resources, scheme, filters
         self.cells = Cells()
         self.not_finite = np.zeros(1, np.int64)
         self.tasks = TASKS_PER_THREAD * resources.threads
-        self.transformed_filters = self.scratch("filters", filters.group * scheme.components * filters.stride)
+        count = filters.count(scheme.components)
+        self.transformed_filters = self.cells.of(kept) if kept else self.scratch("filters", count)
 
     def image(self, shape: Shape, memory: Bytes, pad: tuple[int, int] = (0, 0)) -> Image:
         """Activations in memory."""

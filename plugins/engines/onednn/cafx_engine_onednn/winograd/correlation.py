@@ -18,7 +18,7 @@ from . import gemm
 from .builder import Filters, Image, ProgramBuilder, Resources, Transformed
 from .filter_transforms import PadArguments, filter_transform, pad, rotated_filter_transform
 from .matrices import Scheme
-from .program import OWN, Bytes, Region, Task, Tasks
+from .program import OWN, Bytes, Inference, Region, Task, Tasks
 from .tiling import BLOCK, TILE_MULTIPLE, Range, TileGrid, round_up, split
 from .transforms import OutputTransformArguments, output_transform
 
@@ -39,23 +39,39 @@ class Epilogue:
     slope: float
 
 
+@attrs.frozen
+class Kept:
+    """Memory that lasts.
+
+    Attributes:
+        filters: for the transformed filters.
+        bias: for the padded bias, if there is one.
+    """
+
+    filters: Bytes
+    bias: Bytes | None
+
+
 class Correlation(ProgramBuilder):
     """y = relu(x ⋆ w + b).
 
     Args:
         resources, scheme, filters: as for `ProgramBuilder`.
         rotated: whether the filters are rotated by 180° and their inputs and outputs swapped.
+        kept: where transformed filters and bias stay until they change; None to transform them in every pass.
     """
 
-    def __init__(self, resources: Resources, scheme: Scheme, filters: Filters, *, rotated: bool) -> None:
-        super().__init__(resources, scheme, filters)
-        self.rotated = rotated
+    def __init__(
+        self, resources: Resources, scheme: Scheme, filters: Filters, *, rotated: bool, kept: Kept | None = None
+    ) -> None:
+        super().__init__(resources, scheme, filters, kept.filters if kept else None)
+        self.rotated, self.kept = rotated, kept
         channels = filters.padded_inputs, filters.padded_outputs
         self.inputs, self.outputs = reversed(channels) if rotated else channels
         self.to_components = self.input_kernel(scheme.input_transform)
         self.to_outputs = output_transform(scheme.output_transform, bfloat16=resources.bfloat16)
 
-    def prepare(self, x: Image, weights: Bytes, bias: Bytes | None, slope: float | None, y: Image) -> Tasks:
+    def prepare(self, x: Image, weights: Bytes, bias: Bytes | None, slope: float | None, y: Image) -> Tasks | Inference:
         """The program.
 
         Args:
@@ -67,19 +83,27 @@ class Correlation(ProgramBuilder):
         kernel = rotated_filter_transform if self.rotated else filter_transform
         count = self.inputs // BLOCK if self.rotated else self.inputs
         transforms = self.transform_filters(kernel, self.cells.of(weights), (self.inputs, self.outputs), count)
-        padded = self.scratch("bias" if bias else "zeros", self.outputs * filters.group)
+        width = self.outputs * filters.group
+        kept_bias = self.kept.bias if self.kept else None
+        padded = self.cells.of(kept_bias) if kept_bias else self.scratch("bias" if bias else "zeros", width)
         if bias:
             source = Region(self.cells.of(bias))
-            arguments = PadArguments(
-                source=source, target=Region(padded), values=y.shape[1], count=self.outputs * filters.group
-            )
+            arguments = PadArguments(source=source, target=Region(padded), values=y.shape[1], count=width)
             transforms.append([pad().call(arguments)])
-        epilogue = Epilogue(padded, 1.0 if slope is None else slope)
+        scratch, phases = self._phases(x, y, grid, Epilogue(padded, 1.0 if slope is None else slope))
+        if self.kept is None:
+            return self.program(scratch, [transforms, *phases])
+        parameters = [weights, bias] if bias else [weights]
+        return Inference(parameters, self.program(1, [transforms]), self.program(scratch, phases))
+
+    def _phases(self, x: Image, y: Image, grid: TileGrid, epilogue: Epilogue) -> tuple[int, list[list[Task]]]:
+        """The number of floats of scratch memory per thread, and the phases after the filters' transform."""
+        filters = self.filters
         chunks = grid.chunks(self.tiles_within(THREAD_BYTES), self.resources.threads)
         if len(chunks) * filters.products > 2 * grid.tiles * filters.padded_channels:
-            return self.program(1, [transforms, *self._by_component(x, y, grid, epilogue)])
+            return 1, self._by_component(x, y, grid, epilogue)
         tasks, scratch = self._by_tile(x, y, grid, chunks, epilogue)
-        return self.program(scratch, [transforms, tasks])
+        return scratch, [tasks]
 
     def _by_tile(
         self, x: Image, y: Image, grid: TileGrid, chunks: Sequence[Range], epilogue: Epilogue

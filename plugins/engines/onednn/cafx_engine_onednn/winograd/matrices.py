@@ -135,6 +135,9 @@ BACKWARD_DATA = {3: (scheme(4, 3, POINTS[:5]),), 5: (scheme(4, 5, POINTS),)}
 """Schemes of the input gradient, whose errors are not amplified: 4.5 and 5.7, with 4 and 6.25 times fewer
 products."""
 
+INFERENCE = {3: (F2_3, *BACKWARD_DATA[3]), 5: BACKWARD_DATA[5]}
+"""Schemes of a forward pass that no backward pass follows, where rounding errors decide nothing."""
+
 BACKWARD_WEIGHTS = {
     3: (*BACKWARD_DATA[3], scheme(5, 3, ("0", "1", "-1", "1/2", "-1/2", "-2")), scheme(6, 3, POINTS)),
     5: BACKWARD_DATA[5],

@@ -13,6 +13,7 @@ from cafx_lib_llvm import FLOATS, INT, INTS, LANE, Arguments, Emitter, KernelCal
 from cafx_lib_llvm.emitter import BFLOAT16S
 
 from ..api.memory import Memory
+from ..execution import WhenChanged
 from ..native import parallel, symbol
 from ..operands import Bindable
 
@@ -151,6 +152,30 @@ class Tasks:
         self.bind()
         self._cells.fill()
         parallel()(self._call.address, self._call.arguments.ctypes.data, self._threads, 0)
+
+
+class Inference:
+    """A program that reads what another one makes of parameters, which runs again when these have changed.
+
+    Args:
+        parameters: the parameters.
+        prepare: makes something of them, in memory that lasts.
+        run: the program.
+    """
+
+    def __init__(self, parameters: Sequence[Bytes], prepare: Tasks, run: Tasks) -> None:
+        self._prepare, self._run = WhenChanged(parameters, prepare), run
+        self.met_not_finite = run.met_not_finite
+
+    def release(self) -> None:
+        """Let go of memory that is not in use until the next run."""
+        self._prepare.release()
+        self._run.release()
+
+    def __call__(self) -> None:
+        """Run the program, after the other one if need be."""
+        self._prepare()
+        self._run()
 
 
 @attrs.frozen(kw_only=True)
