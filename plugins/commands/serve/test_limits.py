@@ -60,9 +60,9 @@ class Slow:
     def __call__(self, inputs: Any) -> list[Any]:
         self.sizes.append(len(inputs))
         time.sleep(0.01)
-        if (inputs < 0).any():
+        if any(each < 0 for each in inputs):
             raise ValueError("negative")
-        return list(inputs + 1)
+        return [each + 1 for each in inputs]
 
 
 def batched(values: list[list[float]], most: int = 4, limit: int = 100) -> tuple[list[Any], list[int]]:

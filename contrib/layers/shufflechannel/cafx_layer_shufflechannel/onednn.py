@@ -14,16 +14,15 @@ IMAGE_AXES = 4
 
 
 class ShuffleChannel(Accelerated):
-    """Row-major or channels-last, whichever the bottom is; blocks of channels cannot be taken apart."""
+    """Row-major or channels-last, whichever the bottom is; blocks of channels are converted to the latter."""
 
     def choose(self) -> None:
         """A reorder in each direction."""
         bottom, group = self.bottoms[0], self.layer.options.group
         if group == 1 or bottom.num_axes != IMAGE_AXES:
             raise Unsupported("one group, or not four axes")
-        self.desc = self.layout(bottom)
-        if self.desc.blocks or self.desc.padded_dims != bottom.shape:
-            raise Unsupported("blocks of channels")
+        own = self.layout(bottom)
+        self.desc = MemoryDesc.channels_last(bottom.shape, own.dtype) if own.blocks else own
         batch, channels, *sizes = bottom.shape
         stride, step, *steps = self.desc.strides
         each, dims = channels // group, (batch, group, channels // group, *sizes)

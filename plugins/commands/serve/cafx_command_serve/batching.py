@@ -9,11 +9,10 @@ from concurrent.futures import Executor
 from typing import Any
 
 import attrs
-import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-Run = Callable[[Array], Sequence[Array]]
+Run = Callable[[Sequence[Array]], Sequence[Array]]
 
 
 class Full(Exception):
@@ -117,7 +116,7 @@ class Batcher:
         """Run batches, until cancelled."""
         while True:
             group = await self._collected()
-            inputs = np.concatenate([each.inputs for each in group])
+            inputs = [image for each in group for image in each.inputs]
             self.observe(len(inputs))
             try:
                 found = await asyncio.get_running_loop().run_in_executor(self.executor, self.run, inputs)

@@ -11,7 +11,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from cafx.kernel import CafxError, Net
+from cafx.kernel import HOST, CafxError, Net
 from cafx_lib_inputs import Scorer
 from cafx_lib_preprocessing import Converter, Preprocessing
 
@@ -73,7 +73,7 @@ class Model:
         largest = most or MOST
         sizes = [1 << power for power in range(largest.bit_length()) if 1 << power < largest] + [largest]
         self.nets = {size: first if size == 1 else _sharing(build(), first) for size in sizes}
-        shapes = {size: self._forward(size, np.zeros((size, *self.shape), np.float32)).shape for size in sizes}
+        shapes = {size: self._forward(size, ()).shape for size in sizes}
         shape = shapes[1]
         self.detects = len(shape) == AXES and shape[-1] == BOX and shape[:2] == (1, 1)
         if not self.detects and any(not shape or shape[0] != size for size, shape in shapes.items()):
@@ -91,14 +91,13 @@ class Model:
         size = max(self.nets)
         return size / (self.rates.get(size) or self._rate(size))
 
-    def run(self, inputs: Array) -> list[Array]:
-        """The scores of each of N inputs; or its boxes, as rows of class, score and two corners."""
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """The scores of each input (C×H×W); or its boxes, as rows of class, score and two corners."""
         found: list[Array] = []
         while len(found) < len(inputs):
             size = self.sizes[min(len(inputs) - len(found), len(self.sizes) - 1)]
             part = inputs[len(found) : len(found) + size]
-            padding = np.zeros((size - len(part), *self.shape), np.float32)
-            values = self._forward(size, np.concatenate([part, padding]) if len(padding) else part)
+            values = self._forward(size, part)
             if self.detects:
                 rows = values.reshape(-1, BOX)
                 found += [rows[rows[:, 0] == number][:, 1:] for number in range(len(part))]
@@ -142,10 +141,10 @@ class Model:
             net.close()
 
     def _rate(self, size: int) -> float:
-        inputs, best = np.zeros((size, *self.shape), np.float32), float("inf")
+        best = float("inf")
         for _ in range(TRIALS):
             begin = time.perf_counter()
-            self._forward(size, inputs)
+            self._forward(size, ())
             best = min(best, time.perf_counter() - begin)
         return size / best
 
@@ -169,9 +168,17 @@ class Model:
             chosen.append(best)
         return chosen
 
-    def _forward(self, size: int, inputs: Array) -> Array:
-        outputs = self.nets[size].forward(**{self.input: inputs})
-        return np.asarray(outputs[self.output], np.float32)
+    def _forward(self, size: int, inputs: Sequence[Array]) -> Array:
+        """The output for up to ``size`` inputs, and zeros behind them."""
+        net = self.nets[size]
+        blob = net.blobs[self.input]
+        blob.reshape(size, *self.shape)
+        blob.synced_data.discard()
+        images = blob.synced_data.write(HOST).reshape(blob.shape)
+        for image, values in zip(images, inputs, strict=False):
+            image[...] = values
+        images[len(inputs) :] = 0
+        return np.asarray(net.forward()[self.output], np.float32)
 
 
 def _sharing(net: Net, first: Net) -> Net:
