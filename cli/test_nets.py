@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import os
 import re
@@ -13,8 +14,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from cafx.cli import bounds
+from cafx.cli.bounds import Work, work_of
 from cafx.cli.lazy import Settings
 from cafx.cli.options import EngineChoice, engine_options
+from cafx.kernel import Net, schema
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -78,6 +82,26 @@ def test_operations_per_second_and_their_fraction_of_the_peak(cafx: Run) -> None
     assert rows["ip1"]["of_peak"] == pytest.approx(rows["ip1"]["gflops"] / output["peak"])
     assert rows["loss"]["gflops"] is None
     assert {row["reorders"] for row in output["rows"]} == {0}
+    ip1 = 2 * 4 * (4 * 3 + 4 * 5 + 5 * 3 + 5)  # bottom, top, weights and bias; forward pass and parameter gradient
+    assert rows["ip1"]["gbyte"] * 1e9 == pytest.approx(ip1)
+    least = max(rows["ip1"]["gflop"] / output["peak"], rows["ip1"]["gbyte"] / output["bandwidth"])
+    spent = (rows["ip1"]["forward"] + rows["ip1"]["backward"]) / 1e3
+    assert rows["ip1"]["of_bound"] == pytest.approx(least / spent)
+    assert rows["loss"]["bound"] == "memory"
+    assert (rows["data"]["bound"], rows["data"]["gbyte"]) == ("", 0)
+
+
+def test_what_a_fused_step_hands_on_inside_does_not_count_as_bytes() -> None:
+    text = """
+        layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+        layer { name: "a" type: "Power" bottom: "x" top: "a" }
+        layer { name: "b" type: "Power" bottom: "a" top: "b" }"""
+    steps = Net(schema().parse_text(text, "NetParameter"), engine="numpy").program.steps
+    _, first, second = (each.layers[0] for each in steps)
+    blob = 2 * 3 * 4
+    assert work_of([first], backward=True) == work_of([second], backward=True) == Work(0, 2 * blob)
+    assert work_of([first, second], backward=True) == Work(0, 2 * blob)
+    assert doctest.testmod(bounds).failed == 0
 
 
 VARYING = """

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from cafx.cli.timing import Row, Timing
 
-RATES = ("GFLOP/s", "of peak", "reorders")
+RATES = ("GFLOP/s", "GB/s", "of bound", "reorders")
 TYPE_WIDTH = 100
 """Console width from which the table has a column for the layer type."""
-RATES_WIDTH = 76
+RATES_WIDTH = 84
 """Console width from which the table has the columns `RATES`."""
-WHOLE_GFLOPS = 10
-"""GFLOP/s from which no decimals are printed."""
+WHOLE_RATE = 10
+"""Billions per second from which no decimals are printed."""
 
 
 @click.command()
@@ -49,10 +49,12 @@ def time(model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_
     In TEST phase, or if no layer needs a gradient, only the forward pass is timed. Fused layers share
     a line.
 
-    GFLOP/s is computed from the layer's nominal multiply-adds. "of peak" compares it with a large matrix
-    product on this machine; Winograd convolutions can exceed 100 %. "reorders": number and cost (in
-    milliseconds) of memory-layout changes per pass. "compilation" is the time spent preparing the net for shapes that
-    have changed since the pass before.
+    GFLOP/s is computed from the layer's nominal multiply-adds, GB/s from its bottoms, tops and parameters, each read
+    or written once. "of bound" compares the time with the least that this machine needs: for the arithmetic, at the
+    rate of a large matrix product, or for the memory, at that of a large ReLU, whichever is longer. Winograd
+    convolutions and small layers, which stay in caches, can exceed 100 %. "reorders": number and cost (in milliseconds)
+    of memory-layout changes per pass. "compilation" is the time spent preparing the net for shapes that have changed
+    since the pass before.
 
     \b
     Examples:
@@ -68,10 +70,8 @@ def time(model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_
         click.echo(json.dumps(timing.summary()))
         return
     console().print(_table(timing, console().width), markup=False)
-    text = f"total: {timing.forward + timing.backward:.3f} ms"
-    if timing.peak:
-        text += f"; peak (large matrix product): {timing.peak:.0f} GFLOP/s"
-    console().print(text, markup=False, highlight=False)
+    rates = f"large matrix product: {timing.peak:.0f} GFLOP/s; large ReLU: {timing.bandwidth:.1f} GB/s"
+    console().print(f"total: {timing.forward + timing.backward:.3f} ms; {rates}", markup=False, highlight=False)
 
 
 def _table(timing: Timing, width: int) -> Table:
@@ -110,7 +110,13 @@ def _cells(row: Row, total: Row, *, with_type: bool) -> list[str]:
         f"{row.forward:.3f}",
         f"{row.backward:.3f}" if row.backward else "-",
         f"{spent / total_spent if total_spent else 0:.1%}",
-        "-" if row.gflops is None else f"{row.gflops:.0f}" if row.gflops >= WHOLE_GFLOPS else f"{row.gflops:.2g}",
-        "-" if row.of_peak is None else f"{row.of_peak:.0%}",
+        _rate(row.gflops),
+        _rate(row.gbytes),
+        "-" if row.of_bound is None else f"{row.of_bound:.0%} {row.bound}",
         f"{row.reorders:.0f}: {row.reordering:.3f}" if row.reorders else "-",
     ]
+
+
+def _rate(rate: float | None) -> str:
+    """Billions per second."""
+    return "-" if rate is None else f"{rate:.0f}" if rate >= WHOLE_RATE else f"{rate:.2g}"

@@ -9,16 +9,12 @@ from typing import Any
 
 import attrs
 
+from cafx.cli import bounds
+from cafx.cli.bounds import FLOPS, GIGA, Peaks, Work
 from cafx.kernel import TRAIN, Net
-from cafx.kernel.net import Engine, LayerPlan, NetPlan, Program, Step
+from cafx.kernel.net import NetPlan, Program, Step
 
-MILLI, GIGA = 1e3, 1e9
-FLOPS = 2
-"""Operations per multiply-add."""
-PEAK_SIZE = 2048
-"""Rows of the square matrices whose product measures the peak."""
-PEAK_ROUNDS, PEAK_SECONDS = 10, 1.0
-"""Limits of that measurement."""
+MILLI = 1e3
 
 
 @attrs.define
@@ -31,6 +27,10 @@ class Row:
         gflop: nominal operations of multiply-adds per pass, in billions; 0 if there are none.
         gflops: billions of operations per second; None if there are none.
         of_peak: ``gflops`` as a fraction of the peak.
+        gbyte: GB of bottoms, tops and parameters that a pass reads and writes at least.
+        gbytes: GB per second; None for a source.
+        bound: whether "arithmetic" or "memory" bounds the step; "" for a source.
+        of_bound: the time it takes at least as a fraction of the time it took.
         reorders: number of memory-layout changes per pass.
         reordering: their milliseconds per pass, included in ``forward`` and ``backward``.
     """
@@ -43,6 +43,10 @@ class Row:
     gflop: float = 0.0
     gflops: float | None = None
     of_peak: float | None = None
+    gbyte: float = 0.0
+    gbytes: float | None = None
+    bound: str = ""
+    of_bound: float | None = None
     reorders: float = 0.0
     reordering: float = 0.0
 
@@ -57,7 +61,8 @@ class Timing:
         rows: one per step, in order; where shapes change, one per step of any of the programs that ran.
         forward, backward: milliseconds per whole pass.
         compiling: milliseconds per pass spent reshaping and compiling the net for new shapes, included in ``forward``.
-        peak: GFLOP/s of a large matrix product; None if no step has multiply-adds.
+        peak: GFLOP/s of a large matrix product.
+        bandwidth: GB/s of a ReLU of a large blob.
     """
 
     net: str
@@ -66,7 +71,8 @@ class Timing:
     rows: list[Row]
     forward: float
     backward: float
-    peak: float | None
+    peak: float
+    bandwidth: float
     compiling: float = 0.0
 
     def summary(self) -> dict[str, Any]:
@@ -77,9 +83,10 @@ class Timing:
         """The sum of all steps, with the durations of whole passes."""
         gflop, spent = sum(row.gflop for row in self.rows), self.forward + self.backward
         total = Row("total", "", "", self.forward, self.backward, gflop)
+        total.gbyte = sum(row.gbyte for row in self.rows)
         total.reorders = sum(row.reorders for row in self.rows)
         total.reordering = sum(row.reordering for row in self.rows)
-        _set_rate(total, spent, self.peak)
+        _set_rates(total, spent, Peaks(self.peak, self.bandwidth))
         return total
 
 
@@ -109,12 +116,13 @@ def measure(net: Net, iterations: int, warmup: int) -> Timing:
     rows = watch.rows_in_order()
     for row in rows:
         row.gflop *= FLOPS / GIGA / iterations
+        row.gbyte /= GIGA * iterations
         for field in ("forward", "backward", "reordering"):
             setattr(row, field, getattr(row, field) * MILLI / iterations)
         row.reorders /= iterations
-    peak = measure_peak(net.engine) if any(row.gflop for row in rows) else None
+    peaks = bounds.measure(net.engine)
     for row in rows:
-        _set_rate(row, row.forward + row.backward, peak)
+        _set_rates(row, row.forward + row.backward, peaks)
     return Timing(
         net=net.name,
         engine=net.engine.name,
@@ -122,40 +130,22 @@ def measure(net: Net, iterations: int, warmup: int) -> Timing:
         rows=rows,
         forward=forwards * MILLI / iterations,
         backward=backwards * MILLI / iterations,
-        peak=peak,
+        peak=peaks.gflops,
+        bandwidth=peaks.gbytes,
         compiling=watch.compiling * MILLI / iterations,
     )
 
 
-def measure_peak(engine: Engine) -> float:
-    """GFLOP/s of a large matrix product in the engine's precision: the best of several runs."""
-    run = engine.gemm(PEAK_SIZE)
-    best, began = float("inf"), time.perf_counter()
-    for _ in range(PEAK_ROUNDS):
-        started = time.perf_counter()
-        run()
-        engine.synchronize()
-        ended = time.perf_counter()
-        best = min(best, ended - started)
-        if ended - began > PEAK_SECONDS:
-            break
-    return FLOPS * PEAK_SIZE**3 / best / GIGA
-
-
-def _set_rate(row: Row, spent: float, peak: float | None) -> None:
-    """Set operations per second, given milliseconds per pass, and their fraction of the peak."""
-    if row.gflop and spent and peak:
+def _set_rates(row: Row, spent: float, peaks: Peaks) -> None:
+    """Set what a step does per second, given its milliseconds per pass, and how near that is to its bound."""
+    if not (spent and row.gbyte):
+        return
+    row.gbytes = row.gbyte * MILLI / spent
+    if row.gflop:
         row.gflops = row.gflop * MILLI / spent
-        row.of_peak = row.gflops / peak
-
-
-def _multiply_adds(planned: LayerPlan, backward: bool) -> int:
-    """Multiply-adds per pass: parameter and input gradients cost as much as the forward pass each."""
-    layer = planned.layer
-    products = 1
-    if backward and planned.needs_backward:
-        products += any(layer.param_propagate_down) + any(planned.propagate_down)
-    return products * layer.multiply_adds(list(planned.bottoms))
+        row.of_peak = row.gflops / peaks.gflops
+    row.bound, least = peaks.bound(row.gflop, row.gbyte)
+    row.of_bound = least * MILLI / spent
 
 
 class _Stopwatch:
@@ -176,7 +166,7 @@ class _Stopwatch:
         self.compiling = 0.0
         self._with_backward = backward
         self._rows: dict[str, tuple[int, Row]] = {}
-        self._work: tuple[Any, dict[str, int]] = (None, {})
+        self._work: tuple[Any, dict[str, Work]] = (None, {})
         self._started = 0.0
         self._conversions = net.engine.conversions()
 
@@ -234,20 +224,22 @@ class _Stopwatch:
         row.reorders += count - self._conversions[0]
         row.reordering += seconds - self._conversions[1]
         if field == "forward":
-            row.gflop += self._multiply_adds(step)
+            work = self._work_of(step)
+            row.gflop += work.multiply_adds
+            row.gbyte += work.bytes
         self._restart()
 
     def _restart(self) -> None:
         self._conversions = self.net.engine.conversions()
         self._started = time.perf_counter()
 
-    def _multiply_adds(self, step: Step) -> int:
-        """Those of a step at its present shapes, counted once for each program."""
+    def _work_of(self, step: Step) -> Work:
+        """That of a step at its present shapes, counted once for each program."""
         program, known = self._work
         if program is not self.net.program:
             program, known = self._work = self.net.program, {}
         if step.name not in known:
-            known[step.name] = sum(_multiply_adds(planned, self._with_backward) for planned in step.layers)
+            known[step.name] = bounds.work_of(step.layers, backward=self._with_backward)
         return known[step.name]
 
 
