@@ -28,7 +28,7 @@ TOLERANCE = 2e-5
 
 SCHEMES = {
     f"F({s.outputs}, {s.taps}), {s.points} points": s
-    for table in (matrices.FORWARD, matrices.BACKWARD_DATA, matrices.BACKWARD_WEIGHTS)
+    for table in (matrices.FORWARD, matrices.BACKWARD_DATA, matrices.BACKWARD_WEIGHTS, matrices.INFERENCE)
     for schemes in table.values()
     for s in schemes
 }
@@ -186,6 +186,70 @@ def test_batch_normalisation_is_folded_into_the_filters(always_winograd: None) -
     assert_near(result, expected, TOLERANCE)
 
 
+KEPT = """
+layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 2 dim: 20 dim: 9 dim: 10 }} }} }}
+layer {{ name: "conv" type: "Convolution" bottom: "data" top: "conv" convolution_param {{
+  num_output: 40 kernel_size: {taps} pad: 1 weight_filler {{ type: "msra" }} bias_filler {{ type: "uniform" }} }} }}"""
+
+
+def inference(text: str, engine: str) -> Any:
+    """A net without backward pass."""
+    return net_of_text(text, Phase.TEST, engine=engine, seed=1, keep="outputs")
+
+
+@pytest.mark.parametrize("taps", [3, 5])
+def test_inference_transforms_filters_again_when_a_parameter_changes(taps: int, always_winograd: None) -> None:
+    rng = np.random.default_rng(2)
+    data = rng.standard_normal((2, 20, 9, 10), np.float32)
+    nets = [inference(KEPT.format(taps=taps), each) for each in ("numpy", "onednn")]
+    assert nets[1].program.steps[-1].note == "Winograd"
+    for changed in (None, 0, 1):
+        if changed is not None:
+            values = rng.standard_normal(nets[0].params["conv"][changed].shape)
+            for net in nets:
+                net.params["conv"][changed].set_data(values)
+        expected, result, again = (net.forward(data=data)["conv"] for net in (*nets, nets[1]))
+        assert_near(result, expected, TOLERANCE)
+        np.testing.assert_array_equal(result, again)
+
+
+def test_nets_that_share_weights_share_their_transformed_filters(always_winograd: None) -> None:
+    rng = np.random.default_rng(2)
+    first, second, apart = (inference(KEPT.format(taps=3), "onednn") for _ in range(3))
+    second.share_with(first)
+    data = rng.standard_normal((2, 20, 9, 10), np.float32)
+    for net in (first, second, apart):
+        net.forward(data=data)
+    kept = [list(net.program.steps[-1].routines[0].build._kept) for net in (first, second, apart)]
+    shapes = [sorted(each.desc.size for each in memories) for memories in kept]
+    assert shapes[0] == shapes[1] == shapes[2] != []
+    assert set(kept[0]) == set(kept[1])
+    assert not set(kept[0]) & set(kept[2])
+    first.params["conv"][0].set_data(rng.standard_normal((40, 20, 3, 3)))
+    for net in (second, first, second):
+        expected = inference(KEPT.format(taps=3), "numpy")
+        expected.share_with(first)
+        assert_near(net.forward(data=data)["conv"], expected.forward(data=data)["conv"], TOLERANCE)
+
+
+def test_folded_filters_are_transformed_again_when_the_normalisation_changes(always_winograd: None) -> None:
+    text = (
+        KEPT.format(taps=3)
+        + """
+    layer { name: "norm" type: "BatchNorm" bottom: "conv" top: "conv" }"""
+    )
+    rng = np.random.default_rng(4)
+    data = rng.standard_normal((2, 20, 9, 10), np.float32)
+    nets = [inference(text, each) for each in ("numpy", "onednn")]
+    for _ in range(2):
+        statistics = rng.random(40), rng.random(40) + 0.5, [1.0]
+        for net in nets:
+            for blob, values in zip(net.params["norm"], statistics, strict=True):
+                blob.set_data(values)
+        expected, result = (net.forward(data=data)["conv"] for net in nets)
+        assert_near(result, expected, TOLERANCE)
+
+
 def no_scratch(name: str, count: int) -> Memory:
     raise AssertionError("the estimate allocates memory")
 
@@ -211,6 +275,20 @@ def test_winograd_is_used_where_it_is_faster(
     pad = taps // 2, taps // 2
     candidate = WinogradConvolution(*shapes, taps, pad, group=1, threads=1, bfloat16=False, scratch=no_scratch)
     assert candidate.is_faster(training=True) is expected
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "size", "taps", "scheme"),
+    [(64, 64, 56, 3, 4), (256, 256, 14, 3, 2), (512, 512, 7, 3, None), (48, 128, 27, 5, 4), (20, 50, 4, 3, None)],
+)
+def test_single_images_use_it_where_filters_are_kept(
+    inputs: int, outputs: int, size: int, taps: int, scheme: int | None
+) -> None:
+    shapes, pad = ((1, inputs, size, size), (1, outputs, size, size)), (taps // 2, taps // 2)
+    provided = {"scratch": no_scratch, "keep": lambda *_: None}
+    candidate = WinogradConvolution(*shapes, taps, pad, group=1, threads=1, bfloat16=False, **provided)
+    assert candidate.is_faster(training=False) is (scheme is not None)
+    assert scheme in (None, candidate.forward_scheme.outputs)
 
 
 @pytest.mark.parametrize("more", ["stride: 2", "dilation: 2", "pad: 3", "kernel_h: 5 kernel_w: 3"])
