@@ -64,7 +64,9 @@ def time(model: str, weights: tuple[str, ...], iterations: int, warmup: int, as_
     from cafx.cli.nets import build_net
     from cafx.cli.timing import measure
 
-    with build_net(model, options.pop("phase"), weights=split_commas(weights), trust=True, **options) as net:
+    with build_net(
+        model, options.pop("phase"), weights=split_commas(weights), keep="outputs", trust=True, **options
+    ) as net:
         timing = measure(net, iterations, warmup)
     if as_json:
         click.echo(json.dumps(timing.summary()))

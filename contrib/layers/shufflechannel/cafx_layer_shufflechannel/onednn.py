@@ -14,7 +14,10 @@ IMAGE_AXES = 4
 
 
 class ShuffleChannel(Accelerated):
-    """Row-major or channels-last, whichever the bottom is; blocks of channels are converted to the latter."""
+    """Row-major or channels-last, whichever the bottom is. In training, blocks are converted to the latter.
+
+    In inference they are left to the layer, after which depthwise convolutions keep to their blocks.
+    """
 
     def choose(self) -> None:
         """A reorder in each direction."""
@@ -22,6 +25,8 @@ class ShuffleChannel(Accelerated):
         if group == 1 or bottom.num_axes != IMAGE_AXES:
             raise Unsupported("one group, or not four axes")
         own = self.layout(bottom)
+        if own.blocks and not self.training:
+            raise Unsupported("blocks of channels")
         self.desc = MemoryDesc.channels_last(bottom.shape, own.dtype) if own.blocks else own
         batch, channels, *sizes = bottom.shape
         stride, step, *steps = self.desc.strides
