@@ -78,19 +78,34 @@ def composed() -> tuple[Schema, int]:
     return made, sum(1 for plugin in plugins.plugins("layer") if plugin in plugins._loaded)
 
 
-def test_a_net_imports_only_the_plugins_that_it_uses(tmp_path: Path) -> None:
-    (tmp_path / "net.prototxt").write_text(NET)
-    command = [sys.executable, "-c", USED, str(tmp_path / "net.prototxt")]
+def used(path: Path, text: str) -> list[set[str]]:
+    """The plugins that two processes import for a net, the first of which composes the schema."""
+    path.write_text(text)
+    command = [sys.executable, "-c", USED, str(path)]
     runs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() for _ in range(2)]
-    assert len(runs[0]) > 50
+    return [set(each) for each in runs]
+
+
+def test_a_net_imports_only_the_plugins_that_it_uses(tmp_path: Path) -> None:
+    first, second = used(tmp_path / "net.prototxt", NET)
+    assert len(first) > 50
     upgrades = {"cafx_dialect_mycaffe", "cafx_dialect_nvidia"}
-    assert set(runs[1]) - upgrades == {
+    assert second - upgrades == {
         "cafx_data_input",
         "cafx_filler_constant",
         "cafx_filler_msra",
         "cafx_layer_convolution",
         "cafx_layer_relu",
     }
+
+
+def test_a_layer_that_reads_options_of_dialects_imports_these_and_no_further_layer(tmp_path: Path) -> None:
+    target = 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 1 dim: 6 dim: 6 } } }'
+    loss = 'layer { name: "l" type: "SoftmaxWithLoss" bottom: "c" bottom: "t" top: "l" }'
+    _, second = used(tmp_path / "net.prototxt", target + NET + loss)
+    assert {each for each in second if each.startswith("cafx_layer_")} == {"cafx_layer_convolution", "cafx_layer_relu"}
+    assert {each for each in second if each.startswith("cafx_loss_")} == {"cafx_loss_softmaxwithloss"}
+    assert "cafx_dialect_segnet" in second
 
 
 def test_what_is_kept_gives_the_same_schema() -> None:

@@ -51,22 +51,22 @@ class Schema:
 
     def __init__(self, contributions: Iterable[Contribution] = (), additions: Additions | None = None) -> None:
         declared = Declarations(contributions, additions or Additions())
-        self._set(declared.compose(), lambda: declared)
+        self._set(declared.compose(), lambda: declared, lambda: declared.additions)
 
     @classmethod
-    def of(cls, composition: Composition, declare: Callable[[], Declarations]) -> Schema:
-        """The schema of a composition.
+    def of(cls, composition: Composition, plugins: Registry) -> Schema:
+        """The schema of a composition; plugins are imported when a declaration is asked for.
 
         Args:
             composition: what files are read and written with.
-            declare: returns the declarations it was composed of; called when one is asked for.
+            plugins: the plugins it was composed of.
         """
         made = cls.__new__(cls)
-        made._set(composition, declare)
+        made._set(composition, lambda: _declarations(plugins), lambda: _cached(plugins, _additions, additions_of))
         return made
 
-    def _set(self, composition: Composition, declare: Callable[[], Declarations]) -> None:
-        self._names, self._added, self._declare = composition.names, composition.added, declare
+    def _set(self, composition: Composition, declare: Callable[[], Declarations], add: Callable[[], Additions]) -> None:
+        self._names, self._added, self._declare, self._add = composition.names, composition.added, declare, add
         self.clashes = {
             name: CafxError(message, remedy=remedy) for name, (message, remedy) in composition.clashes.items()
         }
@@ -84,7 +84,7 @@ class Schema:
 
     @property
     def owners(self) -> dict[type[Message], str]:
-        """Distribution of each declaration. This and the next two import all plugins that declare something."""
+        """Distribution of each declaration. This and the next one import all plugins that declare something."""
         return self._declared.owners
 
     @property
@@ -92,10 +92,10 @@ class Schema:
         """Declarations in the schema, with all that dialects add to them, by message name."""
         return self._declared.by_name
 
-    @property
+    @functools.cached_property
     def additions(self) -> Additions:
-        """What dialects add to messages."""
-        return self._declared.additions
+        """What dialects add to messages; this imports all dialects, and nothing else."""
+        return self._add()
 
     def __getitem__(self, name: str) -> Any:
         """The protobuf class of a message.
@@ -263,15 +263,13 @@ def compose(plugins: Registry) -> Schema:
     saved = kept(plugins, declaring) if kept else None
     composition = saved.read() if saved else None
     if composition is not None:
-        return Schema.of(composition, lambda: _declarations(plugins))
+        return Schema.of(composition, plugins)
     try:
-        declared = _declarations(plugins)
-        composition = declared.compose()
-        composed = Schema.of(composition, lambda: declared)
+        composition = _declarations(plugins).compose()
+        composed = Schema.of(composition, plugins)
     except Exception:  # noqa: BLE001 - a third party's declarations may be wrong in any way
         _reject_wrong(plugins)
-        declared = _declarations(plugins)
-        return Schema.of(declared.compose(), lambda: declared)
+        return Schema.of(_declarations(plugins).compose(), plugins)
     if saved:
         saved.write(composition)
     return composed
@@ -289,7 +287,7 @@ def _reject_wrong(plugins: Registry) -> None:
 
 
 def _declarations(plugins: Registry) -> Declarations:
-    return Declarations(_contributions(plugins.usable(*DECLARING)), additions_of(plugins))
+    return Declarations(_contributions(plugins.usable(*DECLARING)), _cached(plugins, _additions, additions_of))
 
 
 def _contributions(plugins: Iterable[tuple[Plugin, Any]]) -> list[Contribution]:
