@@ -93,6 +93,7 @@ PLAIN = {
     "neither linear nor a plain square": [
         f"Power-{case}" for case in ("square", "cube", "root", "inverse", "one", "constant", "steep_square")
     ],
+    "its gradients": [f"PReLU-{case}" for case in ("plain", "gaussian", "shared", "five_axes")],
     "its gradient in place": [
         *(f"Power-{case}-in_place" for case in ("identity", "linear", "plain_square")),
         *(f"Swish-{case}-in_place" for case in ("plain", "steep", "falling", "half")),

@@ -57,6 +57,18 @@ def eltwise_backward(
     return PrimitiveDesc("eltwise_backward", where, load().engine, alg, *arguments, attr=attr, hint=forward)
 
 
+def prelu_forward(src: MemoryDesc, weights: MemoryDesc, dst: MemoryDesc) -> PrimitiveDesc:
+    """dst = max(src, 0) + weights · min(src, 0), optionally in place. Run-time arguments: SRC, WEIGHTS, DST.
+
+    Args:
+        src: the operand.
+        weights: the slopes; axes of length 1 are broadcast.
+        dst: the result.
+    """
+    descs = src.handle, weights.handle, dst.handle
+    return PrimitiveDesc("prelu_forward", f"prelu of {src!r}", load().engine, Prop.FORWARD_INFERENCE, *descs)
+
+
 def binary(alg: Alg, a: MemoryDesc, b: MemoryDesc, dst: MemoryDesc, *, attr: Attr | None = None) -> PrimitiveDesc:
     """dst = alg(a, b); dst may be a. Run-time arguments: SRC (a), SRC_1 (b), DST.
 

@@ -59,6 +59,7 @@ STATUS: dict[str, tuple[type, ...]] = {
     "pooling_forward_primitive_desc_create": (P, P, I, I, P, P, P, P, P, P, P, P),
     "pooling_backward_primitive_desc_create": (P, P, I, P, P, P, P, P, P, P, P, P),
     "eltwise_forward_primitive_desc_create": (P, P, I, I, P, P, F, F, P),
+    "prelu_forward_primitive_desc_create": (P, P, I, P, P, P, P),
     "eltwise_backward_primitive_desc_create": (P, P, I, P, P, P, F, F, P, P),
     "softmax_forward_primitive_desc_create": (P, P, I, I, P, P, I, P),
     "softmax_backward_primitive_desc_create": (P, P, I, P, P, P, I, P, P),
