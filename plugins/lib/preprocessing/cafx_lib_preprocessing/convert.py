@@ -39,10 +39,12 @@ class Converter:
         if mean is not None:
             self.mean = read_mean(mean, shape) if isinstance(mean, str) else mean_array(mean, shape, "the mean")
         self.scale = np.asarray(record.scale, np.float32).reshape(-1, 1, 1)
+        self.scales = bool((self.scale != 1).any())
 
     def apply(self, image: Pixels) -> Array:
         """The net's input of one image, see `cafx_lib_preprocessing.Preprocessing.apply`."""
-        return np.stack([self.finished(crop) for crop in self.cropped(image)])
+        crops = [self.finished(crop) for crop in self.cropped(image)]
+        return crops[0][None] if len(crops) == 1 else np.stack(crops)
 
     def prepare(self, image: Pixels) -> Array:
         """The whole of an image as one input, whatever the record says about sizes before cropping."""
@@ -71,10 +73,11 @@ class Converter:
     def finished(self, crop: Pixels) -> Array:
         """A crop in the order of channels and the layout of the net, minus the mean, times the scale."""
         ordered = crop[:, :, ::-1] if self.record.channels == "RGB" else crop
-        values = np.ascontiguousarray(ordered.transpose(2, 0, 1), np.float32)
+        values = np.array(ordered.transpose(2, 0, 1), np.float32, order="C")
         if self.mean is not None:
-            values = values - self.mean
-        values = values * self.scale
+            values -= self.mean
+        if self.scales:
+            values *= self.scale
         return values if self.record.layout == "CHW" else np.ascontiguousarray(values.transpose(1, 2, 0))
 
     def resized(self, pixels: Pixels, size: tuple[int, int]) -> Pixels:
