@@ -66,6 +66,7 @@ PLAIN = {
     "whose last window extends": ["Pooling_07_ave_pad"],
     "its gradient in place": ["Power_10_inplace_linear", "Swish_*_inplace*"],
     "a mask as second top": ["Pooling_*_mask_*"],
+    "its gradients": ["FuzzNeuron_08_prelu", "PReLU_*", "Net_16_deep_conv_bn_test"],
 }
 """Cases with a layer that runs plain, by a phrase of the step's note."""
 

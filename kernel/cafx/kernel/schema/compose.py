@@ -51,32 +51,31 @@ class Schema:
 
     def __init__(self, contributions: Iterable[Contribution] = (), additions: Additions | None = None) -> None:
         declared = Declarations(contributions, additions or Additions())
-        self._set(declared.compose(), lambda: declared, lambda: declared.additions)
+        self._set(declared.compose(), lambda _: declared, lambda: declared.additions)
 
     @classmethod
-    def of(cls, composition: Composition, plugins: Registry) -> Schema:
-        """The schema of a composition; plugins are imported when a declaration is asked for.
+    def of(cls, composition: Composition, declare: Callable[..., Declarations], add: Callable[[], Additions]) -> Schema:
+        """The schema of a composition.
 
         Args:
             composition: what files are read and written with.
-            plugins: the plugins it was composed of.
+            declare: returns the declarations it was composed of, given the additions; called when one is asked for.
+            add: returns the dialects' additions; likewise.
         """
         made = cls.__new__(cls)
-        made._set(composition, lambda: _declarations(plugins), lambda: _cached(plugins, _additions, additions_of))
+        made._set(composition, declare, add)
         return made
 
-    def _set(self, composition: Composition, declare: Callable[[], Declarations], add: Callable[[], Additions]) -> None:
-        self._names, self._added, self._declare, self._add = composition.names, composition.added, declare, add
-        self.clashes = {
-            name: CafxError(message, remedy=remedy) for name, (message, remedy) in composition.clashes.items()
-        }
+    def _set(self, composed: Composition, declare: Callable[..., Declarations], add: Callable[[], Additions]) -> None:
+        self._names, self._added, self._declare, self._add = composed.names, composed.added, declare, add
+        self.clashes = {name: CafxError(message, remedy=remedy) for name, (message, remedy) in composed.clashes.items()}
         self._pool = descriptor_pool.DescriptorPool()
-        self._pool.AddSerializedFile(composition.descriptor)
+        self._pool.AddSerializedFile(composed.descriptor)
         self._classes: dict[str, Any] = {}
 
     @functools.cached_property
     def _declared(self) -> Declarations:
-        return self._declare()
+        return self._declare(self.additions)
 
     @functools.cached_property
     def _effects(self) -> Effects:
@@ -263,13 +262,15 @@ def compose(plugins: Registry) -> Schema:
     saved = kept(plugins, declaring) if kept else None
     composition = saved.read() if saved else None
     if composition is not None:
-        return Schema.of(composition, plugins)
+        return Schema.of(composition, functools.partial(_declarations, plugins), lambda: additions_of(plugins))
     try:
-        composition = _declarations(plugins).compose()
-        composed = Schema.of(composition, plugins)
+        declared = _declarations(plugins, additions_of(plugins))
+        composition = declared.compose()
+        composed = Schema.of(composition, lambda _: declared, lambda: declared.additions)
     except Exception:  # noqa: BLE001 - a third party's declarations may be wrong in any way
         _reject_wrong(plugins)
-        return Schema.of(_declarations(plugins).compose(), plugins)
+        declared = _declarations(plugins, additions_of(plugins))
+        return Schema.of(declared.compose(), lambda _: declared, lambda: declared.additions)
     if saved:
         saved.write(composition)
     return composed
@@ -286,8 +287,8 @@ def _reject_wrong(plugins: Registry) -> None:
             plugins.reject(plugin, f"declares what cannot be composed: {type(error).__name__}: {error}")
 
 
-def _declarations(plugins: Registry) -> Declarations:
-    return Declarations(_contributions(plugins.usable(*DECLARING)), _cached(plugins, _additions, additions_of))
+def _declarations(plugins: Registry, additions: Additions) -> Declarations:
+    return Declarations(_contributions(plugins.usable(*DECLARING)), additions)
 
 
 def _contributions(plugins: Iterable[tuple[Plugin, Any]]) -> list[Contribution]:
