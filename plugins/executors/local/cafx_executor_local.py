@@ -74,9 +74,14 @@ class Local(Executor):
 
 
 class _Worker:
-    """A process that uses a number of cores, and the connection to it."""
+    """A process that uses a number of cores, and the connection to it.
+
+    Attributes:
+        serving: held by the round that it works for: one that was given up may still wait for an answer.
+    """
 
     def __init__(self, cores: int) -> None:
+        self.serving = threading.Lock()
         self._cores = cores
         self._stopped = False
         self._changing = threading.Lock()
@@ -147,6 +152,10 @@ class _Round:
 
     def serve(self, worker: _Worker) -> None:
         """Give a worker tasks until there are none."""
+        with worker.serving:
+            self._serve(worker)
+
+    def _serve(self, worker: _Worker) -> None:
         try:
             while (item := self._take()) is not None:
                 index, task = item

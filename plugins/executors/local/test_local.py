@@ -72,6 +72,17 @@ def test_workers_are_other_processes_that_hold_things_over_rounds(work: Any) -> 
 
 
 @pytest.mark.slow
+def test_a_round_that_was_given_up_does_not_answer_the_next(work: Any) -> None:
+    with Local(2) as executor:
+        results = executor.map(work.wait, [0, 0.5])
+        assert next(results) == Done(0, None)
+        results.close()
+        assert sorted(executor.map(work.fragile, "abcdef"), key=lambda each: each.index) == [
+            Done(number, each) for number, each in enumerate("abcdef")
+        ]
+
+
+@pytest.mark.slow
 def test_a_lost_worker_is_replaced_and_told(work: Any) -> None:
     with Local(2) as executor:
         found = list(executor.map(work.fragile, ["a", "kill", "b", "exit", *"cdef"]))
