@@ -115,16 +115,17 @@ class WinogradConvolution:
 
     def forward(self, x: Bytes, weights: Bytes, bias: Bytes | None, y: Bytes, slope: float | None) -> Tasks | Inference:
         """y = relu(x ⋆ w + b), the ReLU being optional and possibly leaky."""
-        scheme, kept = self.forward_scheme, self._kept(weights, bias)
+        scheme = self.forward_scheme
+        kept = self._kept(scheme, weights, bias)
         correlation = Correlation(self.resources, scheme, self.filters, rotated=False, kept=kept)
         source, result = correlation.image(self.source, x, self.pad), correlation.image(self.result, y)
         return correlation.prepare(source, weights, bias, slope, result)
 
-    def _kept(self, weights: Bytes, bias: Bytes | None) -> Kept | None:
+    def _kept(self, scheme: Scheme, weights: Bytes, bias: Bytes | None) -> Kept | None:
         """Where the transformed filters and the padded bias stay, if they do."""
         if self.keep is None:
             return None
-        filters, scheme = self.filters, self.forward_scheme
+        filters = self.filters
         width = filters.group * filters.padded_outputs
         transformed = self.keep(weights, (scheme, filters), filters.count(scheme.components))
         return Kept(transformed, self.keep(bias, width, width) if bias else None)
