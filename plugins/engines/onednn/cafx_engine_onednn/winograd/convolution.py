@@ -9,7 +9,7 @@ from ..api.constants import Tag
 from ..api.memory import MemoryDesc
 from .builder import Filters, Resources
 from .correlation import Correlation, Kept
-from .matrices import BACKWARD_DATA, BACKWARD_WEIGHTS, FORWARD, INFERENCE, Scheme, fewest_products
+from .matrices import BACKWARD_DATA, BACKWARD_WEIGHTS, FORWARD, Scheme, fewest_products
 from .program import Bytes, Inference, Scratch, Tasks
 from .tiling import BLOCK, Shape, TileGrid, channel_blocks, round_up
 from .weights_gradient import WeightsGradient
@@ -67,7 +67,7 @@ class WinogradConvolution:
         """F(m, r) of the forward pass."""
         if self.keep is None:
             return fewest_products(FORWARD[self.taps], *self.result[2:])
-        return min(INFERENCE[self.taps], key=lambda scheme: self._cost(scheme, self.result))
+        return min(FORWARD[self.taps], key=lambda scheme: self._cost(scheme, self.result))
 
     @property
     def data_scheme(self) -> Scheme:
