@@ -76,6 +76,18 @@ def test_records_are_packed_in_order() -> None:
     assert packed.tolist()[3:] == [3, 4]
 
 
+def test_a_prefetch_may_be_of_any_address() -> None:
+    @kernels.kernel(Vectors, cafx_lib_llvm.FLOATS)
+    def fetch_and_double(e: Any) -> None:
+        (values,) = e.parameters
+        e.prefetch(values, 1 << 40)
+        e.store(e.builder.fmul(e.load(values), e.constant(2)), values)
+
+    values = np.arange(VECTOR, dtype=np.float32)
+    run(fetch_and_double(), Vectors(1), values)
+    np.testing.assert_array_equal(values, 2 * np.arange(VECTOR))
+
+
 def test_a_kernel_reads_its_arguments_by_name() -> None:
     @kernels.kernel(Line, cafx_lib_llvm.FLOATS)
     def write(e: Any) -> None:

@@ -27,6 +27,8 @@ MASK = ir.VectorType(ir.IntType(1), LANES)
 ROUNDING, NAN = 0x7FFF, 0x7FC0
 """What, added to a float32's bits, rounds the upper half to nearest (ties: plus its last bit); a bfloat16 NaN."""
 FMA = f"llvm.fma.v{LANES}f32"
+READ, NEAR, DATA_CACHE = 0, 2, 1
+"""Of a prefetch: not for writing, into the second level."""
 Value = Any
 """A value in LLVM IR; llvmlite has no type annotations."""
 
@@ -244,6 +246,17 @@ class Emitter:
     def stream(self, value: Value, pointer: Value) -> None:
         """Store a vector of floats to a whole cache line, bypassing the caches."""
         self._store_as(value, pointer, VECTOR_BYTES).set_metadata("nontemporal", self._nontemporal)
+
+    def prefetch(self, pointer: Value, *offsets: Value | int) -> None:
+        """Begin to load a cache line that is read later; any address will do."""
+        b = self.builder
+        place = b.bitcast(self.at(pointer, *offsets) if offsets else pointer, BYTES)
+        b.call(self._prefetch, [place, *map(LANE, (READ, NEAR, DATA_CACHE))])
+
+    @functools.cached_property
+    def _prefetch(self) -> Value:
+        kind = ir.FunctionType(ir.VoidType(), [BYTES, LANE, LANE, LANE])
+        return ir.Function(self.module, kind, "llvm.prefetch.p0")
 
     def _store_as(self, value: Value, pointer: Value, alignment: int) -> Value:
         stored = self.builder.store(value, self.builder.bitcast(pointer, value.type.as_pointer()))

@@ -59,7 +59,8 @@ def multiply(e: Emitter, width: int) -> None:
     """result = left · right for each component.
 
     Left is blocks × tiles × 16, right panels × (blocks · 16) × (width · 16), and result
-    (panels · width) × tiles × 16.
+    (panels · width) × tiles × 16. While a panel is multiplied, the following one is fetched into the caches: it takes
+    several turns over the rows to use a panel, but the first one alone would wait for memory.
     """
     args = e.arguments
     rows = 6 if width >= 3 or registers() < 32 else TILE_MULTIPLE
@@ -75,16 +76,18 @@ def multiply(e: Emitter, width: int) -> None:
             e.multiply(panel.index, blocks, BLOCK * BLOCK * width),
         )
         out = e.at(result, e.multiply(component.index, args.result_stride), e.multiply(panel.index, lane, width), start)
-        sums = _panel_product(e, values, columns, (rows, width), lane, blocks)
+        share = e.multiply(e.add(width, turn.index), blocks, BLOCK * BLOCK)
+        ahead = e.builder.select(e.is_within(turn.index, INT(width)), e.at(columns, share), columns)
+        sums = _panel_product(e, values, columns, ahead, (rows, width), lane, blocks)
         for index, each in enumerate(sums):
             i, n = divmod(index, width)
             e.store(each, out, i * BLOCK, e.multiply(lane, n))
 
 
 def _panel_product(
-    e: Emitter, left: Value, right: Value, shape: tuple[int, int], lane: Value, blocks: Value
+    e: Emitter, left: Value, right: Value, ahead: Value, shape: tuple[int, int], lane: Value, blocks: Value
 ) -> Sequence[Value]:
-    """A few rows times a panel of columns."""
+    """A few rows times a panel of columns, while as many cache lines as terms are summed are fetched from ``ahead``."""
     rows, width = shape
     with e.loop(blocks, [e.constant(0)] * (rows * width)) as block:
         values = e.at(left, e.multiply(block.index, lane))
@@ -93,6 +96,7 @@ def _panel_product(
             sums, first = turn.values, e.multiply(turn.index, UNROLLED)
             for k in range(UNROLLED):
                 row = e.at(panel, e.multiply(e.add(first, k), BLOCK * width))
+                e.prefetch(ahead, e.multiply(e.add(e.multiply(block.index, BLOCK), first, k), BLOCK))
                 columns = [e.load(row, n * BLOCK) for n in range(width)]
                 scalars = [e.at(values, first, k + i * BLOCK) for i in range(rows)]
                 sums = _add_products(e, scalars, columns, sums)
