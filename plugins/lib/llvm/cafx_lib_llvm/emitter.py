@@ -288,6 +288,14 @@ class Emitter:
         """left · right + addend, rounded once."""
         return self.builder.call(self._fma, [left, right, addend])
 
+    def truncate(self, value: Value) -> Value:
+        """A vector's values rounded towards zero."""
+        return self.builder.call(self._truncate, [value])
+
+    @functools.cached_property
+    def _truncate(self) -> Value:
+        return ir.Function(self.module, ir.FunctionType(VECTOR, [VECTOR]), f"llvm.trunc.v{LANES}f32")
+
     def sum_lanes(self, value: Value) -> Value:
         """The sum of a vector's lanes."""
         width = LANES
