@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from cafx.kernel import CafxError, Engine, Registry
-from cafx.kernel.net import Compilation, LayerPlan, Routine, Step, Unsupported
+from cafx.kernel.net import Compilation, LayerPlan, Program, Routine, Step, Unsupported
 
 from .api.constants import Arg, DataType
 from .api.library import load, unavailable
@@ -19,6 +19,7 @@ from .api.products import matmul
 from .build import Build
 from .fusion import fuse
 from .layouts import reorders
+from .program import JoinedProgram
 from .threads import limit_blas, physical_threads
 
 PRECISIONS = {"float32": DataType.F32, "bf16": DataType.BF16}
@@ -47,6 +48,7 @@ class OneDNN(Engine):
     priority: ClassVar[int] = 10
     precisions: ClassVar[tuple[str, ...]] = tuple(PRECISIONS)
     compilation: ClassVar[type[Compilation]] = Build
+    program: ClassVar[type[Program]] = JoinedProgram
 
     def __init__(
         self, plugins: Registry, *, precision: str = "float32", threads: int | None = None, device: int = 0

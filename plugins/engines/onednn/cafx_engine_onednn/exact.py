@@ -20,6 +20,7 @@ from cafx.kernel import Unsupported
 from . import native
 from .execution import Deferred, Releasable, Work
 from .operands import Bindable, Operand
+from .recording import Joinable, Recording
 
 
 def require_kernels() -> None:
@@ -77,6 +78,11 @@ class Bound:
         for call in self._calls:
             call()
 
+    def join(self, recording: Recording) -> bool:
+        """Write down what it has called."""
+        calls = self._calls or ()
+        return bool(calls) and all(isinstance(call, Joinable) and call.join(recording) for call in calls)
+
 
 class Checked(Bound):
     """A program of kernels, and work done in its place where a result is not finite.
@@ -94,6 +100,11 @@ class Checked(Bound):
         """Let go of memory."""
         super().release()
         self._tasks.release()
+
+    def join(self, recording: Recording) -> bool:
+        """Write the program down."""
+        recording.doubts.append(self._tasks.met_not_finite)
+        return bool(self._tasks.join(recording))
 
     def __call__(self) -> None:
         """Run the program, and do it again if need be."""
@@ -178,6 +189,11 @@ class Choice:
         for each in (*self._conditions, self._usual, self._exact):
             each.release()
 
+    def join(self, recording: Recording) -> bool:
+        """Write down the usual work, on its conditions."""
+        recording.conditions += self._conditions
+        return self._usual.join(recording)
+
     def __call__(self) -> None:
         """Look, and run."""
         (self._usual if all(each() for each in self._conditions) else self._exact)()
@@ -195,6 +211,10 @@ class Again(Bound):
         super().__init__(prepare)
         self._condition = condition
 
+    def join(self, recording: Recording) -> bool:
+        """What is looked at is not written down."""
+        return False
+
     def __call__(self) -> None:
         """Look, and do it again if need be."""
         if self._condition():
@@ -211,6 +231,10 @@ class Guard(Again):
 
     def __init__(self, threads: int, prepare: Callable[[], Sequence[Work]]) -> None:
         super().__init__(partial(met_nan, threads), prepare)
+
+    def join(self, recording: Recording) -> bool:
+        """Look once, after all calls."""
+        return recording.guard()
 
 
 def met_nan(threads: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 from cafx.kernel.net import Access
@@ -12,6 +13,7 @@ from .api.primitives import Call, CallSequence, PrimitiveDesc
 from .build import Build
 from .layouts import Conversion
 from .operands import Bindable, Operand
+from .recording import Joinable, Recording
 
 
 class Run(Protocol):
@@ -156,6 +158,15 @@ class Execution:
             if isinstance(call, Releasable):
                 call.release()
 
+    def join(self, recording: Recording) -> bool:
+        """Write down what it calls, as it has run."""
+        if not self._ready or self._calls is None or self.keeps:
+            return False
+        steps = [partial(recording.read, each) for each in self.reads]
+        steps += [partial(_join, each, recording) for each in self._calls]
+        steps += [partial(recording.write, each) for each in self.writes]
+        return all(step() for step in steps)
+
     def bind(self) -> None:
         """Take memory, and prepare the calls the first time."""
         for each in (*self.reads, *self.writes, *self.keeps):
@@ -175,6 +186,10 @@ class Execution:
             run()
         for mark_written, place, each in self._writing:
             mark_written(place, each.array)
+
+
+def _join(call: Callable[[], None], recording: Recording) -> bool:
+    return isinstance(call, Joinable) and call.join(recording)
 
 
 def _joined(work: Sequence[Work]) -> Iterable[Callable[[], None]]:
@@ -208,6 +223,10 @@ class InOrder:
         for run in self._runs:
             run.release()
 
+    def join(self, recording: Recording) -> bool:
+        """Write down what they call."""
+        return all(isinstance(run, Joinable) and run.join(recording) for run in self._runs)
+
     def __call__(self) -> None:
         """Run all."""
         for run in self._runs:
@@ -218,6 +237,10 @@ class Nothing:
     """A pass with nothing to do."""
 
     accesses: Sequence[Access] = ()
+
+    def join(self, recording: Recording) -> bool:
+        """It calls nothing."""
+        return True
 
     def __call__(self) -> None:
         """Do nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from cafx.kernel.blob import HOST, Place, SyncedArray
@@ -70,6 +71,13 @@ class Operand(Use):
     def window(self, desc: MemoryDesc) -> Window:
         """A part of this memory, or all of it in another shape."""
         return Window(self, desc)
+
+    def conversion_from(self, places: Mapping[Place, Any]) -> Conversion | None:
+        """What `refresh` has called last, if that was a reorder of one of these arrays."""
+        if self.pinned or self._reorder is None:
+            return None
+        values, target, conversion = self._reorder
+        return conversion if target is self.array and any(values is each for each in places.values()) else None
 
     def refresh(self) -> None:
         """Bring the memory up to date."""

@@ -22,6 +22,7 @@ from .build import Build
 from .exact import valuewise
 from .execution import Execution, Invocation, Run, Work
 from .operands import Bindable, Operand
+from .recording import Joinable, Recording
 from .threads import use_threads
 
 SLOW = ("ref", "simple:any")
@@ -135,6 +136,11 @@ class Accelerated(Routine):
         use_threads(self.engine.threads)
         run = None if self._released else self._passes.get(True)
         (run or self._run(backward=True))()
+
+    def join(self, recording: Recording) -> bool:
+        """Write down what forward calls, as it has run."""
+        run = None if self._released else self._passes.get(False)
+        return isinstance(run, Joinable) and run.join(recording)
 
     def accesses(self, *, backward: bool) -> Sequence[Access]:
         """What it reads and writes in one direction, in order."""

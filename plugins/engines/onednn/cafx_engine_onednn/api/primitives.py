@@ -192,6 +192,10 @@ class Call:
         self._array = array
         self.step = primitive.handle, stream.handle, len(array), c_void_p(addressof(array))
 
+    def join(self, recording: Any) -> bool:
+        """Write itself down."""
+        return bool(recording.call(self))
+
     def __call__(self) -> None:
         """Execute."""
         status = self._execute(*self.step)
@@ -210,6 +214,10 @@ class CallSequence:
         self.calls = list(calls)
         self._execute = load().execute
         self._steps = [call.step for call in self.calls]
+
+    def join(self, recording: Any) -> bool:
+        """Write the calls down."""
+        return all(call.join(recording) for call in self.calls)
 
     def __call__(self) -> None:
         """Execute."""

@@ -147,10 +147,23 @@ class Tasks:
         """Let go of memory that is not in use until the next run."""
         self._cells.release()
 
-    def __call__(self) -> None:
-        """Run the program."""
+    @property
+    def entry(self) -> tuple[int, int, int]:
+        """Addresses of the function that each thread runs and of its argument, and the number of threads."""
+        return self._call.address, int(self._call.arguments.ctypes.data), self._threads
+
+    def join(self, recording: Any) -> bool:
+        """Write the program down."""
+        return bool(recording.program(self))
+
+    def point(self) -> None:
+        """Tell the kernels where the operands are."""
         self.bind()
         self._cells.fill()
+
+    def __call__(self) -> None:
+        """Run the program."""
+        self.point()
         parallel()(self._call.address, self._call.arguments.ctypes.data, self._threads, 0)
 
 
@@ -171,6 +184,15 @@ class Inference:
         """Let go of memory that is not in use until the next run."""
         self._prepare.release()
         self._run.release()
+
+    def join(self, recording: Any) -> bool:
+        """Write the program down; the other one runs before it if need be."""
+        recording.conditions.append(self._prepared)
+        return self._run.join(recording)
+
+    def _prepared(self) -> bool:
+        self._prepare()
+        return True
 
     def __call__(self) -> None:
         """Run the program, after the other one if need be."""
