@@ -66,3 +66,32 @@ def test_a_shared_slope_and_training_run_plain() -> None:
     assert [step.run_by for step in notes] == ["plain", "plain"]
     assert "only ref" in notes[0].note
     assert "its gradients" in notes[1].note
+
+
+@pytest.mark.parametrize(
+    ("before", "fused"), [(CONVOLUTION.format(20), True), (PRODUCT.format(20), True), ('type: "Power"', False)]
+)
+def test_it_becomes_part_of_a_product_before_it(before: str, fused: bool) -> None:
+    net, reference = (
+        net_of_text(text(before, "before"), Phase.TEST, engine=each, seed=1, keep="outputs")
+        for each in ("onednn", "numpy")
+    )
+    notes = {step.name: step.note for step in net.program.steps}
+    assert ("fused PReLU" in notes.get("before+prelu", "")) is fused
+    for value in (1.0, np.nan, np.inf, -np.inf):
+        data = np.random.default_rng(5).standard_normal((2, 5, 6, 7), np.float32)
+        data[1, 2, 3] = value
+        with np.errstate(invalid="ignore"):
+            found, expected = (each.forward(data=data)["after"] for each in (net, reference))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_winograds_algorithm_goes_before_a_fused_prelu() -> None:
+    convolution = CONVOLUTION.format(64).replace("3 weight", "3 pad: 1 weight")
+    wide = text(convolution, "before").replace("dim: 5 dim: 6 dim: 7", "dim: 64 dim: 28 dim: 28")
+    net, reference = (
+        net_of_text(wide, Phase.TEST, engine=each, seed=1, keep="outputs") for each in ("onednn", "numpy")
+    )
+    assert {step.name: step.note for step in net.program.steps}["before"] == "Winograd"
+    data = np.random.default_rng(5).standard_normal((2, 64, 28, 28), np.float32)
+    assert_near(net.forward(data=data)["after"], reference.forward(data=data)["after"], TOLERANCE)

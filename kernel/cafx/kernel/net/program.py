@@ -189,9 +189,11 @@ class Program:
 
     def forward_runs(self) -> Iterator[tuple[Step, list[Run]]]:
         """The calls of each step of a whole forward pass: routines, losses, copies no longer needed."""
-        first = next((step for step in self.steps if step.losses), self.steps[-1] if self.steps else None)
+        first = next((step for step in self.steps if step.losses), None)
         for index, step in enumerate(self.steps):
-            losses = [partial(self._add_losses, step, fresh=step is first)] if step.losses or step is first else []
+            losses: list[Run] = [partial(self._add_losses, step, fresh=step is first)] if step.losses else []
+            if first is None and step is self.steps[-1]:
+                losses = [partial(self.plan.loss.fill, 0)]
             yield step, [*(routine.forward for routine in step.routines), *losses, *self._discards(index)]
 
     def backward_runs(self) -> Iterator[tuple[Step, list[Run]]]:
@@ -341,8 +343,6 @@ class Program:
     def _add_losses(self, step: Step, *, fresh: bool = False) -> None:
         """Add a step's losses to the objective; ``fresh`` if it is the pass's first step with any."""
         loss = self.plan.loss
-        if fresh and not step.losses:
-            loss[...] = 0
         for top, weight in step.losses:
             total = top.data.reshape(()) if top.count_ == 1 else top.data.sum()
             multiply = step.layers[-1].layer.xp.multiply

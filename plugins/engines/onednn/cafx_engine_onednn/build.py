@@ -15,6 +15,8 @@ from .layouts import Blocked, is_row_major
 from .operands import Bindable, Operand
 from .scratch import Scratch
 
+FEW_VALUES = 8192
+"""Fewer values of all blobs are computed by one thread."""
 _kept: weakref.WeakKeyDictionary[SyncedArray, dict[Hashable, Memory]] = weakref.WeakKeyDictionary()
 """What is made of parameters, for nets that share them."""
 
@@ -27,12 +29,15 @@ class Build(Compilation):
         plan: the net.
 
     Attributes:
+        threads: the engine's number; 1 for so little work that starting others would take longer.
         scratch: temporary buffers.
         aliased: gradients in whose memory other blobs' gradients are, too.
     """
 
     def __init__(self, engine: Any, plan: NetPlan) -> None:
         super().__init__(engine, plan)
+        values = sum(top.count_ for planned in plan.layers for top in planned.tops)
+        self.threads: int = 1 if values < FEW_VALUES and not plan.has_backward else engine.threads
         self.scratch = Scratch()
         self.aliased: set[SyncedArray] = set()
         self._layouts: dict[SyncedArray, MemoryDesc] = {}

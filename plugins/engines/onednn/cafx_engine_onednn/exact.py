@@ -44,9 +44,7 @@ def valuewise(
     from .valuewise import program  # needs llvmlite, which is not everywhere
 
     memory, constants = (first, second, result), (alpha, beta)
-    return Deferred(
-        partial(program, function, memory, constants, threads=build.engine.threads, scratch=build.scratch.floats)
-    )
+    return Deferred(partial(program, function, memory, constants, threads=build.threads, scratch=build.scratch.floats))
 
 
 def relu(build: Any, x: Bindable, y: Bindable, slope: float) -> Deferred:
@@ -136,7 +134,7 @@ class AllFinite:
             from .valuewise import search  # needs llvmlite, which is not everywhere
 
             scratch = self._build.scratch.floats
-            self._search = search(self._memory, threads=self._build.engine.threads, scratch=scratch)
+            self._search = search(self._memory, threads=self._build.threads, scratch=scratch)
         self._search()
         return not self._search.met_not_finite()
 

@@ -17,6 +17,7 @@ from .routines.batch_norm import BatchNorm
 from .routines.convolution import Convolution
 from .routines.eltwise import Eltwise
 from .routines.pooling import Pooling
+from .routines.prelu import PReLU
 from .routines.weighted import Weighted
 
 
@@ -157,13 +158,25 @@ def _with_residual(steps: Sequence[Step], count: int, fusion: Fusion) -> Step | 
     return joined(parts, [routine], "fused: normalisation folded into the weights, sum as post-op")
 
 
+def _with_slopes(steps: Sequence[Step]) -> Step | None:
+    """Inference: a convolution or inner product with a PReLU in place."""
+    if not follows_in_place(steps, 1) or not isinstance(steps[1].routines[0], PReLU):
+        return None
+    slopes = layer_at(steps, 1).layer.blobs[0]
+    return joined(steps[:2], [recreated(steps[:2], Fusion(slopes=slopes))], "fused PReLU")
+
+
 def _convolution(steps: Sequence[Step]) -> Step | None:
-    return _folded(steps) or _weighted(steps)
+    return _folded(steps) or _any_product(steps)
+
+
+def _any_product(steps: Sequence[Step]) -> Step | None:
+    return _weighted(steps) or _with_slopes(steps)
 
 
 PATTERNS: dict[type[Routine], Pattern] = {
     Convolution: _convolution,
-    Weighted: _weighted,
+    Weighted: _any_product,
     BatchNorm: _batch_norm,
     Eltwise: _sum,
 }

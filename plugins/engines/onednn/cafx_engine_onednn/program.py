@@ -117,7 +117,7 @@ class JoinedPass:
         end = start
         for entry in self._entries[start:]:
             routines = [each for each in entry.step.routines if isinstance(each, Accelerated)]
-            recording = recording or (Recording(routines[0].engine.threads) if routines else None)
+            recording = recording or (Recording(routines[0].build.threads) if routines else None)
             if recording is None or len(routines) < len(entry.step.routines) or not recording.add(routines):
                 break
             end += 1

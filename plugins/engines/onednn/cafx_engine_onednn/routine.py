@@ -48,6 +48,7 @@ class Fusion:
     Attributes:
         needs_backward: whether any of the fused layers runs backward.
         slope: negative slope of a ReLU behind the layer; None without one.
+        slopes: negative slopes of a PReLU behind the layer, one per channel; None without one.
         relu_gradient_elsewhere: whether another routine computes that ReLU's gradient.
         batch_norm: a BatchNorm layer, by running statistics, folded into the weights.
         top: what that layer writes, where it is not in place.
@@ -57,6 +58,7 @@ class Fusion:
 
     needs_backward: bool = False
     slope: float | None = None
+    slopes: Blob | None = None
     relu_gradient_elsewhere: bool = False
     batch_norm: Any = None
     top: Blob | None = None
@@ -99,7 +101,7 @@ class Accelerated(Routine):
             raise Unsupported("only float32")
         if any(not blob.count_ for blob in blobs):
             raise Unsupported("an empty batch")
-        use_threads(self.engine.threads)
+        use_threads(self.build.threads)
         try:
             self.choose()
         except DnnlError as error:
@@ -127,13 +129,13 @@ class Accelerated(Routine):
 
     def forward(self) -> None:
         """Write the tops' data."""
-        use_threads(self.engine.threads)
+        use_threads(self.build.threads)
         run = None if self._released else self._passes.get(False)
         (run or self._run(backward=False))()
 
     def backward(self) -> None:
         """Write the bottoms' diffs that are needed; add to the parameters' diffs."""
-        use_threads(self.engine.threads)
+        use_threads(self.build.threads)
         run = None if self._released else self._passes.get(True)
         (run or self._run(backward=True))()
 
@@ -144,7 +146,7 @@ class Accelerated(Routine):
 
     def accesses(self, *, backward: bool) -> Sequence[Access]:
         """What it reads and writes in one direction, in order."""
-        use_threads(self.engine.threads)
+        use_threads(self.build.threads)
         return self._run(backward=backward).accesses
 
     def release(self) -> None:

@@ -50,7 +50,17 @@ class BinaryOp:
     other: MemoryDesc
 
 
-PostOp = EltwiseOp | SumOp | BinaryOp
+@dataclass(frozen=True)
+class PReLUOp:
+    """Post-op: dst = max(dst, 0) + slope · min(dst, 0), with one slope per channel.
+
+    The slopes are passed at run time as `post_op_arg(i, Arg.WEIGHTS)`, where i is the position of the post-op.
+    """
+
+
+PostOp = EltwiseOp | SumOp | BinaryOp | PReLUOp
+PER_CHANNEL = 1 << 1
+"""The mask of the axis of channels."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +140,8 @@ class AttrHandle:
                         library.call("post_ops_append_sum", where, ops, scale, 0, DataType.UNDEF)
                     case BinaryOp(alg, other):
                         library.call("post_ops_append_binary", where, ops, alg, other.handle)
+                    case PReLUOp():
+                        library.call("post_ops_append_prelu", where, ops, PER_CHANNEL)
             self.set("post_ops", ops)  # oneDNN copies them
         finally:
             library.destroyer("post_ops")(ops)

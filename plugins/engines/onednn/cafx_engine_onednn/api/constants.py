@@ -179,9 +179,9 @@ def scale_arg(arg: int) -> int:
     return ATTR_SCALES | arg
 
 
-def post_op_arg(index: int) -> int:
-    """The argument for the second operand of the binary post-op at position `index`."""
-    return (ATTR_POST_OP * (index + 1)) | Arg.SRC_1
+def post_op_arg(index: int, arg: int = Arg.SRC_1) -> int:
+    """The argument for what the post-op at position `index` reads: a binary one SRC_1, PReLU WEIGHTS."""
+    return (ATTR_POST_OP * (index + 1)) | arg
 
 
 class Query(IntEnum):

@@ -40,6 +40,7 @@ STATUS: dict[str, tuple[type, ...]] = {
     "post_ops_append_sum": (P, F, c_int, I),
     "post_ops_append_eltwise": (P, I, F, F),
     "post_ops_append_binary": (P, I, P),
+    "post_ops_append_prelu": (P, I),
     "primitive_attr_create": (P,),
     "primitive_attr_set_post_ops": (P, P),
     "primitive_attr_set_scratchpad_mode": (P, I),

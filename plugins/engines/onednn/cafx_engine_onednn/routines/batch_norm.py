@@ -104,7 +104,7 @@ class PerChannel(Accelerated):
         elif self.relu:
             exact = partial(self._exact_forward, arguments, y)
             wrong = partial(self._may_be_wrong, x, list(parameters.values()))
-            work.append(Again(wrong, exact) if self.training else Guard(self.engine.threads, exact))
+            work.append(Again(wrong, exact) if self.training else Guard(self.build.threads, exact))
         return Execution([x, *parameters.values()], work, [y])
 
     def _may_be_wrong(self, x: Operand, parameters: Sequence[Operand]) -> bool:

@@ -65,6 +65,8 @@ class Convolution(Weighted):
         residual = self.fusion.residual
         if residual and (self.winograd or self.forward_desc.dst != self.layout(residual.addend)):
             raise Unsupported("a sum in another layout, or by Winograd's algorithm")
+        if self.fusion.slopes and self.winograd:
+            raise Unsupported("slopes per channel by Winograd's algorithm")
         self.build.set_layout(self.result, self.forward_desc.dst)
         if any(self.learns):
             self.backward_weights = self._backward_weights()
@@ -96,7 +98,7 @@ class Convolution(Weighted):
             taps,
             window.pad,
             group,
-            threads=self.engine.threads,
+            threads=self.build.threads,
             bfloat16=self.engine.type == DataType.BF16,
             scratch=self.build.scratch.floats,
             keep=None if self.build.plan.has_backward else self.build.keep,
@@ -112,7 +114,7 @@ class Convolution(Weighted):
         )
         if not fits or {*window.stride} != {1} or any(window.pad) or self.engine.type != DataType.F32:
             return None
-        if self.has_bias or fusion.slope is not None or fusion.residual:
+        if self.has_bias or fusion.slope is not None or fusion.slopes or fusion.residual:
             return None
         return GroupedProducts(self, self.source_shape, self.result_shape, self.weight_dims)
 

@@ -37,6 +37,8 @@ class InnerProduct(Weighted):
         layer = self.layer
         if layer.options.transpose:
             raise Unsupported("transposed weights")
+        if self.fusion.slopes and self.few_rows:
+            raise Unsupported("slopes per channel of few rows")
         kind = self.engine.type
         rows, outputs = MemoryDesc.plain(layer.input_shape, kind), MemoryDesc.plain(layer.output_shape, kind)
         dims = layer.blobs[0].shape
@@ -83,7 +85,7 @@ class InnerProduct(Weighted):
         from .small_product import product  # needs llvmlite, which is not everywhere
 
         shape = *self.layer.input_shape, self.layer.output_shape[1]
-        threads, scratch = self.engine.threads, self.build.scratch.floats
+        threads, scratch = self.build.threads, self.build.scratch.floats
         memory = x, weights, bias, y
         return [Deferred(partial(product, shape, memory, self.fusion.slope, threads=threads, scratch=scratch))]
 

@@ -124,7 +124,7 @@ class Recurrent(Accelerated):
         from ..recurrent.program import forward_program, pack_program
 
         sizes, scratch, learning = self.sizes, self.build.scratch.floats, self.build.plan.has_backward
-        common = {"threads": self.engine.threads, "scratch": scratch}
+        common = {"threads": self.build.threads, "scratch": scratch}
         count = sizes.panels.count * sizes.panels.size(self.units)
         packed = scratch("recurrent.weights", count) if learning else self.build.keep(weights, sizes.panels, count)
 
@@ -189,5 +189,5 @@ class Recurrent(Accelerated):
             memory |= {"cells": self.kept("cells", more=1), "cell_diff": self.scratch("cells' gradient", steps=1)}
         else:
             memory["hidden"] = self.kept("hidden")
-        run = partial(backward_program, sizes, weights, memory, threads=self.engine.threads, scratch=scratch)
+        run = partial(backward_program, sizes, weights, memory, threads=self.build.threads, scratch=scratch)
         return Execution([markers, weights, *([diff] if isinstance(diff, Operand) else [])], [Deferred(run)])

@@ -47,7 +47,7 @@ class SoftmaxWithLoss(Accelerated):
             Sizes(layer.outer, layer.classes, layer.inner),
             layer.ignored,
             backward=backward,
-            threads=self.engine.threads,
+            threads=self.build.threads,
             scratch=self.build.scratch.floats,
         )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 from cafx.kernel import Blob
 from cafx.kernel.blob import SyncedArray
 
-from ..api.attributes import Attr, BinaryOp, EltwiseOp, PostOp
+from ..api.attributes import Attr, BinaryOp, EltwiseOp, PostOp, PReLUOp
 from ..api.constants import Alg, Arg, DataType, Norm, post_op_arg
 from ..api.memory import Memory, MemoryDesc
 from ..api.normalization import batch_norm_forward
@@ -48,6 +49,15 @@ class Weighted(Accelerated):
         needed = self.layer.param_propagate_down
         return self.training and needed[0], self.training and self.has_bias and needed[1]
 
+    @functools.cached_property
+    def slopes(self) -> dict[int, Operand]:
+        """The slopes of a fused PReLU, as an argument."""
+        slopes = self.fusion.slopes
+        if slopes is None:
+            return {}
+        desc = MemoryDesc.plain((1, slopes.count_, *(1,) * (len(self.forward_desc.dst.dims) - 2)))
+        return {post_op_arg(0, Arg.WEIGHTS): Operand(slopes.synced_data, desc)}
+
     @property
     def result(self) -> Blob:
         """The blob y is written to: the top, or that of a fused sum or normalisation."""
@@ -60,6 +70,8 @@ class Weighted(Accelerated):
             ops.append(BinaryOp(Alg.BINARY_ADD, self.layout(self.fusion.residual.addend)))
         if relu and self.fusion.slope is not None:
             ops.append(EltwiseOp(Alg.RELU, self.fusion.slope))
+        if self.fusion.slopes is not None:
+            ops.append(PReLUOp())
         return Attr(ops)
 
     def bias_desc(self, count: int) -> MemoryDesc | None:
@@ -99,7 +111,7 @@ class Weighted(Accelerated):
             return self._folded_forward(x, y)
         weights = self.weights(self.forward_weights)
         bias = Operand(self.layer.blobs[1].synced_data, self.forward_desc.bias) if self.has_bias else None
-        reads = [x, weights, *([bias] if bias else [])]
+        reads = [x, weights, *([bias] if bias else []), *self.slopes.values()]
         return Execution(reads, self.forward_calls(x, weights, bias, y), [y])
 
     def _folded_forward(self, x: Operand, y: Operand) -> Run:
@@ -131,14 +143,14 @@ class Weighted(Accelerated):
         if self.fusion.slope != 0:
             return [call]
         exact = partial(self.exact_forward, x, weights, bias, y, *addends)
-        return [call, Guard(self.engine.threads, exact)]
+        return [call, Guard(self.build.threads, exact)]
 
     def _forward_call(
         self, desc: PrimitiveDesc, x: Operand, weights: Bindable, bias: Bindable | None, y: Operand, *addends: Operand
     ) -> Invocation:
         arguments: dict[int, Bindable] = {Arg.SRC: x, Arg.WEIGHTS: weights, Arg.DST: y}
         arguments |= {post_op_arg(index): each for index, each in enumerate(addends)}
-        return self.call(desc, arguments | ({Arg.BIAS: bias} if bias else {}))
+        return self.call(desc, arguments | self.slopes | ({Arg.BIAS: bias} if bias else {}))
 
     def exact_forward(
         self, x: Operand, weights: Bindable, bias: Bindable | None, y: Operand, *addends: Operand
