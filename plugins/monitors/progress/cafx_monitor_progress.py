@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
-from rich.progress import Progress as Bar
 
 from cafx.kernel import Solver, hookimpl
 from cafx.kernel.net import learnable
 from cafx_lib_scores import format_values
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+
     from cafx.conformance.kinds.monitor import MonitorCase
 
 REFRESH = 0.1
@@ -39,9 +40,9 @@ class Progress:
     """
 
     def __init__(self, target: str = "", console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = console or terminal()
         self.bar: Bar | None = None
-        self.task = TaskID(0)
+        self.task: Any = None
         self.marks: list[tuple[float, int]] = []
         self.images = 0
         self.last_line = self.last_refresh = 0.0
@@ -63,7 +64,7 @@ class Progress:
                 else "no iterations left"
             )
         )
-        if self.console.is_terminal and self.bar is None:
+        if self.console is not None and self.console.is_terminal and self.bar is None:
             self._show_bar(solver)
 
     @hookimpl
@@ -109,6 +110,9 @@ class Progress:
         yield MonitorCase("plain")
 
     def _show_bar(self, solver: Solver) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+        from rich.progress import Progress as Bar
+
         columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[status]}"))
         self.bar = Bar(*columns, console=self.console)
         self.task = self.bar.add_task("train", total=solver.options.max_iter, completed=solver.iter, status="")
@@ -123,7 +127,7 @@ class Progress:
     def _status(self, solver: Solver, rate: float) -> str:
         speed = self._speed()
         left = (solver.options.max_iter - solver.iter) / speed if speed else 0.0
-        if self.bar is not None and self.console.width < NARROW:
+        if self.bar is not None and self.bar.console.width < NARROW:
             return f"loss {solver.smoothed_loss:.4g}  {duration(left)} left"
         return (
             f"loss {solver.smoothed_loss:.4g}  lr {rate:.3g}  "
@@ -136,7 +140,23 @@ class Progress:
         return (last - first) / (end - start) if end > start else 0.0
 
     def _print(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)
+        if self.console is None:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            self.console.print(text, markup=False, highlight=False)
+
+
+def terminal() -> Console | None:
+    """The terminal that standard error is, or is said to be by ``FORCE_COLOR`` or ``TTY_COMPATIBLE``; None for a file.
+
+    Lines in a file do without rich, whose import takes longer than an iteration.
+    """
+    stated = os.environ.get("FORCE_COLOR") or os.environ.get("TTY_COMPATIBLE") == "1"
+    if not sys.stderr.isatty() and not stated:
+        return None
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def batch_size(net: Any) -> int:

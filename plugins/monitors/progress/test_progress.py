@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +76,27 @@ def test_a_run_that_is_complete_is_not_announced_as_training(tmp_path: Path) -> 
 @pytest.mark.parametrize(("seconds", "text"), [(7, "0:07"), (187, "3:07"), (7387, "2:03:07")])
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+TRAINING = """
+import sys
+from cafx.kernel import Solver, schema
+from cafx_monitor_progress import Progress
+with Solver(schema().parse_text(sys.argv[1], "SolverParameter"), engine="numpy") as solver:
+    solver.monitors.add(Progress())
+    solver.solve()
+print("rich" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_lines_in_a_file_need_no_rich(tmp_path: Path, forced: bool) -> None:
+    options = SOLVER + "snapshot_after_train: false"
+    environment = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "TTY_COMPATIBLE")}
+    environment |= {"FORCE_COLOR": "1"} if forced else {}
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINING, options], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == f"{forced}\n"
+    assert "iteration 4  test: loss " in done.stderr
+    assert ("\x1b" in done.stderr) is forced
