@@ -32,6 +32,7 @@ class Build(Compilation):
         threads: the engine's number; 1 for so little work that starting others would take longer.
         scratch: temporary buffers.
         aliased: gradients in whose memory other blobs' gradients are, too.
+        parts: arrays that are left in parts, and the blobs that these are.
     """
 
     def __init__(self, engine: Any, plan: NetPlan) -> None:
@@ -40,6 +41,7 @@ class Build(Compilation):
         self.threads: int = 1 if values < FEW_VALUES and not plan.has_backward else engine.threads
         self.scratch = Scratch()
         self.aliased: set[SyncedArray] = set()
+        self.parts: dict[SyncedArray, tuple[Blob, ...]] = {}
         self._layouts: dict[SyncedArray, MemoryDesc] = {}
         self._kept: weakref.WeakSet[Memory] = weakref.WeakSet()
 

@@ -83,6 +83,30 @@ class Deferred:
         return self._prepare()
 
 
+class Beforehand:
+    """Work that reads parameters alone, so that it can be done before a pass.
+
+    Args:
+        run: the work, which looks whether they have changed.
+    """
+
+    def __init__(self, run: Callable[[], None]) -> None:
+        self._run = run
+
+    def join(self, recording: Recording) -> bool:
+        """Do it before the calls that are written down."""
+        recording.conditions.append(self._done)
+        return True
+
+    def _done(self) -> bool:
+        self._run()
+        return True
+
+    def __call__(self) -> None:
+        """Do it."""
+        self._run()
+
+
 class WhenChanged:
     """Work done again when a parameter has changed.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,10 +17,11 @@ from ..api.normalization import batch_norm_backward, batch_norm_forward
 from ..api.pointwise import binary
 from ..api.primitives import PrimitiveDesc
 from ..exact import Again, AllFinite, Choice, FewFinite, Guard, relu
-from ..execution import Execution, Invocation, Run, Work
+from ..execution import Beforehand, Deferred, Execution, Invocation, Run, Work
 from ..operands import Bindable, Operand
+from ..parts import Factors
 from ..routine import Accelerated, Gradients, pick
-from .convolution import ACTIVATIONS, BLOCK
+from .convolution import ACTIVATIONS, BLOCK, IMAGES
 
 ARGS = {Norm.SCALE: (Arg.SCALE, Arg.DIFF_SCALE), Norm.SHIFT: (Arg.SHIFT, Arg.DIFF_SHIFT)}
 """The arguments of what is learned: its values and its gradient."""
@@ -228,7 +229,9 @@ class BatchNorm(PerChannel):
             raise Unsupported("statistics of all processes' batches")
         self.eps, self.running = layer.eps, layer.uses_running_statistics
         self.scale = self.own_scale if self.fusion.scale is None else self.fusion.scale
-        self.choose_among(*self._layouts(bottom))
+        self.parts = self.build.parts.get(bottom.synced_data, ())
+        blocks = [MemoryDesc.tagged(bottom.shape, ACTIVATIONS[IMAGES])] if self.parts else []
+        self.choose_among(*(blocks or self._layouts(bottom)))
         self.build.set_layout(self.tops[0], self.forward_desc.dst)
         self._seen: tuple[int, ...] = ()
 
@@ -244,10 +247,22 @@ class BatchNorm(PerChannel):
         uneven = bottom.shape[1] % BLOCK and not own.blocks and own.strides[1] == 1
         return [blocked, own] if uneven and not self.running else [own, blocked]
 
+    def make_forward(self) -> Run:
+        """One kernel for a bottom in parts."""
+        if not self.parts:
+            return super().make_forward()
+        from ..parts_program import program  # needs llvmlite, which is not everywhere
+
+        bottoms = [Operand(each.synced_data, MemoryDesc.tagged(each.shape, ACTIVATIONS[IMAGES])) for each in self.parts]
+        top = Operand(self.tops[0].synced_data, self.forward_desc.dst)
+        factors = Factors(self.layer, self.scale, self.bottoms[0].shape[1])
+        threads, scratch = self.build.threads, self.build.scratch.floats
+        run = partial(program, bottoms, top, factors, self.fusion.slope, threads=threads, scratch=scratch)
+        return Execution(bottoms, [Beforehand(factors), Deferred(run)], [top])
+
     def around(self, call: Invocation) -> list[Work]:
         """Running statistics are read before the primitive; the batch's are added to them after it."""
-        before: Callable[[], None] = self._read_statistics
-        return [before, call] if self.running else [call, self._update_statistics]
+        return [Beforehand(self._read_statistics), call] if self.running else [call, self._update_statistics]
 
     def _read_statistics(self) -> None:
         """Take over the running statistics, if they have changed."""

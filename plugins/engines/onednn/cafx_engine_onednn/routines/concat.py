@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from cafx.kernel import Unsupported
+from cafx.kernel import Blob, Unsupported
+from cafx.kernel.net import LayerPlan
 
-from ..api.constants import Arg, source_arg
+from .. import native
+from ..api.constants import Arg, DataType, source_arg
 from ..api.memory import MemoryDesc
 from ..api.pointwise import concat, reorder
 from ..execution import Execution, Run, Work
 from ..layouts import is_row_major
 from ..operands import Operand
+from ..parts import Written
 from ..routine import Accelerated
+from .convolution import ACTIVATIONS, BLOCK, IMAGES
 
-BLOCK = 16
+
+def reads_parts(planned: LayerPlan) -> bool:
+    """Whether a layer reads a concatenation along the channels as well in parts."""
+    layer = planned.layer
+    if layer.type == "Concat":
+        return bool(layer.concat_axis == 1)
+    return (
+        layer.type == "BatchNorm"
+        and layer.uses_running_statistics
+        and bool(layer.eps)
+        and not layer.syncs_statistics
+        and planned.tops[0].synced_data is not planned.bottoms[0].synced_data
+    )
 
 
 class Concat(Accelerated):
@@ -24,11 +40,34 @@ class Concat(Accelerated):
             raise Unsupported("one bottom shares its memory")
         if not 1 <= len(self.tops[0].shape) <= 5:
             raise Unsupported("more than five axes")
+        self.bottoms = tuple(part for each in self.bottoms for part in self._parts_of(each))
         self.sources = [self.layout(bottom) for bottom in self.bottoms]
         self.result = self._result()
+        self.stays_in_parts = self._stays_in_parts()
+        if self.stays_in_parts:
+            self.build.parts[self.tops[0].synced_data] = self.bottoms
+            self.note = "left in parts"
         self.forward_desc = concat(self.sources, self.layer.concat_axis, self.result)
         self.parts = self._parts() if self.training else []
         self.build.set_layout(self.tops[0], self.result)
+
+    def _parts_of(self, bottom: Blob) -> tuple[Blob, ...]:
+        return self.build.parts.get(bottom.synced_data, (bottom,))
+
+    def _stays_in_parts(self) -> bool:
+        """Inference: whether all readers can read the bottoms themselves, in blocks of 16 channels."""
+        plan, top = self.build.plan, self.tops[0].synced_data
+        if plan.kept is None or plan.has_backward or top in plan.kept or native.unavailable():
+            return False
+        if self.layer.concat_axis != 1 or len(self.tops[0].shape) != IMAGES or self.engine.type != DataType.F32:
+            return False
+        blocks = [MemoryDesc.tagged(bottom.shape, ACTIVATIONS[IMAGES], DataType.F32) for bottom in self.bottoms]
+        if self.sources != blocks or any(bottom.shape[1] % BLOCK for bottom in self.bottoms):
+            return False
+        readers = [each for each in plan.layers if any(bottom.synced_data is top for bottom in each.bottoms)]
+        return any(reads_parts(each) for each in readers) and all(
+            reads_parts(each) or each.layer.type == "Split" for each in readers
+        )
 
     def _result(self) -> MemoryDesc:
         shape, kind = self.tops[0].shape, self.engine.type
@@ -48,7 +87,9 @@ class Concat(Accelerated):
         return parts
 
     def make_forward(self) -> Run:
-        """One primitive."""
+        """One primitive, or nothing if all readers read the bottoms."""
+        if self.stays_in_parts:
+            return Written(self.tops[0], self.bottoms)
         xs = [Operand(bottom.synced_data, desc) for bottom, desc in zip(self.bottoms, self.sources, strict=True)]
         y = Operand(self.tops[0].synced_data, self.result)
         arguments = {Arg.DST: y, **{source_arg(i): x for i, x in enumerate(xs)}}

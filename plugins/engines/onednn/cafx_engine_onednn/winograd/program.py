@@ -13,7 +13,7 @@ from cafx_lib_llvm import FLOATS, INT, INTS, LANE, Arguments, Emitter, KernelCal
 from cafx_lib_llvm.emitter import BFLOAT16S
 
 from ..api.memory import Memory
-from ..execution import WhenChanged
+from ..execution import Beforehand, WhenChanged
 from ..native import parallel, symbol
 from ..operands import Bindable
 
@@ -187,12 +187,7 @@ class Inference:
 
     def join(self, recording: Any) -> bool:
         """Write the program down; the other one runs before it if need be."""
-        recording.conditions.append(self._prepared)
-        return self._run.join(recording)
-
-    def _prepared(self) -> bool:
-        self._prepare()
-        return True
+        return Beforehand(self._prepare).join(recording) and self._run.join(recording)
 
     def __call__(self) -> None:
         """Run the program, after the other one if need be."""
