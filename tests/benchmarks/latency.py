@@ -1,4 +1,4 @@
-"""Latency of single images: median and 99th percentile over many calls, and what a call costs above its steps.
+"""Latency of single images: median and 99th percentile over many calls, compared with its steps one by one.
 
     uv run python tests/benchmarks/latency.py [NET...] [--calls N] [--threads N]
 
@@ -54,7 +54,7 @@ def measure(name: str, calls: int) -> str:
     least = np.percentile(passes, 5) - np.percentile(steps, 5)
     title = Path(name).name
     return (
-        f"{title:24} median {median / 1e3:8.3f} ms  p99 {late / median:5.2f} × median  {least:6.1f} µs above its steps"
+        f"{title:24} median {median / 1e3:8.3f} ms  p99 {late / median:5.2f} × median  {least:+8.1f} µs compared with its steps"
     )
 
 

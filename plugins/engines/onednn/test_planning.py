@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cafx.conformance.nets import feed, net_of_text, param_gradients, run_passes
+from cafx.kernel import Net, Phase
+from cafx.kernel.net import Step
 from cafx_engine_onednn import OneDNN
 
 pytestmark = pytest.mark.skipif(OneDNN.unavailable() is not None, reason="no oneDNN here")
@@ -133,5 +135,41 @@ def test_buffer_sharing_changes_nothing(count: int) -> None:
             for name, arrays in unshared.items():
                 for expected, array in zip(arrays, shared[name], strict=True):
                     np.testing.assert_array_equal(array, expected, err_msg=f"{name} of\n{text}")
+
+    check()
+
+
+class Nobody:
+    """Watches a pass, which runs step by step then."""
+
+    def forward(self, step: Step) -> None:
+        """A step has run."""
+
+
+def inference(text: str) -> Net:
+    """The net in TEST phase, with statistics to normalise by."""
+    net = net_of_text(text, Phase.TEST, engine="onednn", seed=1, keep="outputs")
+    rng = np.random.default_rng(0)
+    for blobs in net.params.values():
+        for blob, value in zip(blobs if len(blobs) == 3 else (), (0, 1, 1), strict=False):
+            blob.set_data(value + 0.1 * rng.random(blob.shape))
+    return net
+
+
+@pytest.mark.parametrize("count", [5, pytest.param(60, marks=pytest.mark.slow)])
+def test_inference_in_few_calls_changes_nothing(count: int) -> None:
+    @settings(max_examples=count, deadline=None)
+    @given(nets())
+    def check(text: str) -> None:
+        joined, stepwise = inference(text), inference(text)
+        stepwise.observer = Nobody()
+        for number, batch in enumerate((2, 2, 2, 3, 3, 2)):
+            for net in (joined, stepwise):
+                net.blobs["data"].reshape(batch, 3, 5, 5)
+                feed(net, seed=number)
+                net.run_forward()
+            for name in stepwise.outputs:
+                found, expected = (net.blobs[name].host() for net in (joined, stepwise))
+                np.testing.assert_array_equal(found, expected, err_msg=f"{name}, pass {number} of\n{text}")
 
     check()

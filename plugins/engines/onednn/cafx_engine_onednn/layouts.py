@@ -15,6 +15,7 @@ from .api.constants import Arg, DataType, FormatKind
 from .api.memory import NUMPY_TYPES, Memory, MemoryDesc, Stream, c_strides, zeroed
 from .api.pointwise import reorder
 from .api.primitives import Call, Primitive, Scratchpad
+from .threads import used_threads
 
 Array = npt.NDArray[Any]
 MOST_REORDERS = 256
@@ -102,13 +103,13 @@ class Reorders:
     def __init__(self) -> None:
         self.count = 0
         self.seconds = 0.0
-        self._primitives: dict[tuple[Any, Any], Primitive] = {}
+        self._primitives: dict[tuple[Any, ...], Primitive] = {}
         self._stream = Stream()
         self._scratchpad = Scratchpad()
 
     def call(self, source: Memory, target: Memory) -> Conversion:
         """A prepared reorder from one memory object to another."""
-        key = layout_key(source.desc), layout_key(target.desc)
+        key = used_threads(), layout_key(source.desc), layout_key(target.desc)
         primitive = self._primitives.pop(key, None) or reorder(source.desc, target.desc).build()
         self._primitives[key] = primitive
         if len(self._primitives) > MOST_REORDERS:

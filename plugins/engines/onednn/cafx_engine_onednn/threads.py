@@ -62,6 +62,11 @@ def use_threads(count: int) -> None:
         set_threads(count)
 
 
+def used_threads() -> int:
+    """The number set last in this thread; 0 if none has been set."""
+    return int(getattr(_local, "count", 0))
+
+
 def physical_threads() -> int:
     """The value of OMP_NUM_THREADS, or else the number of physical cores available to this process."""
     stated = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
