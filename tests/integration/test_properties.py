@@ -77,6 +77,8 @@ def inexact(layer: Any) -> bool:
             return True
         case "Interp":  # has the gradient of all planes where it computes the first one only
             return layer.first_only
+        case "Lstm":  # limits its gradients
+            return bool(options.clipping_threshold > 0)
         case "MergeCrop":  # does not tell every bottom that it reads
             return list(map(bool, layer.reads)) != list(map(bool, layer.teaches))
         case "MultiBoxLoss":  # SSD does not divide it by the variance

@@ -78,7 +78,8 @@ def test_the_programs_emit_the_prototxts(application: Any) -> None:
 def test_a_miniature_describes_scenes(application: Any) -> None:
     figures = application.figures("--small")
     assert figures["relation known"] >= 0.8  # chance: 0.25
-    assert figures["right but for digits, greedy"] >= 0.6  # without the picture: 0.25
+    # Without the picture: 0.25. Engines and numbers of threads round differently, and give 0.49 to 0.94.
+    assert figures["right but for digits, greedy"] >= 0.4
     application.has_picture("captions.png")
 
 

@@ -167,15 +167,14 @@ class Net:
         arena = self.program.arena_if_made if self._programs else None
         return NetPlan(self._layers, self.parameters, kept, has_backward, arena, self._loss)
 
-    def _compile(self) -> None:
+    def _compile(self, done: int = 0) -> None:
         """Take the program of the present shapes into use, compiled if it is not at hand."""
         plan, shapes = self._plan(), tuple(blob.shape for each in self._layers for blob in each.tops)
-        if self._programs:
-            self.program.release()
+        left = self.program.release(done) if self._programs else ()
         known = self._programs.pop(shapes, None)
         stale = known is None or known.arena_if_made is not plan.arena
         self.program = self.engine.compile(plan) if known is None or stale else known
-        self.program.attach()
+        self.program.attach(left)
         self._programs[shapes] = self.program
         if len(self._programs) > PROGRAMS:
             self._programs.popitem(last=False)
@@ -261,7 +260,7 @@ class Net:
         for planned in self._layers[first:]:
             planned.reshape()
         seed_loss_diffs(self._layers, scalars=False)
-        self._compile()
+        self._compile(first)
 
     @property
     def loss(self) -> float:

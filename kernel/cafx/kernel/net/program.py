@@ -259,8 +259,12 @@ class Program:
         learned = sum(max(nbytes, storage.nbytes) for storage, nbytes in copies.items())
         return learned + blobs + self.memory.pool + self.memory.held
 
-    def attach(self) -> None:
-        """Allocate the pools and take its memory into use."""
+    def attach(self, left: Sequence[Sequence[Any]] = ()) -> None:
+        """Allocate the pools and take its memory into use.
+
+        Args:
+            left: what the steps that have run in this pass have left in another program: see `release`.
+        """
         pools = {place.memory: place.allocate_bytes(nbytes) for place, nbytes in self.memory.pools}
         for buffer in self.memory.buffers:
             if buffer.shared:
@@ -268,14 +272,26 @@ class Program:
                 array = buffer.place.view(raw, buffer.storage.count, buffer.storage.dtype)
                 for use in buffer.uses:
                     use.attach(array)
+        for step, states in zip(self.steps, left, strict=False):
+            for routine, state in zip(step.routines, states, strict=True):
+                routine.take(state)
 
-    def release(self) -> None:
-        """Give the memory back before another program takes over."""
+    def release(self, first: int = 0) -> list[list[Any]]:
+        """Give the memory back before another program takes over.
+
+        Args:
+            first: index of the first layer that has not run in the present pass.
+
+        Returns:
+            What each routine of the steps before has left for backward, for `attach` of the other program.
+        """
+        left = [[routine.left() for routine in step.routines] for step in self.steps if step.last < first]
         for buffer in self.memory.buffers:
             if buffer.shared:
                 for use in buffer.uses:
                     use.storage.detach()
         self._release_routines()
+        return left
 
     def _release_routines(self) -> None:
         for step in (*self.parts, *self.steps):

@@ -140,6 +140,21 @@ class Routine:
         """Bytes it holds between passes, beside the arrays it declares."""
         return 0
 
+    def left(self) -> Any:
+        """What its forward has left for its backward, beside blobs; asked for before `release`.
+
+        Where a dynamic layer changes shapes in the middle of a pass, another program runs the rest of it and the
+        backward pass. Its routine for the same layer is given this by `take`.
+        """
+        return None
+
+    def take(self, left: Any) -> None:
+        """Use what the forward of another program's routine has left, as if its own had.
+
+        Args:
+            left: what `left` returned.
+        """
+
     def release(self) -> None:
         """Free what is only needed while the program is in use; the next pass allocates it again."""
 

@@ -48,12 +48,12 @@ class Operand(Use):
         """Take a slice of a pool as the memory."""
         if not self.apart:
             super().attach(array)
-        self._point(array)
+        self.point(array)
 
     def bind(self) -> Memory:
         """The memory object; its bytes are allocated if nothing is attached."""
         if self.array is None:
-            self._point(self._allocate())
+            self.point(self._allocate())
         assert self.memory is not None
         return self.memory
 
@@ -93,7 +93,8 @@ class Operand(Use):
             return self.place.allocate(self.storage.count, self.storage.dtype)
         return zeroed(self.storage.nbytes).view(self.storage.dtype)
 
-    def _point(self, array: Any) -> None:
+    def point(self, array: Any) -> None:
+        """Use an array as the memory."""
         self.array = array
         if self.memory is None:
             self.memory = Memory(self.desc, array)
@@ -111,7 +112,7 @@ class Operand(Use):
             self._convert(source, array)
             storage.mark_current(place)
         if array is not self.array:
-            self._point(array)
+            self.point(array)
         if self.sole and not storage.is_attached and place is not HOST:
             storage.release(HOST)
 

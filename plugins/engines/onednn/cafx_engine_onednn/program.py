@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,13 +10,13 @@ import attrs
 
 from cafx.kernel.blob import SyncedArray, SyncedState
 from cafx.kernel.net import Program, Step
-from cafx.kernel.net.program import Run
 
 from . import native
 from .recording import Recording
 from .routine import Accelerated
 from .threads import use_threads
 
+Run = Callable[[], object]
 MOST_DOUBTS = 3
 """After so many passes in a row with doubtful results, steps are run one by one."""
 

@@ -69,6 +69,21 @@ class Fusion:
 UNFUSED = Fusion()
 
 
+@attrs.frozen(eq=False)
+class Left:
+    """What forward has left for backward.
+
+    Attributes:
+        held: memory by key.
+        kept: memory of operands.
+        attributes: values by name.
+    """
+
+    held: Mapping[int, Any]
+    kept: Sequence[Any]
+    attributes: Mapping[str, Any]
+
+
 class Accelerated(Routine):
     """A routine of oneDNN primitives.
 
@@ -86,6 +101,8 @@ class Accelerated(Routine):
     """
 
     compilation: Build
+    carried: ClassVar[tuple[str, ...]] = ()
+    """Attributes that forward leaves for backward: memory, or values."""
     takes: ClassVar[frozenset[str]] = frozenset()
     """The fields of `Fusion` it can compute."""
 
@@ -148,6 +165,31 @@ class Accelerated(Routine):
         """What it reads and writes in one direction, in order."""
         use_threads(self.build.threads)
         return self._run(backward=backward).accesses
+
+    @property
+    def _kept(self) -> list[Operand]:
+        """The operands whose memory backward uses as forward left it."""
+        run = self._passes.get(True)
+        return [use for access in run.accesses for use in access.keeps] if run is not None else []  # type: ignore[misc]
+
+    def left(self) -> Any:
+        """Memory that it holds for backward, and attributes."""
+        held = {arg: memory.array for arg, memory in self._held.items()}
+        attributes = {name: getattr(self, name) for name in self.carried}
+        return Left(held, [each.array for each in self._kept], attributes)
+
+    def take(self, left: Any) -> None:
+        """Hold that memory, and set these attributes."""
+        for arg, array in left.held.items():
+            self._held[arg].rebind(array)
+        for operand, array in zip(self._kept, left.kept, strict=True):
+            operand.point(array)
+        for name, value in left.attributes.items():
+            if isinstance(value, Memory):
+                getattr(self, name).flat[:] = value.flat
+            else:
+                setattr(self, name, value)
+        self._released = False
 
     def release(self) -> None:
         """Let go of memory."""

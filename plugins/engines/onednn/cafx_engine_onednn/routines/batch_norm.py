@@ -41,6 +41,7 @@ class PerChannel(Accelerated):
         learned: which parameters that layer has.
     """
 
+    carried = ("mean", "variance")
     eps: float = 0.0
     running = True
     scale: Any = None

@@ -22,6 +22,8 @@ SMALLEST = np.finfo(np.float32).tiny
 class SoftmaxWithLoss(Accelerated):
     """Probabilities and those of the labels by one kernel; their logarithms are few, and NumPy's."""
 
+    carried = ("divisor", "as_written")
+
     def choose(self) -> None:
         """Row-major scores and probabilities."""
         layer = self.layer
