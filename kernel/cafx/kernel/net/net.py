@@ -174,7 +174,8 @@ class Net:
         known = self._programs.pop(shapes, None)
         stale = known is None or known.arena_if_made is not plan.arena
         self.program = self.engine.compile(plan) if known is None or stale else known
-        self.program.attach(left)
+        self.program.attach()
+        self.program.resume(left)
         self._programs[shapes] = self.program
         if len(self._programs) > PROGRAMS:
             self._programs.popitem(last=False)

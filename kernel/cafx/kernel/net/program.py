@@ -259,12 +259,8 @@ class Program:
         learned = sum(max(nbytes, storage.nbytes) for storage, nbytes in copies.items())
         return learned + blobs + self.memory.pool + self.memory.held
 
-    def attach(self, left: Sequence[Sequence[Any]] = ()) -> None:
-        """Allocate the pools and take its memory into use.
-
-        Args:
-            left: what the steps that have run in this pass have left in another program: see `release`.
-        """
+    def attach(self) -> None:
+        """Allocate the pools and take its memory into use."""
         pools = {place.memory: place.allocate_bytes(nbytes) for place, nbytes in self.memory.pools}
         for buffer in self.memory.buffers:
             if buffer.shared:
@@ -272,6 +268,13 @@ class Program:
                 array = buffer.place.view(raw, buffer.storage.count, buffer.storage.dtype)
                 for use in buffer.uses:
                     use.attach(array)
+
+    def resume(self, left: Sequence[Sequence[Any]]) -> None:
+        """Continue a pass that has begun in another program.
+
+        Args:
+            left: what the steps that have run have left there: see `release`.
+        """
         for step, states in zip(self.steps, left, strict=False):
             for routine, state in zip(step.routines, states, strict=True):
                 routine.take(state)
@@ -283,7 +286,7 @@ class Program:
             first: index of the first layer that has not run in the present pass.
 
         Returns:
-            What each routine of the steps before has left for backward, for `attach` of the other program.
+            What each routine of the steps before has left for backward, for `resume` of the other program.
         """
         left = [[routine.left() for routine in step.routines] for step in self.steps if step.last < first]
         for buffer in self.memory.buffers:

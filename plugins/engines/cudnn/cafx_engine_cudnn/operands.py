@@ -18,41 +18,41 @@ class Operand(Use):
             for a layer in place whose backward pass needs what it overwrites.
     """
 
-    __slots__ = ("_array",)
+    __slots__ = ("array",)
 
     def __init__(self, storage: SyncedArray, place: Place, *, apart: bool = False) -> None:
         super().__init__(storage, place, apart)
-        self._array: Any = None
+        self.array: Any = None
 
     def attach(self, array: Any) -> None:
         """Take a slice of a pool as the memory."""
         if not self.apart:
             super().attach(array)
-        self._array = array
+        self.array = array
 
     def release(self) -> None:
         """Let go of the memory."""
-        self._array = None
+        self.array = None
 
     def read(self) -> Any:
         """The newest values, converted to the place if they are elsewhere."""
-        self._array = self.storage.read(self.place)
-        return self._array
+        self.array = self.storage.read(self.place)
+        return self.array
 
     def kept(self) -> Any:
         """The array as the forward pass of the same routine read or wrote it."""
-        return self._array if self._array is not None else self.read()
+        return self.array if self.array is not None else self.read()
 
     def target(self) -> Any:
         """The array to write to, whose present values do not matter; `written` is to follow."""
-        if self._array is None:
+        if self.array is None:
             apart = self.apart
-            self._array = self.place.allocate(self.storage.count, self.storage.dtype) if apart else self._own()
-        return self._array
+            self.array = self.place.allocate(self.storage.count, self.storage.dtype) if apart else self._own()
+        return self.array
 
     def _own(self) -> Any:
         return self.storage.memory(self.place)
 
     def written(self) -> None:
         """Declare that the newest values are in `target`."""
-        self.storage.mark_written(self.place, self._array)
+        self.storage.mark_written(self.place, self.array)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import numpy as np
@@ -67,6 +67,8 @@ class Accelerated(Routine):
         Unsupported: another type than float32, an empty batch, or what `choose` refuses.
     """
 
+    carried: ClassVar[tuple[str, ...]] = ()
+    """Attributes with what forward leaves for backward."""
     compilation: Build
 
     def __init__(self, compilation: Build, planned: LayerPlan, fusion: Fusion = UNFUSED) -> None:
@@ -118,6 +120,18 @@ class Accelerated(Routine):
     def accesses(self, *, backward: bool) -> Sequence[Access]:
         """What it reads and writes in one direction."""
         return [self.backward_uses if backward else self.forward_uses]
+
+    def left(self) -> Any:
+        """Its operands' memory, and attributes."""
+        return [operand.array for operand in self._operands], {name: getattr(self, name) for name in self.carried}
+
+    def take(self, left: Any) -> None:
+        """Use that memory, and set these attributes."""
+        arrays, attributes = left
+        for operand, array in zip(self._operands, arrays, strict=True):
+            operand.array = array
+        for name, value in attributes.items():
+            setattr(self, name, value)
 
     def release(self) -> None:
         """Let go of memory."""

@@ -105,10 +105,10 @@ class RecordedProgram(Program):
         with self._memory_errors():
             super().attach()
 
-    def release(self) -> None:
+    def release(self, first: int = 0) -> list[list[Any]]:
         """Give memory back."""
         self.forget()
-        super().release()
+        return super().release(first)
 
     def forward(
         self, first: int = 0, last: int | None = None, observer: Observer | None = None, *, resume: bool = False

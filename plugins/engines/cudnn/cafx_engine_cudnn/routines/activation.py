@@ -74,6 +74,8 @@ class Activation(Accelerated):
     Channels-last or row-major, an array is read and written in its own layout, 16 bytes per access.
     """
 
+    carried = ("_kept",)
+
     def choose(self) -> None:
         """The bottom's layout, else row-major."""
         bottom, top = self.bottoms[0], self.tops[0]

@@ -45,6 +45,8 @@ class PerChannel(Accelerated):
         factor, shift: γ and β; None for 1 and 0.
     """
 
+    carried = ("_coefficients",)
+
     by_batch = False
     factor: Learned | None = None
     shift: Learned | None = None

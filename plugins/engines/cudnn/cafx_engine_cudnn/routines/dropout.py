@@ -22,6 +22,8 @@ class Dropout(Accelerated):
     In TEST phase nothing is done in place; otherwise the values are copied.
     """
 
+    carried = ("_mask",)
+
     def choose(self) -> None:
         """Any shape with channels."""
         bottom, top = self.bottoms[0], self.tops[0]

@@ -34,6 +34,8 @@ class Pooling(Accelerated):
     of the byte says.
     """
 
+    carried = ("_marks",)
+
     def choose(self) -> None:
         """MAX with at most 255 taps, and AVE."""
         layer = self.layer

@@ -20,6 +20,8 @@ class PReLU(Accelerated):
     The gradient and its sums over the pixels, which are that of the slopes, are computed in one pass.
     """
 
+    carried = ("_kept",)
+
     def choose(self) -> None:
         """Channels-last; in place, the bottom is kept."""
         bottom, top, slopes = self.bottoms[0], self.tops[0], self.layer.blobs[0]

@@ -29,6 +29,8 @@ class Recurrent(Accelerated):
         kept: values per unit and step that backward needs.
     """
 
+    carried = ("_memories",)
+
     file: ClassVar[str]
     gates: ClassVar[int]
     states: ClassVar[int]

@@ -28,6 +28,8 @@ class SoftmaxWithLoss(Accelerated):
     How many labels count stays on the GPU, as does their range, which `Checks` is given.
     """
 
+    carried = ("_kept", "_divisor")
+
     def choose(self) -> None:
         """Scores channels-last, labels row-major: a label per pixel, in the same order."""
         layer, (scores, labels) = self.layer, self.bottoms
