@@ -7,7 +7,7 @@ from typing import Any
 
 from cafx.kernel.registry import Registry
 
-ADVICE_ROLE, SHOW_ROLE = "advice", "show"
+ADVICE_ROLE, SHOW_ROLE, DEBUG_ROLE = "advice", "show", "debug_info"
 
 
 def advise(plugins: Registry, log: logging.Logger, subject: str, *about: Any) -> None:
@@ -22,6 +22,19 @@ def advise(plugins: Registry, log: logging.Logger, subject: str, *about: Any) ->
     advice = plugins.role(ADVICE_ROLE)
     for warning in getattr(advice, subject)(*about) if advice else ():
         log.warning("%s", warning)
+
+
+def debug_observer(net: Any, plugins: Registry) -> Any:
+    """What logs the mean magnitude of every blob of a net, as role ``debug_info`` makes it.
+
+    Args:
+        net: the net.
+        plugins: where the role is found.
+
+    Raises:
+        CafxError: there is none.
+    """
+    return plugins.load("role", DEBUG_ROLE)(net)
 
 
 def html_of(thing: Any, plugins: Registry) -> str | None:

@@ -31,7 +31,7 @@ from cafx.kernel.net.program import Observer, Program, Step
 from cafx.kernel.net.random import Streams
 from cafx.kernel.net.trust import check_trust
 from cafx.kernel.registry import Registry, registry
-from cafx.kernel.roles import SHOW_ROLE, advise, html_of
+from cafx.kernel.roles import SHOW_ROLE, advise, debug_observer, html_of
 from cafx.kernel.schema import Phase, schema
 
 TRAIN, TEST = Phase.TRAIN, Phase.TEST
@@ -363,7 +363,7 @@ class Net:
 
     def set_debug_info(self, on: bool) -> None:
         """Whether passes log the mean magnitude of every blob."""
-        self.observer = state.debug_observer(self, self.plugins) if on else None
+        self.observer = debug_observer(self, self.plugins) if on else None
 
     def close(self) -> None:
         """Release layers' threads, files and databases, after a pass that another thread is in."""

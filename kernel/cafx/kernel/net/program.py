@@ -189,11 +189,9 @@ class Program:
 
     def forward_runs(self) -> Iterator[tuple[Step, list[Run]]]:
         """The calls of each step of a whole forward pass: routines, losses, copies no longer needed."""
-        first = next((step for step in self.steps if step.losses), None)
         for index, step in enumerate(self.steps):
-            losses: list[Run] = [partial(self._add_losses, step, fresh=step is first)] if step.losses else []
-            if first is None and step is self.steps[-1]:
-                losses = [partial(self.plan.loss.fill, 0)]
+            losses: list[Run] = [] if index else [partial(self.plan.loss.fill, 0)]
+            losses += [partial(self._add_losses, step)] if step.losses else []
             yield step, [*(routine.forward for routine in step.routines), *losses, *self._discards(index)]
 
     def backward_runs(self) -> Iterator[tuple[Step, list[Run]]]:
@@ -359,17 +357,12 @@ class Program:
         whole = first == 0 and last in (None, len(self.parts) - 1)
         return self._simple and whole and observer is None
 
-    def _add_losses(self, step: Step, *, fresh: bool = False) -> None:
-        """Add a step's losses to the objective; ``fresh`` if it is the pass's first step with any."""
+    def _add_losses(self, step: Step) -> None:
+        """Add a step's losses to the objective."""
         loss = self.plan.loss
         for top, weight in step.losses:
             total = top.data.reshape(()) if top.count_ == 1 else top.data.sum()
-            multiply = step.layers[-1].layer.xp.multiply
-            if fresh:
-                multiply(total, weight, out=loss, dtype=loss.dtype)
-            else:
-                loss += multiply(total, weight, dtype=loss.dtype)
-            fresh = False
+            loss += step.layers[-1].layer.xp.multiply(total, weight, dtype=loss.dtype)
 
     def backward_by_step(self, done: Callable[[Step], object]) -> None:
         """Run all layers backward.

@@ -146,7 +146,6 @@ class Routine:
         Where a dynamic layer changes shapes in the middle of a pass, another program runs the rest of it and the
         backward pass. Its routine for the same layer is given this by `take`.
         """
-        return None
 
     def take(self, left: Any) -> None:
         """Use what the forward of another program's routine has left, as if its own had.

@@ -6,11 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cafx.kernel.net.layer import Layer
-from cafx.kernel.net.program import Observer
 from cafx.kernel.net.random import Streams
-from cafx.kernel.registry import Registry
-
-DEBUG_ROLE = "debug_info"
 
 
 def of_net(layers: Sequence[Layer], streams: Streams) -> dict[str, Any]:
@@ -25,9 +21,3 @@ def restore(saved: Mapping[str, Any], layers: Sequence[Layer], streams: Streams)
     for layer in layers:
         if layer.name in saved["layers"]:
             layer.restore(saved["layers"][layer.name])
-
-
-def debug_observer(net: Any, plugins: Registry) -> Observer:
-    """What logs the mean magnitude of every blob: the plugin of role ``debug_info``."""
-    observer: Observer = plugins.load("role", DEBUG_ROLE)(net)
-    return observer
