@@ -76,6 +76,15 @@ NETS = {
         layer("ReLU", "e", "e"),
         layer("Sigmoid", "e", "f"),
     ],
+    "converted in between": [
+        convolution("data", "a", 16, "kernel_size: 3"),
+        layer("AbsVal", "a", "b"),
+        layer("Dropout", "a", "c"),
+        convolution("b", "d", 16, "kernel_size: 3"),
+        convolution("c", "e", 16, "kernel_size: 3"),
+        layer("Concat", "d+e", "f"),
+        layer("Exp", "f", "g", "exp_param { scale: 0.1 }"),
+    ],
     "in place": [
         layer("ReLU", "data", "data"),
         convolution("data", "a", 16, "kernel_size: 3"),

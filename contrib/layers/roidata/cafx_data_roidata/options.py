@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cafx.kernel import CafxError, Message, above, message, option, within
 
+MOST_CLASSES = 1 << 20
 LISTS = {
     "scale": ((600,), None),
     "pixel_mean": ((102.9801, 115.9465, 122.7717), 3),
@@ -18,7 +19,7 @@ LISTS = {
 class RoIDataParameter(Message):
     """Options of RoIData; the defaults are those of py-faster-rcnn."""
 
-    num_classes: int = option(1, "uint32", doc="number of classes with the background", check=above(1))
+    num_classes: int = option(1, "uint32", doc="number of classes with the background", check=within(2, MOST_CLASSES))
     source: str = option(2, "string", "", doc="window file, or database of AnnotatedDatums; none: see set_roidb")
     root_folder: str = option(3, "string", "", doc="prefix of every path in a window file")
     has_rpn: bool = option(4, "bool", False, doc="the tops are data, im_info and gt_boxes")

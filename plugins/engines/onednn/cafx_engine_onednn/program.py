@@ -168,8 +168,10 @@ class JoinedSteps:
         """Bring what comes from outside up to date; False if something has to be done in another way."""
         recording = self._recording
         use_threads(recording.threads)
-        for holds, place, operand in recording.reads:
+        for holds, place, operand, early in recording.reads:
             if not holds(place, operand.array):
+                if not early:
+                    return False
                 operand.refresh()
         if not all(condition() for condition in recording.conditions):
             return False

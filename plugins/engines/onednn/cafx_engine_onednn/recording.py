@@ -57,7 +57,8 @@ class Recording:
         threads: the engine's.
 
     Attributes:
-        reads: operands whose values come from outside, with a function that says whether their memory has them.
+        reads: operands whose values come from outside, with a function that says whether their memory has them, and
+            whether it may be brought up to date before the calls.
         conditions: what must be true before the calls are made; what is made of parameters is made again by the way.
         programs: programs of kernels, which are to be told where their memory is.
         doubts: say after the calls whether values were met for which these are not exact.
@@ -67,7 +68,7 @@ class Recording:
     def __init__(self, threads: int) -> None:
         self.threads = threads
         self.rows: list[Row] = []
-        self.reads: list[tuple[Callable[[Place, Any], bool], Place, Any]] = []
+        self.reads: list[tuple[Callable[[Place, Any], bool], Place, Any, bool]] = []
         self.conditions: list[Callable[[], bool]] = []
         self.programs: list[Any] = []
         self.doubts: list[Callable[[], bool]] = []
@@ -108,12 +109,17 @@ class Recording:
         return True
 
     def read(self, operand: Any) -> bool:
-        """An operand is brought up to date."""
+        """An operand is brought up to date.
+
+        What comes from outside is brought up to date before all calls. Values that are gone after a pass are in memory
+        that others may hold until they are read: this is too early for any call but the first.
+        """
         storage, place = operand.storage, operand.place
         places = self.current.get(storage)
         if places is None:
             self._outside.add(storage)
-            self.reads.append((storage.holds, place, operand))
+            early = not self.rows or storage.holds(place, operand.array)
+            self.reads.append((storage.holds, place, operand, early))
             return True
         if place in places:
             return places[place] is operand.array
