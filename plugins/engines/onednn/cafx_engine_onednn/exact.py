@@ -20,7 +20,7 @@ from cafx.kernel import Unsupported
 from . import native
 from .execution import Deferred, Releasable, Work
 from .operands import Bindable, Operand
-from .recording import Joinable, Recording
+from .recording import Recording, join
 
 
 def require_kernels() -> None:
@@ -79,7 +79,7 @@ class Bound:
     def join(self, recording: Recording) -> bool:
         """Write down what it has called."""
         calls = self._calls or ()
-        return bool(calls) and all(isinstance(call, Joinable) and call.join(recording) for call in calls)
+        return bool(calls) and all(join(call, recording) for call in calls)
 
 
 class Checked(Bound):

@@ -13,7 +13,7 @@ from .api.primitives import Call, CallSequence, PrimitiveDesc
 from .build import Build
 from .layouts import Conversion
 from .operands import Bindable, Operand
-from .recording import Joinable, Recording
+from .recording import Recording, join
 
 
 class Run(Protocol):
@@ -187,7 +187,7 @@ class Execution:
         if not self._ready or self._calls is None or self.keeps:
             return False
         steps = [partial(recording.read, each) for each in self.reads]
-        steps += [partial(_join, each, recording) for each in self._calls]
+        steps += [partial(join, each, recording) for each in self._calls]
         steps += [partial(recording.write, each) for each in self.writes]
         return all(step() for step in steps)
 
@@ -210,10 +210,6 @@ class Execution:
             run()
         for mark_written, place, each in self._writing:
             mark_written(place, each.array)
-
-
-def _join(call: Callable[[], None], recording: Recording) -> bool:
-    return isinstance(call, Joinable) and call.join(recording)
 
 
 def _joined(work: Sequence[Work]) -> Iterable[Callable[[], None]]:
@@ -249,7 +245,7 @@ class InOrder:
 
     def join(self, recording: Recording) -> bool:
         """Write down what they call."""
-        return all(isinstance(run, Joinable) and run.join(recording) for run in self._runs)
+        return all(join(run, recording) for run in self._runs)
 
     def __call__(self) -> None:
         """Run all."""

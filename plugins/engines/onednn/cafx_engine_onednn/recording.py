@@ -15,11 +15,10 @@ import numpy as np
 
 from cafx.kernel.blob import Place, SyncedArray
 
-from .api.library import failure
+from .api.library import failure, load
 from .api.primitives import Call
 from .native import symbol
 
-CHECKED, UNCHECKED = 1, 0
 EXECUTE = "primitive_execute"
 LONGEST = 32
 """Calls that are made before Python may look for signals."""
@@ -31,6 +30,11 @@ class Joinable(Protocol):
 
     def join(self, recording: Recording) -> bool:
         """Write down what it calls; False if that is not always the same. Then the recording is of no use."""
+
+
+def join(thing: object, recording: Recording) -> bool:
+    """Write down what something calls, if it can be joined at all."""
+    return isinstance(thing, Joinable) and thing.join(recording)
 
 
 @attrs.frozen
@@ -188,10 +192,8 @@ class Table:
         from .calls import CallsArguments, run_calls  # needs llvmlite, which is not everywhere
 
         self._rows = rows
-        checked = [CHECKED if row.where else UNCHECKED for row in rows]
         numbers = [
-            [row.function, *row.arguments, *[0] * (4 - len(row.arguments)), flag]
-            for row, flag in zip(rows, checked, strict=True)
+            [row.function, *row.arguments, *[0] * (4 - len(row.arguments)), int(bool(row.where))] for row in rows
         ]
         self._numbers = np.array(numbers, np.int64)
         self._status = np.zeros(2, np.int64)
@@ -223,6 +225,4 @@ def parallel_row(function: int, arguments: int, threads: int, *, keep: Any) -> R
 
 def execute_address() -> int:
     """The address of ``dnnl_primitive_execute``."""
-    from .api.library import load
-
     return int(ctypes.cast(load().execute, ctypes.c_void_p).value or 0)

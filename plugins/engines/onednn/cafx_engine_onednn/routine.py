@@ -22,7 +22,7 @@ from .build import Build
 from .exact import valuewise
 from .execution import Execution, Invocation, Run, Work
 from .operands import Bindable, Operand
-from .recording import Joinable, Recording
+from .recording import Recording, join
 from .threads import use_threads
 
 SLOW = ("ref", "simple:any")
@@ -158,8 +158,7 @@ class Accelerated(Routine):
 
     def join(self, recording: Recording) -> bool:
         """Write down what forward calls, as it has run."""
-        run = None if self._released else self._passes.get(False)
-        return isinstance(run, Joinable) and run.join(recording)
+        return join(None if self._released else self._passes.get(False), recording)
 
     def accesses(self, *, backward: bool) -> Sequence[Access]:
         """What it reads and writes in one direction, in order."""
@@ -167,10 +166,10 @@ class Accelerated(Routine):
         return self._run(backward=backward).accesses
 
     @property
-    def _kept(self) -> list[Operand]:
+    def _kept(self) -> list[Any]:
         """The operands whose memory backward uses as forward left it."""
         run = self._passes.get(True)
-        return [use for access in run.accesses for use in access.keeps] if run is not None else []  # type: ignore[misc]
+        return [use for access in run.accesses for use in access.keeps] if run is not None else []
 
     def left(self) -> Any:
         """Memory that it holds for backward, and attributes."""
