@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from cafx.conformance.nets import net_of_text, param_gradients
+from cafx.conformance.nets import FILLED, assert_gradients_outlast_changed_shapes
 from cafx_engine_onednn import OneDNN
 
 pytestmark = pytest.mark.skipif(OneDNN.unavailable() is not None, reason="no oneDNN here")
 
-ITEMS = 6
-COUNTS = (6, 3, 3, 5, 3, 6, 2, 5)
-"""Items selected in each pass; some again, whose programs are at hand."""
-FILLED = 'weight_filler { type: "msra" } bias_filler { type: "uniform" min: -0.1 max: 0.1 }'
 BEFORE = {
     "pooling": 'layer { name: "p" type: "Pooling" bottom: "c" top: "b" pooling_param { kernel_size: 2 stride: 2 } }',
     "normalisation": 'layer { name: "bn" type: "BatchNorm" bottom: "c" top: "b" }',
@@ -31,37 +26,8 @@ BEFORE = {
         layer { name: "f" type: "InnerProduct" bottom: "c" top: "b" inner_product_param { num_output: 4 FILLED } }
         layer { name: "l" type: "SoftmaxWithLoss" bottom: "b" bottom: "label" top: "l" }""".replace("FILLED", FILLED),
 }
-NET = """
-    layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 6 dim: 3 dim: 8 dim: 8 }} }} }}
-    layer {{ name: "which" type: "Input" top: "which" input_param {{ shape {{ dim: 6 dim: 1 dim: 1 dim: 1 }} }} }}
-    layer {{ name: "label" type: "Input" top: "label" input_param {{ shape {{ dim: 6 }} }} }}
-    layer {{ name: "c" type: "Convolution" bottom: "data" top: "c"
-             convolution_param {{ num_output: 16 kernel_size: 3 pad: 1 {filled} }} }}
-    {before}
-    layer {{ name: "some" type: "Filter" bottom: "b" bottom: "which" top: "some" }}
-    layer {{ name: "ip" type: "InnerProduct" bottom: "some" top: "ip"
-             inner_product_param {{ num_output: 4 {filled} }} }}
-    layer {{ name: "sum" type: "Reduction" bottom: "ip" top: "sum" loss_weight: 0.1
-             reduction_param {{ operation: SUMSQ }} }}"""
 
 
 @pytest.mark.parametrize("before", BEFORE)
 def test_gradients_agree_with_numpy_in_every_pass(before: str) -> None:
-    text = NET.format(before=BEFORE[before], filled=FILLED)
-    nets = [net_of_text(text, engine=each, seed=1) for each in ("numpy", "onednn")]
-    rng = np.random.default_rng(0)
-    for number, count in enumerate(COUNTS):
-        which = np.zeros(ITEMS)
-        which[rng.permutation(ITEMS)[:count]] = 1
-        values = {"data": rng.standard_normal((ITEMS, 3, 8, 8)), "which": which, "label": rng.integers(0, 4, ITEMS)}
-        for net in nets:
-            for name, array in values.items():
-                net.blobs[name].set_data(array)
-            net.clear_param_diffs()
-            net.run_forward()
-            net.run_backward()
-        gradients = [param_gradients(net) for net in nets]
-        largest = max(np.abs(each).max() for each in gradients[0].values())
-        for name, expected in gradients[0].items():
-            found, where = gradients[1][name], f"{name}, pass {number}"
-            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * largest, err_msg=where)
+    assert_gradients_outlast_changed_shapes(BEFORE[before], "onednn")

@@ -153,3 +153,50 @@ def record_calls(monkeypatch: pytest.MonkeyPatch, routine: type[Routine]) -> set
 
         monkeypatch.setattr(routine, direction, recorded)
     return calls
+
+
+ITEMS = 6
+SELECTED = (6, 3, 3, 5, 3, 6, 2, 5)
+"""Items that a Filter selects in each pass; some numbers occur again, so that their programs are at hand."""
+FILTERED = """
+    layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 6 dim: 3 dim: 8 dim: 8 }} }} }}
+    layer {{ name: "which" type: "Input" top: "which" input_param {{ shape {{ dim: 6 dim: 1 dim: 1 dim: 1 }} }} }}
+    layer {{ name: "label" type: "Input" top: "label" input_param {{ shape {{ dim: 6 }} }} }}
+    layer {{ name: "c" type: "Convolution" bottom: "data" top: "c"
+             convolution_param {{ num_output: 16 kernel_size: 3 pad: 1 {filled} }} }}
+    {before}
+    layer {{ name: "some" type: "Filter" bottom: "b" bottom: "which" top: "some" }}
+    layer {{ name: "ip" type: "InnerProduct" bottom: "some" top: "ip"
+             inner_product_param {{ num_output: 4 {filled} }} }}
+    layer {{ name: "sum" type: "Reduction" bottom: "ip" top: "sum" loss_weight: 0.1
+             reduction_param {{ operation: SUMSQ }} }}"""
+FILLED = 'weight_filler { type: "msra" } bias_filler { type: "uniform" min: -0.1 max: 0.1 }'
+"""Fillers of weights and biases."""
+
+
+def assert_gradients_outlast_changed_shapes(before: str, engine: Any) -> None:
+    """Shapes that change in the middle of a pass leave its gradients right: as those of the numpy engine.
+
+    Args:
+        before: layers before the one whose top's shape changes, as prototxt, from blob ``c`` to blob ``b``; they
+            may read ``label``, too.
+        engine: the engine, or its name.
+    """
+    text = FILTERED.format(before=before, filled=FILLED)
+    nets = [net_of_text(text, engine=each, seed=1) for each in ("numpy", engine)]
+    rng = np.random.default_rng(0)
+    for number, count in enumerate(SELECTED):
+        which = np.zeros(ITEMS)
+        which[rng.permutation(ITEMS)[:count]] = 1
+        values = {"data": rng.standard_normal((ITEMS, 3, 8, 8)), "which": which, "label": rng.integers(0, 4, ITEMS)}
+        for net in nets:
+            for name, array in values.items():
+                net.blobs[name].set_data(array)
+            net.clear_param_diffs()
+            net.run_forward()
+            net.run_backward()
+        expected, found = (param_gradients(net) for net in nets)
+        largest = max(np.abs(each).max() for each in expected.values())
+        for name, gradient in expected.items():
+            where = f"{name}, pass {number}"
+            np.testing.assert_allclose(found[name], gradient, rtol=1e-4, atol=1e-5 * largest, err_msg=where)
