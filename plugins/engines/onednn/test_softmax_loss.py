@@ -91,7 +91,7 @@ def test_a_label_that_is_no_index_is_refused(shape: tuple[int, ...], label: floa
     labels = np.zeros((shape[0], *shape[2:]), np.float32)
     labels[1] = label
     net = both(text(shape, loss="ignore_label: 7"))[1]
-    with pytest.raises(CafxError, match="a label is not a class index"):
+    with pytest.raises(CafxError, match=r"net: layer 'loss' \(SoftmaxWithLoss\): a label is not a class index"):
         net.forward(x=np.zeros(shape), label=labels)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import attrs
@@ -11,7 +12,7 @@ import numpy as np
 
 from cafx.kernel import Blob, Unsupported
 from cafx.kernel.blob import SyncedArray
-from cafx.kernel.net import Access, LayerPlan, Routine
+from cafx.kernel.net import Access, LayerPlan, Reference, Routine
 
 from .api.constants import Alg, Arg
 from .api.library import DnnlError
@@ -135,6 +136,11 @@ class Accelerated(Routine):
     def make_backward(self) -> Run:
         """The backward pass."""
         raise NotImplementedError
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The layer as its author wrote it, for values that the primitives cannot do; its errors name file and line."""
+        return Reference(self.build, self.planned)
 
     def _run(self, *, backward: bool) -> Run:
         """The pass of one direction, with memory for what forward leaves for backward."""
