@@ -162,11 +162,16 @@ class Execution:
         keeps: Iterable[Operand] = (),
     ) -> None:
         self.reads, self.writes, self.keeps = tuple(reads), tuple(writes), tuple(keeps)
-        self._reading = [(each.storage.holds, each.place, each) for each in self.reads]
+        self._reading = [(each.storage.holds, each.place, each, self._overwriting(each)) for each in self.reads]
         self._writing = [(each.storage.mark_written, each.place, each) for each in self.writes]
         self._work = tuple(work)
         self._calls: tuple[Callable[[], None], ...] | None = None
         self._ready = False
+
+    def _overwriting(self, read: Operand) -> list[Operand]:
+        """The operands that overwrite what is read: they follow when a data layer hands out other memory."""
+        same = (each for each in self.writes if each.storage is read.storage and each.place is read.place)
+        return [each for each in same if each is not read and not (each.apart or read.apart or read.pinned)]
 
     @property
     def accesses(self) -> list[Access]:
@@ -203,9 +208,11 @@ class Execution:
         """Run it."""
         if not self._ready:
             self.bind()
-        for holds, place, each in self._reading:
+        for holds, place, each, same in self._reading:
             if not holds(place, each.array):
                 each.refresh()
+                for written in same:
+                    written.point(each.array)
         for run in self._calls:  # type: ignore[union-attr]
             run()
         for mark_written, place, each in self._writing:
