@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SECONDS_TO_END = 5
 _context = multiprocessing.get_context("spawn")
+_waiting = threading.Lock()
+"""Held where processes are started or waited for: of two threads that wait for one, the second takes it for alive."""
 
 
 class Local(Executor):
@@ -84,8 +86,8 @@ class _Worker:
         self.serving = threading.Lock()
         self._cores = cores
         self._stopped = False
-        self._changing = threading.Lock()
-        self._start()
+        with _waiting:
+            self._start()
 
     def _start(self) -> None:
         self.connection, theirs = _context.Pipe()
@@ -103,9 +105,9 @@ class _Worker:
 
     def replace(self) -> str:
         """Start a new process for one that has ended, unless all are stopped; returns how it ended."""
-        self.process.join(SECONDS_TO_END)
-        code = self.process.exitcode
-        with self._changing:
+        with _waiting:
+            self.process.join(SECONDS_TO_END)
+            code = self.process.exitcode
             if not self._stopped:
                 self.connection.close()
                 self._start()
@@ -115,14 +117,14 @@ class _Worker:
 
     def stop(self) -> None:
         """End the process, whatever it does."""
-        with self._changing:
-            self._stopped = True
-        self.process.terminate()
-        self.process.join(SECONDS_TO_END)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-        self.connection.close()
+        self._stopped = True
+        with _waiting:
+            self.process.terminate()
+            self.process.join(SECONDS_TO_END)
+            if self.process.is_alive():
+                self.process.kill()
+                self.process.join()
+            self.connection.close()
 
 
 class _Round:
