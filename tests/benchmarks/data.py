@@ -1,9 +1,10 @@
 """Speed of data layers: ``python data.py [--quick]``. All ratios come from one run on one machine.
 
-(a) Raw 3×256×256 Datums from LMDB and LevelDB to float batches (crop to 227, mirror, subtract the mean),
-    compared with a memcpy of the stored bytes and with a PyTorch DataLoader doing the same.
+(a) Raw 3×256×256 Datums from LMDB and LevelDB to batches (crop to 227, mirror, subtract the mean), compared with a
+    memcpy of the stored bytes and with a PyTorch DataLoader doing the same.
 (b) JPEG images of 256×256 to the same batches, compared with the decoder alone on as many threads, and
     with the decoder followed by the bare array operations of the transformation.
+    Batches are kept as bytes until a layer reads them; "floats" is with a reader on the host.
 (c) The share of an iteration that LeNet and CaffeNet wait for a Data layer.
 (m) Memory growth over 1,000 batches.
 """
@@ -27,7 +28,7 @@ import numpy as np
 import simplejpeg
 from models import caffenet, lenet
 
-from cafx.kernel import TRAIN, CafxError, Net, Solver, registry, schema
+from cafx.kernel import HOST, TRAIN, CafxError, Net, Solver, registry, schema
 from cafx_lib_feed.database import open_database
 from cafx_lib_feed.datum import datum_bytes
 from cafx_lib_feed.images import cv2
@@ -101,18 +102,22 @@ def parse(text: str, kind: str = "NetParameter") -> Any:
     return schema(registry()).parse_text(text, kind)
 
 
-def feed_rate(path: Path, backend: str, batches: int) -> float:
-    """Images per second from a Data layer once its prefetched batches are used up.
+def feed_rate(path: Path, backend: str, batches: int, *, read: bool = False) -> float:
+    """Images per second from a Data layer once its prefetched batches are used up, read as floats or not.
 
     The number of batches is a multiple of the number of threads, so that no thread idles at the end.
     """
     batches -= batches % (os.cpu_count() or 1)
     with Net(parse(data_layer(path, backend)), TRAIN, engine="numpy", seed=1) as net:
+        data = net.blobs["data"].synced_data
         for _ in range(WARM):
             net.run_forward()
+        data.read(HOST)
         start = time.perf_counter()
         for _ in range(batches):
             net.run_forward()
+            if read:
+                data.read(HOST)
         return batches * BATCH / (time.perf_counter() - start)
 
 
@@ -298,11 +303,12 @@ def raw_images(folder: Path, count: int, rounds: int, torch: bool) -> None:
     paths = {backend: write_database(folder, backend, count, False) for backend in ("LMDB", "LEVELDB")}
     stored = np.memmap(paths["LMDB"] / "data.mdb", np.uint8, "r")
     runs = {name: functools.partial(feed_rate, path, name, count // BATCH) for name, path in paths.items()}
+    runs["floats"] = functools.partial(feed_rate, paths["LMDB"], "LMDB", count // BATCH, read=True)
     runs["memcpy"] = functools.partial(copy_rate, stored)
     if torch:
         runs["PyTorch"] = functools.partial(torch_rate, paths["LMDB"], count)
     rates = interleaved(rounds, **runs)
-    for name in paths:
+    for name in (*paths, "floats"):
         low, middle = (f(rates[name]) * STORED / 1e9 for f in (np.min, np.median))
         print(f"(a) {name}: {middle:.2f} GB/s stored (minimum {low:.2f}), {ratios(rates, name)}")
 
@@ -312,13 +318,15 @@ def jpeg_images(folder: Path, count: int, rounds: int, torch: bool) -> None:
     path = write_database(folder, "LMDB", count, True)
     runs = {
         "JPEG": functools.partial(feed_rate, path, "LMDB", count // BATCH),
+        "floats": functools.partial(feed_rate, path, "LMDB", count // BATCH, read=True),
         "decoder": functools.partial(decode_rate, path, count),
         "bare": functools.partial(decode_rate, path, count, True),
     }
     if torch:
         runs["PyTorch"] = functools.partial(torch_rate, path, count)
     rates = interleaved(rounds, **runs)
-    print(f"(b) JPEG: {ratios(rates, 'JPEG')}")
+    for name in ("JPEG", "floats"):
+        print(f"(b) {name}: {ratios(rates, name)}")
     print(f"(b) bare operations: {np.median(rates['bare'] / rates['decoder']):.2f} of decoder")
 
 

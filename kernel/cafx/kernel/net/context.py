@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -23,12 +23,18 @@ BUFFER_VALUES = 1 << 20
 
 
 class Staging(Protocol):
-    """Sends batches to a device while it computes: see `Engine.staging`."""
+    """Sends batches to a device while it computes: see `Engine.staging`.
+
+    Attributes:
+        takes: places, beside the host, whose arrays `send` takes.
+    """
+
+    takes: Container[Place]
 
     def buffer(self, count: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         """Host memory from which sending is fast."""
 
-    def send(self, arrays: Sequence[npt.NDArray[Any]]) -> Sent:
+    def send(self, arrays: Sequence[Any]) -> Sent:
         """Begin to copy flat arrays to the device; they must not change before `Sent.wait` returns."""
 
 

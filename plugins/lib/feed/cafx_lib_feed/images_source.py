@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,9 +15,12 @@ from cafx.kernel.net import Streams
 from cafx_lib_feed.images import Allocate
 from cafx_lib_feed.prefetch import Batch, Source
 from cafx_lib_feed.transform import Draws, Transformer
+from cafx_lib_pixels.images import MARKS, Images
 
 SMALL_IMAGE = 3 * 64 * 64
 """Up to this many values per image, transforming a stacked batch is faster than one image at a time."""
+MOST_KEPT = 1.5
+"""An image is kept as a whole, which takes no copy, if it has at most this many times the pixels of its window."""
 Shape3 = tuple[int, int, int]
 
 
@@ -103,12 +107,41 @@ class ImageSource(Source):
         items, draws = fetched
         first = self.picture(items[0], self.transformer.decoded)
         shape = self._check_shape(first, items[0], self.expected)
+        small = first.pixels.size <= SMALL_IMAGE
+        if self.keeps_bytes and not small:
+            if self._keep(first, shape, items, draws, batch):
+                return
+            first = self.picture(items[0], self.transformer.decoded)  # its memory has been used again
         data, labels = batch.shape((len(items), *shape), (len(items),))
-        small = not first.decoded and first.pixels.size <= SMALL_IMAGE
-        if not (small and self._fill_stacked(first, items, draws, data, labels)):
+        if not (small and not first.decoded and self._fill_stacked(first, items, draws, data, labels)):
             self._fill_one_by_one(first, items, draws, data, labels)
         if not self.labelled:
             del batch.arrays[1:]
+
+    def _keep(self, first: Picture, shape: Shape3, items: Sequence[Any], draws: Draws, batch: Batch) -> bool:
+        """Keep images as bytes; return False where this is not possible, or one is of another kind than the first."""
+        transformer, decoded, size = self.transformer, first.decoded, first.pixels.shape
+        whole = first.pixels.size <= MOST_KEPT * math.prod(shape)
+        stream = transformer.stored(first.pixels, shape, decoded=decoded, whole=whole)
+        if stream is None:
+            return False
+        kept = size if whole else (*shape[1:], shape[0]) if decoded else shape
+        stored, marks = batch.buffer(0, (len(items), *kept), np.uint8), batch.buffer(2, (len(items), MARKS), np.int32)
+        labels, picture = batch.buffer(1, (len(items),), batch.dtype), first
+        for index, item in enumerate(items):
+            if index:
+                picture = self.picture(item, self._memory(stored[index]))
+            if (picture.pixels.shape, picture.pixels.dtype, picture.decoded) != (size, first.pixels.dtype, decoded):
+                return False
+            mark = marks[index] = transformer.place(picture.pixels, draws, index, decoded=decoded)
+            labels[index] = picture.label
+            _store(picture, stored[index], (0, 0) if whole else mark[1:])
+        batch.arrays = [Images(stored, marks, stream, whole), labels][: 1 + self.labelled]
+        return True
+
+    def _memory(self, place: Any) -> Allocate:
+        """Memory for a decoded image: its place in the batch if it fits, else this thread's."""
+        return lambda count: place.reshape(-1) if place.size == count else self.transformer.decoded(count)
 
     def _fill_stacked(self, first: Picture, items: Sequence[Any], draws: Draws, data: Any, labels: Any) -> bool:
         """Transform all images as one array; return False if their shapes or types differ."""
@@ -142,3 +175,13 @@ class ImageSource(Source):
                 remedy="set crop_size, convert with --resize, or set batch_size: 1",
             )
         return shape
+
+
+def _store(picture: Picture, place: Any, start: tuple[int, int]) -> None:
+    """Copy an image, or its window, to its place in a batch unless it was decoded to there."""
+    pixels, (top, left) = picture.pixels, start
+    if pixels.ctypes.data == place.ctypes.data:
+        return
+    height, width = place.shape[:2] if picture.decoded else place.shape[1:]
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    np.copyto(place, pixels[rows, columns] if picture.decoded else pixels[:, rows, columns])

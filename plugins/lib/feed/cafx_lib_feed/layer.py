@@ -14,6 +14,7 @@ from cafx.kernel import HOST, Blob, CafxError, Layer, Message, message, option
 from cafx.kernel.net import ALONE, Arity, Communicator, Sent, Staging
 from cafx_lib_feed.prefetch import Batch, Prefetcher, Source
 from cafx_lib_feed.unread import warn_of_unread
+from cafx_lib_pixels import IMAGES, Images
 
 DEFAULT_PREFETCH = 4
 log = logging.getLogger("cafx.net")
@@ -58,6 +59,7 @@ class Feed:
         self.source = source
         self.communicator = communicator
         source.ranks = communicator.size
+        source.keeps_bytes = staging is None or IMAGES in staging.takes
         self.prefetch = prefetch
         self.dtype = dtype
         self.batches = 0
@@ -110,8 +112,8 @@ class Feed:
 
 
 def flat(batch: Batch) -> list[Any]:
-    """The arrays of a batch, each as one axis."""
-    return [array.reshape(-1) for array in batch.arrays]
+    """What a batch consists of: arrays, each as one axis, and `Images`."""
+    return [each if isinstance(each, Images) else each.reshape(-1) for each in batch.arrays]
 
 
 def close_apart(feed: Feed) -> None:
@@ -177,11 +179,14 @@ class BatchLayer(Layer):
         """Do nothing: the tops take their shapes from the batches."""
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Hand out the next batch without copying it."""
+        """Hand out the next batch without copying it; 8-bit images become floats where they are read."""
         for blob, array in zip(top, self.next_batch().arrays, strict=True):
             if blob.shape != array.shape:
                 blob.reshape(*array.shape)
-            blob.synced_data.mark_written(HOST, array.reshape(-1))
+            if isinstance(array, Images):
+                blob.synced_data.mark_written(IMAGES, array)
+            else:
+                blob.synced_data.mark_written(HOST, array.reshape(-1))
         sent = self.feed.sent
         if sent is not None:
             sent.arrive()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import collections
+import math
 import os
 import threading
 import weakref
@@ -25,31 +26,32 @@ class Batch:
     """One batch: one array per top, in memory that is reused.
 
     Args:
-        dtype: type of all arrays.
+        dtype: type of the arrays that `shape` returns.
         allocate: from a number of values and their type to an uninitialised flat array.
 
     Attributes:
-        arrays: the arrays of the latest `shape` call.
+        arrays: what the tops get: the arrays of the latest `shape` call, or what a source has put there, arrays or
+            `cafx_lib_pixels.Images`.
     """
 
     def __init__(self, dtype: npt.DTypeLike, allocate: Allocate = np.empty) -> None:
         self.dtype = np.dtype(dtype)
         self._allocate = allocate
-        self.arrays: list[npt.NDArray[Any]] = []
-        self._buffers: list[npt.NDArray[Any]] = []
+        self.arrays: list[Any] = []
+        self._buffers: dict[tuple[int, npt.DTypeLike], npt.NDArray[Any]] = {}
 
     def shape(self, *shapes: tuple[int, ...]) -> list[npt.NDArray[Any]]:
         """Return arrays of these shapes with unspecified values; memory grows as needed."""
-        counts = [int(np.prod(shape, dtype=np.int64)) for shape in shapes]
-        while len(self._buffers) < len(shapes):
-            self._buffers.append(self._allocate(0, self.dtype))
-        for index, count in enumerate(counts):
-            if self._buffers[index].size < count:
-                self._buffers[index] = self._allocate(count, self.dtype)
-        self.arrays = [
-            buffer[:count].reshape(shape) for buffer, count, shape in zip(self._buffers, counts, shapes, strict=False)
-        ]
+        self.arrays = [self.buffer(index, shape, self.dtype) for index, shape in enumerate(shapes)]
         return self.arrays
+
+    def buffer(self, index: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """One array with unspecified values; its memory is used again for the next of this index and type."""
+        key, count = (index, dtype), math.prod(shape)
+        buffer = self._buffers.get(key)
+        if buffer is None or buffer.size < count:
+            buffer = self._buffers[key] = self._allocate(count, dtype)
+        return buffer[:count].reshape(shape)
 
 
 class Source:
@@ -63,6 +65,7 @@ class Source:
         batch_size: number of items of a batch; 0 if batches are not made of items in order.
         ranks: number of processes to which items are dealt, one after the other: batch number n is for rank
             n % ranks, and each rank's batches of a round have every ranks-th item of it.
+        keeps_bytes: whether a batch may have `cafx_lib_pixels.Images` instead of floats.
 
     Example:
         >>> source = Source()
@@ -75,6 +78,7 @@ class Source:
     epoch = 0
     batch_size = 0
     ranks = 1
+    keeps_bytes = True
 
     def first_item(self, batch: int, size: int) -> int:
         """The number of the first item of a batch; the others follow at distances of ``ranks``.

@@ -26,7 +26,7 @@ MOST_LAYOUTS = 16
 def streaming() -> Any:
     """The module of JIT-compiled transformations, or None if unavailable; NumPy (and OpenCV) give the same results."""
     try:
-        from cafx_lib_feed import streaming as module
+        from cafx_lib_pixels import streaming as module
 
         module.kernels(1)
     except (ImportError, OSError, RuntimeError):
@@ -192,8 +192,8 @@ class Transformer:
     def pixels(self, pixels: Array, out: Array, draws: Draws, index: int) -> None:
         """Transform C×H×W ``pixels`` to ``out``, as image number ``index`` of ``draws``."""
         top, left, flip = self._where(pixels.shape[1:], draws, index)
-        stream = self._stream(pixels.dtype, pixels.shape, pixels.strides, out)
-        if stream:
+        stream = self._stream(pixels.dtype, pixels.shape, pixels.strides, out.shape)
+        if stream and out.flags.carray:
             stream(pixels, top, left, flip, out)
             return
         channels, height, width = out.shape
@@ -212,8 +212,8 @@ class Transformer:
         top, left, flip = self._where(image.shape, draws, index)
         rows, columns, depth = image.shape
         row, step, plane = image.strides
-        stream = self._stream(image.dtype, (depth, rows, columns), (plane, row, step), out)
-        if stream:
+        stream = self._stream(image.dtype, (depth, rows, columns), (plane, row, step), out.shape)
+        if stream and out.flags.carray:
             stream(image, top, left, flip, out)
             return
         channels, height, width = out.shape
@@ -229,6 +229,28 @@ class Transformer:
             planes = scratch.flipped
         self._finish(planes, out, top, left, flip)
 
+    def stored(self, pixels: Array, shape: Shape3, *, decoded: bool, whole: bool) -> Any:
+        """How windows of images that are kept as bytes become floats: a `cafx_lib_pixels.streaming.Stream`.
+
+        Args:
+            pixels: an image of the batch.
+            shape: that of a transformed image.
+            decoded: whether images are kept as H×W×C rather than C×H×W.
+            whole: whether they are kept as a whole, rather than their windows.
+
+        Returns:
+            None where there is no compiled pass for them.
+        """
+        size = (pixels.shape[2], *pixels.shape[:2]) if decoded else pixels.shape
+        channels, height, width = size if whole else shape
+        strides = (1, width * channels, channels) if decoded else (height * width, width, 1)
+        return self._stream(pixels.dtype, size, strides, shape)
+
+    def place(self, pixels: Array, draws: Draws, index: int, *, decoded: bool) -> tuple[bool, int, int]:
+        """Whether image number ``index`` of ``draws`` is mirrored, and the first row and column of its window."""
+        top, left, flip = self._where(pixels.shape if decoded else pixels.shape[1:], draws, index)
+        return flip, top, left
+
     def decoded(self, count: int) -> Array:
         """This thread's memory for a decoded image of ``count`` bytes, valid until the next call."""
         return self._scratch.decoded(count)
@@ -240,24 +262,24 @@ class Transformer:
             scratch.shape_planes(shape)
         return scratch
 
-    def _stream(self, dtype: np.dtype[Any], size: Shape3, strides: Shape3, out: Array) -> Any:
+    def _stream(self, dtype: np.dtype[Any], size: Shape3, strides: Shape3, shape: Shape3) -> Any:
         """The JIT-compiled transformation for images of this layout (C×H×W), or None if unsupported; cached."""
-        key = dtype, size, strides, out.shape, out.strides
+        key = dtype, size, strides, shape
         streams = self._streams  # replaced as a whole, so that threads may share it
         if key in streams:
             return streams[key]
-        stream = self._make_stream(dtype, size, strides, out)
+        stream = self._make_stream(dtype, size, strides, shape)
         self._streams = dict([*streams.items(), (key, stream)][-MOST_LAYOUTS:])
         return stream
 
-    def _make_stream(self, dtype: np.dtype[Any], size: Shape3, strides: Shape3, out: Array) -> Any:
+    def _make_stream(self, dtype: np.dtype[Any], size: Shape3, strides: Shape3, shape: Shape3) -> Any:
         mean = self.mean if self.mean is not None else self.channel_means
-        if dtype != np.uint8 or out.dtype != np.float32 or (self.mean is not None and self.mean.shape != size):
+        if dtype != np.uint8 or self.scale.dtype != np.float32 or (self.mean is not None and self.mean.shape != size):
             return None
         module = streaming()
-        if module is None or not module.Stream.fits(size, strides, out):
+        if module is None or not module.Stream.fits(size, strides, shape):
             return None
-        return module.Stream(strides, out.shape, np.zeros((1, 1, 1), np.float32) if mean is None else mean, self.scale)
+        return module.Stream(strides, shape, np.zeros((1, 1, 1), np.float32) if mean is None else mean, self.scale)
 
     def _where(self, size: tuple[int, ...], draws: Draws, index: int) -> tuple[int, int, bool]:
         """The first row and column of the crop and whether to flip, for an image of H×W pixels."""

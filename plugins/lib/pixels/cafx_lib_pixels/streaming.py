@@ -20,7 +20,7 @@ from cafx_lib_llvm.emitter import BYTE, FLOAT_BYTES, VECTOR, VECTOR_BYTES, vecto
 
 Array = npt.NDArray[Any]
 Function = Callable[[int, int, int, int], None]
-Shape = tuple[int, ...]
+Shape = tuple[int, int, int]
 LINE, LINE_BYTES = LANES, VECTOR_BYTES
 """Floats and bytes of a cache line, which is also a vector."""
 SEAM = 2 * LINE
@@ -63,42 +63,71 @@ class Stream:
         mean: float32 of shape C×1×1, 1×1×1 or that of the image, of which the part under the window is
             subtracted.
         scale: a factor.
+
+    Attributes:
+        strides: those of the images.
+        shape: that of the results.
+        mean: float32 of shape C×1×W, or that of the image.
+        mean_strides: from value to value of it along channels, rows and columns; 0 for rows and columns that have
+            the same mean.
+        scale: the factor.
     """
 
     def __init__(self, strides: Shape, shape: Shape, mean: Array, scale: float) -> None:
-        channel_stride, self.row_stride, self.pixel_stride = strides
-        self.kernels = kernels(self.pixel_stride)
+        self.shape = shape
+        self.strides = channel_stride, row_stride, pixel_stride = strides
+        self.kernels = kernels(pixel_stride)
         is_image = mean.shape[2] > 1
         self.mean = np.ascontiguousarray(mean if is_image else np.broadcast_to(mean, (shape[0], 1, shape[2])))
         self.mean_address = self.mean.ctypes.data
-        self.mean_row, self.mean_pixel = self.mean.strides[1:] if is_image else (0, 0)
+        channel, row, pixel = (step // FLOAT_BYTES for step in self.mean.strides)
+        self.mean_strides = (channel, row, pixel) if is_image else (channel, 0, 0)
         channels, height, width = shape
         layout = Layout(
             channels=channels,
             height=height,
             width=width,
             source_channel=channel_stride,
-            source_row=self.row_stride,
-            mean_channel=self.mean.strides[0] // FLOAT_BYTES,
-            mean_row=self.mean_row // FLOAT_BYTES,
+            source_row=row_stride,
+            mean_channel=channel,
+            mean_row=self.mean_strides[1],
             scale=scale,
         )
+        self.scale = scale
         self.layout = layout.pack()
         self.layout_address = self.layout.ctypes.data
 
     @staticmethod
-    def fits(size: Shape, strides: Shape, out: Array) -> bool:
-        """Whether images of shape ``size`` (C×H×W) can be transformed to ``out``; its rows must fill a cache line."""
-        channels, height, width = out.shape
+    def fits(size: Shape, strides: Shape, shape: Shape) -> bool:
+        """Whether windows of ``shape`` can be transformed, of images of ``size``; rows must fill a cache line.
+
+        Args:
+            size: shape of the images, C×H×W.
+            strides: strides of the images in bytes, in this order.
+            shape: shape of the results, C×H×W.
+        """
+        channels, height, width = shape
         inside = channels == size[0] and 1 <= height <= size[1] and LINE <= width <= size[2]
         has_kernel = 1 <= channels <= MOST_CHANNELS and strides[2] in PIXEL_STRIDES
-        return inside and has_kernel and min(strides) > 0 and out.flags.carray
+        return inside and has_kernel and min(strides) > 0
 
     def __call__(self, image: Array, top: int, left: int, flip: bool, out: Array) -> None:
-        """Write the window of ``image`` at ``top`` and ``left`` to ``out``, which must be as `fits` requires."""
-        source = _address(image) + top * self.row_stride + left * self.pixel_stride
-        mean = self.mean_address + top * self.mean_row + left * self.mean_pixel
-        self.kernels[flip](self.layout_address, _address(out), source, mean)
+        """Write the window of ``image`` at ``top`` and ``left`` to ``out``, row-major float32 of the right shape."""
+        _, row, pixel = self.strides
+        self.run(_address(image) + top * row + left * pixel, top, left, flip, _address(out))
+
+    def run(self, window: int, top: int, left: int, flip: bool, out: int) -> None:
+        """Transform a window that has been found already.
+
+        Args:
+            window: address of its first pixel.
+            top, left: where it lies in the mean image.
+            flip: whether it is mirrored.
+            out: address of the result.
+        """
+        _, row, pixel = self.mean_strides
+        mean = self.mean_address + FLOAT_BYTES * (top * row + left * pixel)
+        self.kernels[flip](self.layout_address, out, window, mean)
 
 
 def _address(array: Array) -> int:
