@@ -103,19 +103,33 @@ def test_all_options_give_the_same_floats(
 LARGER, GREY = (3, HEIGHT + 9, WIDTH + 2), (1, 2 * HEIGHT, 2 * WIDTH)
 
 
-@pytest.mark.parametrize(
-    "kinds",
-    [
-        [(SIZE, True), (LARGER, True)],
-        [(SIZE, True), (SIZE, False)],
-        [(SIZE, False), (SIZE, False), (SIZE, False), (SIZE, True)],
-    ],
-)
-def test_batches_of_several_kinds_are_floats(
-    monkeypatch: pytest.MonkeyPatch, database: Callable[..., str], kinds: list[Any]
+MIXED = {
+    "sizes": [(SIZE, True), (LARGER, True), (SIZE, True)],
+    "sizes, raw": [(SIZE, False), (LARGER, False)],
+    "encoded and raw": [(SIZE, True), (SIZE, False)],
+    "encoded late": [(SIZE, False), (SIZE, False), (SIZE, False), (SIZE, True)],
+    "small last": [(SIZE, True), (SIZE, True), ((3, CROP, CROP), True)],
+    "small first": [((3, CROP, CROP), False), (SIZE, True), (LARGER, False)],
+}
+
+
+@pytest.mark.parametrize("crop", [CROP, 64])
+@pytest.mark.parametrize("kinds", MIXED.values(), ids=MIXED)
+def test_images_of_several_sizes_and_kinds(
+    monkeypatch: pytest.MonkeyPatch, database: Callable[..., str], kinds: list[Any], crop: int
 ) -> None:
+    if crop > min(shape[1] for shape, _ in kinds):
+        kinds = [kind for kind in kinds if kind[0][1] >= crop]
     source = database(*kinds)
-    assert_as_floats(monkeypatch, lambda: data_net(source, f"crop_size: {CROP} mirror: true mean_value: 9"))
+    assert_as_floats(monkeypatch, lambda: data_net(source, f"crop_size: {crop} mirror: true mean_value: 9"))
+
+
+@pytest.mark.parametrize(("encoded", "bytes_"), [(True, True), (False, False)])
+def test_windows_of_images_of_several_sizes_are_kept(database: Callable[..., str], encoded: bool, bytes_: bool) -> None:
+    with data_net(database((SIZE, True), (LARGER, encoded)), "crop_size: 64") as net:
+        for _ in range(PASSES):
+            net.run_forward()
+            assert net.blobs["data"].synced_data.is_current(IMAGES) is bytes_
 
 
 @pytest.mark.parametrize("settings", [{"tops": 1}, {"batch": 1}, {"batch": 2 * COUNT}, {"engine": "onednn"}])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -17,10 +17,15 @@ from cafx_lib_feed.prefetch import Batch, Source
 from cafx_lib_feed.transform import Draws, Transformer
 from cafx_lib_pixels.images import MARKS, Images
 
+if TYPE_CHECKING:
+    from cafx_lib_pixels.streaming import Stream
+
 SMALL_IMAGE = 3 * 64 * 64
 """Up to this many values per image, transforming a stacked batch is faster than one image at a time."""
 MOST_KEPT = 1.5
 """An image is kept as a whole, which takes no copy, if it has at most this many times the pixels of its window."""
+WHOLE, WINDOWS, FLOATS = range(3)
+"""Ways to keep a batch, each for more kinds of images than the one before."""
 Shape3 = tuple[int, int, int]
 
 
@@ -54,6 +59,9 @@ class ImageSource(Source):
         name: the layer's name, which names its streams.
         transformer: applied to each image.
         labelled: whether the layer has a second top for labels.
+
+    Attributes:
+        way: how batches are kept: another way where images turn out to differ in size or kind.
     """
 
     def __init__(self, options: Any, streams: Streams, name: str, transformer: Transformer, labelled: bool) -> None:
@@ -64,6 +72,7 @@ class ImageSource(Source):
         self.transformer = transformer
         self.labelled = labelled
         self.expected: Shape3 | None = None
+        self.way = WHOLE
 
     def items(self, batch: int) -> Sequence[Any]:
         """Read the items of a batch, one per image; called by one thread at a time."""
@@ -108,32 +117,37 @@ class ImageSource(Source):
         first = self.picture(items[0], self.transformer.decoded)
         shape = self._check_shape(first, items[0], self.expected)
         small = first.pixels.size <= SMALL_IMAGE
-        if self.keeps_bytes and not small:
-            if self._keep(first, shape, items, draws, batch):
-                return
-            first = self.picture(items[0], self.transformer.decoded)  # its memory has been used again
+        way = self.way if self.keeps_bytes and not small else FLOATS
+        whole = way == WHOLE and first.pixels.size <= MOST_KEPT * math.prod(shape)
+        stream = None if way == FLOATS else self.transformer.stored(first.pixels, shape, first.decoded, whole)
+        if stream is not None:
+            if not self._keep(stream, whole, first, items, draws, batch):
+                self.way = max(self.way, WINDOWS if whole else FLOATS)
+                self.fill(fetched, number, batch)
+            return
         data, labels = batch.shape((len(items), *shape), (len(items),))
         if not (small and not first.decoded and self._fill_stacked(first, items, draws, data, labels)):
             self._fill_one_by_one(first, items, draws, data, labels)
         if not self.labelled:
             del batch.arrays[1:]
 
-    def _keep(self, first: Picture, shape: Shape3, items: Sequence[Any], draws: Draws, batch: Batch) -> bool:
-        """Keep images as bytes; return False where this is not possible, or one is of another kind than the first."""
-        transformer, decoded, size = self.transformer, first.decoded, first.pixels.shape
-        whole = first.pixels.size <= MOST_KEPT * math.prod(shape)
-        stream = transformer.stored(first.pixels, shape, decoded=decoded, whole=whole)
-        if stream is None:
-            return False
-        kept = size if whole else (*shape[1:], shape[0]) if decoded else shape
-        stored, marks = batch.buffer(0, (len(items), *kept), np.uint8), batch.buffer(2, (len(items), MARKS), np.int32)
-        labels, picture = batch.buffer(1, (len(items),), batch.dtype), first
+    def _keep(
+        self, stream: Stream, whole: bool, first: Picture, items: Sequence[Any], draws: Draws, batch: Batch
+    ) -> bool:
+        """Keep images, or their windows, as bytes; return False if one does not fit among those before."""
+        size, kind, count = first.shape, (first.pixels.dtype, first.decoded), len(items)
+        channels, height, width = size if whole else stream.shape
+        kept = (height, width, channels) if first.decoded else (channels, height, width)
+        stored, marks = batch.buffer(0, (count, *kept), np.uint8), batch.buffer(2, (count, MARKS), np.int32)
+        labels, picture = batch.buffer(1, (count,), batch.dtype), first
         for index, item in enumerate(items):
             if index:
                 picture = self.picture(item, self._memory(stored[index]))
-            if (picture.pixels.shape, picture.pixels.dtype, picture.decoded) != (size, first.pixels.dtype, decoded):
+            if picture.shape != size and not whole:
+                self._check_shape(picture, item, stream.shape)
+            if (picture.pixels.dtype, picture.decoded) != kind or (whole and picture.shape != size):
                 return False
-            mark = marks[index] = transformer.place(picture.pixels, draws, index, decoded=decoded)
+            mark = marks[index] = self.transformer.place(picture.shape, draws, index)
             labels[index] = picture.label
             _store(picture, stored[index], (0, 0) if whole else mark[1:])
         batch.arrays = [Images(stored, marks, stream, whole), labels][: 1 + self.labelled]

@@ -229,7 +229,7 @@ class Transformer:
             planes = scratch.flipped
         self._finish(planes, out, top, left, flip)
 
-    def stored(self, pixels: Array, shape: Shape3, *, decoded: bool, whole: bool) -> Any:
+    def stored(self, pixels: Array, shape: Shape3, decoded: bool, whole: bool) -> Any:
         """How windows of images that are kept as bytes become floats: a `cafx_lib_pixels.streaming.Stream`.
 
         Args:
@@ -246,9 +246,9 @@ class Transformer:
         strides = (1, width * channels, channels) if decoded else (height * width, width, 1)
         return self._stream(pixels.dtype, size, strides, shape)
 
-    def place(self, pixels: Array, draws: Draws, index: int, *, decoded: bool) -> tuple[bool, int, int]:
-        """Whether image number ``index`` of ``draws`` is mirrored, and the first row and column of its window."""
-        top, left, flip = self._where(pixels.shape if decoded else pixels.shape[1:], draws, index)
+    def place(self, size: Shape3, draws: Draws, index: int) -> tuple[bool, int, int]:
+        """Whether image number ``index`` of ``draws``, C×H×W, is mirrored, and its window's first row and column."""
+        top, left, flip = self._where(size[1:], draws, index)
         return flip, top, left
 
     def decoded(self, count: int) -> Array:
