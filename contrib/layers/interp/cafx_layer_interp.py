@@ -60,6 +60,11 @@ class Interp(SeparableLayer):
             positive, or nothing is left of the image.
 
     Source: Chen et al., DeepLab, 2015; Zhao et al., PSPNet, 2017; NEAREST: jolibrain's Caffe.
+
+    Read by engines:
+        rows: the matrix along columns of pixels, with at most two neighbouring weights per row.
+        columns: the same along rows.
+        crop: rows and columns left out at the beginning and at the end.
     """
 
     Parameter = InterpParameter
@@ -73,6 +78,7 @@ class Interp(SeparableLayer):
         self.sized = options.has("height") and options.has("width")
         self.first_only = options.mode == InterpParameter.Mode.NEAREST
         if self.first_only:
+            self.as_written = "mode NEAREST"
             log.warning("%s: NEAREST computes the first plane only; mode: NEAREST_OF_ALL computes all", self.where)
         for field in ("shrink_factor", "zoom_factor"):
             if getattr(options, field) < 1:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cafx.conformance import layer_suite, run_layer
-from cafx.kernel import CafxError
+from cafx.conformance import layer_suite, plugin_suite, run_layer
+from cafx.kernel import CafxError, registry
 
 TestInterp = layer_suite("Interp")
 
@@ -82,3 +82,38 @@ def test_nearest_is_the_fork_s_first_plane_only_and_says_so(caplog: pytest.LogCa
 def test_nearest_keeps_all_planes_if_the_size_stays() -> None:
     run = run_layer("Interp", [IMAGE], options={"height": 7, "width": 8, "mode": "NEAREST"})
     np.testing.assert_array_equal(run.tops[0], IMAGE.astype(np.float32))
+
+
+TestRoutine = plugin_suite("engine.onednn", "Interp")
+
+
+@pytest.mark.parametrize("value", [None, np.nan, np.inf, 1e38])
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((2, 3, 7, 8), (13, 40)),
+        ((3, 40, 9, 5), (33, 31)),
+        ((1, 2, 1, 9), (17, 17)),
+        ((1, 2, 9, 1), (5, 16)),
+        ((2, 2, 30, 33), (7, 4)),
+        ((1, 1, 6, 6), (6, 6)),
+        ((1, 3, 60, 60), (473, 473)),
+    ],
+)
+def test_onednn_agrees(shape: tuple[int, ...], size: tuple[int, int], value: float | None) -> None:
+    if reason := registry().load("engine", "onednn").unavailable():
+        pytest.skip(reason)
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal(shape, np.float32), rng.standard_normal((*shape[:2], *size), np.float32)
+    if value is not None:
+        x[0, 0, -1, 0] = dy[-1, -1, 0, -1] = value
+    options = {"height": size[0], "width": size[1]}
+    with np.errstate(all="ignore"):
+        found, expected = (
+            run_layer("Interp", [x], options=options, top_diffs=[dy], engine=engine) for engine in ("onednn", "numpy")
+        )
+    assert found.net.program.parts[-1].run_by == "onednn"
+    for one, other in ((found.tops[0], expected.tops[0]), (found.bottom_diffs[0], expected.bottom_diffs[0])):
+        with np.errstate(all="ignore"):
+            largest = np.abs(other[np.isfinite(other)]).max(initial=1)
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=float(largest) * TOLERANCE)

@@ -41,6 +41,11 @@ class Resize(SeparableLayer):
             an empty top.
 
     Source: happynear's Caffe for Windows.
+
+    Read by engines:
+        rows: the matrix along columns of pixels, with at most two neighbouring weights per row.
+        columns: the same along rows.
+        crop: rows and columns left out at the beginning and at the end.
     """
 
     Parameter = ResizeLayerParameter

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cafx.conformance import layer_suite, run_layer
+from cafx.conformance import layer_suite, plugin_suite, run_layer
 from cafx.kernel import CafxError
 
 TestResize = layer_suite("Resize")
@@ -27,3 +27,6 @@ def test_a_scale_that_leaves_nothing_is_refused() -> None:
     options = {"is_pyramid_test": True, "out_height_scale": 0.4, "out_width_scale": 1.0}
     with pytest.raises(CafxError, match="the top is empty"):
         run_layer("Resize", [np.ones((1, 1, 2, 2))], options=options)
+
+
+TestRoutine = plugin_suite("engine.onednn", "Resize")

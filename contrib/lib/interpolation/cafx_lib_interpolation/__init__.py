@@ -40,6 +40,11 @@ class SeparableLayer(Layer):
 
     A subclass says in `sizes` how large the results are and in `matrix` how an axis is interpolated.
     Bottom: N×C×H×W. Top: N×C×H'×W'. Gradient: dX = Rᵀ dY C. A value that is not finite affects its whole plane.
+
+    Read by engines:
+        rows: R, with at most two neighbouring weights per row.
+        columns: C, of the same kind.
+        crop: rows and columns left out at the beginning and at the end.
     """
 
     crop = (0, 0)
