@@ -183,6 +183,28 @@ class WithoutMomentum(Correct):
         return super().updater(rule, options, arena)
 
 
+class Forgotten(Reference):
+    """A layer that has no gradient unless this very routine has run forward."""
+
+    def __init__(self, compilation: Any, planned: Any) -> None:
+        super().__init__(compilation, planned)
+        forward, backward, ran = self.forward, self.backward, []
+
+        def run() -> None:
+            forward()
+            ran.append(True)
+
+        self.forward = run  # type: ignore[method-assign]
+        self.backward = lambda: backward() if ran else None  # type: ignore[method-assign]
+
+
+@wrong("shapes-in-pass")
+class Forgetting(Correct):
+    def routine(self, compilation: Any, planned: Any) -> Any:
+        kind = Forgotten if planned.layer.type == "Pooling" else Reference
+        return kind(compilation, planned)
+
+
 @pytest.mark.parametrize(("check_id", "engine"), WRONG, ids=lambda each: getattr(each, "__name__", each))
 def test_the_check_catches_it(check_id: str, engine: type[Any]) -> None:
     assert failures("engine", engine, check_id, name=NAME)

@@ -16,6 +16,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from cafx.conformance.dynamic import BEFORE, difference
 from cafx.conformance.kinds.common import common_checks
 from cafx.conformance.suite import AnyCase, CheckFailure, Subject, check
 from cafx.kernel import TEST, TRAIN, CafxError, Engine, Net, Phase, Solver, schema
@@ -215,6 +216,21 @@ def reshape(subject: Subject) -> None:
         with net_on(made(subject), subject, case, TRAIN) as net, net_on("numpy", subject, case, TRAIN) as numpy:
             for batch in (7, 1, 4):
                 require_same(passes(net, batch), passes(numpy, batch), case.tolerance, f"{case.name}, batch of {batch}")
+
+
+@check(
+    "shapes-in-pass",
+    "gradients are numpy's where a layer changes shapes in the middle of a pass",
+    kind=KIND,
+    per_case=False,
+    applies=available,
+)
+def shapes_in_pass(subject: Subject) -> None:
+    for name_, before in BEFORE.items():
+        wrong = difference(before, made(subject), subject.plugins, tolerance=TOLERANCE)
+        if wrong:
+            reason = "what forward has left for backward is lost when shapes change"
+            raise CheckFailure(f"{name_}: {wrong} is not numpy's: {reason}; hand it over by Routine.left and take")
 
 
 @check("ranges", "a pass over a range of layers gives numpy's blobs", kind=KIND, per_case=False, applies=available)
