@@ -44,7 +44,7 @@ from cafx.kernel.net.formats import (
 )
 from cafx.kernel.net.graph import Graph, Node, arity_text, check_arity, connect, find_layer
 from cafx.kernel.net.layer import Arity, Layer
-from cafx.kernel.net.memory import Access, Buffer, MemoryPlan, Use, aligned, plan_memory
+from cafx.kernel.net.memory import Access, Buffer, MemoryPlan, Use, aligned, place_buffers, plan_memory
 from cafx.kernel.net.net import TEST, TRAIN, Net
 from cafx.kernel.net.parameters import Parameter, learnable
 from cafx.kernel.net.plan import LayerPlan, NetPlan
@@ -127,6 +127,7 @@ __all__ = [
     "learnable",
     "make_engine",
     "not_weights",
+    "place_buffers",
     "plan_memory",
     "read_net",
     "read_weights",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from cafx.kernel import CafxError, Engine, Registry
-from cafx.kernel.net import Compilation, LayerPlan, Program, Routine, Step, Unsupported
+from cafx.kernel.net import Compilation, LayerPlan, MemoryPlan, Program, Routine, Step, Unsupported
 
 from .api.constants import Arg, DataType
 from .api.library import load, unavailable
@@ -20,6 +20,7 @@ from .build import Build
 from .fusion import fuse
 from .layouts import reorders
 from .program import JoinedProgram
+from .slices import lay_out
 from .threads import limit_blas, physical_threads
 
 PRECISIONS = {"float32": DataType.F32, "bf16": DataType.BF16}
@@ -83,6 +84,12 @@ class OneDNN(Engine):
     def fuse(self, compilation: Compilation, steps: Sequence[Step]) -> Sequence[Step]:
         """Layers joined where one primitive does the work of several."""
         return fuse(steps)
+
+    def plan_memory(self, compilation: Compilation, steps: Sequence[Step]) -> MemoryPlan:
+        """Which arrays share memory; what is concatenated is computed in its place, if possible."""
+        plan = super().plan_memory(compilation, steps)
+        found = (getattr(routine, "slices", None) for step in steps for routine in step.routines)
+        return lay_out(plan, filter(None, found))
 
     def conversions(self) -> tuple[int, float]:
         """How many reorders this thread has run, and the seconds they took."""

@@ -24,6 +24,7 @@ from .exact import valuewise
 from .execution import Execution, Invocation, Run, Work
 from .operands import Bindable, Operand
 from .recording import Recording, join
+from .slices import Slices
 from .threads import use_threads
 
 SLOW = ("ref", "simple:any")
@@ -106,6 +107,8 @@ class Accelerated(Routine):
     """Attributes that forward leaves for backward: memory, or values."""
     takes: ClassVar[frozenset[str]] = frozenset()
     """The fields of `Fusion` it can compute."""
+    slices: Slices | None = None
+    """What it concatenates, if the parts' memory may be slices of the whole's; known once its accesses are."""
 
     def __init__(self, compilation: Build, planned: LayerPlan, fusion: Fusion = UNFUSED) -> None:
         super().__init__(compilation, planned)

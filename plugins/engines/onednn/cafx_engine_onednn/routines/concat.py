@@ -14,6 +14,7 @@ from ..layouts import is_row_major
 from ..operands import Operand
 from ..parts import Written
 from ..routine import Accelerated
+from ..slices import Copies, Slices
 from .convolution import ACTIVATIONS, BLOCK, IMAGES
 
 
@@ -59,15 +60,19 @@ class Concat(Accelerated):
         plan, top = self.build.plan, self.tops[0].synced_data
         if plan.kept is None or plan.has_backward or top in plan.kept or native.unavailable():
             return False
-        if self.layer.concat_axis != 1 or len(self.tops[0].shape) != IMAGES or self.engine.type != DataType.F32:
-            return False
-        blocks = [MemoryDesc.tagged(bottom.shape, ACTIVATIONS[IMAGES], DataType.F32) for bottom in self.bottoms]
-        if self.sources != blocks or any(bottom.shape[1] % BLOCK for bottom in self.bottoms):
+        if not self._in_blocks():
             return False
         readers = [each for each in plan.layers if any(bottom.synced_data is top for bottom in each.bottoms)]
         return any(reads_parts(each) for each in readers) and all(
             reads_parts(each) or each.layer.type == "Split" for each in readers
         )
+
+    def _in_blocks(self) -> bool:
+        """Whether channels are joined, of which all bottoms have whole blocks of 16."""
+        if self.layer.concat_axis != 1 or len(self.tops[0].shape) != IMAGES or self.engine.type != DataType.F32:
+            return False
+        blocks = [MemoryDesc.tagged(bottom.shape, ACTIVATIONS[IMAGES], DataType.F32) for bottom in self.bottoms]
+        return self.sources == blocks and not any(bottom.shape[1] % BLOCK for bottom in self.bottoms)
 
     def _result(self) -> MemoryDesc:
         shape, kind = self.tops[0].shape, self.engine.type
@@ -87,13 +92,17 @@ class Concat(Accelerated):
         return parts
 
     def make_forward(self) -> Run:
-        """One primitive, or nothing if all readers read the bottoms."""
+        """One primitive, or nothing if all readers read the bottoms, or these are where the top is."""
         if self.stays_in_parts:
             return Written(self.tops[0], self.bottoms)
         xs = [Operand(bottom.synced_data, desc) for bottom, desc in zip(self.bottoms, self.sources, strict=True)]
         y = Operand(self.tops[0].synced_data, self.result)
         arguments = {Arg.DST: y, **{source_arg(i): x for i, x in enumerate(xs)}}
-        return Execution(xs, [self.call(self.forward_desc, arguments)], [y])
+        call = self.call(self.forward_desc, arguments)
+        if self.build.plan.has_backward or self.tops[0].shape[0] != 1 or not self._in_blocks():
+            return Execution(xs, [call], [y])
+        self.slices = Slices(xs, y)
+        return Execution(xs, [Copies(self.slices, call)], [y])
 
     def make_backward(self) -> Run:
         """A reorder for each bottom whose gradient is needed."""
