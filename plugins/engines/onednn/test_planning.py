@@ -153,6 +153,16 @@ layer {{ name: "loss1" type: "Reduction" bottom: "b1" top: "loss1" reduction_par
 """
 """What a layer as written has made is converted to memory that another blob has until then."""
 
+REFUSED = f"""
+layer {{ name: "data" type: "Input" top: "data" input_param {{ shape {{ dim: 2 dim: 3 dim: 5 dim: 5 }} }} }}
+layer {{ name: "b1" type: "Convolution" bottom: "data" top: "b1" {SIXTEEN} }}
+layer {{ name: "shared" type: "Dropout" bottom: "b1" top: "b2" }}
+layer {{ name: "b3" type: "AbsVal" bottom: "b1" top: "b3" }}
+layer {{ name: "b4" type: "AbsVal" bottom: "b2" top: "b4" }}
+layer {{ name: "b5" type: "Convolution" bottom: "b4" top: "b5" {SIXTEEN} }}
+"""
+"""A step cannot be joined after part of it has been written down: nothing of that may be left."""
+
 
 class Nobody:
     """Watches a pass, which runs step by step then."""
@@ -176,6 +186,7 @@ def test_inference_in_few_calls_changes_nothing(count: int) -> None:
     @settings(max_examples=count, deadline=None)
     @given(nets())
     @example(CONVERTED)
+    @example(REFUSED)
     def check(text: str) -> None:
         joined, stepwise = inference(text), inference(text)
         stepwise.observer = Nobody()

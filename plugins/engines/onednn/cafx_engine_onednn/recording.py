@@ -83,13 +83,12 @@ class Recording:
     def add(self, joinables: Sequence[Joinable]) -> bool:
         """Write down what they call, or nothing if one of them cannot be joined."""
         lists: list[list[Any]] = [self.rows, self.reads, self.conditions, self.programs, self.doubts]
-        lengths, known = [len(each) for each in lists], len(self.current)
+        lengths, current = [len(each) for each in lists], {key: dict(places) for key, places in self.current.items()}
         if all(each.join(self) for each in joinables):
             return True
         for each, length in zip(lists, lengths, strict=True):
             del each[length:]
-        while len(self.current) > known:
-            self.current.popitem()
+        self.current = current
         return False
 
     def call(self, call: Call) -> bool:
