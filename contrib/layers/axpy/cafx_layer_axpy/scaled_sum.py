@@ -10,13 +10,10 @@ from collections.abc import Callable, Mapping
 import attrs
 
 from cafx_engine_onednn.operands import Bindable
+from cafx_engine_onednn.valuewise import tasks_for
 from cafx_engine_onednn.winograd.program import Cells, Region, Scratch, Tasks, pointer, task_kernel
 from cafx_engine_onednn.winograd.tiling import split
 from cafx_lib_llvm import INT, LANES, Arguments, Emitter, Value
-
-TASKS_PER_THREAD = 4
-FEWEST_VECTORS = 256
-"""Less is not worth a task of its own."""
 
 
 @attrs.frozen(kw_only=True)
@@ -157,8 +154,7 @@ def program(
     unused = next(iter(regions.values()))
     names = ("factors", "x", "z", "y", "data", "factor_diffs")
     operands = {name: regions.get(name, unused) for name in names}
-    parts = max(1, rows.count * rows.length // LANES // FEWEST_VECTORS)
-    ranges = split(rows.count, min(parts, TASKS_PER_THREAD * threads))
+    ranges = split(rows.count, tasks_for(rows.count * rows.length // LANES, threads))
     tasks = [
         [kernel.call(SumArguments(**operands, first=first, rows=count, length=rows.length))] for first, count in ranges
     ]

@@ -9,14 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cafx_engine_onednn.operands import Bindable
+from cafx_engine_onednn.valuewise import tasks_for
 from cafx_engine_onednn.winograd.program import Cells, Region, Scratch, Tasks, pointer, task_kernel
 from cafx_engine_onednn.winograd.tiling import split
 from cafx_lib_llvm import INT, INTS, LANES, Arguments, Emitter, Value
 from cafx_lib_llvm.emitter import FLOATS
-
-TASKS_PER_THREAD = 4
-FEWEST_VECTORS = 256
-"""Less is not worth a task of its own."""
 
 
 class Blends:
@@ -84,7 +81,7 @@ class _Row:
 
 
 def _vectors(e: Emitter) -> Value:
-    """How many vectors a row has."""
+    """Number of vectors of a row."""
     return e.builder.sdiv(e.add(e.arguments.width, LANES - 1), INT(LANES))
 
 
@@ -154,9 +151,8 @@ def program(
         "width": width,
     }
     kernel, count = (collect(), planes) if backward else (blend(), planes * outputs)
-    parts = max(1, planes * outputs * width // LANES // FEWEST_VECTORS)
     tasks = [
         [kernel.call(BlendArguments(**constants, first=first, count=size))]
-        for first, size in split(count, min(parts, TASKS_PER_THREAD * threads))
+        for first, size in split(count, tasks_for(planes * outputs * width // LANES, threads))
     ]
     return Tasks(min(threads, len(tasks)), cells, scratch("interpolation.threads", threads), [tasks])

@@ -182,12 +182,16 @@ def search(memory: Bindable, *, threads: int, scratch: Scratch) -> Tasks:
     return Tasks(used, cells, scratch("valuewise.threads", threads), [tasks], not_finite=not_finite)
 
 
+def tasks_for(vectors: int, threads: int) -> int:
+    """Number of tasks into which work on vectors is best divided."""
+    return min(TASKS_PER_THREAD * threads, max(1, vectors // FEWEST_VECTORS))
+
+
 def _ranges(memory: Bindable, threads: int) -> list[tuple[int, int, int]]:
     """The tasks: first vector, whole vectors, and values behind them."""
     size = BFLOAT16_BYTES if memory.desc.dtype == DataType.BF16 else FLOAT_BYTES
     vectors, rest = divmod(memory.desc.size // size, LANES)
-    parts = min(TASKS_PER_THREAD * threads, max(1, vectors // FEWEST_VECTORS))
-    ranges = list(split(vectors, parts)) if vectors else [(0, 0)]
+    ranges = list(split(vectors, tasks_for(vectors, threads))) if vectors else [(0, 0)]
     return [(start, count, rest if (start, count) == ranges[-1] else 0) for start, count in ranges]
 
 
