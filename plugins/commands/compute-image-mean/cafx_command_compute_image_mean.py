@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cafx.conformance.kinds.command import CommandCase
+    from cafx_lib_feed.datum import Example
     from cafx_lib_jobs.hold import Hold
     from cafx_lib_jobs.task import Report
 
@@ -48,7 +49,8 @@ def compute_image_mean(database: str, out: str | None, backend: str | None, thre
         if jobs:
             _sum_in_slices(reader, backend, out, totals, jobs)
         else:
-            totals.add_all(_sums(reader.items(), threads))
+            with in_order(_sum_chunk, _chunks(reader.items()), threads) as sums:
+                totals.add_all(sums)
     mean = totals.mean()
     if out:
         _write(Path(out), mean)
@@ -142,7 +144,7 @@ def sum_slice(records: Sequence[int], out: Path, hold: Hold, *, database: str, b
     def sums() -> Iterator[Any]:
         nonlocal whole
         items = itertools.islice(reader.items(records[0]), len(records))
-        for count, total, key in _sums(items, 1):
+        for count, total, key in map(_sum_chunk, _chunks(items)):
             if total.dtype.kind != "u":
                 said.append((count, key.hex()))
                 yield total
@@ -169,16 +171,15 @@ def _open(database: str, backend: str | None) -> Any:
     return open_all(database, lambda each: open_database(each, backend.upper() if backend else None))
 
 
-def _sums(items: Iterator[tuple[bytes, Any]], threads: int) -> Iterator[tuple[int, Any, bytes]]:
-    """The number of images, the sum and the first key of each chunk."""
+def _chunks(items: Iterator[tuple[bytes, Any]]) -> Iterator[list[tuple[bytes, Example]]]:
+    """Keys and Datums of the items, in chunks."""
     from cafx_lib_feed.datum import DatumReader
 
     datums = DatumReader()
-    chunks = iter(lambda: [(key, datums.read(key, v)) for key, v in itertools.islice(items, CHUNK)], [])
-    yield from in_order(_sum_chunk, chunks, threads) if threads > 1 else map(_sum_chunk, chunks)
+    return iter(lambda: [(key, datums.read(key, v)) for key, v in itertools.islice(items, CHUNK)], [])
 
 
-def _sum_chunk(chunk: list[tuple[bytes, Any]]) -> tuple[int, Any, bytes]:
+def _sum_chunk(chunk: list[tuple[bytes, Example]]) -> tuple[int, Any, bytes]:
     """The number of images in a chunk, their sum (of bytes as uint32), and the first key."""
     import numpy as np
 

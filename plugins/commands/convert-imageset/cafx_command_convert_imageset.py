@@ -103,8 +103,9 @@ def convert_imageset(
         done = _done(writer.last_key(), lines, out) if resume else 0
         if done:
             click.echo(f"resuming after {done} of {len(lines)} lines")
-        with progress(in_order(read, lines[done:], threads), len(lines) - done, "converting") as results:
-            count = write_all(writer, _valid(results, bad, on_bad == "stop", check_size))
+        converted = in_order(read, lines[done:], threads)
+        with converted as results, progress(results, len(lines) - done, "converting") as shown:
+            count = write_all(writer, _valid(shown, bad, on_bad == "stop", check_size))
     _conclude(listed, out, count, len(bad), done + count)
 
 

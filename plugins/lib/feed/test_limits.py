@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import zlib
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from cafx_lib_feed import images, tools
 SEVERAL = 3
 WRITE_FOR_EVER = """
 import sys
+import threading
 from cafx_lib_feed.tools import create
 with create(sys.argv[1], sys.argv[2], resumable=bool(sys.argv[3:])) as writer:
     for number in range(10**9):
@@ -108,3 +110,28 @@ def test_a_database_has_its_name_once_it_is_complete(backend: str, tmp_path: Pat
             writer.put([(b"a", b"1")] if complete else [])
             raise ZeroDivisionError
         assert [each.name for each in tmp_path.iterdir()] == ["db"]
+
+
+def test_work_in_order_ends_with_its_block() -> None:
+    several, before, done = 40, set(threading.enumerate()), threading.Event()
+
+    def work(number: int) -> int:
+        if number == 2:
+            done.wait(10)  # results behind it wait for it
+        return number
+
+    with tools.in_order(work, iter(range(several)), 3) as results:
+        assert next(results) == 0
+        done.set()
+        assert list(results) == list(range(1, several))
+    kept = []
+    for stop in ("read", "abandoned"):
+        jobs = iter(range(several))
+        with pytest.raises(ZeroDivisionError) as caught, tools.in_order(lambda n: 1 // n, jobs, 3) as results:  # noqa: PT012
+            kept.append(results)
+            if stop == "abandoned":
+                raise ZeroDivisionError
+            next(results)
+        kept.append(caught)
+        assert set(threading.enumerate()) == before
+        assert len(list(jobs)) > several // 2

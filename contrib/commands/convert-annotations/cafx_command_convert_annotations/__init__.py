@@ -107,8 +107,8 @@ def convert_annotations(
             _write_labels(items, labelmap_out)
         if start:
             click.echo(f"resuming after {start} of {len(entries)} images")
-        results = in_order(conversion.convert, entries[start:], threads)
-        with progress(results, len(entries) - start, "converting") as shown:
+        converted = in_order(conversion.convert, entries[start:], threads)
+        with converted as results, progress(results, len(entries) - start, "converting") as shown:
             count = write_all(writer, _valid(shown, bad, on_bad == "stop", check_size))
     _conclude(listed, out, count, len(bad), start + count)
     if sizes_out:
@@ -140,7 +140,7 @@ def _entries(source: Source, numbers: Sequence[int], threads: int, stop: bool) -
                 raise
             return error
 
-    with progress(in_order(read, numbers, threads), len(numbers), "reading annotations") as entries:
+    with in_order(read, numbers, threads) as found, progress(found, len(numbers), "reading annotations") as entries:
         return list(enumerate(entries))
 
 

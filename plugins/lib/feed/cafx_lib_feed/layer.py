@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import logging
 import threading
 import weakref
@@ -120,9 +121,15 @@ def close_apart(feed: Feed) -> None:
     """Close the feed of a layer that is no longer in use, in a thread of its own.
 
     The garbage collector runs anywhere: also where its caller holds a lock, such as HDF5's, that the
-    prefetching threads wait for. It must not wait for them.
+    prefetching threads wait for, or one of ``threading``'s, that every new `threading.Thread` waits for. It must wait
+    for neither.
     """
-    threading.Thread(target=feed.close, name="cafx-close").start()
+    _thread.start_new_thread(_close_in_thread, (feed,))
+
+
+def _close_in_thread(feed: Feed) -> None:
+    """Start the thread that closes a feed; `threading` does not know the one which does so."""
+    threading.Thread(target=feed.close, name="cafx-close", daemon=False).start()
 
 
 class BatchLayer(Layer):

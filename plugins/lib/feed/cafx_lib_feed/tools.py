@@ -6,14 +6,17 @@ import os
 import secrets
 import shutil
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
     from cafx_lib_feed.database import Reader, Writer
 
 BYTES_PER_WRITE, ITEMS_PER_WRITE = 1 << 20, 1000
@@ -139,29 +142,42 @@ def write_all(writer: Writer, items: Iterable[tuple[bytes, bytes]]) -> int:
     return total + len(batch)
 
 
-def in_order(work: Callable[[T], R], jobs: Iterable[T], threads: int) -> Iterator[R]:
-    """Apply ``work`` to each job on several threads and yield the results in the order of the jobs.
+@contextmanager
+def in_order(work: Callable[[T], R], jobs: Iterable[T], threads: int) -> Iterator[Iterator[R]]:
+    """Apply ``work`` to each job on several threads; within the ``with`` block, iterate over the results.
 
-    Unlike ``Executor.map``, it does not read all jobs in advance.
+    They come in the order of the jobs, and unlike with ``Executor.map``, not all jobs are read in advance. The threads
+    end with the block, also after an error. A generator that an error leaves behind would wait for them wherever the
+    garbage collector finds it, which may hold a lock that the threads need to end.
+
+    Args:
+        work: what is done with a job.
+        jobs: the jobs.
+        threads: number of threads.
 
     Example:
-        >>> list(in_order(str.upper, "abc", threads=2))
+        >>> with in_order(str.upper, "abc", threads=2) as results:
+        ...     list(results)
         ['A', 'B', 'C']
     """
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(threads) as pool:
-        pending: list[Any] = []
         try:
-            for job in jobs:
-                pending.append(pool.submit(work, job))
-                if len(pending) > JOBS_PER_THREAD * threads:
-                    yield pending.pop(0).result()
-            while pending:
-                yield pending.pop(0).result()
+            yield _results(pool, work, jobs, JOBS_PER_THREAD * threads)
         finally:
-            for each in pending:
-                each.cancel()
+            pool.shutdown(cancel_futures=True)
+
+
+def _results(pool: Executor, work: Callable[[T], R], jobs: Iterable[T], ahead: int) -> Iterator[R]:
+    """The results of jobs, of which at most ``ahead`` are waiting."""
+    pending: deque[Future[R]] = deque()
+    for job in jobs:
+        pending.append(pool.submit(work, job))
+        if len(pending) > ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
 
 
 @contextmanager

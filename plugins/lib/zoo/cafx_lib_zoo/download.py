@@ -210,9 +210,10 @@ class _Transfer:
             return
         with self.web.opened(self.place, start=have) as response:
             begin, size = self._announced(response, have)
-            with self._opened("ab" if begin else "wb") as file:
+            chunks = self.web.chunks(response, self.place)
+            with self._opened("ab" if begin else "wb") as file, chunks as received:
                 self.resumed = begin > 0
-                end = self._write(file, self.web.chunks(response, self.place), begin, size)
+                end = self._write(file, received, begin, size)
         if size is not None and end < size:
             raise Interrupted(f"ends after {end:,} of {size:,} bytes")
 

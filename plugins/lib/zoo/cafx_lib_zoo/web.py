@@ -101,25 +101,16 @@ class Web:
                 raise CafxError("is sent in another encoding", where=shown_url(url), found=coding[:20])
             yield response
 
-    def chunks(self, response: http.client.HTTPResponse, url: str) -> Iterator[bytes]:
-        """What a response holds, piece by piece.
+    @contextlib.contextmanager
+    def chunks(self, response: http.client.HTTPResponse, url: str) -> Iterator[Iterator[bytes]]:
+        """Within the ``with`` block, iterate over what a response holds, piece by piece.
 
         Raises:
             Interrupted: the connection failed.
             CafxError: it is too slow.
         """
         with _Pace(response, self.limits) as pace:
-            while True:
-                try:
-                    chunk = response.read1(CHUNK)
-                except (OSError, http.client.HTTPException, ValueError) as error:
-                    pace.check(url)
-                    raise Interrupted(f"connection lost: {_reason(error)}") from None
-                pace.check(url)
-                if not chunk:
-                    return
-                pace.count += len(chunk)
-                yield chunk
+            yield _chunks(response, url, pace)
 
     def read(self, url: str, most: int) -> bytes:
         """A small file.
@@ -143,11 +134,12 @@ class Web:
     def _read(self, url: str, most: int) -> bytes:
         data = bytearray()
         with self.opened(url) as response:
-            for chunk in self.chunks(response, url):
-                data += chunk
-                if len(data) > most:
-                    found = f"more than {most:,} bytes"
-                    raise CafxError("is too large for what it should be", where=shown_url(url), found=found)
+            with self.chunks(response, url) as chunks:
+                for chunk in chunks:
+                    data += chunk
+                    if len(data) > most:
+                        found = f"more than {most:,} bytes"
+                        raise CafxError("is too large for what it should be", where=shown_url(url), found=found)
             length = response.headers.get("Content-Length", "")
         if length.isascii() and length.isdigit() and length != str(len(data)):
             raise Interrupted(f"ends after {len(data):,} of {length[:20]} bytes")
@@ -201,6 +193,20 @@ class _Pace:
                 self._too_slow = True
                 _shut(self._response.cafx_socket)
                 return
+
+
+def _chunks(response: http.client.HTTPResponse, url: str, pace: _Pace) -> Iterator[bytes]:
+    while True:
+        try:
+            chunk = response.read1(CHUNK)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            pace.check(url)
+            raise Interrupted(f"connection lost: {_reason(error)}") from None
+        pace.check(url)
+        if not chunk:
+            return
+        pace.count += len(chunk)
+        yield chunk
 
 
 def _expire(expired: threading.Event, connected: Any) -> None:
