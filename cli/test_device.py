@@ -161,6 +161,7 @@ def test_an_engine_that_cannot_be_imported_is_listed(
     assert (row["name"], row["gpu"], row["available"]) == ("numpy", None, False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(available_engine(registry(), gpu=True)), reason="a GPU engine can run here")
 def test_here_without_a_gpu(cafx: Run) -> None:
     text = cafx("device").stdout
@@ -171,5 +172,6 @@ def test_here_without_a_gpu(cafx: Run) -> None:
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_name_of_caffe_s_command_is_understood(cafx: Run) -> None:
     assert "numpy 0." in cafx("device_query").stdout

@@ -59,6 +59,7 @@ def test_each_command_has_help_with_debug(cafx: Run, name: str) -> None:
     assert "--debug" in cafx(name, "--help").stdout
 
 
+@pytest.mark.slow
 def test_help_imports_nothing_heavy(environment: dict[str, str]) -> None:
     text = (
         "import sys\nfrom cafx.cli.main import run\n"
@@ -81,16 +82,19 @@ def test_version(cafx: Run) -> None:
     assert cafx("--version").stdout.startswith("cafx, version 0.")
 
 
+@pytest.mark.slow
 def test_an_unknown_command_is_a_usage_error_with_a_suggestion(cafx: Run) -> None:
     assert "train" in cafx("trian", code=USAGE).stderr
 
 
+@pytest.mark.slow
 def test_the_error_for_a_missing_file_is_one_line(cafx: Run) -> None:
     done = cafx("train", "--solver", "nowhere.prototxt", code=1)
     assert done.stderr.startswith("error: nowhere.prototxt: ")
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_debug_shows_the_traceback(start: Start) -> None:
     for arguments in (["--debug", "net", "nowhere.prototxt"], ["net", "nowhere.prototxt", "--debug"]):
         process = start(*arguments)
@@ -150,6 +154,7 @@ def test_bash_completes_plugins_and_fields(
     assert completed(folder, environment, *words) == expected
 
 
+@pytest.mark.slow
 def test_zsh_and_fish_complete_a_value_as_one_word(cafx: Run) -> None:
     for shell in ("zsh", "fish"):
         word = "lr_policy=st"
@@ -165,11 +170,13 @@ def test_the_script_for_zsh_adds_no_space_after_an_equals_sign(cafx: Run) -> Non
     assert 'compadd -U "${no_space[@]}" -V unsorted' in script
 
 
+@pytest.mark.slow
 def test_completion_completes(cafx: Run) -> None:
     words = [("_CAFX_COMPLETE", "bash_complete"), ("COMP_WORDS", "cafx tr"), ("COMP_CWORD", "1")]
     assert "train" in cafx(env=words).stdout
 
 
+@pytest.mark.slow
 def test_a_broken_plugin_affects_only_its_own_command(folder: Path, environment: dict[str, str]) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -190,6 +197,7 @@ def test_a_broken_plugin_affects_only_its_own_command(folder: Path, environment:
     assert "Traceback" not in used.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs POSIX signals")
 def test_ctrl_c_outside_training_exits_with_130(start: Start) -> None:
     process = start("time", "net.prototxt", "--iterations", "100000000")

@@ -84,6 +84,7 @@ def test_there_are_pages_about_the_most_frequent_mistakes() -> None:
     assert all(re.fullmatch(r"E-[a-z0-9-]+", name) for name in pages())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", pages())
 def test_a_page_is_about_errors_that_exist_and_is_found_by_them(name: str) -> None:
     page = pages()[name]
@@ -113,6 +114,7 @@ def test_examples_in_docstrings_run(module: object) -> None:
     assert (results.failed, results.attempted > 0) == (0, True)
 
 
+@pytest.mark.slow
 def test_errors_end_with_the_id_of_their_page_and_json_has_it(cafx: Run, folder: Path) -> None:
     path = folder / "net.prototxt"
     path.write_text(path.read_text().replace("ReLU", "RelU"))
@@ -120,6 +122,7 @@ def test_errors_end_with_the_id_of_their_page_and_json_has_it(cafx: Run, folder:
     assert json.loads(cafx("net", "net.prototxt", "--json", code=1).stderr)["error"]["id"] == "E-layer-type"
 
 
+@pytest.mark.slow
 def test_explaining_by_id_message_and_words(cafx: Run) -> None:
     line = "error: n.prototxt:3: layer 'x' (Foo): unknown layer type 'Foo'; did you mean 'Fou'? [E-layer-type]"
     for words in (

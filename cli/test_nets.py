@@ -36,6 +36,7 @@ def weights(cafx: Run) -> str:
     return "tiny_iter_40.caffemodel"
 
 
+@pytest.mark.slow
 def test_scores_are_printed_as_in_caffe(cafx: Run, weights: str) -> None:
     lines = cafx("test", "net.prototxt", "--weights", weights, "--iterations", "2").stdout.splitlines()
     assert re.fullmatch(r"Batch 0, loss = \S+", lines[0])
@@ -51,12 +52,14 @@ def test_scores_as_json(cafx: Run, weights: str) -> None:
     assert output["scores"]["loss"] == [pytest.approx(output["loss"])]
 
 
+@pytest.mark.slow
 def test_scoring_needs_matching_weights(cafx: Run, folder: Path) -> None:
     cafx("test", "net.prototxt", code=2)
     (folder / "page.caffemodel").write_text("<!DOCTYPE html><html>Not found</html>")
     assert "a web page" in cafx("test", "net.prototxt", "-w", "page.caffemodel", code=1).stderr
 
 
+@pytest.mark.slow
 def test_times_of_every_layer(cafx: Run) -> None:
     output = json.loads(cafx("time", "net.prototxt", "-n", "3", "--json").stdout)
     assert [row["name"] for row in output["rows"]] == ["data", "ip1", "relu1", "ip2", "loss"]
@@ -73,6 +76,7 @@ def test_layers_and_times_fit_in_sixty_columns(cafx: Run) -> None:
     assert max(map(len, lines)) <= 60
 
 
+@pytest.mark.slow
 def test_operations_per_second_and_their_fraction_of_the_peak(cafx: Run) -> None:
     output = json.loads(cafx("time", "net.prototxt", "-n", "1", "--json").stdout)
     rows = {row["name"]: row for row in output["rows"]}
@@ -114,6 +118,7 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "fy" top: "loss"
 """
 
 
+@pytest.mark.slow
 def test_a_net_whose_shapes_change_is_timed_with_what_the_changes_cost(cafx: Run, folder: Path) -> None:
     (folder / "varying.prototxt").write_text(VARYING)
     output = json.loads(cafx("time", "varying.prototxt", "-n", "6", "--warmup", "0", "--json").stdout)
@@ -140,6 +145,7 @@ def test_no_backward_is_timed_in_test_phase(cafx: Run) -> None:
     assert json.loads(cafx("time", "net.prototxt", "-n", "1", "--phase", "test", "--json").stdout)["backward"] == 0
 
 
+@pytest.mark.slow
 def test_the_program_of_a_net(cafx: Run) -> None:
     output = json.loads(cafx("net", "net.prototxt", "--phase", "TRAIN", "--json").stdout)
     assert output["parameters"] == 32
@@ -174,6 +180,7 @@ def test_stages_and_levels_select_layers(cafx: Run, folder: Path) -> None:
     assert names("--level", "2") == ["data", "b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wrong", "right", "message"),
     [
@@ -191,6 +198,7 @@ def test_errors_in_nets_name_file_and_line(cafx: Run, folder: Path, wrong: str, 
     assert message in error
 
 
+@pytest.mark.slow
 def test_an_emitted_net_equals_the_net_py(cafx: Run, folder: Path) -> None:
     (folder / "net.py").write_text(WHOLE_NET)
     text = cafx("emit", "net.py").stdout

@@ -81,6 +81,7 @@ def test_there_is_a_template_for_every_kind_of_plugin() -> None:
     assert set(ALIASES.values()) <= set(KINDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_plugin_is_complete(kind: str, created: dict[str, writing.CreatedPlugin]) -> None:
     plugin = created[kind]
@@ -274,6 +275,7 @@ def test_the_kinds_are_listed() -> None:
         assert any(line.startswith(f"{kind.name} ") and line.endswith(kind.summary) for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_help_has_an_example_that_works(kind: str, tmp_path: Path) -> None:
     text = invoke(kind, "--help").stdout
@@ -468,6 +470,7 @@ def test_the_other_commands_fit_the_environment(place: Callable[..., None], tmp_
     assert installing.publish_commands("x")[1:] == [f"{python} -m build x", "twine upload x/dist/*"]
 
 
+@pytest.mark.slow
 def test_without_the_conformance_suite_check_names_the_line_that_installs_it(
     folder: Path, cafx: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ API = "Requires-Dist: cafx-kernel>=0.1,<0.2"
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.slow
 def test_the_list_names_distributions_and_versions(cafx: Run) -> None:
     rows = json.loads(cafx("plugins", "list", "--json").stdout)
     relu = next(row for row in rows if row["name"] == "ReLU")
@@ -24,10 +25,12 @@ def test_the_list_names_distributions_and_versions(cafx: Run) -> None:
     assert "cafx-solver-sgd" in cafx("plugins").stdout
 
 
+@pytest.mark.slow
 def test_an_unknown_kind_has_a_suggestion(cafx: Run) -> None:
     assert "did you mean 'layer'" in cafx("plugins", "list", "--kind", "layr", code=1).stderr
 
 
+@pytest.mark.slow
 def test_a_plugin_is_described(cafx: Run) -> None:
     text = cafx("plugins", "show", "InnerProduct").stdout
     assert "Y = X Wᵀ + b" in text
@@ -37,6 +40,7 @@ def test_a_plugin_is_described(cafx: Run) -> None:
     assert json.loads(cafx("plugins", "show", "relu", "--json").stdout)["facts"]["in_place"] is True
 
 
+@pytest.mark.slow
 def test_an_unknown_plugin_has_a_suggestion(cafx: Run) -> None:
     assert "'ReLU'" in cafx("plugins", "show", "ReLUU", code=1).stderr
 

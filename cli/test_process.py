@@ -77,6 +77,7 @@ def test_closed_input_and_errors_are_no_obstacle(shell: Run, folder: Path) -> No
     assert "iteration 10/40" not in (folder / "run.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_full_disk_behind_standard_output_is_an_error(shell: Run) -> None:
     done = shell(f"{CAFX} plugins list --kind filler >/dev/full")
     (line,) = done.stderr.splitlines()
@@ -180,6 +181,7 @@ def _train_for_ever(start: Start, *more: str) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_sigterm_saves_a_snapshot_and_ends_with_143(folder: Path, start: Start) -> None:
     process = _train_for_ever(start)
     process.send_signal(signal.SIGTERM)
@@ -204,6 +206,7 @@ def test_a_second_sigterm_stops_at_once(folder: Path, environment: dict[str, str
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == TERMINATED
 
 
+@pytest.mark.slow
 def test_control_characters_of_a_file_reach_no_terminal(cafx: Run, folder: Path, environment: dict[str, str]) -> None:
     (folder / "bad.prototxt").write_text(ESCAPES)
     outputs = [cafx("net", "bad.prototxt").stdout, *_in_a_terminal(["net", "bad.prototxt"], folder, environment)]

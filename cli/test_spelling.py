@@ -112,6 +112,7 @@ def test_training_resumes_with_one_dash(cafx: Run, folder: Path, snapshot: tuple
     assert hashlib.md5((folder / "tiny_iter_40.caffemodel").read_bytes()).digest() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "hint"),
     [

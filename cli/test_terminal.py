@@ -92,6 +92,7 @@ def plain(environment: dict[str, str]) -> dict[str, str]:
     return {**kept, "TERM": "xterm-256color"}
 
 
+@pytest.mark.slow
 def test_errors_and_help_are_coloured_on_a_terminal(folder: Path, plain: dict[str, str]) -> None:
     assert f"{ESCAPE}31m{ESCAPE}1merror:{ESCAPE}0m nowhere.prototxt: " in on_terminal(
         folder, plain, "net", "nowhere.prototxt"
@@ -109,6 +110,7 @@ def test_colours_can_be_switched_off(folder: Path, plain: dict[str, str], settin
         assert ESCAPE not in on_terminal(folder, environment, *arguments)
 
 
+@pytest.mark.slow
 def test_pipes_get_no_colours_unless_asked_for(cafx: Run, plain: dict[str, str]) -> None:
     del plain
     colourless = [(name, "") for name in ("FORCE_COLOR", "TTY_COMPATIBLE")]
@@ -156,12 +158,14 @@ def test_output_that_is_not_utf_8_is_legible(folder: Path, environment: dict[str
     assert b"cupy, ..." in output("train", "--help")
 
 
+@pytest.mark.slow
 def test_tables_in_pipes_are_as_wide_as_columns_says(cafx: Run) -> None:
     lines = cafx("net", "net.prototxt", env=[("COLUMNS", "72"), ("FORCE_COLOR", "")]).stdout.splitlines()
     framed = [cell_len(line) for line in lines if line.startswith(("│", "┃", "┏", "└"))]
     assert 60 < max(framed) <= 72
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=2, max_size=4), st.integers(30, 120))
 def test_a_table_fits_and_splits_no_word_that_has_room(rows: list[list[str]], width: int) -> None:
     columns = [Column.of(f"title{index}", cells) for index, cells in enumerate(zip(*rows, strict=True))]
@@ -177,6 +181,7 @@ def test_a_table_fits_and_splits_no_word_that_has_room(rows: list[list[str]], wi
         )
 
 
+@pytest.mark.slow
 def test_automatic_splits_and_constant_columns_are_hidden(cafx: Run, folder: Path) -> None:
     (folder / "splits.prototxt").write_text(SPLITTING)
     output = cafx("net", "splits.prototxt", "-e", "numpy", env=[("COLUMNS", "100")]).stdout

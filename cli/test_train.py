@@ -43,6 +43,7 @@ solver = SolverSpec(net=n, base_lr=0.01, lr_policy="fixed", max_iter=5,
 """
 
 
+@pytest.mark.slow
 def test_training_reports_its_outcome_and_next_commands(cafx: Run, folder: Path) -> None:
     result = cafx("train", "--solver", "solver.prototxt")
     assert "Trained 40 iterations" in result.stdout
@@ -66,6 +67,7 @@ def test_older_scores_are_printed_with_their_iteration(cafx: Run, iterations: in
     assert re.fullmatch(message, result.stdout.splitlines()[0])
 
 
+@pytest.mark.slow
 def test_json_is_one_object_on_standard_output(cafx: Run) -> None:
     output = json.loads(cafx("train", "--solver", "solver.prototxt", "--json").stdout)
     assert output["finished"] is True
@@ -142,6 +144,7 @@ def test_invalid_options_are_refused(cafx: Run, folder: Path, change: str, messa
     assert sorted(folder.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_a_dry_run_tries_everything_and_leaves_nothing(cafx: Run, folder: Path) -> None:
     before = sorted(folder.iterdir())
     arguments = ("--set", "snapshot_prefix=new/x", "--set", "snapshot=15", "--resume", "auto", "--dry-run")
@@ -202,6 +205,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(cafx: Run, folder: Path) -> N
             np.testing.assert_array_equal(a.data, b.data)
 
 
+@pytest.mark.slow
 def test_fine_tuning_reports_loaded_layers(cafx: Run, folder: Path) -> None:
     cafx("train", "--solver", "solver.prototxt", "-q")
     net = (folder / "net.prototxt").read_text()
@@ -285,10 +289,12 @@ def test_a_stage_is_added_to_those_of_the_solver(written: str, cafx: Run, folder
     assert "extra" in {layer.name for layer in read_weights(folder / "tiny_iter_40.caffemodel", registry())}
 
 
+@pytest.mark.slow
 def test_weights_and_snapshot_exclude_each_other(cafx: Run) -> None:
     cafx("train", "--solver", "solver.prototxt", "-w", "a", "--snapshot", "b", code=2)
 
 
+@pytest.mark.slow
 def test_a_non_finite_loss_stops_training_and_names_the_layer(cafx: Run, folder: Path) -> None:
     arguments = ("train", "--solver", "solver.prototxt", "--quiet", "--set", "base_lr=1e8", "--set", "max_iter=500")
     output = cafx(*arguments, code=1).stderr
@@ -330,6 +336,7 @@ def test_debug_info_logs_every_blob(cafx: Run, folder: Path) -> None:
     assert "[Backward] Layer ip2, param blob 0 diff:" in text
 
 
+@pytest.mark.slow
 def test_a_net_py_trains_and_reads_the_data_folder(cafx: Run, folder: Path) -> None:
     (folder / "net.py").write_text(NET_PY)
     cafx("train", "net.py")
@@ -368,6 +375,7 @@ def _wait_for(folder: Path, pattern: str) -> list[Path]:
     raise AssertionError(f"no {pattern} in {PATIENCE} s")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs POSIX signals")
 def test_sighup_saves_a_snapshot_and_ctrl_c_saves_one_and_stops(folder: Path, start: Start) -> None:
     process = _train(start, "--set", "test_interval=1000000")

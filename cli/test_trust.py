@@ -111,6 +111,7 @@ def narrow_text(output: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", output)
 
 
+@pytest.mark.slow
 def test_a_drawn_python_layer_is_not_loaded(cafx: Run, foreign: Path, imported: Callable[[], bool]) -> None:
     cafx("draw", "foreign.prototxt", "net.dot")
     drawn = (foreign / "net.dot").read_text()
@@ -131,6 +132,7 @@ def test_who_trusts_a_file_has_it_loaded(
     assert "not loaded" not in shown + (foreign / "net.dot").read_text() if "net.dot" in command else shown
 
 
+@pytest.mark.slow
 def test_upgrading_a_net_imports_nothing(cafx: Run, imported: Callable[[], bool]) -> None:
     assert "foreign" in cafx("upgrade", "foreign.prototxt").stdout
     cafx("upgrade", "--to", "bvlc", "foreign.prototxt")

@@ -362,11 +362,13 @@ def run(check: str, layer: type[Any]) -> None:
             selected.run(subject, case) if selected.per_case else selected.run(subject)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", sorted(load_checks()))
 def test_a_correct_layer_passes(check: str) -> None:
     run(check, Bent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", sorted(load_checks()))
 def test_a_wrong_layer_is_caught(check: str) -> None:
     assert check in WRONG, f"add a layer that {check} must catch"

@@ -203,6 +203,7 @@ WRONG: list[tuple[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "command"), WRONG, ids=lambda each: each if isinstance(each, str) else "")
 def test_the_check_catches_it(check_id: str, command: Any) -> None:
     assert failures("command", command, check_id, name="words")
@@ -236,6 +237,7 @@ def test_an_outdated_skip_is_noticed() -> None:
         found[0].run()
 
 
+@pytest.mark.slow
 def test_a_run_in_a_process_of_its_own_ends_as_the_checks_see_it(tmp_path: Path) -> None:
     """With standard output closed, which the checks only pretend."""
     (tmp_path / "w.caffemodel").write_bytes(b"no weights")

@@ -240,11 +240,13 @@ def fresh() -> None:
     checklist.exchanged.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "communicator"), WRONG, ids=lambda each: getattr(each, "__name__", each))
 def test_the_check_catches_it(check_id: str, communicator: type[Any]) -> None:
     assert failures("communicator", communicator, check_id, name="threads")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check_id", CHECKS)
 def test_a_correct_communicator_passes(check_id: str) -> None:
     assert failures("communicator", Threads, check_id, name="threads") == []

@@ -277,6 +277,7 @@ WRONG: list[tuple[str, type[Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "wrong"), WRONG, ids=lambda each: each if isinstance(each, str) else "")
 def test_the_check_catches_it(check_id: str, wrong: type[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cafx.conformance.kinds.data.SECONDS", 0.2)
@@ -287,6 +288,7 @@ def test_the_check_catches_it(check_id: str, wrong: type[Any], monkeypatch: pyte
         ENDED.clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check_id", CHECKS)
 def test_a_correct_layer_passes(check_id: str) -> None:
     assert failures("data", NumbersOfTest, check_id, name="NumbersOfTest", registered="layer") == []

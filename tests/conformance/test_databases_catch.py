@@ -221,11 +221,13 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check_id", CHECKS)
 def test_a_correct_kind_passes(check_id: str) -> None:
     assert failures("database", Folder, check_id, name="FOLDER") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check_id", CHECKS)
 def test_the_check_catches_it(check_id: str) -> None:
     assert failures("database", WRONG[check_id], check_id, name="FOLDER")
@@ -246,6 +248,7 @@ FOLDER = "cafx_database_folder:Folder"
 """
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_database_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.delitem(sys.modules, "cafx_database_folder", raising=False)

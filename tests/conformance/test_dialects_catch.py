@@ -112,6 +112,7 @@ WRONG: list[tuple[str, Callable[[], Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "made"), WRONG, ids=lambda each: each if isinstance(each, str) else "")
 def test_the_check_catches_it(check_id: str, made: Callable[[], Any]) -> None:
     assert failures("dialect", made(), check_id, name="testfork")

@@ -205,11 +205,13 @@ class Forgetting(Correct):
         return kind(compilation, planned)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "engine"), WRONG, ids=lambda each: getattr(each, "__name__", each))
 def test_the_check_catches_it(check_id: str, engine: type[Any]) -> None:
     assert failures("engine", engine, check_id, name=NAME)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check_id", CHECKS)
 def test_a_correct_engine_passes(check_id: str) -> None:
     assert failures("engine", Correct, check_id, name=NAME) == []

@@ -196,6 +196,7 @@ def pretence(monkeypatch: pytest.MonkeyPatch) -> None:
     checklist._observed.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "executor"), WRONG, ids=lambda each: getattr(each, "__name__", each))
 def test_the_check_catches_it(check_id: str, executor: type[Any]) -> None:
     assert failures("executor", executor, check_id)

@@ -207,6 +207,7 @@ class Accepting(Centred):
     cases = cases(FillerCase("one", {"std": 1.0}, error="std"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "filler"), WRONG, ids=lambda each: getattr(each, "__name__", each))
 def test_the_check_catches_it(check_id: str, filler: type[Any]) -> None:
     assert failures("filler", filler, check_id, name="centred")

@@ -270,11 +270,13 @@ def subject(kind: type[Any]) -> Subject:
     return Subject.of("HEX", plugins, "format")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "kind"), WRONG, ids=lambda each: getattr(each, "__name__", each))
 def test_the_check_catches_it(check_id: str, kind: type[Any]) -> None:
     assert problems_of(subject(kind), "format", check_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Hexadecimal, Weights])
 @pytest.mark.parametrize("check_id", CHECKS)
 def test_a_correct_format_passes(check_id: str, kind: type[Any]) -> None:

@@ -131,11 +131,13 @@ WRONG: list[tuple[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "model"), WRONG, ids=lambda each: each if isinstance(each, str) else "")
 def test_the_check_catches_it(check_id: str, model: Any) -> None:
     assert failures("model", model, check_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check_id", CHECKS)
 def test_a_correct_model_passes(check_id: str) -> None:
     assert failures("model", made(), check_id) == []

@@ -303,12 +303,14 @@ def failures(plugins: Registry, monitor: type[Any], check_id: str) -> list[str]:
     return problems_of(Subject.of(monitor.__name__, plugins, "monitor"), "monitor", check_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "monitor"), WRONG, ids=lambda each: getattr(each, "__name__", each))
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_check_catches_it(check_id: str, monitor: type[Any], plugins: Registry) -> None:
     assert failures(plugins, monitor, check_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("monitor", [Losses, Stopping])
 @pytest.mark.parametrize("check_id", CHECKS)
 def test_a_correct_monitor_passes(check_id: str, monitor: type[Any], plugins: Registry) -> None:

@@ -122,11 +122,13 @@ def run(routine: type[Any], layer: type[Any] = Scaled) -> None:
         load_checks()["not-finite"].run(subject, case)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [Scaled, Padded])
 def test_an_engine_that_does_as_numpy_passes(layer: type[Any]) -> None:
     run(Right, layer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("routine", "message"),
     [

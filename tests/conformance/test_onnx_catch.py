@@ -95,11 +95,13 @@ def subject(converter: Any, layer: str = "AbsVal") -> Subject:
     return Subject.of(layer, plugins, "onnx")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "converter"), WRONG, ids=lambda each: getattr(each, "__name__", each))
 def test_the_check_catches_it(check_id: str, converter: Any) -> None:
     assert problems_of(subject(converter), "onnx", check_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check_id", CHECKS)
 def test_a_correct_converter_passes(check_id: str) -> None:
     assert problems_of(subject(Absolute), "onnx", check_id) == []

@@ -216,6 +216,7 @@ def failures(plugins: Registry, policy: type[Any], check_id: str) -> list[str]:
     return problems_of(Subject.of(policy.__name__, plugins, "policy"), "policy", check_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "policy"), WRONG, ids=lambda each: getattr(each, "__name__", each))
 def test_the_check_catches_it(check_id: str, policy: type[Any], plugins: Registry) -> None:
     assert failures(plugins, policy, check_id)

@@ -135,11 +135,13 @@ def subject(routine: Any, layer: str = "ReLU", engine: str = "own") -> Subject:
     return Subject.of(layer, plugins, kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "routine"), WRONG, ids=lambda each: getattr(each, "__name__", each))
 def test_the_check_catches_it(check_id: str, routine: type[Any]) -> None:
     assert problems_of(subject(routine), "routine", check_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check_id", CHECKS)
 def test_a_correct_routine_passes(check_id: str) -> None:
     assert problems_of(subject(Rectifier), "routine", check_id) == []

@@ -268,6 +268,7 @@ def failures(plugins: Registry, rule: type[Any], check_id: str) -> list[str]:
     return problems_of(Subject.of(rule.__name__, plugins, "solver"), "solver", check_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "rule"), WRONG, ids=lambda each: getattr(each, "__name__", each))
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_the_check_catches_it(check_id: str, rule: type[Any], plugins: Registry) -> None:
@@ -284,6 +285,7 @@ def test_every_check_is_seen_to_fail() -> None:
     assert {check_id for check_id, _ in WRONG} == set(CHECKS)
 
 
+@pytest.mark.slow
 def test_a_schema_goes_with_its_registry() -> None:
     """Otherwise a new registry at the same address in memory would get it."""
     plugins = Registry()

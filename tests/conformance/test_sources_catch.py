@@ -146,6 +146,7 @@ class Failing(Raising):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "name", "source"), WRONG, ids=lambda each: getattr(each, "__name__", each))
 def test_the_check_catches_it(check_id: str, name: str, source: type[Any]) -> None:
     assert failures("source", source, check_id, name=name)

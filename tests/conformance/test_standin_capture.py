@@ -83,6 +83,7 @@ def test_freed_memory_is_caught(cp: Any, stream: Any) -> None:
         graph.launch()
 
 
+@pytest.mark.slow
 def test_a_graph_keeps_no_array_alive(cp: Any, stream: Any) -> None:
     x = cp.zeros(3, np.float32)
     stream.begin_capture()

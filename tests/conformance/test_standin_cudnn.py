@@ -52,6 +52,7 @@ def problems(draw: st.DrawFn) -> Problem:
     return problem
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(problems(), st.sampled_from([X, W, Y]), st.integers(0, 2))
 def test_a_convolution_and_its_gradients_equal_their_definition(problem: Problem, made: int, index: int) -> None:

@@ -226,6 +226,7 @@ def test_kernels_are_recorded_once_warm(cp: Any, kernels: Any, stream: Any, runt
         graph.launch()
 
 
+@pytest.mark.slow
 def test_source_that_does_not_compile(cp: Any) -> None:
     with pytest.raises(CompileException, match=r"(?s)kernel.cu:1:.*nonsense"):
         cp.RawModule(code='extern "C" __global__ void f() { nonsense(); }').get_function("f")

@@ -155,6 +155,7 @@ def gemms(draw: st.DrawFn) -> Gemm:
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(gemms())
 def test_a_product_equals_the_sum_of_products(gemm: Gemm) -> None:

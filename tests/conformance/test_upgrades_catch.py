@@ -159,6 +159,7 @@ class Growing(Rectifier):
         return [*super().upgrade_weights(entries), *[each for each in entries if each.name == "relu"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("check_id", "upgrade"), WRONG, ids=lambda each: getattr(each, "__name__", each))
 def test_the_check_catches_it(check_id: str, upgrade: type[Any]) -> None:
     assert failures("upgrade", upgrade, check_id)

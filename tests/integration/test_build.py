@@ -22,6 +22,7 @@ def unfilled_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cafx.kernel.net.layer.fill", lambda *_: None)
 
 
+@pytest.mark.slow
 @pytest.mark.shared_files("golden/build/*.json")
 def test_built_nets_equal_caffe_s(shared_file: Path, shared: Path, require_plugins: Callable[[Path], None]) -> None:
     case = json.loads(shared_file.read_text())

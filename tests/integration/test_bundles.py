@@ -98,6 +98,7 @@ def test_a_bundle_provides_what_its_models_need(bundle: str, model: str, train: 
     assert missing(proto, installed_with(f"cafx-{bundle}")) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bundle", sorted(FILES))
 def test_a_bundle_provides_what_real_files_need(bundle: str, shared: Path) -> None:
     paths = sorted((shared / "prototxt").glob(FILES[bundle]))

@@ -97,6 +97,7 @@ def test_the_dsl_example_emits_the_prototxt_example(type_name: str) -> None:
     assert emitted == expected
 
 
+@pytest.mark.slow
 def test_the_catalogue_links_one_page_per_layer_by_kind(tmp_path: Path) -> None:
     pages = [path for path in write_catalogue(str(tmp_path)) if path.name != "index.md"]
     titles = [path.read_text("utf-8").partition("\n")[0] for path in pages]

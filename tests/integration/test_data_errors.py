@@ -292,6 +292,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
+@pytest.mark.slow
 def test_a_forked_process_raises_instead_of_waiting_for_missing_threads(tmp_path: Path) -> None:
     text = data(write(tmp_path / "db", [datum_bytes(picture(), 0)] * 4), more="prefetch: 1")
     process = subprocess.Popen(
@@ -347,6 +348,7 @@ def test_a_database_is_usable_after_its_reader_was_killed(tmp_path: Path, backen
         assert len(reader) == 5
 
 
+@pytest.mark.slow
 def test_sigint_interrupts_a_reader(tmp_path: Path) -> None:
     path = write(tmp_path / "db", [datum_bytes(picture(), 0)] * 4)
     process = child(data(path), "while True: net.run_forward()")

@@ -27,6 +27,7 @@ def documented_modules() -> list[str]:
     return sorted(module_name(path) for path in sources if ">>> " in path.read_text("utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", documented_modules())
 def test_docstring_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

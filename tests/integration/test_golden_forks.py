@@ -44,6 +44,7 @@ class ForkCase(LayerCase):
             self.wrong.append(f"{key}: {difference}")
 
 
+@pytest.mark.slow
 @pytest.mark.shared_files("golden_forks/layers/*.npz")
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_layer_matches_its_fork(shared_file: Path, engine: str) -> None:

@@ -14,6 +14,7 @@ from cafx.kernel import registry
 ENGINES = registry().names("engine")
 
 
+@pytest.mark.slow
 @pytest.mark.shared_files("golden/layers/*.npz")
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_layer_matches_caffe(shared_file: Path, engine: str) -> None:

@@ -80,6 +80,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> set[Call]:
     return record_calls(monkeypatch, routine.Accelerated)
 
 
+@pytest.mark.slow
 @pytest.mark.shared_files("golden/layers/*.npz")
 def test_routines_match_caffe(shared_file: Path, calls: set[Call]) -> None:
     case, types = LayerCase(shared_file), set(registry().names("engine.onednn"))

@@ -120,6 +120,7 @@ def error_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return err.removeprefix("error: ").rstrip()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("gpu")
 def test_every_command_with_an_engine_takes_gpu(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights = "tiny_iter_2.caffemodel"
@@ -135,6 +136,7 @@ def test_every_command_with_an_engine_takes_gpu(folder: Path, capsys: pytest.Cap
     assert Portable.made == [("fast", 3)] * len(commands)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stated", "arguments", "expected"),
     [

@@ -216,6 +216,7 @@ def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
     return sorted(sorted(group) for group in groups if len(group) > 1)
 
 
+@pytest.mark.slow
 def test_modules_import_each_other_in_one_direction_types_included() -> None:
     assert cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c"]], "the test itself finds cycles"
     assert len(MODULES) > 200
@@ -228,6 +229,7 @@ def distribution(name: str) -> str:
     return ".".join(parts[:2]) if parts[0] == "cafx" else parts[0]
 
 
+@pytest.mark.slow
 def test_no_distribution_uses_another_s_private_names() -> None:
     private = [
         f"{name} imports {source}.{what}"
@@ -239,6 +241,7 @@ def test_no_distribution_uses_another_s_private_names() -> None:
     assert private == []
 
 
+@pytest.mark.slow
 def test_plugins_import_from_the_kernel_s_faces() -> None:
     inner = [
         f"{name} imports {source}"

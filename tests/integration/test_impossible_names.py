@@ -59,6 +59,7 @@ def test_sources(kind: str, options: str, name: str) -> None:
         run(written(f'layer {{ name: "x" type: "{kind}" top: "a" top: "b" {options} }}', name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "options"), LISTS.items())
 def test_lists(kind: str, options: str, name: str, tmp_path: Path) -> None:
     with inside(tmp_path):

@@ -92,6 +92,7 @@ def test_the_command_comes_with_cafx_itself_so_that_it_can_be_a_tool() -> None:
     assert PROJECTS["cafx"]["scripts"] == PROJECTS["cafx-cli"]["scripts"] == {"cafx": "cafx.cli.main:main"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("python", MEMBERS["PYTHONS"])
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_what_has_no_wheel_for_a_platform_is_not_needed_there(platform: str, python: str) -> None:

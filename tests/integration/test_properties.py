@@ -238,6 +238,7 @@ def run(type_name: str, examples: int, derandomize: bool) -> None:
     test()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("type_name", TYPES)
 def test_options_and_shapes_work_or_are_refused(type_name: str) -> None:
     run(type_name, QUICK, derandomize=True)

@@ -54,6 +54,7 @@ def kind_of(shared: Path) -> Callable[[Path], str]:
     return find
 
 
+@pytest.mark.slow
 @pytest.mark.shared_files("prototxt/**/*.prototxt")
 def test_a_public_definition_is_read(
     shared_file: Path, kind_of: Callable[[Path], str], require_plugins: Callable[[Path], None]

@@ -202,6 +202,7 @@ def test_stopping_during_a_test_changes_nothing(folder: Path) -> None:
     assert before.scores | after.scores == expected.scores
 
 
+@pytest.mark.slow
 def test_a_snapshot_requested_during_a_test_is_saved_after_the_next_iteration(folder: Path) -> None:
     solver, _ = recorded(write_solver(SEED))
     with solver:
@@ -272,6 +273,7 @@ def wait_for(condition: Any) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_a_solverstate_of_another_net_is_refused(folder: Path) -> None:
     solver, _ = recorded(write_solver(SEED))
     with solver:
@@ -289,6 +291,7 @@ def test_a_solverstate_of_another_net_is_refused(folder: Path) -> None:
         other.restore(state)
 
 
+@pytest.mark.slow
 def test_another_number_of_threads_is_told(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_solver(SEED)
     with Solver.load("solver.prototxt", engine="numpy", threads=1) as solver:

@@ -28,6 +28,7 @@ def case(shared_file: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(shared_file.parent, tmp_path / "case"))
 
 
+@pytest.mark.slow
 @pytest.mark.shared_files("golden/solvers/*/trajectory.npz")
 def test_parameters_match_caffe_after_every_iteration(case: Path) -> None:
     values = read(case / "trajectory.npz")
@@ -36,6 +37,7 @@ def test_parameters_match_caffe_after_every_iteration(case: Path) -> None:
         assert not list(trajectory_problems(solver, values, "it", "loss"))
 
 
+@pytest.mark.slow
 @pytest.mark.shared_files("golden/solvers/*_resume_*/trajectory.npz")
 def test_training_resumes_from_caffe_s_solverstate(case: Path) -> None:
     values = read(case / "trajectory.npz")
@@ -45,6 +47,7 @@ def test_training_resumes_from_caffe_s_solverstate(case: Path) -> None:
         assert not list(trajectory_problems(solver, values, "resume/it", "resume/loss"))
 
 
+@pytest.mark.slow
 @pytest.mark.shared_files("golden/solvers/*/cli_log.json")
 def test_displayed_numbers_match_caffe_s_log(case: Path) -> None:
     expected = json.loads((case / "cli_log.json").read_text())

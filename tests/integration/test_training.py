@@ -63,6 +63,7 @@ CAFFE_STATES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "net", "state", "shape"), CAFFE_STATES)
 def test_training_resumes_from_caffe_s_solverstate(
     model: str, net: str, state: str, shape: tuple[int, ...], shared: Path, tmp_path: Path
@@ -374,6 +375,7 @@ print(solver.iter)
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_damages_no_snapshot(folder: Path) -> None:
     run = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=True)
     error, iteration = run.stdout.splitlines()

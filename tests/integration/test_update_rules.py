@@ -86,6 +86,7 @@ L1_CLIPPED: Options = {
 FROZEN = [(0.0, 1.0), (2.0, 0.0), (1.0, 1.0), (0.0, 0.0)]
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @example(L1_CLIPPED)
 @example(L1_CLIPPED | {"type": "AdaDelta", "multipliers": FROZEN})

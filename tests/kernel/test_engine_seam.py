@@ -198,6 +198,7 @@ def test_the_program_says_who_runs_what(plugins: Registry) -> None:
     assert [layer.name for layer in net.layers] == ["x", "ip1", "relu", "plain", "ip2"]
 
 
+@pytest.mark.slow
 def test_a_pass_that_cuts_a_fusion_runs_its_parts(plugins: Registry) -> None:
     whole, cut = build(plugins, "transposed"), build(plugins, "transposed")
     x = np.random.default_rng(1).standard_normal((4, 6))

@@ -46,6 +46,7 @@ except CafxError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_raises_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(b"before")
     run = subprocess.run([sys.executable, "-c", FULL, str(tmp_path / "a.bin")], capture_output=True, text=True)
@@ -69,6 +70,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_a_file_is_complete_after_its_writer_was_killed(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
     for delay in (0.0, 0.003, 0.011):

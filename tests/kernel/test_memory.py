@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import numpy as np
 import numpy.typing as npt
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -107,6 +108,7 @@ def simulate(drawn: Drawn) -> MemoryPlan:
     return plan
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(programs())
 def test_a_program_in_shared_memory_reads_what_it_wrote(drawn: Drawn) -> None:

@@ -116,6 +116,7 @@ def test_closing_waits_for_the_pass_of_another_thread(net: Net) -> None:
     assert closed == [True]
 
 
+@pytest.mark.slow
 def test_a_net_may_be_closed_twice_used_afterwards_and_dropped_open(net: Net) -> None:
     net.close()
     net.close()

@@ -58,6 +58,7 @@ def classify(folder: Path) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_folders_files_and_patterns_are_classified(classify: Run) -> None:
     output = classify("photos", "photos/*d.png", "-weights", "w.caffemodel", "--labels=labels.txt", "--top", "1").stdout
     lines = [line.split() for line in output.splitlines()]
@@ -111,6 +112,7 @@ def test_mistakes_are_told(arguments: tuple[str, ...], message: str, code: int, 
     assert message in classify(*arguments, code=code).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["--json", "--csv"])
 def test_a_job_gives_the_same_classes(form: str, classify: Run) -> None:
     arguments = ("photos", "photos/*d.png", "-w", "w.caffemodel", "--mean", "1,2,3", "--labels", "labels.txt", form)

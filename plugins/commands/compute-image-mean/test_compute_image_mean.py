@@ -86,6 +86,7 @@ def test_the_mean_is_the_same_in_every_bit_however_it_is_computed(kind: str, tmp
     assert not list(tmp_path.glob("*.job"))
 
 
+@pytest.mark.slow
 def test_floats_are_not_summed_in_another_order(tmp_path: Path) -> None:
     """Large values cancel, so that rounding, and with it the grouping of the sum, decides about the rest."""
     rng = np.random.default_rng(1)

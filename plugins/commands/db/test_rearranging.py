@@ -85,6 +85,7 @@ def test_shares_are_kept_and_seeds_repeat(tmp_path: Path) -> None:
     assert found[0] != found[2]
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=4), st.integers(0, 1000))
 def test_drawn_parts_have_their_sizes(sizes: list[int], seed: int) -> None:
     counts = collections.Counter(drawn(sizes, seed))
@@ -116,6 +117,7 @@ def test_shuffling_keeps_every_item_under_a_new_number(
     assert sorted(each.name for each in tmp_path.iterdir()) == ["a", "all", "b", "c"]
 
 
+@pytest.mark.slow
 def test_every_order_is_equally_likely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cafx_command_db.shuffling, "BUCKET", 10)
 

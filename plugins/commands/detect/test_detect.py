@@ -70,6 +70,7 @@ def detect(folder: Path) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_given_windows_are_scored_and_suppressed(detect: Run, folder: Path) -> None:
     options = ("-w", "w.caffemodel", "--windows", "w.csv", "--pad", "0", "--background", "0", "--labels", "labels.txt")
     output = detect(*options, "--csv", "out.csv").stdout
@@ -172,12 +173,14 @@ def test_a_label_at_the_right_border_is_drawn_within_the_picture(tmp_path: Path)
     assert found[200] == found[150] > 0
 
 
+@pytest.mark.slow
 def test_a_blob_moves_boxes_before_they_are_suppressed(detect: Run) -> None:
     options = ("-w", "w.caffemodel", "--windows", "w.csv", "--pad", "0", "--background", "0", "--boxes", "moves")
     (row,) = json.loads(detect(*options, "--json").stdout)
     assert [row[name] for name in ("ymin", "xmin", "ymax", "xmax")] == [20, 34, 60, 74]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message", "code"),
     [

@@ -102,6 +102,7 @@ extract_features({arguments!r})
 """
 
 
+@pytest.mark.slow
 @needs_golden
 @pytest.mark.parametrize("backend", ["lmdb", "leveldb", "hdf5"])
 def test_a_run_that_is_killed_leaves_nothing_under_the_output_s_name(backend: str, tmp_path: Path) -> None:
@@ -120,6 +121,7 @@ sys.exit(run(["extract-features", *{arguments!r}]))
 """
 
 
+@pytest.mark.slow
 @needs_golden
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     code = FULL.format(arguments=[*NET, "conv1", str(tmp_path / "out.h5"), "3", "--backend", "hdf5"])

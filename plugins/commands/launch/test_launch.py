@@ -118,6 +118,7 @@ def ranks_in(folder: Path) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @needs_mpi
 def test_one_of_the_processes_reports_and_saves(start: Start, folder: Path) -> None:
     process = start("-n", "2", "train", "--solver", "solver.prototxt")
@@ -192,6 +193,7 @@ def test_processes_that_disagree_are_told_the_difference(start: Start, folder: P
     assert text.count(told) == 2, text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -219,6 +221,7 @@ def test_each_process_has_its_share_of_the_processors(monkeypatch: pytest.Monkey
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "told"), [(["--nope"], "No such option: --nope."), (["-max_iter", "3"], "--set max_iter=VALUE")]
 )

@@ -88,6 +88,7 @@ PUBLISH = (
 )
 
 
+@pytest.mark.slow
 def test_a_model_is_published_served_got_verified_and_shown(site: Site) -> None:
     published = cafx(*PUBLISH)
     assert (published.returncode, published.stderr) == (0, "")
@@ -166,6 +167,7 @@ def test_a_net_that_runs_code_of_its_own_is_not_built_unless_trusted() -> None:
     assert not Path("ran").exists()
 
 
+@pytest.mark.slow
 def test_a_missing_layer_is_explained(site: Site) -> None:
     run(*PUBLISH)
     card = (
@@ -181,6 +183,7 @@ def test_a_missing_layer_is_explained(site: Site) -> None:
     assert "Foo" in run("verify", "here", code=1)
 
 
+@pytest.mark.slow
 def test_an_interrupted_download_leaves_no_model_and_continues(site: Site) -> None:
     run(*PUBLISH)
     url = site.serve(Path("out"))
@@ -212,6 +215,7 @@ def test_an_interrupted_download_leaves_no_model_and_continues(site: Site) -> No
     assert ("/m/tiny-net.caffemodel", "bytes=1000-") in site.requests
 
 
+@pytest.mark.slow
 def test_weights_are_converted() -> None:
     text = run("convert", "tiny.caffemodel", "tiny.safetensors")
     assert text == "tiny.safetensors: 4 blobs of 4 layers, 547 values\n"
@@ -239,6 +243,7 @@ def test_a_wrong_command_line_is_explained(arguments: tuple[str, ...], match: st
     assert re.search(match, run(*arguments, code=1))
 
 
+@pytest.mark.slow
 def test_a_hostile_card_does_not_control_the_terminal() -> None:
     run(*PUBLISH, "-q")
     card = Path("out/readme.md").read_text().replace("name: Tiny Net", 'name: "Tiny\\e[2J\\u202eNet"')

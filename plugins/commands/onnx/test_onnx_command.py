@@ -159,6 +159,7 @@ def test_import_does_not_overwrite_the_net_that_was_exported(folder: Path) -> No
     assert (folder / "other.caffemodel").is_file()
 
 
+@pytest.mark.slow
 def test_large_weights_beside_the_model(folder: Path) -> None:
     result = run("export", "deploy.prototxt", "net.onnx", "-w", "w.caffemodel", "--external-data")
     assert result.exit_code == 0, result.output
@@ -234,11 +235,13 @@ def test_a_shape_that_is_none_is_a_usage_error(folder: Path, text: str) -> None:
     assert run("export", "deploy.prototxt", "out.onnx", "--shape", text).exit_code == 2
 
 
+@pytest.mark.slow
 def test_help_has_an_example() -> None:
     for command in ("export", "import", "check", "quantize", "coverage"):
         assert "Example:" in run(command, "--help").stdout
 
 
+@pytest.mark.slow
 def test_the_commands_import_nothing_heavy() -> None:
     code = "import sys, cafx_command_onnx; print([m for m in ('onnx', 'onnxruntime', 'rich') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

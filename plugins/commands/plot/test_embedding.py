@@ -51,6 +51,7 @@ def agreement(points: Any) -> float:
     return float((LABELS[distances.argmin(axis=1)] == LABELS).mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "least"), [("tsne", 0.95), ("pca", 0.8)])
 def test_classes_that_lie_apart_lie_apart_in_the_plane(method: str, least: float) -> None:
     embedded = embed(ROWS, method)
@@ -61,6 +62,7 @@ def test_classes_that_lie_apart_lie_apart_in_the_plane(method: str, least: float
     assert agreement(embed(shuffled, method).points) < 0.6
 
 
+@pytest.mark.slow
 def test_the_result_depends_on_the_seed_but_neither_on_scale_nor_on_place() -> None:
     first, again = embed(ROWS, seed=3), embed(ROWS, seed=3)
     np.testing.assert_array_equal(first.points, again.points)
@@ -69,6 +71,7 @@ def test_the_result_depends_on_the_seed_but_neither_on_scale_nor_on_place() -> N
     assert moved.trustworthiness == pytest.approx(embed(ROWS, "pca").trustworthiness, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "head"), [("e.png", b"\x89PNG"), ("e.svg", b"<?xml")])
 def test_a_picture_and_its_figures(features: str, tmp_path: Path, name: str, head: bytes) -> None:
     out = str(tmp_path / name)

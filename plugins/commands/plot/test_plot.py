@@ -64,6 +64,7 @@ def test_files_without_curves_are_refused(tmp_path: Path, text: str) -> None:
         read(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "head"), [("p.png", b"\x89PNG"), ("p.svg", b"<?xml")])
 def test_several_runs_share_one_picture(tmp_path: Path, name: str, head: bytes) -> None:
     (tmp_path / "a.log").write_text(CAFFE_LOG)
@@ -148,6 +149,7 @@ def test_test_points_and_moderate_values_stay_inside(first: float, names: set[st
     assert not figure.axes[0].texts
 
 
+@pytest.mark.slow
 def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text(CSV)
     for out in ("missing/p.png", "p.xyz"):
@@ -156,6 +158,7 @@ def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["b.csv"]
 
 
+@pytest.mark.slow
 def test_without_a_screen_the_picture_is_written_before_the_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ def test_short_and_crop_keep_proportions(height: int, width: int) -> None:
     assert crop[:, 12:].min() == 200
 
 
+@pytest.mark.slow
 def test_bad_images_are_skipped_or_stop_and_the_next_run_goes_on(tree: Path) -> None:
     bad = tree / "in" / find_tree(tree / "in")[-1]
     good = bad.read_bytes()

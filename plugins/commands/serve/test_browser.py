@@ -172,6 +172,7 @@ def _path_of_page(port: int) -> str:
     raise AssertionError("the browser does not answer")
 
 
+@pytest.mark.slow
 def test_an_image_is_chosen_dropped_and_pasted(page: Page, serve: Callable[..., Any], colours: Path) -> None:
     page.open(f"http://{HOST}:{serve().port}/")
     page.choose(colours / "red.png")
@@ -191,6 +192,7 @@ def test_an_image_is_chosen_dropped_and_pasted(page: Page, serve: Callable[..., 
     assert "JPEG, PNG" in page.run("document.getElementById('status').textContent")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), [("wide", WIDE), ("phone", PHONE)])
 def test_the_page_fits_the_screen(
     name: str, size: tuple[int, int], page: Page, serve: Callable[..., Any], colours: Path
@@ -205,6 +207,7 @@ def test_the_page_fits_the_screen(
     assert page.shot(name).startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_foreign_scripts_styles_and_requests_are_refused(page: Page, serve: Callable[..., Any]) -> None:
     page.open(f"http://{HOST}:{serve().port}/")
     page.run("""(() => {
@@ -224,6 +227,7 @@ def test_the_page_itself_keeps_its_policy(page: Page, serve: Callable[..., Any],
     assert [each for each in page.events if each.get("method") in ("Log.entryAdded", "Runtime.exceptionThrown")] == []
 
 
+@pytest.mark.slow
 def test_boxes_are_drawn_over_the_image(
     page: Page, serve: Callable[..., Any], detector: Callable[..., Any], tmp_path: Path
 ) -> None:

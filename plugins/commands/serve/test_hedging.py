@@ -62,6 +62,7 @@ def test_probabilities_are_those_of_a_product_with_the_classes_below(
     np.testing.assert_allclose(found, np.minimum(likely @ covers.T, 1), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_tree_of_ten_thousand_classes_needs_no_matrix_of_nodes_and_classes_per_answer(tmp_path: Path) -> None:
     numbers = [f"{number:04}" for number in range(10_000)]
     nodes = ["?", *(f"{number:0{length}}" for length in (1, 2, 3) for number in range(10**length))]
@@ -180,6 +181,7 @@ def run(*arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     return result
 
 
+@pytest.mark.slow
 def test_a_tree_is_made_from_wordnet_s_files(wordnet: Path) -> None:
     made = run(str(wordnet), str(wordnet / "synset_words.txt")).stdout
     assert "Garfield" not in made
@@ -190,6 +192,7 @@ def test_a_tree_is_made_from_wordnet_s_files(wordnet: Path) -> None:
     assert tree.gains.tolist() == [0, 0, 0, 1, 1]
 
 
+@pytest.mark.slow
 def test_proper_names_are_instances_of_nouns(wordnet: Path) -> None:
     (wordnet / "synset_words.txt").write_text("n09999999 Garfield\n")
     assert "n09999999\tn02121620\tGarfield" in run(str(wordnet), str(wordnet / "synset_words.txt")).stdout

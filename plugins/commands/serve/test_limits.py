@@ -30,6 +30,7 @@ def test_headers_say_the_size(suffix: str) -> None:
         assert header_size(data) == (width, height)
 
 
+@pytest.mark.slow
 @given(
     st.binary(max_size=64),
     st.sampled_from([b"", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"BM", b"RIFFxxxxWEBPVP8X"]),
@@ -87,6 +88,7 @@ def batched(values: list[list[float]], most: int = 4, limit: int = 100) -> tuple
     return asyncio.run(everything()), net.sizes
 
 
+@pytest.mark.slow
 @given(st.lists(st.lists(st.floats(0, 9), min_size=1, max_size=3), min_size=1, max_size=9))
 @settings(deadline=None, max_examples=25)
 def test_everybody_gets_their_own_results(values: list[list[float]]) -> None:
@@ -236,6 +238,7 @@ def drip(file: Any) -> None:
         time.sleep(PAUSE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
@@ -254,6 +257,7 @@ def test_what_is_no_good_answer_is_told(answer: Any, message: str, web: Callable
     assert time.monotonic() - begin < DRIPS * PAUSE, "it has waited for the end of the answer"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_server_that_says_nothing_is_given_up(scheme: str) -> None:
     with socket.create_server((HOST, 0)) as silent, pytest.raises(Refusal, match="not within"):

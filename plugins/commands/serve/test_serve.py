@@ -43,6 +43,7 @@ ENTRY = b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"
 EXIF_TURNED = b"\xff\xe1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01" + ENTRY + bytes(4)
 
 
+@pytest.mark.slow
 def test_an_image_is_classified_and_hedged(serve: Start) -> None:
     answer = serve().ask("/classify", picture((0, 0, 255), 6, 6)).json
     assert [each["label"] for each in answer["top"]] == [LABELS[2], LABELS[0], LABELS[1]]
@@ -54,6 +55,7 @@ def test_an_image_is_classified_and_hedged(serve: Start) -> None:
     assert answer["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_a_form_and_the_number_of_answers_are_understood(serve: Start) -> None:
     client = serve()
     form = b'--x\r\nContent-Disposition: form-data; name="image"; filename="r.png"\r\n\r\n' + RED + b"\r\n--x--\r\n"
@@ -63,6 +65,7 @@ def test_a_form_and_the_number_of_answers_are_understood(serve: Start) -> None:
     assert (broken.status, "form" in broken.json["error"]) == (400, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "body", "kind", "status", "message"),
     [
@@ -87,6 +90,7 @@ def test_what_cannot_be_answered_is_refused(
     assert message in answer.json["error"]
 
 
+@pytest.mark.slow
 def test_a_photo_is_turned_as_its_exif_data_says(serve: Start) -> None:
     photo = picture((0, 0, 255), 40, 20, ".jpg")
     answer = serve().ask("/classify", photo[:2] + EXIF_TURNED + photo[2:], "image/jpeg").json
@@ -150,6 +154,7 @@ def test_a_net_that_fails_is_told_and_the_server_goes_on(
     assert plain == model.run
 
 
+@pytest.mark.slow
 def test_a_body_that_does_not_arrive_is_given_up(serve: Start) -> None:
     client = serve(limits=Limits(seconds=0.2))
     with socket.create_connection((HOST, client.port), timeout=30) as slow:
@@ -157,6 +162,7 @@ def test_a_body_that_does_not_arrive_is_given_up(serve: Start) -> None:
         assert b" 408 " in slow.recv(4096).split(b"\r\n")[0]
 
 
+@pytest.mark.slow
 def test_a_header_that_does_not_arrive_ends_the_connection(serve: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server.PatientProtocol, "seconds", 0.2)
     client = serve()
@@ -172,6 +178,7 @@ def test_a_header_that_does_not_arrive_ends_the_connection(serve: Start, monkeyp
     assert client.ask("/health").status == 200
 
 
+@pytest.mark.slow
 def test_the_page_may_load_nothing_but_itself(serve: Start) -> None:
     client = serve()
     answer = client.ask("/")
@@ -187,6 +194,7 @@ def test_the_page_may_load_nothing_but_itself(serve: Start) -> None:
     assert client.ask("/model").json["hedges"] is True
 
 
+@pytest.mark.slow
 def test_pages_of_other_sites_may_not_use_the_server(serve: Start) -> None:
     client = serve(hosts=("127.0.0.1", "localhost"))
     assert client.ask("/classify", RED, Sec_Fetch_Site="cross-site").status == 403
@@ -194,6 +202,7 @@ def test_pages_of_other_sites_may_not_use_the_server(serve: Start) -> None:
     assert client.ask("/model", Host="evil.example").status == 400
 
 
+@pytest.mark.slow
 def test_the_interface_is_described(serve: Start) -> None:
     client = serve()
     described = client.ask("/openapi.json").json
@@ -205,6 +214,7 @@ def test_the_interface_is_described(serve: Start) -> None:
     assert set(schema["properties"]["hedged"]["items"]["required"]) == set(answer["hedged"][0])
 
 
+@pytest.mark.slow
 def test_an_image_is_fetched_by_url_and_shown_small(serve: Start, web: Callable[..., str]) -> None:
     url = web({"/r.png": (200, {}, RED)})
     client = serve(fetcher=Fetcher(10_000, 5, lambda address, _: address == HOST))

@@ -65,11 +65,13 @@ def wrong_lines() -> tuple[str, dict[int, str]]:
     return text, dict(enumerate(WRONG, first))
 
 
+@pytest.mark.slow
 def test_the_shipped_stubs_are_those_of_caffe_s_plugins() -> None:
     with using_registry(of_caffe()):
         assert outdated(SHIPPED, whole=False) == [], "run: uv run python .ci/stubs.py"
 
 
+@pytest.mark.slow
 def test_every_installed_layer_has_a_function_with_its_keywords() -> None:
     (methods,) = (each for each in ast.parse(stub_modules()["_layers"]).body if isinstance(each, ast.ClassDef))
     functions = {each.name: each for each in methods.body if isinstance(each, ast.FunctionDef)}
@@ -86,6 +88,7 @@ def test_all_stubs_are_valid_python() -> None:
         compile(text, "stub", "exec")
 
 
+@pytest.mark.slow
 def test_a_folder_is_complete_and_rewritten_alike(tmp_path: Path) -> None:
     count = write(tmp_path, whole=True)
     assert count == len(registry().usable("layer"))
@@ -96,6 +99,7 @@ def test_a_folder_is_complete_and_rewritten_alike(tmp_path: Path) -> None:
     assert [path.name for path in outdated(tmp_path, whole=True)] == ["_layers.pyi"]
 
 
+@pytest.mark.slow
 def test_a_checkout_is_not_updated_in_place() -> None:
     command = [sys.executable, "-m", "cafx.cli", "stubs", "--in-place"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)

@@ -112,6 +112,7 @@ def forked(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_fork_s_net_becomes_bvlc_s(forked: Path) -> None:
     out = forked.with_name("plain.prototxt")
     result = CliRunner().invoke(upgrade, ["--to", "bvlc", str(forked), str(out)], catch_exceptions=False)

@@ -55,6 +55,7 @@ def together(work: Callable[[Local], Any], size: int = 2, **settings: Any) -> li
         return list(pool.map(run, range(size)))
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 4), st.integers(0, 40), st.sampled_from(["float32", "float64", "float16"]))
 def test_a_sum_is_that_of_all_ranks_in_order(size: int, count: int, kind: str) -> None:
@@ -156,6 +157,7 @@ def _connected(path: Path) -> socket.socket:
     raise AssertionError("nobody listens")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_whoever_waits_in_vain_is_told(rank: int) -> None:
     with pytest.raises(CafxError, match="processes have not come: got no rank 1" if rank == 0 else "rank 0 has not"):

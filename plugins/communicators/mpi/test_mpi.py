@@ -168,6 +168,7 @@ def test_lenet_in_two_processes_equals_twice_the_batch_to_rounding(train: Train,
     assert difference < ROUNDING_OF_200
 
 
+@pytest.mark.slow
 def test_records_are_dealt_one_by_one(train: Train, data: Path) -> None:
     ranks = train(2, 2)
     with h5py.File(data / "dealt.h5") as file:

@@ -192,6 +192,7 @@ def test_training_on_two_gpus_equals_training_over_mpi(tmp_path: Path, communica
     assert ("allReduce" in gpus[0]["calls"]) == (communicator == "nccl")
 
 
+@pytest.mark.slow
 @needs_mpi
 def test_two_processes_of_one_gpu_are_refused() -> None:
     program = STANDIN + CALLS

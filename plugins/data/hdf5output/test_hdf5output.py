@@ -81,6 +81,7 @@ assert Path("out.h5").read_bytes() == whole
 """
 
 
+@pytest.mark.slow
 def test_a_pass_on_a_full_disk_adds_nothing(tmp_path: Path) -> None:
     code = FULL.format(here=str(Path(__file__).parent))
     done = subprocess.run(

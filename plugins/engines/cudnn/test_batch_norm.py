@@ -151,6 +151,7 @@ def test_chains(chain, precision, make_engine):
     assert names(net) == ["conv", chain.split(" ")[0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_many_blocks(precision, make_engine):
     """Several blocks across the channels, and several along the pixels, the last of which are incomplete."""

@@ -9,6 +9,7 @@ import pytest
 from cafx.conformance.dynamic import BEFORE, difference
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", BEFORE)
 def test_gradients_agree_with_numpy_in_every_pass(before: str, make_engine: Any) -> None:
     assert difference(BEFORE[before], make_engine(), tolerance=1e-5) is None

@@ -40,6 +40,7 @@ def engine(request, cuda):
     return CuPy(registry()) if request.param == "cupy" else CuDNN(registry(), precision=request.param)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine_name", ["cudnn", "cupy"])
 def test_what_routines_read_of_layers_is_documented(engine_name, cuda):
     engine = registry().load("engine", engine_name)
@@ -49,6 +50,7 @@ def test_what_routines_read_of_layers_is_documented(engine_name, cuda):
         assert read <= listed_attributes(subject.layer), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "case"), CASES, ids=[f"{name}.{case.name}" for name, case in CASES])
 def test_layer(name, case, engine):
     reference = Trial(name, case)
@@ -64,6 +66,7 @@ def test_layer(name, case, engine):
     assert not trial.net.program.recorder.refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({name for name, _ in CASES} & set(registry().names("engine.cudnn"))))
 def test_what_is_not_finite_stays_so(name, cuda):
     subject = Subject.of(name, registry())

@@ -116,6 +116,7 @@ def test_a_loss_of_more_pixels_than_all_blocks_work_on_at_once(make_engine):
     assert_as_on_the_host(text, make_engine(), random_labels((2, 80, 60), 3))
 
 
+@pytest.mark.slow
 def test_more_blocks_than_one_block_has_threads(make_engine):
     engine = make_engine()
     engine.session.multiprocessors = 100

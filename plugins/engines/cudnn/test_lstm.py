@@ -74,6 +74,7 @@ def assert_equal_passes(host, device, numbers=range(PASSES), **settings):
     assert not device.program.recorder.refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize("keep", ["all", "outputs"])
 def test_states_are_carried_from_pass_to_pass(kind, keep, precision, make_engine):

@@ -99,6 +99,7 @@ def test_an_entry_that_cannot_be_used_is_made_anew(damage, make_engine, built, f
     assert {path.name for path in entries(folder)} == set(intact)
 
 
+@pytest.mark.slow
 def test_an_empty_setting_disables_the_cache(make_engine, built, tmp_path, monkeypatch):
     monkeypatch.setenv("CAFX_CACHE", "")
     monkeypatch.setenv("HOME", str(tmp_path))

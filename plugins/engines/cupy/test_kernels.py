@@ -22,6 +22,7 @@ def test_there_are_kernels():
     assert FILES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("file", FILES)
 def test_kernels_compile(file, architecture):

@@ -51,6 +51,7 @@ def test_a_precision_it_does_not_have(cuda):
         by_name("cupy", registry(), precision="bf16")
 
 
+@pytest.mark.slow
 def test_a_net_that_does_not_fit_is_told_what_would():
     with standin.installed(memory=200 << 20):
         large = net(20_000, CuPy(registry()))

@@ -56,6 +56,7 @@ def assert_same(one, two, tolerance=1e-4):
         np.testing.assert_allclose(left, right, rtol=tolerance, atol=tolerance / 10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(
     "options", ["", "iter_size: 2", "clip_gradients: 0.1", 'regularization_type: "L1" iter_size: 3 clip_gradients: 0.2']

@@ -60,6 +60,7 @@ def test_a_normalisation_over_one_channel_is_refused_before_onednn_crashes(make)
         lrn_backward(Alg.LRN_ACROSS_CHANNELS, desc, desc, desc, 1, 1.0, 0.75, 1.0, forward)
 
 
+@pytest.mark.slow
 def test_layouts_and_reorders_of_many_shapes_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layouts, "MOST_REORDERS", 20)
     monkeypatch.setattr(layouts._local, "reorders", layouts.Reorders(), raising=False)

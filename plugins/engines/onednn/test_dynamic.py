@@ -10,6 +10,7 @@ from cafx_engine_onednn import OneDNN
 pytestmark = pytest.mark.skipif(OneDNN.unavailable() is not None, reason="no oneDNN here")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", BEFORE)
 def test_gradients_agree_with_numpy_in_every_pass(before: str) -> None:
     assert difference(BEFORE[before], "onednn", tolerance=1e-5) is None

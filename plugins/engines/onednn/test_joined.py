@@ -126,6 +126,7 @@ def tables(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 every_net = pytest.mark.parametrize("name", NETS)
 
 
+@pytest.mark.slow
 @every_net
 @pytest.mark.parametrize("keep", ["outputs", "all"])
 def test_passes_agree_with_numpy_and_are_joined(name: str, keep: str, tables: list[int]) -> None:
@@ -137,6 +138,7 @@ def test_passes_agree_with_numpy_and_are_joined(name: str, keep: str, tables: li
     assert all(calls > 1 for calls in tables)
 
 
+@pytest.mark.slow
 @every_net
 def test_changed_parameters_are_used(name: str) -> None:
     net, reference = make(name), make(name, engine="numpy")
@@ -150,6 +152,7 @@ def test_changed_parameters_are_used(name: str) -> None:
                 theirs.set_data(values)
 
 
+@pytest.mark.slow
 @every_net
 def test_values_that_are_not_numbers_come_through_and_leave_nothing_behind(name: str) -> None:
     net, reference = make(name), make(name, engine="numpy")
@@ -164,6 +167,7 @@ def test_values_that_are_not_numbers_come_through_and_leave_nothing_behind(name:
             assert_near(np.nan_to_num(found[top]), np.nan_to_num(values), TOLERANCE)
 
 
+@pytest.mark.slow
 @every_net
 def test_another_shape_and_back(name: str) -> None:
     net, reference = make(name), make(name, engine="numpy")
@@ -186,6 +190,7 @@ def test_blobs_read_between_passes_are_those_of_the_last_one() -> None:
             assert_near(net.blobs[name].data, reference.blobs[name].data, TOLERANCE)
 
 
+@pytest.mark.slow
 def test_passes_over_a_part_do_not_disturb_joined_ones() -> None:
     net, reference = make("branches"), make("branches", engine="numpy")
     for seed in range(3):

@@ -52,6 +52,7 @@ def task(source: program.Region, target: program.Region, vector: int, amount: fl
     return [increment().call(arguments)]
 
 
+@pytest.mark.slow
 def test_each_task_runs_once_and_phases_run_in_order() -> None:
     cells = program.Cells()
     (first, a), (second, b), (scratch, _) = floats(640), floats(640), floats(64)

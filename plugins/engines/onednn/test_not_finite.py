@@ -201,6 +201,7 @@ def nets(name: str, mode: str) -> tuple[Net, Net]:
     return net, numpy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", NETS)
 def test_steps_treat_what_is_not_finite_as_numpy_does(name: str, mode: str) -> None:
@@ -221,6 +222,7 @@ def cases() -> list[Any]:
     return [pytest.param(name, case, id=f"{name}-{case.name}") for name, every in EXTRA.items() for case in every]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "case"), cases())
 def test_routines_treat_what_is_not_finite_as_numpy_does(name: str, case: Case) -> None:
     trial, subject = Trial(name, case, engine="onednn"), Subject.of(name)

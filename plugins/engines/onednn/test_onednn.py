@@ -162,6 +162,7 @@ def blob_values(net: Net) -> dict[str, npt.NDArray[Any]]:
     return {name: blob.host() for name, blob in net.blobs.items()}
 
 
+@pytest.mark.slow
 @every_net
 @pytest.mark.parametrize("phase", Phase)
 def test_values_and_gradients_match_numpy(name: str, phase: Phase) -> None:
@@ -184,6 +185,7 @@ def fed_solver(name: str, engine: str | OneDNN, more: str = "") -> Solver:
     return solver
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", VARIANTS)
 @every_net
 def test_training_matches_numpy(name: str, more: str) -> None:
@@ -207,6 +209,7 @@ def test_weights_stay_in_the_layout_their_primitives_prefer() -> None:
 TESTED = "test_iter: 1 test_interval: 1000 test_initialization: false"
 
 
+@pytest.mark.slow
 def test_test_nets_see_every_update() -> None:
     scores = []
     for engine in ("numpy", "onednn"):
@@ -260,6 +263,7 @@ def test_float64_runs_plain() -> None:
     assert {step.run_by for step in net.program.steps} == {"plain"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plain", "odd", "residual", "branches"])
 def test_batch_sizes_may_change_repeatedly(name: str) -> None:
     numpy, onednn = pair(name, Phase.TEST, seed=2)
@@ -324,6 +328,7 @@ def test_an_inference_net_stores_weights_once() -> None:
     np.testing.assert_array_equal(weights.data, numpy.params["c2"][0].data)
 
 
+@pytest.mark.slow
 def test_threads_run_separate_nets_in_parallel() -> None:
     single, *nets = (net_of_text(NETS["branches"], Phase.TEST, engine="onednn", seed=2) for _ in range(4))
     for net in (single, *nets):
@@ -359,6 +364,7 @@ def bf16_engine() -> OneDNN:
     return OneDNN(registry(), precision="bf16")
 
 
+@pytest.mark.slow
 @needs_bf16
 @every_net
 def test_bfloat16_is_close_to_float32(name: str) -> None:

@@ -82,6 +82,7 @@ def test_normalisations_read_the_parts() -> None:
     assert_agreement(dense(), ["j1", "j2", "j3"])
 
 
+@pytest.mark.slow
 def test_parameters_shapes_and_values_that_are_no_numbers_may_change() -> None:
     net, reference = assert_agreement(dense(), ["j1", "j2", "j3"])
     for name, blobs in reference.params.items():
@@ -99,6 +100,7 @@ def test_parameters_shapes_and_values_that_are_no_numbers_may_change() -> None:
     np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["j1", "j2", "j3"])
 def test_whoever_else_asks_gets_the_concatenation(name: str) -> None:
     net, reference = assert_agreement(dense(), ["j1", "j2", "j3"])
@@ -107,6 +109,7 @@ def test_whoever_else_asks_gets_the_concatenation(name: str) -> None:
     assert_near(net.forward(data=data)["out"], reference.forward(data=data)["out"], TOLERANCE)
 
 
+@pytest.mark.slow
 def test_other_readers_need_the_concatenation() -> None:
     pooled = layer("out", "Pooling", "j3", options="pooling_param { kernel_size: 2 stride: 2 }")
     assert_agreement(dense(last=pooled), ["j1", "j2"])
@@ -114,6 +117,7 @@ def test_other_readers_need_the_concatenation() -> None:
     assert_agreement(dense(last=in_place), ["j1", "j2"])
 
 
+@pytest.mark.slow
 def test_what_does_not_fill_blocks_or_is_kept_is_concatenated() -> None:
     assert_agreement(dense(growth=10), [])
     assert left_in_parts(make(dense(), keep="all")) == []

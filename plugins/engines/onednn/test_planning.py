@@ -113,6 +113,7 @@ layer { name: "loss" type: "Reduction" bottom: "b1" top: "loss" loss_weight: 0.1
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plain", ["Dropout", "BNLL", "Swish"])
 @pytest.mark.parametrize("accelerated", ["ReLU", "Scale", "BatchNorm"])
 def test_what_follows_a_normalisation_in_place_is_written_where_it_left_its_result(

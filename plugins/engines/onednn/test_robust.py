@@ -71,6 +71,7 @@ def train(solver: Solver, iterations: int) -> list[float]:
     return losses
 
 
+@pytest.mark.slow
 def test_a_failed_call_is_named_and_the_net_recovers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call of a pass fails once; afterwards the net computes what it did before."""
     library, countdown = load(), itertools.repeat(1)
@@ -127,6 +128,7 @@ def test_a_layer_whose_primitive_is_unimplemented_runs_plain(monkeypatch: pytest
     assert net.blobs["loss"].host() == pytest.approx(expected.blobs["loss"].host(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_net_command_shows_why_a_layer_runs_plain(tmp_path: Path) -> None:
     text = NET.replace('type: "TanH" bottom: "grown"', 'type: "ELU" elu_param { alpha: -1 } bottom: "grown"')
     (tmp_path / "net.prototxt").write_text(text)
@@ -136,6 +138,7 @@ def test_the_net_command_shows_why_a_layer_runs_plain(tmp_path: Path) -> None:
     assert "a negative alpha" in output
 
 
+@pytest.mark.slow
 def test_interleaved_solvers_do_not_interfere() -> None:
     expected_losses = train(new_solver(), 4)
     solvers = [new_solver(), new_solver(), new_solver("numpy")]
@@ -146,6 +149,7 @@ def test_interleaved_solvers_do_not_interfere() -> None:
             assert float(solver.step()) == pytest.approx(expected, rel=1e-3 if solver is solvers[2] else 1e-6)
 
 
+@pytest.mark.slow
 def test_solvers_in_parallel_threads_do_not_interfere() -> None:
     expected, losses = train(new_solver(), 8), []
     solvers = [new_solver() for _ in range(3)]

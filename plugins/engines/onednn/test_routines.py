@@ -231,6 +231,7 @@ def surrounded() -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("inputs", "channels"), [(16, 32), (16, 20), (3, 20), (3, 4)])
 @pytest.mark.parametrize(("name", "in_place", "options", "after"), surrounded())
 def test_routines_keep_the_blocked_layout_of_their_neighbours(

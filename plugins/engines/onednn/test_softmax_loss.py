@@ -45,6 +45,7 @@ def assert_equal_results(results: list[dict[str, np.ndarray]]) -> None:
         np.testing.assert_allclose(results[1][name], expected, rtol=3e-6, atol=1e-7, err_msg=name)
 
 
+@pytest.mark.slow
 @given(
     shape=st.lists(st.integers(1, 40), min_size=2, max_size=4).filter(lambda s: np.prod(s) < 20000),
     axis=st.integers(1, 3),

@@ -31,12 +31,14 @@ def loaded(**settings: str) -> tuple[str, str]:
     return done.stdout.strip(), done.stderr
 
 
+@pytest.mark.slow
 def test_waiting_threads_sleep_after_a_while_and_the_environment_stays_clean() -> None:
     environment, settings = loaded()
     assert f"GOMP_SPINCOUNT = '{SPINS}'" in settings
     assert environment == "None"
 
 
+@pytest.mark.slow
 def test_the_user_s_own_setting_is_kept() -> None:
     environment, settings = loaded(GOMP_SPINCOUNT="77")
     assert "GOMP_SPINCOUNT = '77'" in settings

@@ -313,6 +313,7 @@ def test_without_a_compiler_convolutions_run_direct(monkeypatch: pytest.MonkeyPa
     assert net.program.steps[-1].routines[0].winograd is None
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_threads(always_winograd: None, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(3, 32, 48, (13, 11), 3, 1, 1, 0.0, (True, True), 1 << 17, 1 << 17)
     results = []

@@ -29,6 +29,7 @@ def random_values(shape: tuple[int, ...], dtype: Any = np.float32, seed: int = 0
     return BlobValues(shape, np.random.default_rng(seed).standard_normal(int(np.prod(shape))).astype(dtype))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(SHAPES, max_size=3), st.sampled_from([np.float32, np.float64]))
 def test_weights_survive_a_round_trip(tmp_path_factory: Any, shapes: list[tuple[int, ...]], dtype: Any) -> None:

@@ -133,6 +133,7 @@ except CafxError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_reported_and_leaves_no_file(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL_DISK], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False

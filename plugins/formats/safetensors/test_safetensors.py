@@ -43,6 +43,7 @@ def blob(shape: tuple[int, ...], dtype: str, bits: bytes) -> Any:
     return np.frombuffer((bits * (size // max(1, len(bits)) + 1))[:size], dtype)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(SHAPES, st.sampled_from(["<f2", "<f4", "<f8"]), st.booleans(), st.booleans()), max_size=4),

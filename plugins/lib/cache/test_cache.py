@@ -73,6 +73,7 @@ def test_the_oldest_entries_beyond_the_limit_are_removed(folder: Path) -> None:
     assert sorted(entry.name for entry in folder.iterdir()) == ["3", "4", "5"]
 
 
+@pytest.mark.slow
 def test_several_processes_may_write_at_the_same_time(folder: Path) -> None:
     code = f"""if True:
         from pathlib import Path

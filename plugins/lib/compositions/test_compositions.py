@@ -86,6 +86,7 @@ def used(path: Path, text: str) -> list[set[str]]:
     return [set(each) for each in runs]
 
 
+@pytest.mark.slow
 def test_a_net_imports_only_the_plugins_that_it_uses(tmp_path: Path) -> None:
     first, second = used(tmp_path / "net.prototxt", NET)
     assert len(first) > 50
@@ -99,6 +100,7 @@ def test_a_net_imports_only_the_plugins_that_it_uses(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_layer_that_reads_options_of_dialects_imports_these_and_no_further_layer(tmp_path: Path) -> None:
     target = 'layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 1 dim: 6 dim: 6 } } }'
     loss = 'layer { name: "l" type: "SoftmaxWithLoss" bottom: "c" bottom: "t" top: "l" }'
@@ -108,6 +110,7 @@ def test_a_layer_that_reads_options_of_dialects_imports_these_and_no_further_lay
     assert "cafx_dialect_segnet" in second
 
 
+@pytest.mark.slow
 def test_what_is_kept_gives_the_same_schema() -> None:
     (fresh, imported), (kept, later) = composed(), composed()
     assert imported > 60
@@ -122,6 +125,7 @@ def test_what_is_kept_gives_the_same_schema() -> None:
     assert sorted(kept.owners.values()) == sorted(fresh.owners.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -144,6 +148,7 @@ def test_fields_of_dialects_are_read_alike(text: str) -> None:
     assert again == [fresh.to_text(one)] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cache")
 def test_a_changed_plugin_is_composed_again(install: Callable[[str], None]) -> None:
     install(MODULE.replace("FIELD", "angle"))
@@ -157,6 +162,7 @@ def test_a_changed_plugin_is_composed_again(install: Callable[[str], None]) -> N
         schema.parse_text(KIND.replace("FIELD", "angle"), "NetParameter")
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_while_a_plugin_is_broken(install: Callable[[str], None], cache: Path) -> None:
     install("import no_such_module_anywhere")
     composed()
@@ -173,6 +179,7 @@ def test_nothing_is_kept_of_what_only_a_process_adds(cache: Path) -> None:
     assert not list(cache.glob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [lambda data: b"", lambda data: data[:-9], lambda data: data.replace(b"dim", b"din")]
 )
@@ -184,6 +191,7 @@ def test_a_damaged_entry_is_composed_again(cache: Path, damage: Callable[[bytes]
     assert composed()[1] == 0
 
 
+@pytest.mark.slow
 def test_an_entry_that_others_may_write_is_not_read(cache: Path) -> None:
     composed()
     (entry,) = cache.glob("*")
@@ -191,6 +199,7 @@ def test_an_entry_that_others_may_write_is_not_read(cache: Path) -> None:
     assert composed()[1] > 60
 
 
+@pytest.mark.slow
 def test_an_empty_setting_disables_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAFX_CACHE", "")
     composed()

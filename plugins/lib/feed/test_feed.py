@@ -194,6 +194,7 @@ def test_an_order_is_the_same_from_any_position(shuffle: bool) -> None:
     assert sorted(expected[4:11].tolist()) == list(range(7))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lock",
     ["threading.Lock()", "getattr(threading, '_shutdown_locks_lock', threading.Lock())"],

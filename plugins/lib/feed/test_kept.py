@@ -87,6 +87,7 @@ def assert_as_floats(monkeypatch: pytest.MonkeyPatch, make: Callable[[], Net]) -
 MEANS = ("", "mean_value: 104 mean_value: 117 mean_value: 123.5", "mean_value: 7", "mean_file: 'MEAN'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoded", [True, False])
 @pytest.mark.parametrize("mean", MEANS)
 def test_all_options_give_the_same_floats(

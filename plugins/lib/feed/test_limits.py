@@ -77,6 +77,7 @@ def test_the_limit_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         images.decode(data, 3, "x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["lmdb", pytest.param("leveldb", marks=NEEDS_PLYVEL)])
 @pytest.mark.parametrize("resumable", [False, True])
 def test_a_killed_program_leaves_no_database_under_its_name(backend: str, resumable: bool, tmp_path: Path) -> None:

@@ -57,11 +57,13 @@ def decode_damaged(tmp_path: Path) -> Callable[[str], list[str]]:
     return run
 
 
+@pytest.mark.slow
 def test_c_libraries_write_nothing_beside_our_messages(decode_damaged: Callable[[str], list[str]]) -> None:
     lines = decode_damaged(DAMAGED.replace("APART", APART))
     assert lines == [*(f"line {number}" for number in range(200)), "from C"]
 
 
+@pytest.mark.slow
 def test_no_message_is_lost_where_standard_error_is_shared(decode_damaged: Callable[[str], list[str]]) -> None:
     lines = decode_damaged(DAMAGED.replace("APART", ""))
     assert {f"line {number}" for number in range(200)} <= set(

@@ -53,6 +53,7 @@ def passes(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300)
 @given(passes())
 def test_the_pass_equals_numpy_s_formula_and_writes_nothing_else(case: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ def test_fans_count_inputs_and_outputs(shape: tuple[int, ...], norm: str, expect
     assert fan(FillerParameter(type="xavier", variance_norm=norm), shape) == expected
 
 
+@pytest.mark.slow
 def test_chunks_hold_the_values_of_a_single_draw() -> None:
     shape, rngs = (3, CHUNK_VALUES), [np.random.default_rng(1) for _ in range(2)]
     values = draw_in_chunks(lambda count: rngs[0].normal(0, 2, count), shape)

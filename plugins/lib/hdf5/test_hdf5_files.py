@@ -111,6 +111,7 @@ def test_a_file_that_ends_early_and_other_things_are_refused(tmp_path: Path) -> 
             File(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_a_request_that_never_ends_ends_the_other_process() -> None:
     code = (
         "import time, cafx_lib_hdf5.helper as helper\n"
@@ -123,6 +124,7 @@ def test_a_request_that_never_ends_ends_the_other_process() -> None:
     assert (done.returncode, done.stdout) == (-signal.SIGALRM, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_ended", [True, False])
 def test_the_death_of_the_other_process_is_an_error_and_another_takes_its_place(
     tmp_path: Path, has_ended: bool
@@ -140,6 +142,7 @@ def test_the_death_of_the_other_process_is_an_error_and_another_takes_its_place(
         np.testing.assert_array_equal(file.read(file.datasets["packed"]), ROWS)
 
 
+@pytest.mark.slow
 def test_an_idle_process_serves_the_next_file(tmp_path: Path) -> None:
     path = made(tmp_path, x=ROWS)
     with File(path) as file:
@@ -174,6 +177,7 @@ for target, how in ((path, appending), (Path("new.h5"), writing), (path, writing
 """
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FULL], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False

@@ -77,6 +77,7 @@ def test_an_unknown_output_is_refused() -> None:
         Scorer(net(), output="prob")
 
 
+@pytest.mark.slow
 def test_selective_search_finds_an_object_and_is_repeatable() -> None:
     image = np.full((80, 100, 3), 30, np.uint8)
     image[20:60, 30:70] = (0, 200, 250)
@@ -85,6 +86,7 @@ def test_selective_search_finds_an_object_and_is_repeatable() -> None:
     assert min(np.abs(window - (20, 30, 60, 70)).max() for window in first) <= 3
 
 
+@pytest.mark.slow
 def test_selective_search_proposes_fewer_windows_of_a_smaller_picture() -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     small, usual = selective_search(image, 100), selective_search(image)

@@ -87,6 +87,7 @@ def test_a_finished_task_is_known_by_its_function_arguments_records_and_inputs(t
     assert [each.suffix for each in tmp_path.iterdir() if each.suffix == ".part"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["output", "input", "record", "setting"])
 def test_a_task_is_done_again_if_anything_has_changed(
     damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -215,6 +216,7 @@ def test_nothing_is_kept_of_a_job_of_which_nothing_is_finished(tmp_path: Path) -
     assert sorted(each.name for each in tmp_path.iterdir()) == ["log"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_job_is_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupted() -> None:
         with job(tmp_path, range(0, 40, 2)).outcomes(HERE) as outcomes:

@@ -260,6 +260,7 @@ def program(tmp_path: Path) -> Iterator[Any]:
     return run_program
 
 
+@pytest.mark.slow
 def test_a_second_process_compiles_nothing(program: Any, folder: Path) -> None:
     assert program() == "compiled 3.0"
     assert program() == "3.0"
@@ -267,11 +268,13 @@ def test_a_second_process_compiles_nothing(program: Any, folder: Path) -> None:
     assert [entry.stat().st_mode & 0o777 for entry in folder.iterdir()] == [0o600]
 
 
+@pytest.mark.slow
 def test_a_change_of_the_source_is_compiled(program: Any) -> None:
     assert program(3) == "compiled 3.0"
     assert program(4) == "compiled 4.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -288,6 +291,7 @@ def test_code_of_another_processor_version_or_setting_is_not_used(program: Any, 
     assert program() == "3.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [lambda code: code[:-1], lambda code: code[:200] + b"?" + code[201:], lambda _: b""])
 def test_a_damaged_entry_is_compiled_again(program: Any, folder: Path, damage: Any) -> None:
     program()
@@ -299,6 +303,7 @@ def test_a_damaged_entry_is_compiled_again(program: Any, folder: Path, damage: A
     assert program() == "3.0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
 def test_a_folder_that_others_can_write_to_is_not_used(program: Any, folder: Path, mode: int) -> None:
     program()
@@ -308,11 +313,13 @@ def test_a_folder_that_others_can_write_to_is_not_used(program: Any, folder: Pat
     assert len(list(folder.iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_created_is_no_error(program: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert program(CAFX_CACHE=str(tmp_path / "file")) == "compiled 3.0"
 
 
+@pytest.mark.slow
 def test_an_empty_cafx_cache_turns_the_cache_off(program: Any) -> None:
     assert program(CAFX_CACHE="") == "compiled 3.0"
     assert program(CAFX_CACHE="") == "compiled 3.0"

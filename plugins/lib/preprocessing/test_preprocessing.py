@@ -62,6 +62,7 @@ def records(draw: st.DrawFn) -> Preprocessing:
     )
 
 
+@pytest.mark.slow
 @given(records())
 @settings(deadline=None)
 def test_a_record_survives_json(record: Preprocessing) -> None:

@@ -70,6 +70,7 @@ def wrecked(exact: Any, rng: random.Random) -> Any:
     return exact
 
 
+@pytest.mark.slow
 def test_a_wrong_state_changes_nothing(solver: Solver) -> None:
     path = next(Path().glob("*.solverstate*"))
     kind = schema()["SolverParameter"].SnapshotFormat.Name(solver.options.snapshot_format)

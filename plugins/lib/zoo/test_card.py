@@ -48,6 +48,7 @@ CARDS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(CARDS)
 def test_a_card_that_is_written_is_read(card: Card) -> None:
@@ -151,6 +152,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "match"), HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_card_is_refused_in_one_line(data: bytes, match: str) -> None:
     with pytest.raises(CafxError, match=match) as caught:
@@ -160,6 +162,7 @@ def test_a_hostile_card_is_refused_in_one_line(data: bytes, match: str) -> None:
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(
     st.text(max_size=60) | st.from_regex(r"(name|cafx|tags|files): [\[\]{}&*!:,'\"a-z0-9<>|\n -]{0,40}", fullmatch=True)

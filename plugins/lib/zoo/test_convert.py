@@ -91,6 +91,7 @@ def test_blobs_of_one_name_with_other_values_are_both_kept(tmp_path: Path) -> No
     assert bits_of(tmp_path / "w.safetensors") == bits_of(tmp_path / "w.h5") == before
 
 
+@pytest.mark.slow
 def test_real_models_survive(shared: Path, tmp_path: Path) -> None:
     models = shared / "models"
     cases = [

@@ -186,17 +186,20 @@ def test_a_part_that_is_longer_than_the_file_is_thrown_away(site: Site, part: Pa
     assert part.read_bytes() == DATA
 
 
+@pytest.mark.slow
 def test_a_server_that_is_too_slow_is_given_up(site: Site, part: Path) -> None:
     site.special[NAME] = trickling(len(DATA))
     refused(site, part, "too slow: got less than 1,000 bytes per second")
     assert len(site.requests) == 1
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_given_up(site: Site, part: Path) -> None:
     site.special[NAME] = lambda _: time.sleep(8)
     refused(site, part, "no answer in time", limits=attrs.evolve(FAST, timeout=0.2))
 
 
+@pytest.mark.slow
 def test_an_answer_that_comes_letter_by_letter_is_given_up(site: Site, part: Path) -> None:
     def crawl(handler: Any) -> None:
         for letter in b"HTTP/1.1 200 OK\r\n" + b"X-Y: z\r\n" * 100:
@@ -207,6 +210,7 @@ def test_an_answer_that_comes_letter_by_letter_is_given_up(site: Site, part: Pat
     refused(site, part, "no answer in time", limits=attrs.evolve(FAST, timeout=0.3))
 
 
+@pytest.mark.slow
 def test_a_chunk_that_never_begins_is_given_up(site: Site, part: Path) -> None:
     def crawl(handler: Any) -> None:
         handler.protocol_version = "HTTP/1.1"
@@ -354,6 +358,7 @@ fetch("w", stated, [sys.argv[1]], Path(sys.argv[4]), Web(local=True))
 """
 
 
+@pytest.mark.slow
 def test_a_download_that_was_killed_is_continued(site: Site, part: Path) -> None:
     """The process is killed, not asked to end, while bytes arrive."""
 

@@ -123,6 +123,7 @@ def test_a_file_without_a_digest_is_refused_unless_wanted(site: Site, store: Sto
         get(wish(f"{site.address}/c", verify=False), Store(tmp_path / "other/models"))
 
 
+@pytest.mark.slow
 def test_sizes_are_limited_in_total(model: ModelFolder, site: Site, store: Store) -> None:
     url = site.serve(model.path)
     with pytest.raises(CafxError, match="is too large: got 1,000,"):

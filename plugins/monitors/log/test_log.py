@@ -100,6 +100,7 @@ def test_lines_equal_those_of_caffe(lines: list[str]) -> None:
     assert messages[-1] == "Optimization Done."
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs the golden data beside the repository")
 @pytest.mark.parametrize("case", [path.parent.name for path in sorted(GOLDEN.glob("*/cli_log.json"))])
 def test_numbers_equal_those_of_caffe(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

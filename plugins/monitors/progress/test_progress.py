@@ -89,6 +89,7 @@ print("rich" in sys.modules)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forced", [False, True])
 def test_lines_in_a_file_need_no_rich(tmp_path: Path, forced: bool) -> None:
     options = SOLVER + "snapshot_after_train: false"

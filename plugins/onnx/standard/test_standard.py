@@ -39,6 +39,7 @@ def layer(type_name: str, name: str, bottom: str = "data", top: str | None = Non
     return f'layer {{ name: "{name}" type: "{type_name}" bottom: "{bottom}" top: "{top or name}" {options} }}\n'
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     method=st.sampled_from(["MAX", "AVE"]),
@@ -338,6 +339,7 @@ def test_an_imported_net_trains() -> None:
     assert solver.net.loss < first / 2
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     name=st.sampled_from(sorted(MODELS)),
