@@ -84,7 +84,7 @@ PLAIN = {
     "only SUM": [f"Eltwise-{case}" for case in ("product", "product_of_three", "quotient", "maximum")],
     "transposed weights": ["InnerProduct-transposed"],
     "only ref:any": [
-        *(f"LRN-{case}" for case in ("across", "default", "other_power", "within", "small_plane")),
+        *(f"LRN-{case}" for case in ("other_power", "within", "small_plane")),
         "Softmax-images",
     ],
     "a mask as second top": ["Pooling-mask", "Pooling-whole"],

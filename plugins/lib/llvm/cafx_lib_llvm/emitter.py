@@ -292,9 +292,20 @@ class Emitter:
         """A vector's values rounded towards zero."""
         return self.builder.call(self._truncate, [value])
 
+    def square_root(self, value: Value) -> Value:
+        """The square roots of a vector's values; NaN of negative ones."""
+        return self.builder.call(self._square_root, [value])
+
     @functools.cached_property
     def _truncate(self) -> Value:
-        return ir.Function(self.module, ir.FunctionType(VECTOR, [VECTOR]), f"llvm.trunc.v{LANES}f32")
+        return self._of_vector("trunc")
+
+    @functools.cached_property
+    def _square_root(self) -> Value:
+        return self._of_vector("sqrt")
+
+    def _of_vector(self, name: str) -> Value:
+        return ir.Function(self.module, ir.FunctionType(VECTOR, [VECTOR]), f"llvm.{name}.v{LANES}f32")
 
     def sum_lanes(self, value: Value) -> Value:
         """The sum of a vector's lanes."""
