@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cafx.conformance import layer_suite, run_layer
-from cafx.kernel import CafxError
+from cafx.conformance import layer_suite, plugin_suite, run_layer
+from cafx.kernel import TEST, TRAIN, CafxError, Net, Phase, registry, schema
 
 TestLstm = layer_suite("Lstm")
+TestRoutine = plugin_suite("engine.onednn", "Lstm")
 
 STEPS, SEQUENCES, INPUTS, HIDDEN = 4, 2, 3, 2
 RNG = np.random.default_rng(11)
@@ -88,3 +89,47 @@ def test_a_marked_sequence_continues_from_the_previous_pass() -> None:
 def test_what_does_not_fit_is_refused(shapes: list[Any], options: dict[str, Any]) -> None:
     with pytest.raises(CafxError):
         run_layer("Lstm", [np.zeros(shape) for shape in shapes], options=options)
+
+
+NET = """
+layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: {rows} dim: 3 dim: 2 }} }} }}
+layer {{ name: "clip" type: "Input" top: "clip" input_param {{ shape {{ dim: {rows} dim: 1 }} }} }}
+layer {{ name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param {{ num_output: 5
+  weight_filler {{ type: "gaussian" std: 1 }} }} }}
+layer {{ name: "l" type: "Lstm" bottom: "ip" {clip} top: "y" lstm_param {{ num_output: {units} batch_size: {sequences}
+  clipping_threshold: {limit} weight_filler {{ type: "gaussian" std: 0.4 }} }} }}
+layer {{ name: "s" type: "Reduction" bottom: "y" top: "s" reduction_param {{ operation: SUMSQ }} loss_weight: 1 }}"""
+
+
+def passes(engine: str, phase: Phase, text: str) -> list[np.ndarray]:
+    """Tops and gradients of three passes, of which each continues the one before, and the states that are left."""
+    rng, found = np.random.default_rng(0), []
+    with Net(schema().parse_text(text, "NetParameter"), phase, engine=engine, seed=1) as net:
+        (layer,) = (each for each in net.layers if each.name == "l")
+        for number in range(3):
+            net.clear_param_diffs()
+            net.blobs["x"].set_data(rng.standard_normal(net.blobs["x"].shape))
+            net.blobs["clip"].set_data(rng.integers(0, 4, net.blobs["clip"].shape) * (0.5 if number else 1))
+            net.run_forward()
+            found.append(net.blobs["y"].host())
+            if phase is TRAIN:
+                net.run_backward()
+                found += [each.host_diff() for name in ("ip", "l") for each in net.params[name]]
+            found += [each.host() for each in layer.carried]
+        (run_by,) = (part.run_by for part in net.program.parts if part.name == "l")
+        assert run_by == ("plain" if engine == "numpy" else engine)
+    return found
+
+
+@pytest.mark.parametrize("phase", [TEST, TRAIN])
+@pytest.mark.parametrize("limit", [0, 0.05])
+@pytest.mark.parametrize("clip", ["", 'bottom: "clip"'])
+@pytest.mark.parametrize(("steps", "sequences", "units"), [(1, 1, 3), (7, 1, 20), (4, 3, 16), (5, 20, 33)])
+def test_onednn_agrees_pass_after_pass(
+    steps: int, sequences: int, units: int, clip: str, limit: float, phase: Phase
+) -> None:
+    if reason := registry().load("engine", "onednn").unavailable():
+        pytest.skip(reason)
+    text = NET.format(rows=steps * sequences, sequences=sequences, units=units, clip=clip, limit=limit)
+    for one, other in zip(*(passes(engine, phase, text) for engine in ("onednn", "numpy")), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * max(1, np.abs(other).max()))

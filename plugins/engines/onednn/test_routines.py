@@ -83,10 +83,7 @@ PLAIN = {
     "a slope below 0 in place": ["ReLU-falling-in_place"],
     "only SUM": [f"Eltwise-{case}" for case in ("product", "product_of_three", "quotient", "maximum")],
     "transposed weights": ["InnerProduct-transposed"],
-    "only ref:any": [
-        *(f"LRN-{case}" for case in ("other_power", "within", "small_plane")),
-        "Softmax-images",
-    ],
+    "only ref:any": [*(f"LRN-{case}" for case in ("other_power", "within", "small_plane")), "Softmax-images"],
     "a mask as second top": ["Pooling-mask", "Pooling-whole"],
     "whose last window extends": ["Pooling-ave", "Pooling-ave_pairs"],
     "STOCHASTIC": ["Pooling-expected", "Pooling-drawn"],

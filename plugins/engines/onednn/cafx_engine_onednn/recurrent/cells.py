@@ -40,11 +40,18 @@ class Units:
         self.e.store_lanes(self._mask, value, getattr(self.memory, name), self._offset(gate, gates, after))
 
     def pass_on(self, value: Value, gate: int = 0, gates: int = 1) -> None:
-        """Write the gradient of a sum, and add it to the bias's."""
+        """Write the gradient of a sum, cut off at the limit, and add it to the bias's."""
         e, at = self.e, self.e.add(self.e.multiply(self.args.units, gate), self.unit)
+        value = self._limited(value)
         self.store(value, "sum_diff", gate, gates)
         total = e.builder.fadd(e.load_lanes(self._mask, self.memory.bias_diff, at), value)
         e.store_lanes(self._mask, total, self.memory.bias_diff, at)
+
+    def _limited(self, value: Value) -> Value:
+        b, limit = self.e.builder, self.e.splat(self.args.limit)
+        lower = b.fneg(limit)
+        raised = b.select(b.fcmp_ordered("<", value, lower), lower, value)
+        return b.select(b.fcmp_ordered(">", raised, limit), limit, raised)
 
     def marker(self, name: str) -> Value:
         """The stream's continuation marker, in all lanes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -26,12 +27,14 @@ class Sequences:
     Attributes:
         cell: its cell, a key of `CELLS`.
         steps, streams, units: T, N and H.
+        limit: the largest gradient of a sum.
     """
 
     cell: str
     steps: int
     streams: int
     units: int
+    limit: float = math.inf
 
     @property
     def gates(self) -> int:
@@ -149,7 +152,7 @@ class Unrolled:
     ) -> Iterator[Task]:
         """The tasks of one step: one per panel."""
         sizes, groups = self.sizes, list(row_groups(self.sizes.streams, most_rows(panels.width)))
-        numbers = {"units": sizes.units, "terms": terms, "state": sizes.state}
+        numbers = {"units": sizes.units, "terms": terms, "state": sizes.state, "limit": sizes.limit}
         for index in range(panels.count):
             weights = attrs.evolve(regions["weights"], start=index * panels.size(terms))
             own = {**regions, **numbers, "weights": weights, "start": index * panels.units_per_panel}

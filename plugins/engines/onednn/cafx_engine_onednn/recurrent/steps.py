@@ -37,6 +37,7 @@ class StepArguments(Arguments):
         state: N · H.
         start: the panel's first unit.
         first, groups: the first stream, and the number of groups.
+        limit: gradients of sums are cut off at ± its value.
     """
 
     left: Region
@@ -57,6 +58,7 @@ class StepArguments(Arguments):
     start: int
     first: int
     groups: int
+    limit: float
 
 
 REGIONS = tuple(name for name, kind in fields(StepArguments).items() if kind is Region)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -38,6 +39,8 @@ class Recurrent(Accelerated):
     cell: ClassVar[str]
     gates: ClassVar[int]
     states: ClassVar[int]
+    limit: float = math.inf
+    """The largest gradient of a sum; larger ones are cut off."""
 
     def choose(self) -> None:
         """Row-major arrays."""
@@ -65,7 +68,7 @@ class Recurrent(Accelerated):
         """The sizes of the layer."""
         from ..recurrent.program import Sequences  # needs llvmlite, which is not everywhere
 
-        return Sequences(self.cell, self.steps, self.streams, self.units)
+        return Sequences(self.cell, self.steps, self.streams, self.units, self.limit)
 
     def plain(self, blob: Blob, *, diff: bool = False) -> Operand:
         """A blob's values or gradients as they are."""
@@ -84,25 +87,37 @@ class Recurrent(Accelerated):
         rows = self.streams * (self.steps if steps is None else steps)
         return self.build.scratch(f"recurrent {name}", MemoryDesc.plain((rows, width * self.units)))
 
+    def markers(self) -> tuple[Bindable, Sequence[Operand], Sequence[Work]]:
+        """The continuation markers, what they are read from, and what computes them in the forward pass."""
+        markers = self.plain(self.bottoms[1])
+        return markers, [markers], []
+
+    def ends(self) -> Sequence[tuple[Bindable, Bindable]]:
+        """Where each state is before the first step, and after the last."""
+        return [(self.plain(first), self.plain(last)) for first, last in zip(self.first, self.last, strict=True)]
+
     # -- forward
 
     def make_forward(self) -> Run:
         """Map the inputs, run the steps."""
-        x, markers, y = self.plain(self.bottoms[0]), self.plain(self.bottoms[1]), self.plain(self.tops[0])
+        x, y = self.plain(self.bottoms[0]), self.plain(self.tops[0])
         parameters = [self.plain(blob) for blob in self.layer.blobs]
-        first, last = ([self.plain(blob) for blob in blobs] for blobs in (self.first, self.last))
+        markers, marks, marking = self.markers()
+        ends = self.ends()
+        first, last = ([each for each in side if isinstance(each, Operand)] for side in (*zip(*ends, strict=True),))
         memory: dict[str, Bindable] = {"sums": self.kept("sums", self.gates), "markers": markers}
         memory |= {"left": self.kept("left", more=1), "hidden": self.hidden(y)}
         if self.states > 1:
             memory["cells"] = self.kept("cells", more=1)
         static = [] if self.static is None else [self.plain(self.static)]
         work = [
+            *marking,
             self.map_inputs.forward(x, parameters, memory["sums"]),
             *(each for s in static for each in self._add_static(s, parameters, memory["sums"])),
-            *self._run_steps(parameters[self.recurrence], memory, list(zip(first, last, strict=True))),
+            *self._run_steps(parameters[self.recurrence], memory, ends),
             *self.outputs(memory["hidden"], parameters, y),
         ]
-        return Execution([x, markers, *static, *parameters, *first], work, [y, *last])
+        return Execution([x, *marks, *static, *parameters, *first], work, [y, *last])
 
     def _add_static(self, static: Operand, parameters: Sequence[Operand], sums: Bindable) -> Sequence[Work]:
         """The product of the static input, added to the sums of each step."""
@@ -180,7 +195,7 @@ class Recurrent(Accelerated):
         from ..recurrent.program import backward_program
 
         sizes, scratch = self.sizes, self.build.scratch.floats
-        markers, weights = self.plain(self.bottoms[1]), self.plain(self.layer.blobs[self.recurrence])
+        (markers, marks, _), weights = self.markers(), self.plain(self.layer.blobs[self.recurrence])
         panels, terms = sizes.gradient_panels, self.gates * self.units
         packed = scratch("recurrent.weights", panels.count * panels.size(terms))
         memory = {"sums": self.kept("sums", self.gates), "sum_diff": sums, "bias_diff": bias}
@@ -190,4 +205,4 @@ class Recurrent(Accelerated):
         else:
             memory["hidden"] = self.kept("hidden")
         run = partial(backward_program, sizes, weights, memory, threads=self.build.threads, scratch=scratch)
-        return Execution([markers, weights, *([diff] if isinstance(diff, Operand) else [])], [Deferred(run)])
+        return Execution([*marks, weights, *([diff] if isinstance(diff, Operand) else [])], [Deferred(run)])

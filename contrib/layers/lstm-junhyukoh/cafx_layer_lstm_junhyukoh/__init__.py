@@ -42,6 +42,10 @@ class Lstm(Layer):
         CafxError: num_output is missing, x does not have a multiple of N rows of I values, or clip one value per row.
 
     Source: Hochreiter and Schmidhuber, "Long Short-Term Memory", 1997; the layer is from junhyukoh/caffe-lstm.
+
+    Read by engines:
+        shape: T, N and H.
+        carried: blobs with the states that the last forward pass ended in; none without clip.
     """
 
     Parameter = LstmParameter
@@ -72,21 +76,17 @@ class Lstm(Layer):
             raise self.error("x does not match batch_size or weights", found=found, expected=expected)
         if bottom[1:] and bottom[1].count_ != total:
             raise self.error("clip needs one value per row", found=shape_text(bottom[1].shape), expected=f"{total}×1")
-        self.shape = (total // sequences, sequences, weights // GATES)
+        self.shape, self.rows = (total // sequences, sequences, weights // GATES), (total, features)
         top[0].reshape(total, self.shape[2])
 
     def multiply_adds(self, bottom: list[Blob]) -> int:
         """One per weight and row."""
         return bottom[0].shape[0] * (self.blobs[0].count_ + self.blobs[1].count_)
 
-    def _rows_of(self, x: Any) -> Any:
-        """x as T·N×I."""
-        return x.reshape(self.shape[0] * self.shape[1], self.blobs[0].shape[1])
-
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Map the inputs, then compute c and h step by step."""
         xp, (steps, sequences, length) = self.xp, self.shape
-        inputs = xp.matmul(self._rows_of(bottom[0].data), self.blobs[0].data.T)
+        inputs = xp.matmul(bottom[0].data.reshape(self.rows), self.blobs[0].data.T)
         inputs = (inputs + self.blobs[2].data).reshape(steps, sequences, GATES * length)
         y, weights = top[0].mutable_data.reshape(self.shape), self.blobs[1].data
         self.cont = xp.ones((steps, sequences, 1), y.dtype)
@@ -117,14 +117,14 @@ class Lstm(Layer):
             if limit > 0:
                 self.xp.clip(diff[t], -limit, limit, out=diff[t])
             hidden_diff = self.cont[t] * self.xp.matmul(diff[t], weights)
-        flat, x = rows(diff), self._rows_of(bottom[0].data)
+        flat, x = rows(diff), bottom[0].data.reshape(self.rows)
         for index, values in enumerate((x, rows(self.previous))):
             if self.param_propagate_down[index]:
                 self.blobs[index].mutable_diff[...] += self.xp.matmul(flat.T, values)
         if self.param_propagate_down[2]:
             self.blobs[2].mutable_diff[...] += flat.sum(axis=0)
         if propagate_down[0]:
-            self.xp.matmul(flat, self.blobs[0].data, out=self._rows_of(bottom[0].mutable_diff))
+            self.xp.matmul(flat, self.blobs[0].data, out=bottom[0].mutable_diff.reshape(self.rows))
 
     def state(self) -> dict[str, Any]:
         """The kept states."""
