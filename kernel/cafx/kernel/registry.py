@@ -98,14 +98,11 @@ class Registry:
         self.generation = 0
 
     @functools.cached_property
-    def _by_group(self) -> dict[str, list[Plugin]]:
-        by_group: dict[str, list[Plugin]] = {}
+    def _by_group(self) -> dict[str, dict[Plugin, None]]:
+        by_group: dict[str, dict[Plugin, None]] = {}
         for point in installed() if self._entry_points is None else self._entry_points:
             if point.group.startswith(PREFIX):
-                plugins = by_group.setdefault(point.group, [])
-                plugin = _plugin(point)
-                if plugin not in plugins:
-                    plugins.append(plugin)
+                by_group.setdefault(point.group, {})[_plugin(point)] = None
         return by_group
 
     @property
@@ -284,8 +281,7 @@ def _plugin(point: metadata.EntryPoint) -> Plugin:
     group = point.group
     kind = next((k for k, groups in KINDS.items() if group in groups), None)
     distribution = point.dist
-    name = distribution.name if distribution else "an unnamed distribution"
-    version = distribution.version if distribution else "0"
+    name, version = _described(distribution) if distribution else ("an unnamed distribution", "0")
     return Plugin(
         kind or group.removeprefix("cafx.").replace("engines", "engine", 1),
         group,
@@ -296,6 +292,13 @@ def _plugin(point: metadata.EntryPoint) -> Plugin:
         point.load,
         lambda: (distribution.requires if distribution else None) or [],
     )
+
+
+@functools.lru_cache(maxsize=1024)
+def _described(distribution: metadata.Distribution) -> tuple[str, str]:
+    """A distribution's name and version; its metadata are parsed whenever they are asked for."""
+    described = distribution.metadata
+    return described["Name"], described["Version"]
 
 
 def _check_version(plugin: Plugin) -> None:
