@@ -252,6 +252,26 @@ def test_the_best_of_all_classes_are_kept(seed: int, keep: int) -> None:
     assert [(label, kept.tolist()) for label, kept in found] == [each for each in expected if each[1]]
 
 
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("count", [1, 20, 400])
+def test_classes_that_share_boxes_are_suppressed_each_by_itself(count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    boxes, scores = random_boxes(rng, count), rng.random((5, count), dtype=np.float32)
+    scores[2] = 0
+    options = {
+        "above": (None, 0.3, 0.97)[seed % 3],
+        "top_k": (-1, 7)[seed % 2],
+        "eta": (1.0, 1.0, 0.9)[seed // 4],
+        "limit": (-1, 3)[seed // 2 % 2],
+        "inclusive": seed % 4 == 1,
+        "pixels": seed % 5 == 2,
+    }
+    threshold = (0.2, 0.7)[seed % 2]
+    expected = [(each, suppress(boxes, scores[each], threshold, **options).tolist()) for each in (4, 2, 1)]
+    found = [(each, kept.tolist()) for each, kept in suppress_classes(boxes, scores, (4, 2, 1), threshold, **options)]
+    assert found == [each for each in expected if each[1]]
+
+
 def precision_loop(ranking: list[bool], count: int, version: str) -> Fraction:
     """The definitions, in exact fractions."""
     points, hits = [], 0

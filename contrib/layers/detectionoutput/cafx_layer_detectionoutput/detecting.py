@@ -19,13 +19,28 @@ def foreground(options: DetectionOutputParameter) -> list[int]:
     return [each for each in range(options.num_classes) if each != options.background_label_id]
 
 
+def candidates(options: DetectionOutputParameter, scores: npt.NDArray[Any]) -> slice | npt.NDArray[np.int64]:
+    """The priors of which a class but the background has a score above ``confidence_threshold``: usually few.
+
+    Args:
+        options: the layer's options.
+        scores: shape (classes, priors).
+    """
+    if not options.has("confidence_threshold"):
+        return slice(None)
+    above = scores > options.confidence_threshold
+    if 0 <= options.background_label_id < len(above):
+        above[options.background_label_id] = False
+    return np.flatnonzero(above.any(axis=0))
+
+
 def detect(options: DetectionOutputParameter, boxes: npt.NDArray[Any], scores: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Rows (class, score, xmin, ymin, xmax, ymax), by class and descending score.
 
     Args:
         options: the layer's options.
-        boxes: shape (1, priors, 4), or (classes, priors, 4) without ``share_location``.
-        scores: shape (classes, priors).
+        boxes: of candidates; shape (1, candidates, 4), or (classes, candidates, 4) without ``share_location``.
+        scores: shape (classes, candidates).
     """
     suppression = options.nms_param
     shared = options.share_location

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cafx.kernel import Blob, CafxError, Layer
 from cafx.kernel.blob import shape_text
-from cafx_layer_detectionoutput.detecting import COLUMNS, detect, foreground
+from cafx_layer_detectionoutput.detecting import COLUMNS, candidates, detect, foreground
 from cafx_layer_detectionoutput.options import DetectionOutputParameter
 from cafx_layer_detectionoutput.pictures import Pictures
 from cafx_layer_detectionoutput.results import Results
@@ -81,15 +81,19 @@ class DetectionOutput(Layer):
         count = bottom[0].shape[0]
         priors, variances = bottom[2].host().reshape(2, self.priors, 4)
         location = bottom[0].host().reshape(count, self.priors, self.sets, 4)
-        boxes = decode(
-            location.transpose(0, 2, 1, 3),
-            priors,
-            variances,
-            self.options.code_type.name,
-            variance_in_target=self.options.variance_encoded_in_target,
-        )
-        scores = bottom[1].host().reshape(count, self.priors, -1).transpose(0, 2, 1)
-        images = [detect(self.options, boxes[image], np.ascontiguousarray(scores[image])) for image in range(count)]
+        scores = bottom[1].host().reshape(count, self.priors, -1)
+        images = []
+        for offsets, image_scores in zip(location, scores, strict=True):
+            by_class = np.ascontiguousarray(image_scores.T)
+            found = candidates(self.options, by_class)
+            boxes = decode(
+                offsets[found].transpose(1, 0, 2),
+                priors[found],
+                variances[found],
+                self.options.code_type.name,
+                variance_in_target=self.options.variance_encoded_in_target,
+            )
+            images.append(detect(self.options, boxes, by_class[:, found]))
         self._write(top[0], images)
         self._save(images)
         if self.options.visualize:

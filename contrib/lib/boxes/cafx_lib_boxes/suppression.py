@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -88,6 +88,20 @@ def suppress(
     Source: greedy suppression as in Girshick et al., "Rich feature hierarchies", 2014; ``eta`` is SSD's.
     """
     order = ranked(scores, above, top_k)
+    return _suppress_ranked(boxes, order, threshold, limit=limit, eta=eta, inclusive=inclusive, pixels=pixels)
+
+
+def _suppress_ranked(
+    boxes: Boxes,
+    order: Indices,
+    threshold: float,
+    *,
+    limit: int = -1,
+    eta: float = 1.0,
+    inclusive: bool = False,
+    pixels: bool = False,
+) -> Indices:
+    """`suppress` for the boxes that take part, by descending score."""
     search = _Search(threshold, eta, inclusive, len(order) if limit < 0 else limit)
     start, size = 0, FIRST_BLOCK
     while start < len(order) and not search.finished:
@@ -97,6 +111,26 @@ def suppress(
     return np.array(search.kept, np.int64)
 
 
+def _suppress_together(
+    boxes: Boxes,
+    candidates: Sequence[tuple[int, Indices]],
+    threshold: float,
+    *,
+    limit: int = -1,
+    inclusive: bool = False,
+    pixels: bool = False,
+) -> list[tuple[int, Indices]]:
+    """`_suppress_ranked` for the few candidates of all classes at once: those of different classes do not overlap."""
+    lengths = [len(order) for _, order in candidates]
+    order, labels = np.concatenate([each for _, each in candidates]), np.repeat(np.arange(len(lengths)), lengths)
+    columns = Columns(boxes[order], pixels)
+    table = np.where(labels[:, None] == labels, columns.overlaps(columns), -np.inf)
+    chosen = np.array(_Search(threshold, 1.0, inclusive, len(order)).fixed(table))
+    ends = np.searchsorted(labels[chosen], np.arange(1, len(lengths)))
+    kept = np.split(order[chosen], ends)
+    return [(each, own if limit < 0 else own[:limit]) for (each, _), own in zip(candidates, kept, strict=True)]
+
+
 def suppress_classes(
     boxes: Boxes | Mapping[int, Boxes],
     scores: npt.NDArray[Any],
@@ -104,6 +138,9 @@ def suppress_classes(
     threshold: float,
     *,
     keep_top_k: int = -1,
+    above: float | None = None,
+    top_k: int = -1,
+    eta: float = 1.0,
     **options: Any,
 ) -> list[tuple[int, Indices]]:
     """Non-maximum suppression of each class by itself; then the best detections of all classes are kept.
@@ -114,16 +151,22 @@ def suppress_classes(
         classes: the classes that count, that is, all but the background.
         threshold: as for `suppress`.
         keep_top_k: number of detections kept over all classes; −1 for all.
+        above, top_k, eta: as for `suppress`, for each class.
         options: further keywords of `suppress`, for each class.
 
     Returns:
         (class, indices of kept boxes by descending score) of each class with detections, in the order of
         ``classes``.
     """
-    found = []
-    for each in classes:
-        own = boxes[each] if isinstance(boxes, Mapping) else boxes
-        found.append((each, suppress(own, scores[each], threshold, **options)))
+    some = (scores > above).any(axis=1) if above is not None else np.ones(len(scores), bool)
+    candidates = [(each, ranked(scores[each], above, top_k)) for each in classes if some[each]]
+    if eta == 1 and not isinstance(boxes, Mapping) and 0 < sum(len(order) for _, order in candidates) <= GROUP:
+        found = _suppress_together(boxes, candidates, threshold, **options)
+    else:
+        found = []
+        for each, order in candidates:
+            own = boxes[each] if isinstance(boxes, Mapping) else boxes
+            found.append((each, _suppress_ranked(own, order, threshold, eta=eta, **options)))
     if 0 <= keep_top_k < sum(len(kept) for _, kept in found):
         best = np.zeros(sum(len(kept) for _, kept in found), bool)
         best[ranked(np.concatenate([scores[each][kept] for each, kept in found]), top_k=keep_top_k)] = True
@@ -201,7 +244,7 @@ class _Search:
         if not len(indices):
             return
         table = boxes.overlaps(boxes)
-        chosen = self._falling(table, worst) if self._falls else self._fixed(table)
+        chosen = self._falling(table, worst) if self._falls else self.fixed(table)
         self.kept += indices[chosen].tolist()
         self.groups.append(boxes[chosen])
 
@@ -210,7 +253,7 @@ class _Search:
         """Whether the next kept box lowers the threshold."""
         return self.eta < 1 and self.threshold > SMALLEST_THRESHOLD
 
-    def _fixed(self, table: Any) -> list[int]:
+    def fixed(self, table: Any) -> list[int]:
         """Positions of kept candidates under a fixed threshold; sets of candidates are integers, a bit for each."""
         close = np.packbits(~self._passes(table), axis=1, bitorder="little")
         left = (1 << len(table)) - 1
