@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from cafx.conformance import layer_suite, run_layer
-from cafx.kernel import CafxError, Phase
+from cafx.conformance import layer_suite, plugin_suite, run_layer
+from cafx.kernel import TEST, TRAIN, CafxError, Net, Phase, registry, schema
 
 TestROIPooling = layer_suite("ROIPooling")
+TestRoutine = plugin_suite("engine.onednn", "ROIPooling")
 INVALID_BATCH = "a region's image is not in the batch"
 
 
@@ -92,3 +93,92 @@ def test_features_without_pixels_have_empty_bins(phase: Phase) -> None:
     x, regions = np.zeros((1, 2, 0, 8)), np.array([[0.0, 1, 1, 5, 5]])
     run = run_layer("ROIPooling", [x, regions], options={"pooled_h": 2, "pooled_w": 3}, phase=phase)
     np.testing.assert_array_equal(run.tops[0], np.zeros((1, 2, 2, 3)))
+
+
+NET = """
+layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 2 dim: 3 dim: 13 dim: {width} }} }} }}
+layer {{ name: "rois" type: "Input" top: "rois" input_param {{ shape {{ dim: {regions} dim: 5 }} }} }}
+layer {{ name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param {{
+  num_output: {channels} kernel_size: 3 pad: 1 weight_filler {{ type: "xavier" }} }} }}
+layer {{ name: "p" type: "ROIPooling" bottom: "c" bottom: "rois" top: "y" roi_pooling_param {{
+  pooled_h: {rows} pooled_w: {columns} spatial_scale: 0.5 }} }}
+layer {{ name: "ip" type: "InnerProduct" bottom: "y" top: "z" inner_product_param {{
+  num_output: 3 weight_filler {{ type: "xavier" }} }} }}
+layer {{ name: "s" type: "Reduction" bottom: "z" top: "s" reduction_param {{ operation: SUMSQ }} loss_weight: 1 }}"""
+
+
+@pytest.mark.parametrize("phase", [TEST, TRAIN])
+@pytest.mark.parametrize(
+    ("width", "regions", "channels", "rows", "columns"),
+    [(16, 1, 32, 7, 7), (5, 40, 16, 6, 6), (9, 7, 20, 1, 3), (16, 3, 160, 2, 2)],
+)
+def test_onednn_pools_what_numpy_does(
+    width: int, regions: int, channels: int, rows: int, columns: int, phase: Phase
+) -> None:
+    if reason := registry().load("engine", "onednn").unavailable():
+        pytest.skip(reason)
+    rng, found = np.random.default_rng(regions), []
+    text = NET.format(width=width, regions=regions, channels=channels, rows=rows, columns=columns)
+    passes = []
+    for _ in range(3):
+        boxes = rng.uniform(-8, 40, (regions, 4))
+        boxes[:, 2:] += boxes[:, :2] * (rng.random((regions, 1)) < 0.5)
+        x = rng.standard_normal((2, 3, 13, width))
+        passes.append((x, np.column_stack([rng.integers(0, 2, regions), boxes])))
+    for engine in ("onednn", "numpy"):
+        with Net(schema().parse_text(text, "NetParameter"), phase, engine=engine, seed=1) as net:
+            tops = []
+            for x, boxes in passes:
+                net.blobs["x"].set_data(x)
+                net.blobs["rois"].set_data(boxes)
+                net.clear_param_diffs()
+                net.run_forward()
+                net.run_backward()
+                tops += [net.blobs["y"].host(), net.blobs["z"].host(), *(each.host_diff() for each in net.params["c"])]
+            run_by = {part.name: part.run_by for part in net.program.parts}
+            assert run_by["p"] == ("onednn" if engine == "onednn" else "plain")
+            found.append(tops)
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * max(1, np.abs(other).max()))
+
+
+ALONE = """
+force_backward: true
+layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 2 dim: {channels} dim: 13 dim: 9 }} }} }}
+layer {{ name: "rois" type: "DummyData" top: "rois" dummy_data_param {{ shape {{ dim: 3 dim: 5 }} }} }}
+layer {{ name: "p" type: "ROIPooling" bottom: "x" bottom: "rois" top: "y" roi_pooling_param {{
+  pooled_h: 4 pooled_w: 3 spatial_scale: 0.5 }} }}
+layer {{ name: "s" type: "Reduction" bottom: "y" top: "s" loss_weight: 1 }}"""
+
+
+@pytest.mark.parametrize("channels", [16, 17])
+def test_onednn_keeps_nan_in_its_bins_and_finds_the_first_maximum(channels: int) -> None:
+    if reason := registry().load("engine", "onednn").unavailable():
+        pytest.skip(reason)
+    x = np.random.default_rng(0).integers(-2, 2, (2, channels, 13, 9)).astype(np.float32)
+    x[0, 3, 2, 2], x[1, -1, 0, 0], x[0, 5], x[0, 6] = np.nan, np.nan, -np.inf, -0.0
+    boxes, found = [[0, 0, 0, 16, 24], [1, 2, 2, 16, 24], [0, 90, 90, 99, 99]], []
+    for engine in ("onednn", "numpy"):
+        proto = schema().parse_text(ALONE.format(channels=channels), "NetParameter")
+        with Net(proto, TRAIN, engine=engine) as net, np.errstate(invalid="ignore"):
+            net.blobs["x"].set_data(x)
+            net.run_forward(end="rois")
+            net.blobs["rois"].set_data(boxes)
+            net.run_forward(start="p")
+            net.run_backward()
+            found.append((net.blobs["y"].host(), net.blobs["x"].host_diff()))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert np.isnan(found[0][0]).sum() == 1
+    assert found[0][1].sum() == 2 * channels * 12
+
+
+def test_onednn_refuses_an_image_that_is_not_in_the_batch() -> None:
+    if reason := registry().load("engine", "onednn").unavailable():
+        pytest.skip(reason)
+    text = NET.format(width=9, regions=1, channels=16, rows=4, columns=3)
+    with Net(schema().parse_text(text, "NetParameter"), TEST, engine="onednn") as net:
+        net.blobs["rois"].set_data([[2, 0, 0, 5, 5]])
+        with pytest.raises(CafxError, match=INVALID_BATCH) as caught:
+            net.run_forward()
+        assert "'p'" in str(caught.value)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cafx.kernel import Blob, Layer, Message, Phase, above, message, option
-from cafx_layer_roipooling.maxima import Keys, RangeMaxima
-from cafx_lib_rcnn import Regions, bins, clear_gradients, finite, round_away
+from cafx_layer_roipooling.maxima import Keys, RangeMaxima, grids
+from cafx_lib_rcnn import Regions, clear_gradients, finite
 
 if TYPE_CHECKING:
     from cafx.conformance import Case
@@ -46,6 +46,9 @@ class ROIPooling(Layer):
             the batch.
 
     Source: Girshick, "Fast R-CNN", ICCV 2015; its fork of Caffe.
+
+    Read by engines:
+        bounds: of the bottoms, the bins of each region.
     """
 
     Parameter = ROIPoolingParameter
@@ -96,16 +99,15 @@ class ROIPooling(Layer):
         dx[...] = 0
         self.xp.add.at(dx.reshape(-1), self.positions.reshape(-1), dy.reshape(-1))
 
+    def bounds(self, bottom: list[Blob]) -> tuple[Any, tuple[Any, Any], tuple[Any, Any]]:
+        """Image of each region, R; first and end of its bins' rows, R×pooled_h each, and columns, R×pooled_w each."""
+        options, (image, corners) = self.options, self.regions.read(bottom)
+        scaled = corners * np.float32(options.spatial_scale)
+        return image, *grids(self.xp, scaled, self.regions.shape[2:], (options.pooled_h, options.pooled_w))
+
     def _maxima(self, bottom: list[Blob], values: Any) -> RangeMaxima:
         """Maxima of ``values``, N×H×W×C, over the bins of all regions."""
-        xp, options, (height, width) = self.xp, self.options, self.regions.shape[2:]
-        image, corners = self.regions.read(bottom)
-        left, upper, right, lower = round_away(xp, corners * np.float32(options.spatial_scale))
-        high = xp.maximum(lower - upper + 1, 1) / np.float32(options.pooled_h)
-        wide = xp.maximum(right - left + 1, 1) / np.float32(options.pooled_w)
-        rows = bins(xp, xp.zeros_like(upper), high, options.pooled_h, height, upper)
-        columns = bins(xp, xp.zeros_like(left), wide, options.pooled_w, width, left)
-        maxima = RangeMaxima(xp, values, image, rows, columns)
+        maxima = RangeMaxima(self.xp, values, *self.bounds(bottom))
         self.filled, self.full = maxima.filled, bool(maxima.filled.all())
         return maxima
 

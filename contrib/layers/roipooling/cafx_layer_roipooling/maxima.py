@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from cafx_lib_rcnn import bins, round_away
+
 LOW = 0xFFFFFFFF
 NAN = 0x7FC00000
 
@@ -47,6 +49,23 @@ class Keys:
         if self.order is None:
             return LOW - (keys & LOW)
         return self.order[keys] // self.channels % self.positions
+
+
+def grids(xp: Any, corners: Any, limits: tuple[int, int], counts: tuple[int, int]) -> tuple[Any, Any]:
+    """First and end of the rows, then of the columns, of the bins of regions: each of them R × number of bins.
+
+    Args:
+        xp: array module.
+        corners: x1, y1, x2 and y2 in pixels of the features, 4×R.
+        limits: height and width of the features.
+        counts: number of bins from top to bottom, and from left to right.
+    """
+    left, upper, right, lower = round_away(xp, corners)
+    sides = []
+    for start, end, limit, count in zip((upper, left), (lower, right), limits, counts, strict=True):
+        length = xp.maximum(end - start + 1, 1) / np.float32(count)
+        sides.append(bins(xp, xp.zeros_like(start), length, count, limit, start))
+    return sides[0], sides[1]
 
 
 class RangeMaxima:
