@@ -38,6 +38,10 @@ RECURRENT = [
     Case("panels", (3, 7, 20), labels((3, 7), 2), options={"num_output": 80, **FILL}),
     Case("uneven", (2, 20, 6), labels((2, 20), 2), (20, 3), options={"num_output": 21, **FILL}),
 ]
+PLANES = [
+    Case("given_planes", (2, 3, 4, 5), (2, 3), options={"axis": 0}),
+    Case("given_blocks", (2, 32, 3, 5), (2, 32), options={"axis": 0}),
+]
 EXTRA = {
     "BatchNorm": [
         Case("blocks", (2, 32, 5, 6)),
@@ -65,12 +69,16 @@ EXTRA = {
     ],
     "Pooling": [Case("blocks", (2, 32, 7, 8), options={"kernel_size": 3, "stride": 2})],
     "RNN": RECURRENT,
+    "Bias": PLANES,
+    "Scale": PLANES,
 }
 """More cases than the layers' own: enough channels to fill blocks, options that decide which primitive runs."""
 PLAIN = {
     "eps 0": ["BatchNorm-exact"],
     "its operand is a bottom": [
-        f"{name}-{case}" for name in AFFINE for case in ("given", "given_last", "given_scalar")
+        *(f"{name}-{case}" for name in AFFINE for case in ("given", "given_last", "given_scalar")),
+        "Bias-given_planes",
+        "Bias-given_blocks",
     ],
     "row-major memory": [f"{name}-channels" for name in AFFINE] + ["Scale-started_at_one"],
     "not one factor per channel": [f"{name}-{case}" for name in AFFINE for case in ("last_two", "all", "scalar")],
@@ -93,6 +101,7 @@ PLAIN = {
     "its gradients": [f"PReLU-{case}" for case in ("plain", "gaussian", "shared", "five_axes")],
     "its gradient in place": [
         *(f"Power-{case}-in_place" for case in ("identity", "linear", "plain_square")),
+        *(f"Scale-{case}-in_place" for case in ("given_planes", "given_blocks")),
         *(f"Swish-{case}-in_place" for case in ("plain", "steep", "falling", "half")),
     ],
 }

@@ -1,4 +1,4 @@
-"""Kernels of Axpy: a row of values times its factor plus another row, and the gradients in one pass.
+"""Kernels of scaled rows: values times the row's factor, perhaps plus another row, and the gradients in one pass.
 
 A row is one plane of row-major memory with one factor, or 16 planes whose channels lie side by side with 16 factors.
 """
@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from cafx_engine_onednn.operands import Bindable
-from cafx_engine_onednn.valuewise import tasks_for
-from cafx_engine_onednn.winograd.program import Cells, Region, Scratch, Tasks, pointer, task_kernel
-from cafx_engine_onednn.winograd.tiling import split
 from cafx_lib_llvm import INT, LANES, Arguments, Emitter, Value
+
+from .operands import Bindable
+from .valuewise import tasks_for
+from .winograd.program import Cells, Region, Scratch, Tasks, pointer, task_kernel
+from .winograd.tiling import split
 
 
 @attrs.frozen(kw_only=True)
@@ -77,8 +78,8 @@ class _Rows:
 
 
 @task_kernel(SumArguments)
-def forward(e: Emitter, blocked: bool) -> None:
-    """y = a x + z, rounded twice as NumPy does."""
+def forward(e: Emitter, blocked: bool, adds: bool) -> None:
+    """y = a x, or with ``adds`` y = a x + z, rounded twice as NumPy does."""
     rows, b = _Rows(e, blocked), e.builder
     x, z, y = (rows.at(name, INT(0)) for name in ("x", "z", "y"))
     with e.loop(rows.args.rows) as each:
@@ -86,8 +87,10 @@ def forward(e: Emitter, blocked: bool) -> None:
         factor = rows.factor(row)
 
         def add(offset: Value, lanes: Value, factor: Value = factor) -> Value:
-            product = b.fmul(e.load_lanes(lanes, x, offset), factor)
-            e.store_lanes(lanes, b.fadd(product, e.load_lanes(lanes, z, offset)), y, offset)
+            value = b.fmul(e.load_lanes(lanes, x, offset), factor)
+            if adds:
+                value = b.fadd(value, e.load_lanes(lanes, z, offset))
+            e.store_lanes(lanes, value, y, offset)
             return e.constant(0)
 
         rows.sum(row, add)
@@ -149,7 +152,8 @@ def program(
         threads: how many to use.
         scratch: provider of scratch buffers.
     """
-    kernel, cells = forward(rows.blocked) if needed is None else backward(rows.blocked, needed), Cells()
+    kernel = forward(rows.blocked, "z" in memory) if needed is None else backward(rows.blocked, needed)
+    cells = Cells()
     regions = {name: Region(cells.of(each)) for name, each in memory.items()}
     unused = next(iter(regions.values()))
     names = ("factors", "x", "z", "y", "data", "factor_diffs")
@@ -158,4 +162,4 @@ def program(
     tasks = [
         [kernel.call(SumArguments(**operands, first=first, rows=count, length=rows.length))] for first, count in ranges
     ]
-    return Tasks(min(threads, len(tasks)), cells, scratch("axpy.threads", threads), [tasks])
+    return Tasks(min(threads, len(tasks)), cells, scratch("scaled_rows.threads", threads), [tasks])
