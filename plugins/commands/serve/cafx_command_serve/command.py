@@ -161,7 +161,7 @@ def _check_installed() -> None:
     from cafx.kernel import CafxError, registry
 
     try:
-        import multipart  # noqa: F401 - what forms are read with
+        import python_multipart  # noqa: F401 - what forms are read with
         import starlette  # noqa: F401
         import uvicorn  # noqa: F401
     except ImportError as error:
