@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -88,20 +89,6 @@ def suppress(
     Source: greedy suppression as in Girshick et al., "Rich feature hierarchies", 2014; ``eta`` is SSD's.
     """
     order = ranked(scores, above, top_k)
-    return _suppress_ranked(boxes, order, threshold, limit=limit, eta=eta, inclusive=inclusive, pixels=pixels)
-
-
-def _suppress_ranked(
-    boxes: Boxes,
-    order: Indices,
-    threshold: float,
-    *,
-    limit: int = -1,
-    eta: float = 1.0,
-    inclusive: bool = False,
-    pixels: bool = False,
-) -> Indices:
-    """`suppress` for the boxes that take part, by descending score."""
     search = _Search(threshold, eta, inclusive, len(order) if limit < 0 else limit)
     start, size = 0, FIRST_BLOCK
     while start < len(order) and not search.finished:
@@ -111,24 +98,48 @@ def _suppress_ranked(
     return np.array(search.kept, np.int64)
 
 
+def _ranked_together(
+    scores: npt.NDArray[Any], classes: Sequence[int], above: float | None, top_k: int
+) -> tuple[Indices, Indices]:
+    """`ranked` for each class: positions in ``classes``, ascending, and indices of the scores."""
+    own = scores[np.array(classes, np.int64)]
+    labels, indices = np.nonzero(own > above if above is not None else own == own)
+    order = np.lexsort((-own[labels, indices], labels))
+    labels, indices = labels[order], indices[order]
+    if top_k < 0:
+        return labels, indices
+    best = np.arange(len(labels)) - np.searchsorted(labels, labels) < top_k
+    return labels[best], indices[best]
+
+
 def _suppress_together(
     boxes: Boxes,
-    candidates: Sequence[tuple[int, Indices]],
+    labels: Indices,
+    indices: Indices,
     threshold: float,
     *,
     limit: int = -1,
     inclusive: bool = False,
     pixels: bool = False,
 ) -> list[tuple[int, Indices]]:
-    """`_suppress_ranked` for the few candidates of all classes at once: those of different classes do not overlap."""
-    lengths = [len(order) for _, order in candidates]
-    order, labels = np.concatenate([each for _, each in candidates]), np.repeat(np.arange(len(lengths)), lengths)
-    columns = Columns(boxes[order], pixels)
+    """`suppress` for few boxes of several classes at once: those of different classes do not overlap.
+
+    Args:
+        boxes: shape (N, 4).
+        labels, indices: class and number of each box that takes part, by class and descending score.
+        threshold, limit, inclusive, pixels: as for `suppress`, for each class.
+    """
+    if not len(indices):
+        return []
+    columns = Columns(boxes[indices], pixels)
     table = np.where(labels[:, None] == labels, columns.overlaps(columns), -np.inf)
-    chosen = np.array(_Search(threshold, 1.0, inclusive, len(order)).fixed(table))
-    ends = np.searchsorted(labels[chosen], np.arange(1, len(lengths)))
-    kept = np.split(order[chosen], ends)
-    return [(each, own if limit < 0 else own[:limit]) for (each, _), own in zip(candidates, kept, strict=True)]
+    chosen = np.array(_Search(threshold, 1.0, inclusive, len(indices)).fixed(table), np.int64)
+    labels, kept = labels[chosen], indices[chosen]
+    starts = np.flatnonzero(np.diff(labels, prepend=-1))
+    parts = np.split(kept, starts[1:])
+    return [
+        (label, own if limit < 0 else own[:limit]) for label, own in zip(labels[starts].tolist(), parts, strict=True)
+    ]
 
 
 def suppress_classes(
@@ -158,15 +169,17 @@ def suppress_classes(
         (class, indices of kept boxes by descending score) of each class with detections, in the order of
         ``classes``.
     """
-    some = (scores > above).any(axis=1) if above is not None else np.ones(len(scores), bool)
-    candidates = [(each, ranked(scores[each], above, top_k)) for each in classes if some[each]]
-    if eta == 1 and not isinstance(boxes, Mapping) and 0 < sum(len(order) for _, order in candidates) <= GROUP:
-        found = _suppress_together(boxes, candidates, threshold, **options)
+    classes = list(classes)
+    some = (scores > above if above is not None else scores == scores)[classes]
+    if eta == 1 and not isinstance(boxes, Mapping) and 0 < np.count_nonzero(some) <= GROUP:
+        labels, indices = _ranked_together(scores, classes, above, top_k)
+        together = _suppress_together(boxes, labels, indices, threshold, **options)
+        found = [(classes[label], kept) for label, kept in together]
     else:
         found = []
-        for each, order in candidates:
+        for each in itertools.compress(classes, some.any(axis=1)):
             own = boxes[each] if isinstance(boxes, Mapping) else boxes
-            found.append((each, _suppress_ranked(own, order, threshold, eta=eta, **options)))
+            found.append((each, suppress(own, scores[each], threshold, above=above, top_k=top_k, eta=eta, **options)))
     if 0 <= keep_top_k < sum(len(kept) for _, kept in found):
         best = np.zeros(sum(len(kept) for _, kept in found), bool)
         best[ranked(np.concatenate([scores[each][kept] for each, kept in found]), top_k=keep_top_k)] = True
