@@ -12,7 +12,13 @@ from cafx.conformance.nets import Call, record_calls
 from cafx.kernel import registry
 
 PLAIN = {
-    "its operand is a bottom": ["Bias_*_two_*", "Scale_*_two_*", "Scale_*_two", "Bias_*_two", "FuzzScaleBias_*_two"],
+    "its operand is a bottom": [
+        "Bias_*_two_*",
+        "Scale_*_two_[bdlm]*",
+        "Scale_*_two",
+        "Bias_*_two",
+        "FuzzScaleBias_*_two",
+    ],
     "not one factor per channel": [
         "Bias_0*_param_*",
         "Scale_0*_param_*",
@@ -48,13 +54,13 @@ PLAIN = {
     ],
     "a region of 1": ["LRN_*_size1"],
     "only ref:any": [
-        "FuzzLRN*",
-        "LRN_*_default",
+        "FuzzLRN_*_within",
+        "FuzzLRN_04_across",
+        "LRN_*_within_default",
         "LRN_*_size[37]*",
-        "LRN_*_gt_channels",
-        "Net_16_deep_conv_bn_test",
         "Softmax_01_4d",
     ],
+    "gradient across more than 5 channels": ["FuzzLRN_0[02]_across"],
     "neither linear nor a plain square": [
         "FuzzNeuron_03_power",
         "Power_03_p0",
