@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -98,13 +98,10 @@ def suppress(
     return np.array(search.kept, np.int64)
 
 
-def _ranked_together(
-    scores: npt.NDArray[Any], classes: Sequence[int], above: float | None, top_k: int
-) -> tuple[Indices, Indices]:
-    """`ranked` for each class: positions in ``classes``, ascending, and indices of the scores."""
-    own = scores[np.array(classes, np.int64)]
-    labels, indices = np.nonzero(own > above if above is not None else own == own)
-    order = np.lexsort((-own[labels, indices], labels))
+def _ranked_together(scores: npt.NDArray[Any], chosen: npt.NDArray[np.bool_], top_k: int) -> tuple[Indices, Indices]:
+    """`ranked` for each class, among the chosen scores: classes, ascending, and indices of the scores."""
+    labels, indices = np.nonzero(chosen)
+    order = np.lexsort((-scores[labels, indices], labels))
     labels, indices = labels[order], indices[order]
     if top_k < 0:
         return labels, indices
@@ -172,7 +169,7 @@ def suppress_classes(
     classes = list(classes)
     some = (scores > above if above is not None else scores == scores)[classes]
     if eta == 1 and not isinstance(boxes, Mapping) and 0 < np.count_nonzero(some) <= GROUP:
-        labels, indices = _ranked_together(scores, classes, above, top_k)
+        labels, indices = _ranked_together(scores[classes], some, top_k)
         together = _suppress_together(boxes, labels, indices, threshold, **options)
         found = [(classes[label], kept) for label, kept in together]
     else:

@@ -133,13 +133,12 @@ class Web:
 
     def _read(self, url: str, most: int) -> bytes:
         data = bytearray()
-        with self.opened(url) as response:
-            with self.chunks(response, url) as chunks:
-                for chunk in chunks:
-                    data += chunk
-                    if len(data) > most:
-                        found = f"more than {most:,} bytes"
-                        raise CafxError("is too large for what it should be", where=shown_url(url), found=found)
+        with self.opened(url) as response, self.chunks(response, url) as chunks:
+            for chunk in chunks:
+                data += chunk
+                if len(data) > most:
+                    found = f"more than {most:,} bytes"
+                    raise CafxError("is too large for what it should be", where=shown_url(url), found=found)
             length = response.headers.get("Content-Length", "")
         if length.isascii() and length.isdigit() and length != str(len(data)):
             raise Interrupted(f"ends after {len(data):,} of {length[:20]} bytes")

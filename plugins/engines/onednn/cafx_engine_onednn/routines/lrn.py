@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from ..execution import Deferred, Execution, Run
 from ..operands import Bindable, Operand
 from ..routine import Accelerated, pick
 from .chain import chain
-from .convolution import ACTIVATIONS, BLOCK
+from .convolution import ACTIVATIONS
 
 if TYPE_CHECKING:
     from cafx.conformance.kinds.engine import EngineCase
@@ -63,8 +64,7 @@ class LRN(Accelerated):
 
     def _scale(self) -> dict[str, Memory]:
         """What forward leaves for backward: s."""
-        images, channels, height, width = self.bottoms[0].shape
-        values = images * -(-channels // BLOCK) * BLOCK * height * width
+        values = math.prod(self.desc.padded_dims)
         return {"scale": self.held(Arg.WORKSPACE, MemoryDesc.plain((values,)))[Arg.WORKSPACE]} if self.training else {}
 
     def _choose_primitives(self) -> None:
