@@ -88,8 +88,7 @@ def start(folder: Path) -> Iterator[Start]:
     for process in started:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-            process.send_signal(signal.SIGTERM)
-            process.wait(PATIENCE)
+            output(process)
         if process.stdout:
             process.stdout.close()
 
@@ -98,9 +97,9 @@ def output(process: subprocess.Popen[str]) -> str:
     return process.communicate(timeout=PATIENCE)[0]
 
 
-def wait_for(path: Path) -> None:
+def wait_for_a_snapshot(folder: Path) -> None:
     until = time.monotonic() + PATIENCE
-    while not path.exists():
+    while not any(folder.glob("small_iter_*.solverstate")):
         assert time.monotonic() < until
         time.sleep(0.05)
 
@@ -137,7 +136,7 @@ def test_one_of_the_processes_reports_and_saves(start: Start, folder: Path) -> N
 def test_a_signal_saves_a_snapshot_and_stops_all_processes(start: Start, folder: Path, number: int) -> None:
     write(folder, 10**6)
     process = start("-n", "2", "train", "--solver", "solver.prototxt", "--keep", "2")
-    wait_for(folder / "small_iter_20.solverstate")
+    wait_for_a_snapshot(folder)
     process.send_signal(number)
     text = output(process)
     assert process.returncode == 0, text
@@ -167,7 +166,7 @@ def test_an_exception_in_one_rank_ends_all_with_its_traceback(start: Start, fold
 def test_a_killed_rank_ends_the_job_and_a_restart_resumes(start: Start, folder: Path) -> None:
     write(folder, 3000)
     process = start("-n", "2", "--max-restarts", "1", "train", "--solver", "solver.prototxt")
-    wait_for(folder / "small_iter_40.solverstate")
+    wait_for_a_snapshot(folder)
     os.kill(ranks_in(folder)[0], signal.SIGKILL)
     text = output(process)
     assert process.returncode == 0, text
