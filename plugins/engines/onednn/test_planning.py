@@ -68,7 +68,7 @@ def nets(draw: st.DrawFn) -> str:
     net.sixteen_channels("data")
     for _ in range(draw(st.integers(2, 9))):
         bottom = draw(st.sampled_from(net.blobs[1:]))
-        choices = ["separate", "join"] if bottom in net.read else ["in place", "separate", "join"]
+        choices = ["separate", "join", "block"] + ["in place"] * (bottom not in net.read)
         choice = draw(st.sampled_from(choices))
         if choice == "in place":
             kind = draw(st.sampled_from(sorted(IN_PLACE)))
@@ -76,6 +76,14 @@ def nets(draw: st.DrawFn) -> str:
         elif choice == "separate":
             kind = draw(st.sampled_from(sorted(SEPARATE)))
             net.add(kind, [bottom], f"b{len(net.blobs)}", SEPARATE[kind])
+        elif choice == "block":
+            side, body = net.sixteen_channels(draw(st.sampled_from(net.blobs[1:]))), net.sixteen_channels(bottom)
+            for kind in ("BatchNorm", *draw(st.sampled_from([(), ("Scale",), ("Scale", "ReLU")]))):
+                net.add(kind, [body], body, IN_PLACE[kind])
+            top = f"b{len(net.blobs)}"
+            net.add("Eltwise", draw(st.permutations([side, body])), top)
+            for kind in draw(st.sampled_from([(), ("ReLU",), ("ReLU", "Dropout")])):
+                net.add(kind, [top], top)
         else:
             kind = draw(st.sampled_from(sorted(JOINING)))
             pair = [net.sixteen_channels(bottom), net.sixteen_channels(draw(st.sampled_from(net.blobs[1:])))]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 
 from cafx.kernel import Blob, Phase, Unsupported
-from cafx.kernel.net import LayerPlan, Routine, Step
+from cafx.kernel.net import LayerPlan, NetPlan, Routine, Step
 from cafx_lib_fusion import Pattern, follows_in_place, joined, layer_at, recreated, relu_slope
 from cafx_lib_fusion import fuse as fused_by
 
@@ -18,6 +18,7 @@ from .routines.convolution import Convolution
 from .routines.eltwise import Eltwise
 from .routines.pooling import Pooling
 from .routines.prelu import PReLU
+from .routines.split import Split
 from .routines.weighted import Weighted
 
 
@@ -60,11 +61,54 @@ def _is_max_pooling_of(step: Step, first: Step) -> bool:
 
 
 def _batch_norm(steps: Sequence[Step]) -> Step | None:
-    """Batch normalisation with the Scale and the ReLU behind it."""
+    """Batch normalisation with the Scale and the ReLU behind it; or with the end of a residual block in training."""
     count, fusion = _scale_and_relu(steps, 1)
+    if fusion.slope is None and (step := _with_sum(steps, count, fusion)):
+        return step
     if count == 1:
         return None
     return joined(steps[:count], [recreated(steps[:count], fusion)], "fused: one primitive")
+
+
+def _with_sum(steps: Sequence[Step], count: int, fusion: Fusion) -> Step | None:
+    """Training: the same with a sum behind it, of its result, which nobody else reads, and another blob; with a ReLU,
+    and with the Split by which two layers read the sum.
+    """
+    if len(steps) <= count or not isinstance(steps[0].routines[0], BatchNorm):
+        return None
+    summed = _sum_of(steps, count, layer_at(steps, 0).tops[0])
+    if summed is None or not _is_unseen(steps, layer_at(steps, 0).tops[0]):
+        return None
+    addend, top, down = summed
+    slope = _relu_slope(steps[count:], 1)
+    if slope:
+        return None
+    end = count + 1 + (slope is not None)
+    readers = _readers(steps, end, top)
+    if _is_overwritten(steps[end:], top):
+        return None  # by a layer in place; the ReLU's gradient, which reads the sum, is then computed from its result
+    parts = steps[: end + bool(readers)]
+    residual = Residual(addend, top, down, readers)
+    try:
+        routine = recreated(parts, attrs.evolve(fusion, slope=slope, residual=residual))
+    except Unsupported:
+        return None
+    return joined(parts, [routine], "fused: normalisation and sum, and their gradients, in one pass each")
+
+
+def _is_overwritten(steps: Sequence[Step], blob: Blob) -> bool:
+    """Whether the first layer that reads a blob works in place."""
+    first = next((layer for step in steps for layer in step.layers if blob in layer.bottoms), None)
+    return first is not None and blob in first.tops
+
+
+def _readers(steps: Sequence[Step], position: int, blob: Blob) -> tuple[Blob, ...]:
+    """The two tops of a Split of a blob at a position; none if there is no such layer."""
+    if len(steps) <= position or not isinstance(steps[position].routines[0], Split):
+        return ()
+    split = layer_at(steps, position)
+    fits = split.bottoms == (blob,) and len(split.tops) == 2 and split.needs_backward
+    return split.tops if fits else ()
 
 
 def _scale_and_relu(steps: Sequence[Step], count: int) -> tuple[int, Fusion]:
@@ -126,11 +170,20 @@ def _is_read_by_next_alone(steps: Sequence[Step]) -> bool:
 
 
 def _is_passed_on(steps: Sequence[Step], blob: Blob) -> bool:
-    """Whether a blob's values are needed by its readers alone: in inference, where they are not kept."""
+    """Whether a blob's values are needed by its readers alone, and in this pass: in inference."""
+    return not _plan(steps).has_backward and _is_unseen(steps, blob)
+
+
+def _is_unseen(steps: Sequence[Step], blob: Blob) -> bool:
+    """Whether a blob's values are not kept for anybody but its readers."""
+    kept = _plan(steps).kept
+    return kept is not None and blob.synced_data not in kept
+
+
+def _plan(steps: Sequence[Step]) -> NetPlan:
     first = steps[0].routines[0]
     assert isinstance(first, Accelerated)
-    plan = first.build.plan
-    return plan.kept is not None and not plan.has_backward and blob.synced_data not in plan.kept
+    return first.build.plan
 
 
 def _scale_and_relu_apart(steps: Sequence[Step]) -> tuple[int, Fusion]:
@@ -141,14 +194,11 @@ def _scale_and_relu_apart(steps: Sequence[Step]) -> tuple[int, Fusion]:
 
 def _with_residual(steps: Sequence[Step], count: int, fusion: Fusion) -> Step | None:
     """The same with a sum behind it, of its result, which nobody else reads, and another blob; and a ReLU."""
-    if len(steps) <= count:
+    result = fusion.top or layer_at(steps, 0).tops[0]
+    summed = _sum_of(steps, count, result)
+    if summed is None or not _is_passed_on(steps, result):
         return None
-    result, last = fusion.top or layer_at(steps, 0).tops[0], steps[count].routines[0]
-    if not isinstance(last, Eltwise) or not last.plain_sum or result not in last.bottoms:
-        return None
-    addend, top = last.bottoms[last.bottoms[0] is result], last.tops[0]
-    if not _is_passed_on(steps, result) or addend is result or top in last.bottoms:
-        return None
+    addend, top, _ = summed
     slope = _relu_slope(steps[count:], 1)
     parts = steps[: count + 1 + (slope is not None)]
     try:
@@ -156,6 +206,18 @@ def _with_residual(steps: Sequence[Step], count: int, fusion: Fusion) -> Step | 
     except Unsupported:
         return None
     return joined(parts, [routine], "fused: normalisation folded into the weights, sum as post-op")
+
+
+def _sum_of(steps: Sequence[Step], position: int, result: Blob) -> tuple[Blob, Blob, bool] | None:
+    """If a step adds another blob to a result: that blob, the sum, and whether the other one's gradient is needed."""
+    last = steps[position].routines[0] if len(steps) > position else None
+    if not isinstance(last, Eltwise) or not last.plain_sum or result not in last.bottoms:
+        return None
+    other = int(last.bottoms[0] is result)
+    addend, top = last.bottoms[other], last.tops[0]
+    if addend is result or top in last.bottoms:
+        return None
+    return addend, top, last.propagate_down[other] if last.propagate_down else False
 
 
 def _with_slopes(steps: Sequence[Step]) -> Step | None:

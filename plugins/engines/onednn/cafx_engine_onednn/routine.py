@@ -32,15 +32,19 @@ SLOW = ("ref", "simple:any")
 
 @attrs.frozen(eq=False)
 class Residual:
-    """A sum that a convolution computes as part of itself.
+    """A sum that a convolution or a normalisation computes as part of itself.
 
     Attributes:
         addend: the blob added to the result.
         top: the blob that holds the sum.
+        down: whether the addend's gradient is needed.
+        readers: where the sum is split, the blobs that others read; their gradients are summed, too.
     """
 
     addend: Blob
     top: Blob
+    down: bool = False
+    readers: tuple[Blob, ...] = ()
 
 
 @attrs.frozen(eq=False)

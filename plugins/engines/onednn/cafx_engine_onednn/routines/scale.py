@@ -9,8 +9,8 @@ from cafx.kernel import Unsupported
 
 from ..api.constants import Norm
 from ..execution import Run
-from .batch_norm import PerChannel
 from .chain import chain
+from .per_channel import PerChannel
 from .row_scaling import RowScaling
 
 if TYPE_CHECKING:
