@@ -75,6 +75,7 @@ class Case:
         slope: negative slope of a ReLU after the convolution; None for no ReLU.
         learns: whether weights and bias have gradients.
         thread_bytes, shared_bytes: memory for tiles, which decides how many are transformed at a time.
+        own_panels: whether threads transform and use their own panels of the filters.
     """
 
     images: int
@@ -88,6 +89,7 @@ class Case:
     learns: tuple[bool, bool]
     thread_bytes: int
     shared_bytes: int
+    own_panels: bool = False
 
     def text(self) -> str:
         """A net with the convolution between two other layers."""
@@ -115,7 +117,7 @@ convolutions = st.builds(
     Case,
     images=st.integers(1, 5),
     inputs=multiples_of_16(3),
-    outputs=multiples_of_16(3),
+    outputs=multiples_of_16(6),
     size=st.tuples(st.integers(5, 15), st.integers(5, 15)),
     taps=st.sampled_from([3, 5]),
     pad=st.integers(0, 4),
@@ -124,6 +126,7 @@ convolutions = st.builds(
     learns=st.tuples(st.booleans(), st.booleans()),
     thread_bytes=st.sampled_from([1 << 14, 1 << 17, 4 << 20]),
     shared_bytes=st.sampled_from([1 << 14, 4 << 20]),
+    own_panels=st.booleans(),
 )
 padded = st.builds(
     lambda c, inputs, outputs: attrs.evolve(c, inputs=c.inputs - inputs, outputs=c.outputs - outputs),
@@ -157,6 +160,9 @@ def test_every_pass_matches_numpy(
     def check(case: Case) -> None:
         monkeypatch.setattr(correlation, "THREAD_BYTES", case.thread_bytes)
         monkeypatch.setattr(builder, "SHARED_BYTES", case.shared_bytes)
+        monkeypatch.setattr(correlation, "SHARED_BYTES", case.shared_bytes)
+        monkeypatch.setattr(builder, "LEAST_FILTERS", 0 if case.own_panels else 1 << 40)
+        monkeypatch.setattr(builder, "PANELS_PER_THREAD", 1)
         results, expected = run(case, "onednn"), run(case, "numpy")
         assume(results)
         assert_all_near(results, expected, TOLERANCE)

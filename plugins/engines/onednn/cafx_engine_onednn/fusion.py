@@ -74,10 +74,9 @@ def _with_sum(steps: Sequence[Step], count: int, fusion: Fusion) -> Step | None:
     """Training: the same with a sum behind it, of its result, which nobody else reads, and another blob; with a ReLU,
     and with the Split by which two layers read the sum.
     """
-    if len(steps) <= count or not isinstance(steps[0].routines[0], BatchNorm):
-        return None
-    summed = _sum_of(steps, count, layer_at(steps, 0).tops[0])
-    if summed is None or not _is_unseen(steps, layer_at(steps, 0).tops[0]):
+    result = layer_at(steps, 0).tops[0]
+    summed = _sum_of(steps, count, result)
+    if summed is None or not _is_unseen(steps, result):
         return None
     addend, top, down = summed
     slope = _relu_slope(steps[count:], 1)

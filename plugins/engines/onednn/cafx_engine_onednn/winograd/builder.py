@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -12,7 +13,7 @@ from cafx_lib_llvm import Kernel, KernelCall
 from . import gemm
 from .filter_transforms import FilterArguments
 from .matrices import Matrix, Scheme
-from .program import FLOAT_BYTES, Bytes, Cells, Region, Scratch, Task, Tasks
+from .program import FLOAT_BYTES, OWN, Bytes, Cells, Region, Scratch, Task, Tasks
 from .tiling import BLOCK, COMPONENT_PAD, Range, Shape, TileGrid, TransformLayout, channel_blocks, split
 from .transforms import InputTransformArguments, input_transform
 
@@ -20,6 +21,14 @@ TASKS_PER_THREAD = 4
 """Into how many tasks work is divided that all threads share."""
 SHARED_BYTES = 8 << 20
 """Memory of the tiles in the transform domain that all threads share."""
+PANEL_BLOCKS = 4
+"""Blocks of columns of a panel whose filters one thread transforms and uses."""
+PANELS_PER_THREAD = 2
+"""How many such panels there must be, at least."""
+LEAST_FILTERS = 8 << 20
+"""Memory of filters in the transform domain that do not stay in the caches while they are used."""
+Panel = tuple[int, int, int]
+"""A group, the first block of columns of a panel, and number of blocks."""
 
 
 @attrs.frozen
@@ -133,8 +142,14 @@ class ProgramBuilder:
         self.cells = Cells()
         self.not_finite = np.zeros(1, np.int64)
         self.tasks = TASKS_PER_THREAD * resources.threads
-        count = filters.count(scheme.components)
-        self.transformed_filters = self.cells.of(kept) if kept else self.scratch("filters", count)
+        self.kept_filters = kept
+
+    @functools.cached_property
+    def transformed_filters(self) -> int:
+        """The cell of all transformed filters."""
+        if self.kept_filters is not None:
+            return self.cells.of(self.kept_filters)
+        return self.scratch("filters", self.filters.count(self.scheme.components))
 
     def image(self, shape: Shape, memory: Bytes, pad: tuple[int, int] = (0, 0)) -> Image:
         """Activations in memory."""
@@ -172,6 +187,43 @@ class ProgramBuilder:
         panels = gemm.panels(columns // BLOCK)
         return [(group, each) for group in range(self.filters.group) for each in panels]
 
+    def own_panels(self, columns: int) -> list[Panel]:
+        """Panels whose filters one thread transforms and uses, in its own memory.
+
+        So the filters do not go from one thread's caches to another's, or to memory. There are none where transformed
+        filters last, or are small, or where there are too few panels for all threads.
+        """
+        blocks = columns // BLOCK
+        panels = [
+            (group, first + i * width, width)
+            for group in range(self.filters.group)
+            for first, width, count in gemm.panels(blocks, PANEL_BLOCKS)
+            for i in range(count)
+        ]
+        large = self.filters.count(self.scheme.components) * FLOAT_BYTES > LEAST_FILTERS
+        few = len(panels) < PANELS_PER_THREAD * self.resources.threads
+        return panels if large and not few and self.kept_filters is None else []
+
+    def own_stride(self, rows: int) -> int:
+        """Floats from component to component of such a panel."""
+        return rows * PANEL_BLOCKS * BLOCK + COMPONENT_PAD
+
+    def transform_panel(
+        self, kernel: Callable[[Scheme], Kernel], weights: int, panel: Panel, rows: int, count: int
+    ) -> KernelCall:
+        """Transform the filters of such a panel.
+
+        Args:
+            kernel: the transform.
+            weights: the cell with the address of the weights.
+            panel: which.
+            rows: of the panel.
+            count: number of rows, or of blocks of rows.
+        """
+        group, first, width = panel
+        place = Region(OWN, -first * rows * BLOCK), self.own_stride(rows)
+        return self._filter_call(kernel(self.scheme), weights, group, place, (first, width, 1), rows, (0, count))
+
     def transform_filters(
         self, kernel: Callable[[Scheme], Kernel], weights: int, size: tuple[int, int], count: int
     ) -> list[Task]:
@@ -183,33 +235,45 @@ class ProgramBuilder:
             size: number of rows and columns of the matrices in the transform domain.
             count: number of rows, or blocks of rows, to divide among tasks.
         """
-        (rows, columns), filters, components = size, self.filters, self.scheme.components
+        (rows, columns), filters, components, compiled = size, self.filters, self.scheme.components, kernel(self.scheme)
+        return [
+            [self._filter_call(compiled, weights, group, place, panels, rows, part)]
+            for group, panels in self.panels(columns)
+            for place in [(Region(self.transformed_filters, filters.start(group, 0, components)), filters.stride)]
+            for part in split(count, self.tasks)
+        ]
+
+    def _filter_call(
+        self,
+        kernel: Kernel,
+        weights: int,
+        group: int,
+        place: tuple[Region, int],
+        panels: gemm.Panels,
+        rows: int,
+        part: Range,
+    ) -> KernelCall:
+        """Transform some rows of panels of a group to a place, given with the floats from component to component."""
+        filters, (transformed, stride), (panel, width, count) = self.filters, place, panels
         tap_stride = filters.inputs * BLOCK
         block_stride = tap_stride * filters.taps**2
-        compiled = kernel(self.scheme)
-        return [
-            [
-                compiled.call(
-                    FilterArguments(
-                        weights=Region(weights, group * channel_blocks(filters.outputs) * block_stride),
-                        inputs=filters.inputs,
-                        block_stride=block_stride,
-                        tap_stride=tap_stride,
-                        transformed=Region(self.transformed_filters, filters.start(group, 0, components)),
-                        stride=filters.stride,
-                        rows=rows,
-                        panel=panel,
-                        panels=panels,
-                        width=width,
-                        first=first,
-                        count=some,
-                        not_finite=int(self.not_finite.ctypes.data),
-                    )
-                )
-            ]
-            for group, (panel, width, panels) in self.panels(columns)
-            for first, some in split(count, self.tasks)
-        ]
+        return kernel.call(
+            FilterArguments(
+                weights=Region(weights, group * channel_blocks(filters.outputs) * block_stride),
+                inputs=filters.inputs,
+                block_stride=block_stride,
+                tap_stride=tap_stride,
+                transformed=transformed,
+                stride=stride,
+                rows=rows,
+                panel=panel,
+                panels=count,
+                width=width,
+                first=part[0],
+                count=part[1],
+                not_finite=int(self.not_finite.ctypes.data),
+            )
+        )
 
     def input_kernel(self, matrix: Matrix) -> Kernel:
         """The kernel that transforms tiles of activations with a matrix."""

@@ -17,9 +17,14 @@ UNROLLED = 4
 Panels = tuple[int, int, int]
 
 
-def panels(blocks: int) -> list[Panels]:
-    """Division of blocks of columns into panels: first block, blocks per panel, and number of panels."""
-    widest = 4 if registers() >= 32 else 1
+def panels(blocks: int, widest: int = 4) -> list[Panels]:
+    """Division of blocks of columns into panels: first block, blocks per panel, and number of panels.
+
+    Args:
+        blocks: their number.
+        widest: blocks per panel, at most; fewer if the processor has few registers.
+    """
+    widest = widest if registers() >= 32 else 1
     count = -(-blocks // widest)
     narrow = blocks // count
     wider = blocks - narrow * count

@@ -27,7 +27,8 @@ class TileRange(Arguments):
         first, count: first tile, and number of tiles.
         rows, columns: number of tiles per image, vertically and horizontally.
         height, width: size of an image.
-        blocks: number of blocks of its channels.
+        image_blocks: number of blocks of its channels.
+        blocks: how many of them.
     """
 
     first: int
@@ -36,6 +37,7 @@ class TileRange(Arguments):
     columns: int
     height: int
     width: int
+    image_blocks: int
     blocks: int
 
 
@@ -78,8 +80,8 @@ class TileGrid:
         size = round_up(-(-self.tiles // count))
         return [(first, min(size, self.tiles - first)) for first in range(0, self.tiles, size)]
 
-    def range(self, first: int, count: int, image: Shape) -> TileRange:
-        """The range of tiles, for images of another size or number of channels."""
+    def range(self, first: int, count: int, image: Shape, blocks: int = 0) -> TileRange:
+        """The range of tiles, for images of another size or number of channels, or some blocks of them."""
         return TileRange(
             first=first,
             count=count,
@@ -87,7 +89,8 @@ class TileGrid:
             columns=self.columns,
             height=image[2],
             width=image[3],
-            blocks=channel_blocks(image[1]),
+            image_blocks=channel_blocks(image[1]),
+            blocks=blocks or channel_blocks(image[1]),
         )
 
 

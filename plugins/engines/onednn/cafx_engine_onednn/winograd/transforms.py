@@ -146,7 +146,7 @@ class _Tile:
         self.height, self.width = tiles.height, tiles.width
         self.line = e.multiply(self.width, BLOCK)
         self.plane = e.multiply(self.height, self.line)
-        first_block = e.multiply(image, tiles.blocks, self.plane)
+        first_block = e.multiply(image, tiles.image_blocks, self.plane)
         self.start = e.add(first_block, e.multiply(row, self.line), e.multiply(column, BLOCK))
 
     def at(self, pointer: Value, block: Value) -> Value:
