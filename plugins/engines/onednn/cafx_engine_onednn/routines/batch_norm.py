@@ -42,15 +42,10 @@ class BatchNorm(PerChannel):
 
     def _batch_statistics(self) -> BatchStatistics | None:
         """Kernels of our own for the batch's statistics, where there are some; only they compute a sum as well."""
-        residual = self.fusion.residual
-        if self.running or not self.training:
-            if residual is not None:
-                raise Unsupported("a sum behind it, only in training")
-            return None
         try:
-            return BatchStatistics(self)
+            return BatchStatistics(self, self._update_statistics)
         except Unsupported:
-            if residual is not None:
+            if self.fusion.residual is not None:
                 raise
             return None
 
@@ -87,7 +82,7 @@ class BatchNorm(PerChannel):
 
     def around(self, call: Invocation) -> list[Work]:
         """Running statistics are read before the primitive; the batch's are added to them after it."""
-        return [Beforehand(self._read_statistics), call] if self.running else [call, self.update_statistics]
+        return [Beforehand(self._read_statistics), call] if self.running else [call, self._update_statistics]
 
     def _read_statistics(self) -> None:
         """Take over the running statistics, if they have changed."""
@@ -98,6 +93,6 @@ class BatchNorm(PerChannel):
         self.mean.flat[:], self.variance.flat[:] = self.layer.running_statistics()
         self._seen = seen
 
-    def update_statistics(self) -> None:
+    def _update_statistics(self) -> None:
         """Add the batch's statistics to the running ones."""
         self.layer.update_running_statistics(self.mean.flat, self.variance.flat)

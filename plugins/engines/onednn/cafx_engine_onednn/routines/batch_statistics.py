@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from .per_channel import PerChannel
 
 PARAMETERS = {"scale": Arg.SCALE, "shift": Arg.SHIFT}
 GRADIENTS = {"dscale": Arg.DIFF_SCALE, "dshift": Arg.DIFF_SHIFT}
-BITS_PER_VALUE = 32
+FLOAT_BITS = 32
 
 
 class BatchStatistics:
@@ -31,13 +31,16 @@ class BatchStatistics:
 
     Args:
         norm: the routine.
+        update: adds the batch's statistics to the running ones.
 
     Raises:
-        Unsupported: no kernels for these blobs.
+        Unsupported: no backward pass, running statistics, or no kernels for these blobs.
     """
 
-    def __init__(self, norm: PerChannel) -> None:
+    def __init__(self, norm: PerChannel, update: Callable[[], None]) -> None:
         require_kernels()
+        if norm.running or not norm.training:
+            raise Unsupported("only the batch's statistics, and only in training")
         bottom, residual = norm.bottoms[0], norm.fusion.residual
         if norm.engine.type != DataType.F32 or len(bottom.shape) != IMAGES or bottom.shape[1] % BLOCK:
             raise Unsupported("only float32 images in whole blocks of channels")
@@ -45,7 +48,7 @@ class BatchStatistics:
         read = [bottom] if residual is None else [bottom, residual.addend]
         if any(norm.build.layout_of(blob) != self.desc for blob in read):
             raise Unsupported("another layout")
-        self._norm, self._bottom, self._residual = norm, bottom, residual
+        self._norm, self._update, self._bottom, self._residual = norm, update, bottom, residual
         self._top = norm.tops[0] if residual is None else residual.top
         self._relu, self._in_place = norm.fusion.slope is not None, self._top is bottom
         norm.build.set_layout(self._top, self.desc)
@@ -63,7 +66,7 @@ class BatchStatistics:
         """What forward leaves for backward: the statistics, and a bit for each value, whether the ReLU passed it."""
         left = {"mean": self._norm.mean, "variance": self._norm.variance}
         if self._relu:
-            bits = MemoryDesc.plain((-(-self._bottom.count_ // BITS_PER_VALUE),))
+            bits = MemoryDesc.plain((-(-self._bottom.count_ // FLOAT_BITS),))
             left["passed"] = self._norm.held(Arg.WORKSPACE, bits)[Arg.WORKSPACE]
         return left
 
@@ -78,7 +81,7 @@ class BatchStatistics:
         y = Operand(self._top.synced_data, self.desc, apart=self._in_place)
         addend = {} if self._residual is None else {"z": Operand(self._residual.addend.synced_data, self.desc)}
         memory = {"x": x, "y": y, **addend, **parameters, **self._left()}
-        work = [self._program(memory, adds=bool(addend)), norm.update_statistics]
+        work = [self._program(memory, adds=bool(addend)), self._update]
         return Execution([x, *addend.values(), *parameters.values()], work, [y])
 
     def backward(self) -> Run:

@@ -21,10 +21,8 @@ TASKS_PER_THREAD = 4
 """Into how many tasks work is divided that all threads share."""
 SHARED_BYTES = 8 << 20
 """Memory of the tiles in the transform domain that all threads share."""
-PANEL_BLOCKS = 4
-"""Blocks of columns of a panel whose filters one thread transforms and uses."""
 PANELS_PER_THREAD = 2
-"""How many such panels there must be, at least."""
+"""How many panels there must be, at least, if one thread transforms and uses the filters of a panel."""
 LEAST_FILTERS = 8 << 20
 """Memory of filters in the transform domain that do not stay in the caches while they are used."""
 Panel = tuple[int, int, int]
@@ -193,20 +191,15 @@ class ProgramBuilder:
         So the filters do not go from one thread's caches to another's, or to memory. There are none where transformed
         filters last, or are small, or where there are too few panels for all threads.
         """
-        blocks = columns // BLOCK
-        panels = [
-            (group, first + i * width, width)
-            for group in range(self.filters.group)
-            for first, width, count in gemm.panels(blocks, PANEL_BLOCKS)
-            for i in range(count)
-        ]
+        several = self.panels(columns)
+        panels = [(group, first + i * width, width) for group, (first, width, count) in several for i in range(count)]
         large = self.filters.count(self.scheme.components) * FLOAT_BYTES > LEAST_FILTERS
         few = len(panels) < PANELS_PER_THREAD * self.resources.threads
         return panels if large and not few and self.kept_filters is None else []
 
     def own_stride(self, rows: int) -> int:
         """Floats from component to component of such a panel."""
-        return rows * PANEL_BLOCKS * BLOCK + COMPONENT_PAD
+        return rows * gemm.WIDEST * BLOCK + COMPONENT_PAD
 
     def transform_panel(
         self, kernel: Callable[[Scheme], Kernel], weights: int, panel: Panel, rows: int, count: int

@@ -16,7 +16,7 @@ import attrs
 from cafx_lib_llvm import KernelCall
 
 from . import gemm
-from .builder import PANEL_BLOCKS, SHARED_BYTES, Filters, Image, Panel, ProgramBuilder, Resources, Transformed
+from .builder import SHARED_BYTES, Filters, Image, Panel, ProgramBuilder, Resources, Transformed
 from .filter_transforms import PadArguments, filter_transform, pad, rotated_filter_transform
 from .matrices import Scheme
 from .program import FLOAT_BYTES, OWN, Bytes, Inference, Region, Task, Tasks
@@ -138,7 +138,7 @@ class Correlation(ProgramBuilder):
             for at, some in split(grid.tiles, self.tasks)
         ]
         stride, components = self.own_stride(self.inputs), self.scheme.components
-        own = TransformLayout(components, PANEL_BLOCKS, capacity, components * stride)
+        own = TransformLayout(components, gemm.WIDEST, capacity, components * stride)
         tasks: list[Task] = []
         for panel in panels:
             group, first, width = panel

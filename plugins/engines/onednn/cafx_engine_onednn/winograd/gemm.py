@@ -14,17 +14,14 @@ from .tiling import BLOCK, TILE_MULTIPLE
 
 UNROLLED = 4
 """Terms of a sum per iteration of the innermost loop."""
+WIDEST = 4
+"""Blocks of columns of a panel, at most."""
 Panels = tuple[int, int, int]
 
 
-def panels(blocks: int, widest: int = 4) -> list[Panels]:
-    """Division of blocks of columns into panels: first block, blocks per panel, and number of panels.
-
-    Args:
-        blocks: their number.
-        widest: blocks per panel, at most; fewer if the processor has few registers.
-    """
-    widest = widest if registers() >= 32 else 1
+def panels(blocks: int) -> list[Panels]:
+    """Division of blocks of columns into panels: first block, blocks per panel, and number of panels."""
+    widest = WIDEST if registers() >= 32 else 1
     count = -(-blocks // widest)
     narrow = blocks // count
     wider = blocks - narrow * count
